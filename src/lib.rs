@@ -1,0 +1,3 @@
+//! ouistiti, a WebSocket gateway to UNIX servers.
+#![forbid(unsafe_code)]
+pub mod config;
