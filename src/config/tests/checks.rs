@@ -162,6 +162,42 @@ fn origins_are_hosts() {
 }
 
 #[test]
+fn an_ipv6_origin_is_no_set_of_characters() {
+    let origins = websocket("origins = \"[::1],h[ab]\";")
+        .origins
+        .expect("origins");
+    assert!(origins[0].matches("[::1]") && !origins[0].matches("1"));
+    assert!(origins[1].matches("ha"));
+}
+
+#[test]
+fn an_empty_string_unsets_what_may_be_missing_and_nothing_else() {
+    let text = in_server("hostname = \"\";") + " log-file = \"\";";
+    let warned = warnings(&text);
+    assert_eq!(warned.len(), 2, "{warned:#?}");
+    assert!(warned[0].contains("as if it were not set"));
+    assert_eq!(
+        errors(&in_websocket("docroot = \"\";")),
+        ["2:11 'docroot' is empty"]
+    );
+}
+
+#[test]
+fn a_hostname_is_the_name_alone_in_lower_case() {
+    let host = good(&in_server("hostname = \"Router.LAN\";")).servers[0]
+        .hostname
+        .clone();
+    assert_eq!(host.as_deref(), Some("router.lan"));
+    for name in ["http://router", "router:80", "a b"] {
+        assert_eq!(
+            errors(&in_server(&format!("hostname = \"{name}\";"))).len(),
+            1,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn words_have_one_table_each() {
     for (word, framing) in [
         ("stream", Framing::Stream),
