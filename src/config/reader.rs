@@ -3,6 +3,8 @@
 //! it.
 
 use super::diagnostic::Report;
+use super::keys::ROOT;
+use super::load::Built;
 use super::schema::{Choice, Key, Kind, NEEDED, Section};
 use super::source::Span;
 use super::suggest;
@@ -19,6 +21,8 @@ pub(crate) struct Reader<'a> {
     outer: Option<&'a Reader<'a>>,
     /// Where errors go.
     pub(crate) report: &'a Report,
+    /// What this program was built with.
+    pub(crate) built: Built,
     /// The file could not be read whole: what is missing may have been there.
     partial: bool,
 }
@@ -29,14 +33,15 @@ impl<'a> Reader<'a> {
         settings: &'a [Setting],
         span: Span,
         report: &'a Report,
-        section: &'static Section,
+        built: Built,
     ) -> Self {
         let reader = Self {
-            section,
+            section: &ROOT,
             settings,
             span,
             outer: None,
             report,
+            built,
             partial: report.has_errors(),
         };
         reader.check_names();

@@ -21,12 +21,12 @@ pub(crate) fn read(reader: &Reader) -> ServerConfig {
     let tls_group = reader.group(&TLS);
     let websocket_group = reader.group(&WEBSOCKET);
     let document_group = reader.group(&DOCUMENT);
-    if let (Some(tls), false) = (&tls_group, cfg!(feature = "tls")) {
+    if let (Some(tls), false) = (&tls_group, reader.built.tls) {
         let message =
             "this ouistiti was built without TLS (feature 'tls'): it cannot serve this server";
         reader.report.error(tls.here(), message);
     }
-    if let (Some(websocket), false) = (&websocket_group, cfg!(feature = "websocket")) {
+    if let (Some(websocket), false) = (&websocket_group, reader.built.websocket) {
         let message = "this ouistiti was built without the gateway (feature 'websocket')";
         reader.report.error(websocket.here(), message);
     }

@@ -59,7 +59,7 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
                        give direct services a server without tls";
         reader.error(&OPTIONS, message);
     }
-    if direct && !cfg!(feature = "websocket_rt") {
+    if direct && !reader.built.websocket_rt {
         let message = "this ouistiti was built without direct mode (feature 'websocket_rt')";
         reader.error(&OPTIONS, message);
     }

@@ -1,8 +1,9 @@
 //! What the keys take, and what is said of what they do not.
-#![cfg(all(feature = "websocket_rt", feature = "tls"))]
 
+use super::super::from_text;
 use super::super::{FrameType, Framing, Listen, Target, WebsocketConfig};
-use super::{errors, good, load_text, warnings};
+use super::{ALL, Built, errors, good, load_text, short, text_for, warnings};
+use std::path::Path;
 use std::time::Duration;
 
 fn websocket(body: &str) -> WebsocketConfig {
@@ -388,4 +389,38 @@ fn client_certificates_need_their_authorities() {
         errors(&tls("pemfile = \"f\";"))[0]
             .contains("'pemfile' is the former name of 'keyfile', which is set as well")
     );
+}
+
+#[test]
+fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
+    let path = Path::new("x.conf");
+    let text = "servers = ({ websocket = { options = \"direct\"; }; },\n\
+                 { port = 443; tls = { crtfile = \"a\"; keyfile = \"b\"; }; websocket = { }; });";
+    let wrong = |built| short(&text_for(path, text, built).expect_err("a feature is missing"));
+    assert_eq!(
+        wrong(Built {
+            websocket_rt: false,
+            ..ALL
+        }),
+        ["1:38 this ouistiti was built without direct mode (feature 'websocket_rt')"]
+    );
+    assert_eq!(
+        wrong(Built { tls: false, ..ALL }),
+        ["2:15 this ouistiti was built without TLS (feature 'tls'): it cannot serve this server"]
+    );
+    let without = wrong(Built {
+        websocket: false,
+        ..ALL
+    });
+    assert!(
+        without[0].contains("built without the gateway (feature 'websocket')")
+            && without.len() == 2
+    );
+}
+
+#[test]
+fn this_build_knows_its_features() {
+    let text = "servers = ({ websocket = { }; });";
+    let loaded = from_text(Path::new("x.conf"), text);
+    assert_eq!(loaded.is_ok(), cfg!(feature = "websocket"));
 }

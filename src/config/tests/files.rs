@@ -1,7 +1,9 @@
 //! Files on disk: the examples of etc/, those of the C gateway, `@include`
 //! and `config_d`.
 
+use super::super::load::load_for;
 use super::super::{Config, FrameType, Framing, Listen, Target, example, load, manual};
+use super::ALL;
 use super::short;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ pub(super) fn project() -> PathBuf {
 }
 
 fn load_example(name: &str) -> Config {
-    match load(&project().join("etc").join(name)) {
+    match load_for(&project().join("etc").join(name), ALL) {
         Ok((config, warnings)) if warnings.is_empty() => config,
         Ok((_, wrong)) | Err(wrong) => panic!("{name}: {:#?}", short(&wrong)),
     }
@@ -44,7 +46,6 @@ impl Drop for Directory {
 }
 
 #[test]
-#[cfg(feature = "websocket")]
 fn the_examples_load_and_say_what_they_promise() {
     let lan = load_example("lan-only.conf");
     assert_eq!(
@@ -68,7 +69,6 @@ fn the_examples_load_and_say_what_they_promise() {
 }
 
 #[test]
-#[cfg(all(feature = "websocket", feature = "tls"))]
 fn the_tls_example_listens_on_port_443() {
     let tls = load_example("tls.conf");
     assert_eq!(
@@ -80,9 +80,9 @@ fn the_tls_example_listens_on_port_443() {
 }
 
 #[test]
-#[cfg(all(feature = "websocket_rt", feature = "tls"))]
 fn a_file_of_the_c_gateway_loads_with_a_warning_for_each_foreign_setting() {
-    let (config, warnings) = load(&project().join("tests/data/c-gateway.conf")).expect("it loads");
+    let (config, warnings) =
+        load_for(&project().join("tests/data/c-gateway.conf"), ALL).expect("it loads");
     let short = short(&warnings);
     let expected = [
         "mimetypes",
@@ -261,7 +261,6 @@ fn the_example_file_and_the_manual_page_are_those_of_the_key_table() {
 }
 
 #[test]
-#[cfg(feature = "websocket")]
 fn the_example_file_means_the_same_as_the_smallest_file() {
     let smallest = super::good("servers = ( { websocket = { }; } );");
     assert_eq!(
@@ -271,7 +270,6 @@ fn the_example_file_means_the_same_as_the_smallest_file() {
 }
 
 #[test]
-#[cfg(all(feature = "websocket_rt", feature = "tls"))]
 fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
     let line = |line: &str| match line.trim_start().strip_prefix('#') {
         Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting.to_owned(),
