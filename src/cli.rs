@@ -147,7 +147,8 @@ fn grammar() -> Grammar {
 
 /// The text of `-h`.
 fn help() -> String {
-    let brief = "Usage: ouistiti [-f FILE] [-t] [-D] [-K] [-p PIDFILE] [-s N] [-W DIR] [-L LOG] [-v] [-h] [-V]\n\
+    let brief = "Usage: ouistiti [-f FILE] [-t] [-D] [-K] [-p PIDFILE] [-s N] \
+                 [-W DIR] [-L LOG] [-v] [-h] [-V]\n\
                  A WebSocket gateway to UNIX servers.";
     format!(
         "{}\nExit code: 0, 1 run-time error, 2 usage, 78 configuration.\n\n{}",
