@@ -118,7 +118,9 @@ pub(super) fn load(pair: &TlsPair, provider: &CryptoProvider) -> Result<Certifie
         Err(error) => return Err(TlsError::BadCertificate(pair.certificate.clone(), error)),
     }
     warn_about_permissions(&pair.key);
-    warn_about_dates(&pair.certificate, &certified.cert[0]);
+    if let Some(warning) = date_warning(&pair.certificate, &certified.cert[0], seconds_now()) {
+        warn!("{warning}");
+    }
     Ok(certified)
 }
 
@@ -179,21 +181,20 @@ fn warn_about_permissions(key: &Path) {
     }
 }
 
-fn warn_about_dates(file: &Path, leaf: &[u8]) {
-    let Some((not_before, not_after)) = x509::validity(leaf) else {
-        return;
-    };
-    let now = seconds_now();
+/// What the administrator should know about a certificate's dates at `now`.
+pub(super) fn date_warning(file: &Path, leaf: &[u8], now: i64) -> Option<String> {
+    let (not_before, not_after) = x509::validity(leaf)?;
+    let file = file.display();
     if now > not_after.seconds {
-        warn!(
-            "{}: the certificate expired on {not_after}; clients will refuse it",
-            file.display()
-        );
+        Some(format!(
+            "{file}: the certificate expired on {not_after}; clients will refuse it"
+        ))
     } else if now < not_before.seconds {
-        warn!(
-            "{}: the certificate is valid from {not_before} only; is the clock right?",
-            file.display()
-        );
+        Some(format!(
+            "{file}: the certificate is not valid before {not_before}; is the clock right?"
+        ))
+    } else {
+        None
     }
 }
 

@@ -105,7 +105,7 @@ fn escaped(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=' | '#' => {
-                result.extend(['\\', character])
+                result.extend(['\\', character]);
             }
             _ if character.is_control() => {
                 let mut utf8 = [0; 4];
