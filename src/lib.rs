@@ -16,7 +16,6 @@ pub mod access;
 #[cfg(feature = "websocket")]
 pub mod backend;
 pub mod beneath;
-pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
