@@ -16,7 +16,9 @@ pub mod access;
 #[cfg(feature = "websocket")]
 pub mod backend;
 pub mod beneath;
+pub mod cli;
 pub mod client;
+pub mod daemon;
 pub mod config;
 pub mod connection;
 #[cfg(feature = "websocket_rt")]
@@ -30,6 +32,7 @@ pub mod framing;
 pub mod handshake;
 #[cfg(feature = "websocket")]
 pub mod pump;
+pub mod logging;
 pub mod refusal;
 pub mod request;
 pub mod response;

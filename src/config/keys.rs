@@ -4,7 +4,7 @@
 //! in etc/, the manual page and the list in `ouistiti -h`.
 
 use super::choices::{CLIENTAUTHS, FRAMETYPES, FRAMINGS, LINK_TYPES, PROXIES};
-use super::schema::{Key, Section, words};
+use super::schema::{Key, NEEDED, Section, words};
 
 /// What stands at the top of the file.
 pub(crate) static ROOT: Section = Section {
@@ -43,7 +43,8 @@ pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
     "The servers, each with its address and what it serves.",
 )
-.absent("an error: there must be one", "");
+.absent(NEEDED, "")
+.in_smallest_file();
 
 /// One element of `servers`.
 pub(crate) static SERVER: Section = Section {
@@ -138,7 +139,8 @@ pub(crate) static WEBSOCKET: Key = Key::group(
     &WEBSOCKET_SECTION,
     "The gateway: what a WebSocket request is given to.",
 )
-.absent("WebSocket requests are refused", "");
+.absent("WebSocket requests are refused", "")
+.in_smallest_file();
 pub(crate) static DOCUMENT: Key = Key::group(&DOCUMENT_SECTION, "Static files: what any other request is answered with, so that a page and its WebSocket share an origin.")
     .absent("requests that are no WebSocket get 426", "");
 
@@ -158,9 +160,9 @@ pub(crate) static TLS_SECTION: Section = Section {
 };
 
 pub(crate) static CRTFILE: Key = Key::optional("crtfile", "PEM file of the certificate and those between it and the root, in this order. All of it is sent.")
-    .absent("an error: it is needed", "/etc/ouistiti/server.crt");
+    .absent(NEEDED, "/etc/ouistiti/server.crt");
 pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
-    .absent("an error: it is needed", "/etc/ouistiti/server.key")
+    .absent(NEEDED, "/etc/ouistiti/server.key")
     .formerly(&["pemfile"]);
 pub(crate) static CACHAIN: Key = Key::optional(
     "cachain",
@@ -314,14 +316,14 @@ pub(crate) static LINK: Section = Section {
 };
 
 pub(crate) static ORIGIN: Key =
-    Key::optional("origin", "Names it serves: a glob.").absent("an error: it is needed", "modem");
+    Key::optional("origin", "Names it serves: a glob.").absent(NEEDED, "modem");
 pub(crate) static TYPE: Key =
     Key::choice("type", "unix", &words(&LINK_TYPES), "What the backend is.");
 pub(crate) static DESTINATION: Key = Key::optional(
     "destination",
     "Path of the backend, or its host for type tcp.",
 )
-.absent("an error: it is needed", "/run/modem.sock");
+.absent(NEEDED, "/run/modem.sock");
 pub(crate) static LINK_PORT: Key = Key::number(
     "port",
     None,
@@ -356,7 +358,7 @@ pub(crate) static DOCUMENT_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static DOCUMENT_ROOT: Key = Key::optional("docroot", "Directory of the files.")
-    .absent("an error: it is needed", "/srv/www/htdocs");
+pub(crate) static DOCUMENT_ROOT: Key =
+    Key::optional("docroot", "Directory of the files.").absent(NEEDED, "/srv/www/htdocs");
 pub(crate) static DEFAULTPAGE: Key =
     Key::text("defaultpage", "index.html", "File served for a directory.");

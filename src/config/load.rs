@@ -17,19 +17,30 @@ use std::path::{Path, PathBuf};
 /// wrong with it (and the warnings).
 pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
 
+/// What this program was built with: the Cargo features a file may need.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Built {
+    /// The gateway itself.
+    pub(crate) websocket: bool,
+    /// Direct mode.
+    pub(crate) websocket_rt: bool,
+    /// TLS.
+    pub(crate) tls: bool,
+}
+
+/// This build.
+const BUILT: Built = Built {
+    websocket: cfg!(feature = "websocket"),
+    websocket_rt: cfg!(feature = "websocket_rt"),
+    tls: cfg!(feature = "tls"),
+};
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn load(path: &Path) -> Loaded {
-    let mut sources = Sources::default();
-    match sources.read(path) {
-        Ok(file) => check(sources, file),
-        Err(error) => {
-            let message = format!("cannot read the configuration: {error}");
-            Err(vec![Diagnostic::of_file(path, message)])
-        }
-    }
+    load_for(path, BUILT)
 }
 
 /// Checks a configuration that is already in memory; `path` is its name in
@@ -38,19 +49,34 @@ pub fn load(path: &Path) -> Loaded {
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn from_text(path: &Path, text: &str) -> Loaded {
-    let mut sources = Sources::default();
-    let file = sources.add(path, text.to_owned());
-    check(sources, file)
+    text_for(path, text, BUILT)
 }
 
-fn check(mut sources: Sources, file: usize) -> Loaded {
+pub(crate) fn load_for(path: &Path, built: Built) -> Loaded {
+    let mut sources = Sources::default();
+    match sources.read(path) {
+        Ok(file) => check(sources, file, built),
+        Err(error) => {
+            let message = format!("cannot read the configuration: {error}");
+            Err(vec![Diagnostic::of_file(path, message)])
+        }
+    }
+}
+
+pub(crate) fn text_for(path: &Path, text: &str, built: Built) -> Loaded {
+    let mut sources = Sources::default();
+    let file = sources.add(path, text.to_owned());
+    check(sources, file, built)
+}
+
+fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
     let report = Report::default();
     let settings = parser::parse(&mut sources, &report, file);
-    let root = Reader::root(&settings, start_of(file), &report, &ROOT);
+    let root = Reader::root(&settings, start_of(file), &report, built);
     let path = |key| root.text(key).map(PathBuf::from);
     let mut servers = servers(&root);
     if let Some(directory) = path(&CONFIG_D) {
-        match more_servers(&mut sources, &report, &directory) {
+        match more_servers(&mut sources, &report, &directory, built) {
             Ok(more) => servers.extend(more),
             Err(error) => {
                 let message = format!("cannot read directory {}: {error}", directory.display());
@@ -101,6 +127,7 @@ fn more_servers(
     sources: &mut Sources,
     report: &Report,
     directory: &Path,
+    built: Built,
 ) -> io::Result<Vec<(ServerConfig, Span)>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -120,14 +147,19 @@ fn more_servers(
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         let settings = parser::parse(sources, report, file);
-        found.extend(servers_alone(&settings, file, report));
+        found.extend(servers_alone(&settings, file, report, built));
     }
     Ok(found)
 }
 
 /// The servers of a file of `config_d`; its other settings get a warning.
-fn servers_alone(settings: &[Setting], file: usize, report: &Report) -> Vec<(ServerConfig, Span)> {
-    let root = Reader::root(settings, start_of(file), report, &ROOT);
+fn servers_alone(
+    settings: &[Setting],
+    file: usize,
+    report: &Report,
+    built: Built,
+) -> Vec<(ServerConfig, Span)> {
+    let root = Reader::root(settings, start_of(file), report, built);
     for setting in settings {
         if setting.name != SERVERS.name && ROOT.find(&setting.name).is_some() {
             let message = format!("'{}' has no effect in a file of config_d", setting.name);

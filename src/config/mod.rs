@@ -11,8 +11,10 @@ mod keys;
 mod lexer;
 mod literal;
 mod load;
+mod manual;
 mod parser;
 mod reader;
+mod render;
 mod schema;
 mod server;
 mod source;
@@ -24,6 +26,8 @@ mod websocket;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{Loaded, from_text, load};
+pub use manual::manual;
+pub use render::{example, summary};
 
 use std::fmt;
 use std::net::SocketAddr;

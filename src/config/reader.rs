@@ -3,7 +3,9 @@
 //! it.
 
 use super::diagnostic::Report;
-use super::schema::{Choice, Key, Kind, Section};
+use super::keys::ROOT;
+use super::load::Built;
+use super::schema::{Choice, Key, Kind, NEEDED, Section};
 use super::source::Span;
 use super::suggest;
 use super::value::{Node, Setting, Value};
@@ -19,6 +21,8 @@ pub(crate) struct Reader<'a> {
     outer: Option<&'a Reader<'a>>,
     /// Where errors go.
     pub(crate) report: &'a Report,
+    /// What this program was built with.
+    pub(crate) built: Built,
     /// The file could not be read whole: what is missing may have been there.
     partial: bool,
 }
@@ -29,14 +33,15 @@ impl<'a> Reader<'a> {
         settings: &'a [Setting],
         span: Span,
         report: &'a Report,
-        section: &'static Section,
+        built: Built,
     ) -> Self {
         let reader = Self {
-            section,
+            section: &ROOT,
             settings,
             span,
             outer: None,
             report,
+            built,
             partial: report.has_errors(),
         };
         reader.check_names();
@@ -149,11 +154,8 @@ impl<'a> Reader<'a> {
     /// in a syntax error.
     pub(crate) fn missing(&self, key: &'static Key) {
         if !self.partial {
-            let (name, example) = (self.section.name, key.example);
-            let message = format!(
-                "{name} needs '{}', such as {} = \"{example}\";",
-                key.name, key.name
-            );
+            let (section, name, sample) = (self.section.name, key.name, key.sample());
+            let message = format!("{section} needs '{name}', such as {name} = {sample};");
             self.report.error(self.span, message);
         }
     }
@@ -172,13 +174,22 @@ impl<'a> Reader<'a> {
             return default.map(str::to_owned);
         };
         match &setting.node.value {
-            Value::Text(text) if text.is_empty() => {
-                self.error(key, format!("'{}' is empty", key.name))
-            }
+            Value::Text(text) if text.is_empty() => self.empty(key, &setting.node),
             Value::Text(text) => return Some(text.clone()),
             _ => self.wrong_type(key, &setting.node, "a string"),
         }
         None
+    }
+
+    /// An empty string unsets what may be missing, as in the C gateway.
+    fn empty(&self, key: &Key, node: &Node) {
+        let name = key.name;
+        if key.absent == NEEDED || key.default().is_some() {
+            self.report.error(node.span, format!("'{name}' is empty"));
+        } else {
+            let message = format!("'{name}' is empty, which is as if it were not set");
+            self.report.warning(node.span, message);
+        }
     }
 
     /// The text of a key that must be set; an error, and nothing, if not.

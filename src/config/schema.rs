@@ -1,6 +1,9 @@
 //! What a key of the configuration is: its name, what it takes, what holds
 //! without it, what it means. The keys themselves are in `keys`.
 
+/// What `absent` says of a key that must be set.
+pub(crate) const NEEDED: &str = "needed";
+
 /// One setting the configuration knows.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -14,6 +17,8 @@ pub(crate) struct Key {
     pub(crate) absent: &'static str,
     /// A value to show in the example file where there is no default value.
     pub(crate) example: &'static str,
+    /// A section that the smallest file which serves has.
+    pub(crate) in_smallest_file: bool,
     /// What it means, in one or more sentences; the first stands alone.
     pub(crate) meaning: &'static str,
 }
@@ -84,6 +89,7 @@ impl Key {
             kind,
             absent: "",
             example: "",
+            in_smallest_file: false,
             meaning,
         }
     }
@@ -153,6 +159,12 @@ impl Key {
         self
     }
 
+    /// Marks a section that the smallest file which serves has.
+    pub(crate) const fn in_smallest_file(mut self) -> Self {
+        self.in_smallest_file = true;
+        self
+    }
+
     /// Names the key had.
     pub(crate) const fn formerly(mut self, former: &'static [&'static str]) -> Self {
         self.former = former;
@@ -167,6 +179,32 @@ impl Key {
             Kind::Number(default, ..) => default.map(|number| number.to_string()),
             Kind::Flag(default) => Some(default.to_string()),
             Kind::Group(_) | Kind::List(_) => None,
+        }
+    }
+
+    /// The example value as it would stand in a file.
+    pub(crate) fn sample(&self) -> String {
+        match self.kind {
+            Kind::Number(..) => self.example.to_owned(),
+            _ => format!("\"{}\"", self.example),
+        }
+    }
+}
+
+impl Kind {
+    /// The keys of what this takes, if it takes groups.
+    pub(crate) fn section(&self) -> Option<&'static Section> {
+        match self {
+            Self::Group(section) | Self::List(section) => Some(section),
+            _ => None,
+        }
+    }
+
+    /// What stands around the keys of such groups.
+    pub(crate) fn brackets(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::List(_) => ("({", "})"),
+            _ => ("{", "}"),
         }
     }
 }

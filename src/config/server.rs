@@ -21,12 +21,12 @@ pub(crate) fn read(reader: &Reader) -> ServerConfig {
     let tls_group = reader.group(&TLS);
     let websocket_group = reader.group(&WEBSOCKET);
     let document_group = reader.group(&DOCUMENT);
-    if let (Some(tls), false) = (&tls_group, cfg!(feature = "tls")) {
+    if let (Some(tls), false) = (&tls_group, reader.built.tls) {
         let message =
             "this ouistiti was built without TLS (feature 'tls'): it cannot serve this server";
         reader.report.error(tls.here(), message);
     }
-    if let (Some(websocket), false) = (&websocket_group, cfg!(feature = "websocket")) {
+    if let (Some(websocket), false) = (&websocket_group, reader.built.websocket) {
         let message = "this ouistiti was built without the gateway (feature 'websocket')";
         reader.report.error(websocket.here(), message);
     }
@@ -36,7 +36,7 @@ pub(crate) fn read(reader: &Reader) -> ServerConfig {
     }
     let has_tls = tls_group.is_some();
     ServerConfig {
-        hostname: reader.text(&HOSTNAME),
+        hostname: hostname(reader),
         listen: listen(reader, has_tls),
         max_clients: reader.count(&MAXCLIENTS) as usize,
         max_per_ip: reader.count(&MAXPERIP) as usize,
@@ -46,6 +46,15 @@ pub(crate) fn read(reader: &Reader) -> ServerConfig {
         websocket: websocket_group.map(|group| websocket::read(&group, has_tls)),
         document: document_group.as_ref().and_then(document),
     }
+}
+
+fn hostname(reader: &Reader) -> Option<String> {
+    let name = reader.text(&HOSTNAME)?;
+    if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
+        let message = format!("'{name}' is not a host name: no scheme, no port, no path");
+        reader.error(&HOSTNAME, message);
+    }
+    Some(name.to_ascii_lowercase())
 }
 
 /// The addresses of `addr`, each with its own port or that of `port`.
@@ -69,7 +78,7 @@ fn listen(reader: &Reader, has_tls: bool) -> Vec<Listen> {
     for word in words {
         match address(&word, port) {
             Ok(listen) if list.contains(&listen) => {
-                reader.error(&ADDR, format!("'{word}' is listed twice"))
+                reader.error(&ADDR, format!("'{word}' is listed twice"));
             }
             Ok(listen) => list.push(listen),
             Err(message) => reader.error(&ADDR, message),

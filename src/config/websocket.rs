@@ -10,6 +10,7 @@ use super::schema::Key;
 use super::server::MAX_SOCKET_PATH;
 use super::{LinkConfig, ServiceConfig, Target, WebsocketConfig};
 use glob::Pattern;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
                        give direct services a server without tls";
         reader.error(&OPTIONS, message);
     }
-    if direct && !cfg!(feature = "websocket_rt") {
+    if direct && !reader.built.websocket_rt {
         let message = "this ouistiti was built without direct mode (feature 'websocket_rt')";
         reader.error(&OPTIONS, message);
     }
@@ -118,7 +119,15 @@ fn origins(reader: &Reader) -> Option<Vec<Pattern>> {
             );
             continue;
         }
-        patterns.extend(pattern(reader, &ORIGINS, &host));
+        // The brackets of an IPv6 host are no set of characters.
+        let address = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let glob = match address.map(str::parse::<Ipv6Addr>) {
+            Some(Ok(_)) => Pattern::escape(&host),
+            _ => host,
+        };
+        patterns.extend(pattern(reader, &ORIGINS, &glob));
     }
     Some(patterns)
 }
@@ -170,7 +179,7 @@ fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         LinkType::Tcp if !reader.sets(&LINK_PORT) => reader.missing(&LINK_PORT),
         LinkType::Tcp => {}
         _ if reader.sets(&LINK_PORT) => {
-            reader.error(&LINK_PORT, "'port' is for links of type \"tcp\"")
+            reader.error(&LINK_PORT, "'port' is for links of type \"tcp\"");
         }
         _ => {}
     }

@@ -1,8 +1,9 @@
 //! What the keys take, and what is said of what they do not.
-#![cfg(all(feature = "websocket_rt", feature = "tls"))]
 
+use super::super::from_text;
 use super::super::{FrameType, Framing, Listen, Target, WebsocketConfig};
-use super::{errors, good, load_text, warnings};
+use super::{ALL, Built, errors, good, load_text, short, text_for, warnings};
+use std::path::Path;
 use std::time::Duration;
 
 fn websocket(body: &str) -> WebsocketConfig {
@@ -159,6 +160,42 @@ fn origins_are_hosts() {
         "*.example.org"
     );
     assert!(errors(&in_websocket("origins = \"https://example.org\";"))[0].contains("host alone"));
+}
+
+#[test]
+fn an_ipv6_origin_is_no_set_of_characters() {
+    let origins = websocket("origins = \"[::1],h[ab]\";")
+        .origins
+        .expect("origins");
+    assert!(origins[0].matches("[::1]") && !origins[0].matches("1"));
+    assert!(origins[1].matches("ha"));
+}
+
+#[test]
+fn an_empty_string_unsets_what_may_be_missing_and_nothing_else() {
+    let text = in_server("hostname = \"\";") + " log-file = \"\";";
+    let warned = warnings(&text);
+    assert_eq!(warned.len(), 2, "{warned:#?}");
+    assert!(warned[0].contains("as if it were not set"));
+    assert_eq!(
+        errors(&in_websocket("docroot = \"\";")),
+        ["2:11 'docroot' is empty"]
+    );
+}
+
+#[test]
+fn a_hostname_is_the_name_alone_in_lower_case() {
+    let host = good(&in_server("hostname = \"Router.LAN\";")).servers[0]
+        .hostname
+        .clone();
+    assert_eq!(host.as_deref(), Some("router.lan"));
+    for name in ["http://router", "router:80", "a b"] {
+        assert_eq!(
+            errors(&in_server(&format!("hostname = \"{name}\";"))).len(),
+            1,
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -352,4 +389,38 @@ fn client_certificates_need_their_authorities() {
         errors(&tls("pemfile = \"f\";"))[0]
             .contains("'pemfile' is the former name of 'keyfile', which is set as well")
     );
+}
+
+#[test]
+fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
+    let path = Path::new("x.conf");
+    let text = "servers = ({ websocket = { options = \"direct\"; }; },\n\
+                 { port = 443; tls = { crtfile = \"a\"; keyfile = \"b\"; }; websocket = { }; });";
+    let wrong = |built| short(&text_for(path, text, built).expect_err("a feature is missing"));
+    assert_eq!(
+        wrong(Built {
+            websocket_rt: false,
+            ..ALL
+        }),
+        ["1:38 this ouistiti was built without direct mode (feature 'websocket_rt')"]
+    );
+    assert_eq!(
+        wrong(Built { tls: false, ..ALL }),
+        ["2:15 this ouistiti was built without TLS (feature 'tls'): it cannot serve this server"]
+    );
+    let without = wrong(Built {
+        websocket: false,
+        ..ALL
+    });
+    assert!(
+        without[0].contains("built without the gateway (feature 'websocket')")
+            && without.len() == 2
+    );
+}
+
+#[test]
+fn this_build_knows_its_features() {
+    let text = "servers = ({ websocket = { }; });";
+    let loaded = from_text(Path::new("x.conf"), text);
+    assert_eq!(loaded.is_ok(), cfg!(feature = "websocket"));
 }

@@ -1,7 +1,9 @@
 //! Files on disk: the examples of etc/, those of the C gateway, `@include`
 //! and `config_d`.
 
-use super::super::{Config, FrameType, Framing, Listen, Target, load};
+use super::super::load::load_for;
+use super::super::{Config, FrameType, Framing, Listen, Target, example, load, manual};
+use super::ALL;
 use super::short;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +14,8 @@ pub(super) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn example(name: &str) -> Config {
-    match load(&project().join("etc").join(name)) {
+fn load_example(name: &str) -> Config {
+    match load_for(&project().join("etc").join(name), ALL) {
         Ok((config, warnings)) if warnings.is_empty() => config,
         Ok((_, wrong)) | Err(wrong) => panic!("{name}: {:#?}", short(&wrong)),
     }
@@ -44,20 +46,19 @@ impl Drop for Directory {
 }
 
 #[test]
-#[cfg(feature = "websocket")]
 fn the_examples_load_and_say_what_they_promise() {
-    let lan = example("lan-only.conf");
+    let lan = load_example("lan-only.conf");
     assert_eq!(
         lan.servers[0].listen,
         [Listen::Tcp(([192, 168, 1, 1], 80).into())]
     );
-    let nginx = example("behind-nginx.conf");
+    let nginx = load_example("behind-nginx.conf");
     assert_eq!(
         nginx.servers[0].listen,
         [Listen::Unix("/run/ouistiti.sock".into())]
     );
     assert_eq!(nginx.servers[0].trusted.len(), 2);
-    let serial = example("serial-port.conf");
+    let serial = load_example("serial-port.conf");
     let websocket = serial.servers[0].websocket.as_ref().expect("a websocket");
     assert!(websocket.allow.is_empty());
     assert_eq!(
@@ -68,9 +69,8 @@ fn the_examples_load_and_say_what_they_promise() {
 }
 
 #[test]
-#[cfg(all(feature = "websocket", feature = "tls"))]
 fn the_tls_example_listens_on_port_443() {
-    let tls = example("tls.conf");
+    let tls = load_example("tls.conf");
     assert_eq!(
         tls.servers[0].listen,
         [Listen::Tcp("[::]:443".parse().expect("an address"))]
@@ -80,9 +80,9 @@ fn the_tls_example_listens_on_port_443() {
 }
 
 #[test]
-#[cfg(all(feature = "websocket_rt", feature = "tls"))]
 fn a_file_of_the_c_gateway_loads_with_a_warning_for_each_foreign_setting() {
-    let (config, warnings) = load(&project().join("tests/data/c-gateway.conf")).expect("it loads");
+    let (config, warnings) =
+        load_for(&project().join("tests/data/c-gateway.conf"), ALL).expect("it loads");
     let short = short(&warnings);
     let expected = [
         "mimetypes",
@@ -238,4 +238,52 @@ fn a_config_d_that_cannot_be_read_is_an_error() {
         short(&wrong)[0].starts_with("2:12 cannot read directory /nowhere/d"),
         "{wrong:?}"
     );
+}
+
+/// Compares a file of the project with what the key table makes of it; with
+/// BLESS set in the environment, writes it.
+fn is_up_to_date(name: &str, made: &str) {
+    let path = project().join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, made).expect("the project can be written to");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == made,
+        "{name} differs from the key table: BLESS=1 cargo test --lib config"
+    );
+}
+
+#[test]
+fn the_example_file_and_the_manual_page_are_those_of_the_key_table() {
+    is_up_to_date("etc/ouistiti.conf", &example());
+    is_up_to_date("man/ouistiti.conf.5", &manual());
+}
+
+#[test]
+fn the_example_file_means_the_same_as_the_smallest_file() {
+    let smallest = super::good("servers = ( { websocket = { }; } );");
+    assert_eq!(
+        format!("{:?}", super::good(&example())),
+        format!("{smallest:?}")
+    );
+}
+
+#[test]
+fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
+    let line = |line: &str| match line.trim_start().strip_prefix('#') {
+        Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: Vec<_> = example().lines().map(line).collect();
+    let text = text.join("\n").replace("config_d = ", "#");
+    let wrong: Vec<_> = super::errors(&text)
+        .into_iter()
+        .map(|e| e.split_once(' ').map(|(_, e)| e.to_owned()))
+        .collect();
+    let of_other_types = [
+        "'port' is for links of type \"tcp\"",
+        "'baud' is for links of type \"tty\"",
+    ];
+    assert_eq!(wrong, of_other_types.map(|e| Some(e.to_owned())), "{text}");
 }

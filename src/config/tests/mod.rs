@@ -6,11 +6,19 @@ mod fuzz;
 mod syntax;
 
 use super::diagnostic::Report;
+use super::load::{Built, text_for};
 use super::parser;
 use super::source::Sources;
 use super::value::Setting;
-use super::{Config, Loaded, from_text};
+use super::{Config, Loaded};
 use std::path::Path;
+
+/// A program with every feature.
+const ALL: Built = Built {
+    websocket: true,
+    websocket_rt: true,
+    tls: true,
+};
 
 /// Parses a text; in error the messages with their lines and columns.
 fn parse(text: &str) -> Result<Vec<Setting>, Vec<String>> {
@@ -32,7 +40,7 @@ fn short(diagnostics: &[super::Diagnostic]) -> Vec<String> {
 }
 
 fn load_text(text: &str) -> Loaded {
-    from_text(Path::new("x.conf"), text)
+    text_for(Path::new("x.conf"), text, ALL)
 }
 
 /// Loads a text that must be free of errors and warnings.
