@@ -271,8 +271,8 @@ pub(crate) static OPTIONS: Key = Key::words(
 pub(crate) static ORIGINS: Key = Key::words(
     "origins",
     None,
-    "Hosts whose pages may connect: globs between commas, '*' for all. A client \
-     without Origin header is no browser and may.",
+    "Hosts whose pages may connect: globs between commas, '*' for all. HOST:PORT \
+     means that port alone. A client without Origin header is no browser and may.",
 )
 .absent("the same origin only", "*.example.org");
 pub(crate) static FRAMETYPE: Key = Key::choice(

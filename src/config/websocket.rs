@@ -136,17 +136,18 @@ fn origins(reader: &Reader) -> Option<Vec<Pattern>> {
             );
             continue;
         }
-        // The brackets of an IPv6 host are no set of characters.
-        let address = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let glob = match address.map(str::parse::<Ipv6Addr>) {
-            Some(Ok(_)) => Pattern::escape(&host),
-            _ => host,
-        };
+        let glob = literal_ipv6(&host).unwrap_or(host);
         patterns.extend(pattern(reader, &ORIGINS, &glob));
     }
     Some(patterns)
+}
+
+/// A host or host and port that begin with an IPv6 address: its brackets are
+/// no set of characters.
+fn literal_ipv6(host: &str) -> Option<String> {
+    let (address, rest) = host.strip_prefix('[')?.split_once(']')?;
+    address.parse::<Ipv6Addr>().ok()?;
+    Some(Pattern::escape(&format!("[{address}]")) + rest)
 }
 
 /// Subprotocol names: tokens (RFC 6455, section 4.1; RFC 9110, section 5.6.2).

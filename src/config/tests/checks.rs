@@ -153,11 +153,12 @@ fn origins_are_hosts() {
 
 #[test]
 fn an_ipv6_origin_is_no_set_of_characters() {
-    let origins = websocket("origins = \"[::1],h[ab]\";")
+    let origins = websocket("origins = \"[::1],h[ab],[::1]:80*\";")
         .origins
         .expect("origins");
     assert!(origins[0].matches("[::1]") && !origins[0].matches("1"));
     assert!(origins[1].matches("ha"));
+    assert!(origins[2].matches("[::1]:8080") && !origins[2].matches("[::1]"));
 }
 
 #[test]
