@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 pub mod beneath;
 pub mod config;
+pub mod document;
 pub mod escape;
 #[cfg(feature = "websocket")]
 pub mod handshake;

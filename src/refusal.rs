@@ -54,9 +54,19 @@ pub enum Refusal {
     TooManyClients,
     /// The client itself went: nothing is written.
     Gone(io::Error),
+    /// Any of these as the answer to a HEAD, which has no content (RFC 9110, section 9.3.2).
+    OfHead(Box<Refusal>),
 }
 
 impl Refusal {
+    /// The same refusal of a HEAD.
+    pub fn of_head(self) -> Self {
+        match self {
+            Self::Gone(_) => self,
+            refusal => Self::OfHead(Box::new(refusal)),
+        }
+    }
+
     /// The HTTP status (RFC 9110, section 15; RFC 6585, section 5).
     ///
     /// `Gone` has 499, which is never sent: logs know it as "client closed request".
@@ -75,6 +85,7 @@ impl Refusal {
             Self::Gone(_) => 499,
             Self::Internal(_) => 500,
             Self::Unavailable(_) | Self::TooManyClients => 503,
+            Self::OfHead(refusal) => refusal.status(),
         }
     }
 
@@ -103,6 +114,7 @@ impl Refusal {
             Self::Internal(_) => "the gateway failed",
             Self::Unavailable(_) => "the service is not available, try again",
             Self::TooManyClients => "there are too many clients, try again",
+            Self::OfHead(refusal) => refusal.body(),
         }
     }
 }
@@ -125,6 +137,7 @@ impl Display for Refusal {
             Self::Internal(what) => ("internal error: ", *what),
             Self::Unavailable(why) => ("service not available: ", why.as_str()),
             Self::Gone(error) => return write!(f, "client went: {error}"),
+            Self::OfHead(refusal) => return refusal.fmt(f),
             Self::BadRange(length) => return write!(f, "range beyond {length} bytes"),
             Self::Body
             | Self::Timeout

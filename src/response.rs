@@ -41,9 +41,11 @@ pub fn switching_protocols(
 /// # Errors
 /// As write(2).
 pub fn refuse(client: &Client, refusal: &Refusal) -> io::Result<()> {
-    if matches!(refusal, Refusal::Gone(_)) {
-        return Ok(());
-    }
+    let (refusal, with_body) = match refusal {
+        Refusal::Gone(_) => return Ok(()),
+        Refusal::OfHead(refusal) => (&**refusal, false),
+        refusal => (refusal, true),
+    };
     let status = refusal.status();
     let body = format!("{status} {}: {}\n", reason(status), refusal.body());
     let mut answer = start(status, "text/plain; charset=utf-8", body.len() as u64);
@@ -63,7 +65,9 @@ pub fn refuse(client: &Client, refusal: &Refusal) -> io::Result<()> {
         _ => {}
     }
     answer.push_str("\r\n");
-    answer.push_str(&body);
+    if with_body {
+        answer.push_str(&body);
+    }
     client.write_all(answer.as_bytes())
 }
 
@@ -184,6 +188,14 @@ mod tests {
             let answer = refused(&refusal);
             assert!(answer.contains(&format!("\r\n{line}\r\n")), "{answer}");
         }
+    }
+
+    #[test]
+    fn the_refusal_of_a_head_announces_its_body_and_has_none() {
+        let answer = refused(&Refusal::NoFile("x".into()).of_head());
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!(answer.contains("Content-Length: 37\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     }
 
     #[test]
