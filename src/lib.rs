@@ -6,6 +6,8 @@ pub mod document;
 pub mod escape;
 #[cfg(feature = "websocket")]
 pub mod handshake;
+pub mod logging;
 pub mod refusal;
 pub mod request;
 pub mod response;
+mod sink;
