@@ -37,6 +37,7 @@ pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod server;
+mod sink;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod wire;
