@@ -53,7 +53,7 @@ enum Answer<'a> {
     Sent,
     /// A WebSocket.
     #[cfg(feature = "websocket")]
-    Session(Session<'a>),
+    Session(Box<Session<'a>>),
 }
 
 /// Reads the request and gives it to who answers it.
@@ -67,7 +67,8 @@ fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<An
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
     {
-        return open(&request, websocket, client, deadline).map(Answer::Session);
+        return open(&request, websocket, client, deadline)
+            .map(|session| Answer::Session(Box::new(session)));
     }
     match server.document() {
         Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
