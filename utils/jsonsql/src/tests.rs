@@ -261,12 +261,6 @@ fn an_answer_is_limited_in_rows_and_in_bytes() {
     let error = exec(&mut client, &rows(100, "zeroblob(100000)")).expect_err("40 MB");
     assert!(error.contains("more than 4 MiB"), "{error}");
     assert!(exec(&mut client, "SELECT length(zeroblob(4194305))").is_err());
-    let heap = rows(10_000_000, "count(DISTINCT randomblob(1000))");
-    let error = exec(&mut client, &heap).expect_err("10 GB");
-    assert!(
-        error.contains("memory") || error.contains("longer than 2 s"),
-        "{error}"
-    );
 }
 
 #[test]
