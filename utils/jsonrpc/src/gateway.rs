@@ -143,8 +143,12 @@ impl Methods for Connection<'_> {
         let text = result.as_ref().and_then(Value::to_text);
         let json = text.as_deref().and_then(Json::parse);
         match json {
-            Some(json) if failed => Err(error_member(&json)),
-            Some(json) => Ok(json),
+            // What a failed function leaves need not be an error: the C
+            // gateway's own adduser fails with the words "user added".
+            Some(json) => match failed.then(|| error_member(&json)).flatten() {
+                Some(error) => Err(error),
+                None => Ok(json),
+            },
             None => Err(Error::of(Code::InternalError)),
         }
     }
@@ -185,22 +189,14 @@ fn validate(params: Option<&Value>, spec: &CStr) -> Result<(), Error> {
         .map_err(|why| Error::invalid_params(&why))
 }
 
-/// What the plugin left as its error, as the member of an answer. A function
-/// that failed with something else (the C gateway's adduser does, having
-/// succeeded) has failed for a reason we do not know.
-fn error_member(json: &Json) -> Error {
-    let object: Map<String, JsonValue> = serde_json::from_str(json.as_str()).unwrap_or_default();
-    let code = object.get("code").and_then(JsonValue::as_i64);
-    let message = object.get("message").and_then(JsonValue::as_str);
-    match (code.and_then(|code| i32::try_from(code).ok()), message) {
-        (Some(code), Some(message)) => Error {
-            code,
-            message: message.to_string().into(),
-            data: object.get("data").map(Json::of),
-        },
-        _ => Error {
-            data: Some(json.clone()),
-            ..Error::of(Code::InternalError)
-        },
-    }
+/// The error object that the plugin left, if it is one (section 5.1).
+fn error_member(json: &Json) -> Option<Error> {
+    let object: Map<String, JsonValue> = serde_json::from_str(json.as_str()).ok()?;
+    let code = object.get("code")?.as_i64()?;
+    let message = object.get("message")?.as_str()?;
+    Some(Error {
+        code: i32::try_from(code).ok()?,
+        message: message.to_string().into(),
+        data: object.get("data").map(Json::of),
+    })
 }

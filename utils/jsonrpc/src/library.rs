@@ -85,7 +85,15 @@ impl Library {
             .open(path)
             .map_err(LoadError::Open)?;
         check(&file)?;
-        let library = native::link(&checked_path(&file, path))?;
+        let checked = checked_path(&file, path);
+        let library = native::link(&checked).map_err(|error| {
+            // The linker names the path it was given, which says nothing.
+            let named = |text: String| text.replace(&format!("{}: ", checked.display()), "");
+            match error {
+                LoadError::Link(text) => LoadError::Link(named(text)),
+                other => other,
+            }
+        })?;
         let plugin = if let Some(plugin) = NativePlugin::find(library)? {
             Plugin::Native(plugin)
         } else if let Some(plugin) = GatewayPlugin::find(library)? {
