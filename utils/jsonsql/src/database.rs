@@ -229,7 +229,9 @@ fn failed(error: &rusqlite::Error) -> Error {
         {
             Error::failure("the query took longer than 2 s")
         }
-        // Without the SQL itself, which the client knows.
+        // Without the SQL itself, which the client knows. (The system's SQLite
+        // may be too old to tell them apart.)
+        #[cfg(feature = "bundled")]
         rusqlite::Error::SqlInputError { msg, .. } => Error::failure(msg.clone()),
         other => Error::failure(other.to_string()),
     }
