@@ -21,7 +21,7 @@ use crate::library::LoadError;
 /// Most entries a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
 
-/// Held while a plugin runs.
+/// Held while a plugin runs, and while values of its library are used.
 static RUNNING: Mutex<()> = Mutex::new(());
 
 /// `struct jsonrpc_method_entry_t`.
@@ -116,6 +116,8 @@ impl Connection<'_> {
 
 impl Methods for Connection<'_> {
     fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+        // Until the values are gone: they may share parts with others of the plugin.
+        let _running = run();
         let jansson = self.plugin.jansson;
         let entry = self
             .entry(method)
@@ -133,11 +135,9 @@ impl Methods for Connection<'_> {
         }
         let borrowed = params.as_ref().map_or(std::ptr::null_mut(), Value::as_ptr);
         let mut result = std::ptr::null_mut();
-        let running = run();
         // SAFETY: the parameters outlive the call, which borrows them; init
         // made the context, and `&mut self` keeps calls apart.
         let failed = unsafe { function(borrowed, &raw mut result, self.context) } != 0;
-        drop(running);
         // SAFETY: the function leaves a new reference, or null.
         let result = unsafe { jansson.own(result) };
         let text = result.as_ref().and_then(Value::to_text);
