@@ -8,6 +8,8 @@ use std::hash::BuildHasher;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rpcplugin::Error;
+
 /// Users share this many counters, by hash: the names come from clients, and
 /// a table of names would have to forget some.
 const COUNTERS: usize = 256;
@@ -35,6 +37,9 @@ impl Failures {
     }
 }
 
+/// Wrong passwords after which a connection is not listened to any more.
+const MAX_FAILURES: u32 = 10;
+
 /// The waits of one connection.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -49,9 +54,16 @@ impl Throttle {
     }
 
     /// Waits as long as the user and the connection deserve.
-    pub(crate) fn wait(&self, user: &str) {
+    ///
+    /// # Errors
+    /// The connection has had enough tries; it costs no more time.
+    pub(crate) fn wait(&self, user: &str) -> Result<(), Error> {
+        if self.failures >= MAX_FAILURES {
+            return Err(Error::failure("too many failures: connect again"));
+        }
         let failures = with_counter(user, |failures| failures.current());
         std::thread::sleep(self.length(failures.max(self.failures)));
+        Ok(())
     }
 
     /// The password was wrong.
@@ -66,9 +78,9 @@ impl Throttle {
         });
     }
 
-    /// The password was right.
-    pub(crate) fn passed(&mut self, user: &str) {
-        self.failures = 0;
+    /// The password was right. The connection's count stays: whoever has one
+    /// password could clear it to guess another.
+    pub(crate) fn passed(&self, user: &str) {
         with_counter(user, |failures| *failures = Failures::default());
     }
 
@@ -105,9 +117,23 @@ mod tests {
         let delay = Duration::from_millis(30);
         Throttle::new(delay).failed("throttled");
         let start = Instant::now();
-        Throttle::new(delay).wait("throttled");
+        let waited = Throttle::new(delay).wait("throttled");
+        assert_eq!(waited, Ok(()));
         assert!(start.elapsed() >= delay);
         Throttle::new(delay).passed("throttled");
         assert_eq!(with_counter("throttled", |failures| failures.current()), 0);
+    }
+
+    #[test]
+    fn a_connection_that_only_guesses_is_not_listened_to_any_more() {
+        let mut throttle = Throttle::new(Duration::ZERO);
+        for _ in 0..MAX_FAILURES {
+            assert_eq!(throttle.wait("guessed"), Ok(()));
+            throttle.failed("guessed");
+            throttle.passed("own");
+        }
+        assert!(throttle.wait("guessed").is_err());
+        assert!(throttle.wait("own").is_err());
+        assert_eq!(Throttle::new(Duration::ZERO).wait("guessed"), Ok(()));
     }
 }
