@@ -50,8 +50,14 @@ const FUNCTIONS_REFUSED: [&str; 2] = ["load_extension", "fts3_tokenizer"];
 
 /// Memory: what a query sorts or remembers would otherwise go to temporary
 /// files, which on a router lie in memory too. The limit is for all clients
-/// together, in bytes.
-const MEMORY: &str = "PRAGMA temp_store = MEMORY; PRAGMA hard_heap_limit = 33554432;";
+/// together, in bytes; each caches 256 KiB of the file while it runs a query.
+const MEMORY: &str = "PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -256;
+    PRAGMA hard_heap_limit = 33554432;";
+
+/// Size to which clients can make the file grow, in MiB, if the option does
+/// not say (`max`).
+const MAX_FILE: u32 = 64;
 
 /// The file.
 pub(crate) struct Database {
@@ -63,17 +69,19 @@ pub(crate) struct Database {
 impl Database {
     /// Opens the file of the option `-C`.
     pub(crate) fn open(config: &str) -> Result<Database, Error> {
-        let (file, flags) = match config.split_once(';') {
-            None => (
-                config,
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-            ),
-            Some((file, "ro")) => (file, OpenFlags::SQLITE_OPEN_READ_ONLY),
-            Some((_, other)) => {
-                let why = format!("'{other}' in the option -C of jsonsql is not 'ro'");
-                return Err(Error::internal(&why));
+        let mut parts = config.split(';');
+        let file = parts.next().unwrap_or_default();
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut max = MAX_FILE;
+        for part in parts {
+            match part.split_once('=') {
+                None if part == "ro" => flags = OpenFlags::SQLITE_OPEN_READ_ONLY,
+                Some(("max", mebibytes)) => {
+                    max = mebibytes.parse().map_err(|_| unknown(part))?;
+                }
+                None | Some(_) => return Err(unknown(part)),
             }
-        };
+        }
         if file.is_empty() {
             return Err(Error::internal("the option -C of jsonsql names no file"));
         }
@@ -83,7 +91,7 @@ impl Database {
                 .map_err(|_| rusqlite::Error::InvalidPath(file.into()))?;
             let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let sqlite = Connection::open_with_flags(path, flags)?;
-            let ours = restrict(&sqlite)?;
+            let ours = restrict(&sqlite, max)?;
             Ok(Database { sqlite, ours })
         };
         open().map_err(|error: rusqlite::Error| {
@@ -95,8 +103,12 @@ impl Database {
     /// effect or nothing. Returns the rows, or `None` if none of the
     /// statements has columns.
     pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Option<Rows>, Error> {
-        self.start_clock();
+        let _clock = self.start_clock();
         let run = || {
+            if !self.sqlite.is_autocommit() {
+                // What could not be undone before, for want of memory.
+                self.our_statement("ROLLBACK")?;
+            }
             self.our_statement("BEGIN")?;
             let rows = self.run_all(sql, values)?;
             self.our_statement("COMMIT")?;
@@ -110,7 +122,7 @@ impl Database {
 
     /// Runs SQL of ours that reads.
     pub(crate) fn read(&self, sql: &str, values: &[Value]) -> Result<Rows, Error> {
-        self.start_clock();
+        let _clock = self.start_clock();
         self.ours.store(true, Ordering::Relaxed);
         let rows = self
             .sqlite
@@ -145,15 +157,27 @@ impl Database {
         done.map_err(|error| failed(&error))
     }
 
-    fn start_clock(&self) {
+    fn start_clock(&self) -> Clock<'_> {
         let deadline = Instant::now() + TIME_LIMIT;
         self.sqlite
             .progress_handler(STEPS, Some(move || Instant::now() >= deadline));
+        Clock(self)
+    }
+}
+
+/// The time of one request. When it is over, the memory goes back.
+struct Clock<'a>(&'a Database);
+
+impl Drop for Clock<'_> {
+    fn drop(&mut self) {
+        self.0.sqlite.progress_handler(0, None::<fn() -> bool>);
+        // Without it the next request finds a warmer cache; that is all.
+        let _ = self.0.sqlite.release_memory();
     }
 }
 
 /// Sets the bounds; from here on clients' SQL may run.
-fn restrict(sqlite: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
+fn restrict(sqlite: &Connection, max: u32) -> rusqlite::Result<Arc<AtomicBool>> {
     sqlite.busy_timeout(BUSY_TIMEOUT)?;
     sqlite.execute_batch(MEMORY)?;
     // No writing to the tables SQLite itself relies on.
@@ -163,6 +187,9 @@ fn restrict(sqlite: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
     }
     // Reads the file: what is no database is found out now.
     sqlite.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    let page: u32 = sqlite.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let pages = u64::from(max) * 1024 * 1024 / u64::from(page.max(512));
+    sqlite.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     let ours = Arc::new(AtomicBool::new(false));
     let allowed = Arc::clone(&ours);
     sqlite.authorizer(Some(move |context: AuthContext<'_>| {
@@ -219,6 +246,12 @@ fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Resul
         rows.0.push(row);
     }
     Ok(())
+}
+
+fn unknown(part: &str) -> Error {
+    Error::internal(&format!(
+        "'{part}' in the option -C of jsonsql is neither ro nor max=MEBIBYTES"
+    ))
 }
 
 /// What SQLite says, as the answer.

@@ -173,7 +173,16 @@ fn a_file_opened_to_read_is_not_written() {
         let error = exec(&mut client, query).expect_err("read only");
         assert!(error.contains("readonly"), "{error}");
     }
-    for config in ["/nowhere/x;ro", "/nowhere/x", "", ";ro", "x;rw", "/;ro"] {
+    for config in [
+        "/nowhere/x;ro",
+        "/nowhere/x",
+        "",
+        ";ro",
+        "x;rw",
+        "x;max=y",
+        "x;max",
+        "/;ro",
+    ] {
         assert!(JsonSql::open(config).is_err(), "{config}");
     }
 }
@@ -260,7 +269,22 @@ fn an_answer_is_limited_in_rows_and_in_bytes() {
     assert!(error.starts_with("more than 10000 rows"), "{error}");
     let error = exec(&mut client, &rows(100, "zeroblob(100000)")).expect_err("40 MB");
     assert!(error.contains("more than 4 MiB"), "{error}");
+    // A control character is six in JSON.
+    let error = exec(&mut client, &rows(10, "printf('%.*c', 100000, char(1))")).expect_err("6 MB");
+    assert!(error.contains("more than 4 MiB"), "{error}");
     assert!(exec(&mut client, "SELECT length(zeroblob(4194305))").is_err());
+}
+
+#[test]
+fn the_file_does_not_grow_beyond_its_limit() {
+    let file = File::with_table();
+    let mut client = JsonSql::open(&format!("{};max=1", file.path())).expect("it opens");
+    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20)
+        INSERT INTO t (b) SELECT zeroblob(100000) FROM n";
+    let error = exec(&mut client, insert).expect_err("two megabytes");
+    assert!(error.contains("full"), "{error}");
+    assert!(file.dump().len() <= 1024 * 1024);
+    exec(&mut client, "INSERT INTO t (b) VALUES (1)").expect("there is room for that");
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Row {
     pub(crate) fn size(&self) -> usize {
         let names: usize = self.names.iter().map(|name| name.len() + 6).sum();
         let values = self.values.iter().map(|value| match value {
-            Value::Text(text) => text.len(),
+            Value::Text(text) => text.bytes().map(escaped).sum(),
             Value::Blob(bytes) => bytes.len() * 4,
             Value::Null | Value::Integer(_) | Value::Real(_) => 12,
         });
@@ -49,6 +49,15 @@ impl Row {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
+    }
+}
+
+/// Length of a byte of text in JSON (RFC 8259, section 7).
+fn escaped(byte: u8) -> usize {
+    match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
     }
 }
 

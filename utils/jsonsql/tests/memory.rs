@@ -21,5 +21,19 @@ fn a_greedy_query_runs_out_of_its_memory_not_of_the_machines() {
     client
         .exec(Params::new(Some(modest)))
         .expect("the next has memory again");
+    // What many idle clients have read is not kept for them.
+    let fill = r#"{"query": "CREATE TABLE t (b); WITH RECURSIVE n(i) AS
+        (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) INSERT INTO t SELECT zeroblob(1000) FROM n"}"#;
+    let fill = fill.replace('\n', " ");
+    client
+        .exec(Params::new(Some(&fill)))
+        .expect("two megabytes");
+    let mut others: Vec<JsonSql> = (0..100)
+        .map(|_| JsonSql::open(&file.display().to_string()).expect("it opens"))
+        .collect();
+    for other in &mut others {
+        let sum = r#"{"query": "SELECT sum(length(b)) FROM t"}"#;
+        other.exec(Params::new(Some(sum))).expect("memory for all");
+    }
     std::fs::remove_file(file).expect("the file");
 }
