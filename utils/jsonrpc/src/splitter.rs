@@ -247,7 +247,12 @@ impl Splitter {
         self.next_check = self.buffer.len() * 2;
         match serde_json::from_slice::<IgnoredAny>(&self.buffer) {
             Ok(_) => false,
-            Err(error) => error.classify() != Category::Eof,
+            Err(error) if error.classify() == Category::Eof => false,
+            // The parser takes a number that is cut there for a wrong one.
+            Err(_) => !self
+                .buffer
+                .last()
+                .is_some_and(|byte| b"-+.eE".contains(byte)),
         }
     }
 }

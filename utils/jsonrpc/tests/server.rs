@@ -1,98 +1,16 @@
 //! The built websocket_jsonrpc with real plugins: C ones that are compiled
 //! here, and authrpc and jsonsql.
 
+mod plugins;
 #[path = "../../unixserver/tests/support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
-use support::{Directory, Server, run};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_jsonrpc");
-const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
-
-/// Compiles a plugin into `directory`.
-fn compile(directory: &Directory, source: &str, options: &[&str]) -> PathBuf {
-    let plugin = directory.path().join("plugin.so");
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(Path::new(MANIFEST).join("../rpcplugin/include"))
-        .arg("-o")
-        .arg(&plugin)
-        .arg(Path::new(MANIFEST).join(source))
-        .args(options)
-        .output()
-        .expect("a C compiler (apt-get install gcc)");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{source} (needs libjansson-dev): {errors}"
-    );
-    allow(&plugin, 0o755);
-    plugin
-}
-
-/// A plugin of this workspace, copied to where nobody else can change it.
-fn built(directory: &Directory, name: &str) -> PathBuf {
-    let tests = std::env::current_exe().expect("this test's path");
-    let library = tests.with_file_name(format!("lib{name}.so"));
-    let plugin = directory.path().join(format!("{name}.so"));
-    fs::copy(&library, &plugin).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
-    allow(&plugin, 0o755);
-    plugin
-}
-
-fn allow(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
-}
-
-/// Starts the server in the directory of its plugin.
-fn start(directory: Directory, plugin: &Path, options: &[&str]) -> Server {
-    let plugin = plugin.to_str().expect("a UTF-8 path");
-    Server::start_in(directory, PROGRAM, &[&["-L", plugin], options].concat())
-}
-
-/// A client that asks and waits for the answer, line by line.
-struct Client(BufReader<UnixStream>);
-
-impl Client {
-    fn of(server: &Server) -> Client {
-        Client(BufReader::new(server.connect()))
-    }
-
-    fn send(&mut self, request: &str) -> String {
-        self.0
-            .get_ref()
-            .write_all(format!("{request}\n").as_bytes())
-            .expect("sent");
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("an answer");
-        line.trim_end().to_string()
-    }
-
-    /// The answer to a call, without what is the same in all.
-    fn call(&mut self, method: &str, params: &str) -> String {
-        let params = if params.is_empty() {
-            String::new()
-        } else {
-            format!(",\"params\":{params}")
-        };
-        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
-        let answer = self.send(&request);
-        let answer = answer
-            .strip_prefix(r#"{"jsonrpc":"2.0","id":1,"#)
-            .map(str::to_string);
-        answer
-            .and_then(|answer| answer.strip_suffix('}').map(str::to_string))
-            .expect("an answer")
-    }
-}
+use plugins::{Client, built, compile, start};
+use support::Directory;
 
 #[test]
 fn the_example_in_c_counts_for_each_client() {
@@ -332,64 +250,4 @@ fn jsonsql_creates_inserts_and_selects() {
         exec("selec"),
         r#""error":{"code":-32000,"message":"near \"selec\": syntax error"}"#
     );
-}
-
-#[test]
-fn a_command_line_without_a_plugin_is_a_usage_error() {
-    let output = run(PROGRAM, &[]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("-L ./authrpc.so"), "{said}");
-    for option in ["-h", "-V"] {
-        assert_eq!(run(PROGRAM, &[option]).status.code(), Some(0));
-    }
-    let help = String::from_utf8(run(PROGRAM, &["-h"]).stdout).expect("UTF-8");
-    for option in ["-R", "-n", "-u", "-m", "-D", "-L", "-C"] {
-        assert!(help.contains(option), "{option} is not in {help}");
-    }
-}
-
-#[test]
-fn what_is_no_plugin_does_not_start_the_server() {
-    let directory = Directory::new();
-    let refusal = |plugin: &Path| {
-        let plugin = plugin.to_str().expect("a UTF-8 path");
-        let root = directory.path().join("run").display().to_string();
-        let output = run(PROGRAM, &["-R", &root, "-L", plugin]);
-        assert_eq!(output.status.code(), Some(1));
-        assert!(!Path::new(&root).exists(), "the socket was bound first");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    assert!(refusal(Path::new("/nowhere/plugin.so")).contains("/nowhere/plugin.so"));
-    assert!(refusal(directory.path()).contains("not a regular file"));
-    let plugin = compile(&directory, "../rpcplugin/examples/counter.c", &[]);
-    allow(&plugin, 0o757);
-    assert!(refusal(&plugin).contains("0757"));
-    let plugin = compile(&directory, "tests/plugins/faulty.c", &["-DVERSION=2"]);
-    assert!(refusal(&plugin).contains("version 2"));
-    let none = directory.path().join("none.c");
-    fs::write(&none, "int none(void) { return 0; }\n").expect("written");
-    let plugin = compile(&directory, none.to_str().expect("a UTF-8 path"), &[]);
-    assert!(refusal(&plugin).contains("neither rpcplugin_entry nor jsonrpc_init"));
-    fs::write(
-        &none,
-        "void *jsonrpc_init(void **t, char *c) { (void)t; return c; }\n",
-    )
-    .expect("written");
-    let plugin = compile(&directory, none.to_str().expect("a UTF-8 path"), &[]);
-    assert!(refusal(&plugin).contains("jsonrpc_release"));
-}
-
-#[test]
-fn the_plugin_is_loaded_before_the_user_changes() {
-    if !nix::unistd::geteuid().is_root() {
-        // Only root can change its user; the order cannot show otherwise.
-        return;
-    }
-    let directory = Directory::new();
-    let locked = Directory::new();
-    let plugin = compile(&locked, "../rpcplugin/examples/counter.c", &[]);
-    allow(locked.path(), 0o700);
-    let server = start(directory, &plugin, &["-u", "nobody"]);
-    assert_eq!(Client::of(&server).call("next", ""), r#""result":1"#);
 }

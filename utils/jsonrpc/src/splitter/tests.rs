@@ -46,6 +46,20 @@ fn messages_come_byte_by_byte_as_well_as_at_once() {
 }
 
 #[test]
+fn a_message_can_be_cut_anywhere() {
+    let message = r#"{"é\u00e9\"\\": [-1.5e+3, -0, 2E-7, true, null, "😀\n"], "": {}}"#;
+    for first in 1..message.len() {
+        for second in first..message.len() {
+            let bytes = message.as_bytes();
+            let reads = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+            assert_eq!(split(&reads), [message], "cut at {first} and {second}");
+        }
+    }
+    let bytes: Vec<&[u8]> = message.as_bytes().chunks(1).collect();
+    assert_eq!(split(&bytes), [message]);
+}
+
+#[test]
 fn what_is_no_object_ends_with_the_line_the_nul_or_the_read() {
     assert_eq!(
         split(&[b"foo {}\n1\0", b"2"]),
