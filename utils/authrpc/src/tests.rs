@@ -239,6 +239,11 @@ fn root_changes_and_removes_others_without_their_password() {
         call(&mut root, AuthRpc::passwd, change),
         message("password changed")
     );
+    // A page may still have root's own password in its field.
+    let change = json!({"user": "u", "old": "a", "new": "n", "confirm": "n"});
+    call(&mut root, AuthRpc::passwd, change).expect("not its own");
+    let own = json!({"user": "admin", "old": "wrong", "new": "n", "confirm": "n"});
+    assert!(call(&mut root, AuthRpc::passwd, own).is_err());
     let mut client = users.connect();
     call(
         &mut client,
