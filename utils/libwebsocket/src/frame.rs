@@ -96,6 +96,26 @@ impl Violation {
     }
 }
 
+impl core::fmt::Display for Violation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Violation::ReservedBits => f.write_str("reserved bits are set"),
+            Violation::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x}"),
+            Violation::Unmasked => f.write_str("frame is not masked"),
+            Violation::FragmentedControl => f.write_str("control frame in fragments"),
+            Violation::LongControl => f.write_str("control frame of more than 125 bytes"),
+            Violation::BadLength => f.write_str("bad form of the payload length"),
+            Violation::NothingToContinue => f.write_str("continuation without a message"),
+            Violation::MessageInMessage => f.write_str("message within a message"),
+            Violation::NotUtf8 => f.write_str("text is not UTF-8"),
+            Violation::ShortClose => f.write_str("close with half a code"),
+            Violation::BadCloseCode(code) => write!(f, "close code {code} may not be sent"),
+        }
+    }
+}
+
+impl core::error::Error for Violation {}
+
 /// The header of a client's frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {

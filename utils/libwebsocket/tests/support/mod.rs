@@ -248,6 +248,19 @@ impl Client {
         bytes
     }
 
+    /// The next whole message, its fragments joined: opcode and payload.
+    pub fn message(&mut self) -> (u8, Vec<u8>) {
+        let (first, mut all) = self.frame();
+        let mut last = first;
+        while last & 0x80 == 0 {
+            let (kind, payload) = self.frame();
+            assert_eq!(kind & 0x7f, 0, "a continuation");
+            all.extend(payload);
+            last = kind;
+        }
+        (first & 0x0f, all)
+    }
+
     /// Payload of whole messages of this type, until there are `len` bytes.
     pub fn payload(&mut self, first: u8, len: usize) -> Vec<u8> {
         let mut all = Vec::new();
