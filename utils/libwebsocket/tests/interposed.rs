@@ -263,6 +263,48 @@ fn a_one_shot_epoll_server_speaks_websocket() {
     play(c_server("epoll", Some("oneshot")), &[]);
 }
 
+/// Plays every scene under valgrind; the slow reader would take minutes.
+fn play_under_valgrind(name: &str, mode: Option<&str>) {
+    let directory = support::directory();
+    let log = directory.join("log");
+    let mut server = Server::start(true, |directory, socket| {
+        let program = compile(&format!("tests/servers/{name}.c"), directory, &["-g"]);
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--leak-check=full", "--errors-for-leak-kinds=definite"])
+            .arg(format!("--log-file={}", log.display()))
+            .arg(program)
+            .arg(socket)
+            .args(mode);
+        command
+    });
+    for (name, scene) in SCENES {
+        if *name != "a slow reader gets every byte" {
+            eprintln!("scene: {name}");
+            scene(&server);
+        }
+    }
+    server.terminate();
+    let log_text = std::fs::read_to_string(&log).expect("valgrind's log");
+    let _ = std::fs::remove_dir_all(&directory);
+    assert!(log_text.contains("ERROR SUMMARY: 0 errors"), "{log_text}");
+}
+
+#[test]
+fn valgrind_finds_nothing_in_a_thread_server() {
+    play_under_valgrind("thread", None);
+}
+
+#[test]
+fn valgrind_finds_nothing_in_an_epoll_server() {
+    play_under_valgrind("epoll", Some("edge"));
+}
+
+#[test]
+fn valgrind_finds_nothing_in_a_select_server() {
+    play_under_valgrind("select", None);
+}
+
 #[test]
 fn python_socketserver_speaks_websocket() {
     play(script("python3", "echo.py", Some("thread")), &[]);
