@@ -1,0 +1,184 @@
+//! The measured programs, each a process of its own, and what the kernel says of them.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+/// How long a program may take to listen.
+const START: Duration = Duration::from_secs(10);
+/// Most clients the gateway is told to take: more than any load opens.
+const CLIENTS: usize = 2000;
+
+/// A program that turns WebSocket clients into UNIX clients.
+#[derive(Debug)]
+pub struct Program {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// Where each message is a write of its own.
+    pub plain: u16,
+    /// Where messages that arrived together share a write.
+    pub merged: u16,
+    process: Process,
+}
+
+impl Program {
+    /// Starts the roofline: this very executable in another role.
+    pub fn relay(name: &'static str, sockets: &Path) -> io::Result<Program> {
+        let (plain, merged) = (free_port()?, free_port()?);
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("relay")
+            .arg(sockets)
+            .args([plain.to_string(), merged.to_string()]);
+        Program::start(name, command, plain, merged, sockets)
+    }
+
+    /// Starts the gateway with a configuration of two servers.
+    pub fn gateway(executable: &Path, sockets: &Path) -> io::Result<Program> {
+        let (plain, merged) = (free_port()?, free_port()?);
+        let server = |port: u16, merge: bool| {
+            format!(
+                "  {{ addr = \"127.0.0.1\"; port = {port}; maxclients = {CLIENTS};\n    \
+                 websocket = {{ docroot = \"{}\"; merge = {merge}; }}; }}",
+                sockets.display()
+            )
+        };
+        let text = format!(
+            "servers = (\n{},\n{}\n);\n",
+            server(plain, false),
+            server(merged, true)
+        );
+        let file = sockets.join("ouistiti.conf");
+        fs::write(&file, text)?;
+        let mut command = Command::new(executable);
+        command.arg("-f").arg(&file);
+        Program::start("ouistiti", command, plain, merged, sockets)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        plain: u16,
+        merged: u16,
+        logs: &Path,
+    ) -> io::Result<Program> {
+        let log = logs.join(format!("{name}.log"));
+        command
+            .stdin(Stdio::null())
+            .stdout(File::create(&log)?)
+            .stderr(File::create(&log)?);
+        let mut process = Process::spawn(command)?;
+        for port in [plain, merged] {
+            process.wait_until(&log, || {
+                TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            })?;
+        }
+        Ok(Program {
+            name,
+            plain,
+            merged,
+            process,
+        })
+    }
+
+    /// Process id, for a tracer.
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// CPU time of the process so far, with all its threads, the ended ones too.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.pid().cast_signed()))?;
+        Ok(clock.now()?.into())
+    }
+
+    /// Memory of the process, shared pages by their share, in bytes.
+    pub fn memory(&self) -> io::Result<u64> {
+        let mut text = String::new();
+        File::open(format!("/proc/{}/smaps_rollup", self.pid()))?.read_to_string(&mut text)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes
+            .map(|k| k * 1024)
+            .ok_or_else(|| io::Error::other("smaps_rollup has no Pss line"))
+    }
+}
+
+/// Starts the backends: this very executable in another role.
+pub fn backends(sockets: &Path) -> io::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("backend").arg(sockets).stdin(Stdio::null());
+    let mut process = Process::spawn(command)?;
+    for name in ["echo", "bulk"] {
+        process.wait_until(sockets, || UnixStream::connect(sockets.join(name)).is_ok())?;
+    }
+    Ok(process)
+}
+
+/// A child that ends with us.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    fn spawn(mut command: Command) -> io::Result<Process> {
+        let program = PathBuf::from(command.get_program());
+        let failed = |e| io::Error::other(format!("cannot start {}: {e}", program.display()));
+        command.spawn().map(Process).map_err(failed)
+    }
+
+    fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> io::Result<()> {
+        let deadline = Instant::now() + START;
+        while !ready() {
+            if let Some(status) = self.0.try_wait()? {
+                let said = fs::read_to_string(log).unwrap_or_default();
+                return Err(io::Error::other(format!(
+                    "it ended at start, {status}: {said}"
+                )));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("it does not listen after 10 seconds"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Binds this process, and all it starts, to one CPU; the last we may use unless told.
+///
+/// On two CPUs a wake-up across them costs more than all that is measured here.
+pub fn pin(cpu: Option<usize>) -> io::Result<usize> {
+    let own = Pid::from_raw(0);
+    let allowed = sched_getaffinity(own)?;
+    let last = (0..CpuSet::count())
+        .rev()
+        .find(|&n| allowed.is_set(n).unwrap_or(false));
+    let chosen = cpu.or(last).unwrap_or(0);
+    let mut set = CpuSet::new();
+    set.set(chosen)?;
+    sched_setaffinity(own, &set)?;
+    Ok(chosen)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
