@@ -6,9 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::backend::Order;
 use crate::programs::Program;
+use crate::tls;
 use crate::wire::{self, BINARY, CLOSE, Header, MAX_HEADER, TEXT};
 
 /// Bytes of a small message: what a chat line or a sensor sends.
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of each work one sample is.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// Length of a sample of small messages.
+    /// Length of a sample of small messages; of connections four times that.
     pub time: Duration,
     /// Bytes of a bulk sample.
     pub bytes: u64,
@@ -95,7 +97,10 @@ impl Work {
                 } else {
                     program.plain
                 };
-                echo(program, port, connections, in_flight, effort.time)
+                match program.tls {
+                    Some(_) => echo_in_threads(program, port, connections, in_flight, effort.time),
+                    None => echo(program, port, connections, in_flight, effort.time),
+                }
             }
             Work::EchoLarge => echo_large(program, effort.bytes),
             Work::Upload => bulk(
@@ -112,7 +117,7 @@ impl Work {
                     download: effort.bytes,
                 },
             ),
-            Work::Connect { at_a_time } => connect(program, at_a_time, effort.time),
+            Work::Connect { at_a_time } => connect(program, at_a_time, effort.time * 4),
         }
     }
 }
@@ -137,17 +142,26 @@ impl<'a> Meter<'a> {
 
 /// A client connection after its handshake.
 pub struct Peer {
-    stream: TcpStream,
+    stream: Stream,
     counter: Counter,
 }
 
 impl Peer {
     /// Connects and shakes hands.
-    pub fn open(port: u16, path: &str) -> io::Result<Peer> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    pub fn open(program: &Program, port: u16, path: &str) -> io::Result<Peer> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
+        let mut stream = match &program.tls {
+            Some(config) => {
+                let name = tls::NAME.try_into().map_err(io::Error::other)?;
+                let session = ClientConnection::new(config.clone(), name);
+                let session = session.map_err(io::Error::other)?;
+                Stream::Tls(Box::new(StreamOwned::new(session, stream)))
+            }
+            None => Stream::Plain(stream),
+        };
         wire::connect(&mut stream, path)?;
         Ok(Peer {
             stream,
@@ -183,6 +197,46 @@ impl Peer {
             .write_all(&wire::client_frame(CLOSE, &1000_u16.to_be_bytes()))?;
         while self.stream.read(&mut [0; 256])? != 0 {}
         Ok(())
+    }
+}
+
+/// What a client writes and reads.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(session) => session.get_ref(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(session) => session.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(session) => session.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(session) => session.flush(),
+        }
     }
 }
 
@@ -230,9 +284,12 @@ fn echo(
     let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut peers = Vec::with_capacity(connections);
     for i in 0..connections {
-        let mut peer = Peer::open(port, "/echo")?;
+        let mut peer = Peer::open(program, port, "/echo")?;
         peer.echo_once()?;
-        poll.add(&peer.stream, EpollEvent::new(EpollFlags::EPOLLIN, i as u64))?;
+        poll.add(
+            peer.stream.socket(),
+            EpollEvent::new(EpollFlags::EPOLLIN, i as u64),
+        )?;
         peers.push((peer, want));
     }
     let mut buffer = vec![0; LARGE];
@@ -269,10 +326,57 @@ fn echo(
     Ok(sample)
 }
 
+/// The same where readiness says nothing, because a session holds decrypted bytes back.
+fn echo_in_threads(
+    program: &Program,
+    port: u16,
+    connections: usize,
+    in_flight: usize,
+    time: Duration,
+) -> io::Result<Sample> {
+    let batch = wire::client_frame(TEXT, &[b'x'; SMALL]).repeat(in_flight);
+    let want = (SMALL * in_flight) as u64;
+    let open = |_| {
+        let mut peer = Peer::open(program, port, "/echo")?;
+        peer.echo_once()?;
+        Ok(peer)
+    };
+    let mut peers = (0..connections).map(open).collect::<io::Result<Vec<_>>>()?;
+    let meter = Meter::start(program)?;
+    let end = Instant::now() + time;
+    let client = |peer: &mut Peer| -> io::Result<usize> {
+        let (mut done, mut buffer) = (0, [0; 4096]);
+        while Instant::now() < end {
+            peer.stream.write_all(&batch)?;
+            peer.expect(want, &mut buffer)?;
+            done += in_flight;
+        }
+        Ok(done)
+    };
+    let done = all(peers.iter_mut().map(|peer| || client(peer)))?;
+    let sample = meter.stop(done as f64)?;
+    peers.into_iter().try_for_each(Peer::close)?;
+    Ok(sample)
+}
+
+/// Runs each of the clients in a thread; the sum of what they did.
+fn all<F: FnOnce() -> io::Result<usize> + Send>(
+    clients: impl Iterator<Item = F>,
+) -> io::Result<usize> {
+    thread::scope(|scope| {
+        let clients: Vec<_> = clients.map(|client| scope.spawn(client)).collect();
+        let failed = |_| Err(io::Error::other("a client thread failed"));
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap_or_else(failed))
+            .sum()
+    })
+}
+
 fn echo_large(program: &Program, bytes: u64) -> io::Result<Sample> {
-    let mut peer = Peer::open(program.plain, "/echo")?;
+    let mut peer = Peer::open(program, program.plain, "/echo")?;
     peer.echo_once()?;
-    let mut writer = peer.stream.try_clone()?;
+    let mut writer = peer.stream.socket().try_clone()?;
     let frame = wire::client_frame(BINARY, &vec![b'x'; LARGE]);
     let messages = bytes / LARGE as u64;
     let meter = Meter::start(program)?;
@@ -288,7 +392,7 @@ fn echo_large(program: &Program, bytes: u64) -> io::Result<Sample> {
 }
 
 fn bulk(program: &Program, order: Order) -> io::Result<Sample> {
-    let mut peer = Peer::open(program.plain, "/bulk")?;
+    let mut peer = Peer::open(program, program.plain, "/bulk")?;
     let frame = wire::client_frame(BINARY, &vec![b'x'; LARGE]);
     let meter = Meter::start(program)?;
     peer.stream
@@ -305,24 +409,17 @@ fn bulk(program: &Program, order: Order) -> io::Result<Sample> {
 fn connect(program: &Program, at_a_time: usize, time: Duration) -> io::Result<Sample> {
     let meter = Meter::start(program)?;
     let end = Instant::now() + time;
-    let client = || -> io::Result<u64> {
+    let client = || -> io::Result<usize> {
         let mut done = 0;
         while Instant::now() < end {
-            let mut peer = Peer::open(program.plain, "/echo")?;
+            let mut peer = Peer::open(program, program.plain, "/echo")?;
             peer.echo_once()?;
             peer.close()?;
             done += 1;
         }
         Ok(done)
     };
-    let done = thread::scope(|scope| {
-        let clients: Vec<_> = (0..at_a_time).map(|_| scope.spawn(client)).collect();
-        let failed = |_| Err(io::Error::other("a client thread failed"));
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap_or_else(failed))
-            .sum::<io::Result<u64>>()
-    })?;
+    let done = all((0..at_a_time).map(|_| client))?;
     meter.stop(done as f64)
 }
 

@@ -8,6 +8,7 @@ mod programs;
 mod relay;
 mod report;
 mod syscalls;
+mod tls;
 mod wire;
 
 use std::ffi::OsString;
@@ -16,12 +17,14 @@ use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use getopts::Options;
 use load::{Effort, Peer, Work};
 use programs::Program;
 use report::{Memory, Report, Row};
+use rustls::ClientConfig;
 
 /// The works, in the order of the table.
 const WORKS: [(&str, Work); 9] = [
@@ -34,6 +37,17 @@ const WORKS: [(&str, Work); 9] = [
     ("upload 64 KiB messages", Work::Upload),
     ("download", Work::Download),
     ("connections, 8 at a time", Work::Connect { at_a_time: 8 }),
+];
+
+/// The works over TLS.
+const SECURE: [(&str, Work); 4] = [
+    ("wss echo 125 B, 10 connections", echo(10, 1, false)),
+    ("wss upload 64 KiB messages", Work::Upload),
+    ("wss download", Work::Download),
+    (
+        "wss full handshakes, 8 at a time",
+        Work::Connect { at_a_time: 8 },
+    ),
 ];
 
 /// Connections held open to see what each costs in memory.
@@ -63,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `relay SOCKETS PORT MERGED_PORT`: the roofline's process.
+/// `relay SOCKETS PORT MERGED_PORT [tls]`: the roofline's process.
 fn be_relay(arguments: &[OsString]) -> io::Result<()> {
     let listen = |n: usize, writes| {
         let port = arguments
@@ -78,10 +92,12 @@ fn be_relay(arguments: &[OsString]) -> io::Result<()> {
         listen(2, relay::Writes::PerMessage)?,
         listen(3, relay::Writes::Merged)?,
     ];
-    relay::serve(
-        listeners,
-        arguments.get(1).map(PathBuf::from).unwrap_or_default(),
-    )
+    let sockets = arguments.get(1).map(PathBuf::from).unwrap_or_default();
+    let tls = arguments
+        .get(4)
+        .map(|_| tls::server(&sockets))
+        .transpose()?;
+    relay::serve(listeners, &sockets, tls.as_ref())
 }
 
 /// `backend SOCKETS`: the process behind the relay and the gateway.
@@ -149,21 +165,34 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
     let gateway = (!matches.opt_present("self")).then(|| PathBuf::from(gateway));
     let scratch = Scratch::new()?;
     let _backends = programs::backends(&scratch.0)?;
-    let roof = Program::relay("relay", &scratch.0)?;
-    let measured = match &gateway {
-        Some(executable) => Program::gateway(executable, &scratch.0)?,
-        None => Program::relay("relay again", &scratch.0)?,
+    tls::make_certificate(&scratch.0)?;
+    let start = |tls: Option<Arc<ClientConfig>>| -> io::Result<[Program; 2]> {
+        let roof = Program::relay("relay", &scratch.0, tls.clone())?;
+        Ok([
+            roof,
+            match &gateway {
+                Some(executable) => Program::gateway(executable, &scratch.0, tls)?,
+                None => Program::relay("relay again", &scratch.0, tls)?,
+            },
+        ])
     };
-    let programs = [roof, measured];
-
-    let memory = programs
-        .iter()
-        .map(idle_memory)
-        .collect::<io::Result<_>>()?;
+    let programs = start(None)?;
+    let mut memory = idle_memory(&programs, "")?;
     let only = matches.opt_str("only").unwrap_or_default();
+    let chosen =
+        |works: &'static [(&str, Work)]| works.iter().filter(|work| work.0.contains(&only));
     let mut rows = Vec::new();
-    for (name, work) in WORKS.iter().filter(|(name, _)| name.contains(&only)) {
+    for (name, work) in chosen(&WORKS) {
         rows.push(row(name, *work, &programs, effort, rounds)?);
+    }
+    match start(Some(tls::client(&scratch.0)?)) {
+        Ok(secure) => {
+            memory.extend(idle_memory(&secure, " wss")?);
+            for (name, work) in chosen(&SECURE) {
+                rows.push(row(name, *work, &secure, effort, rounds)?);
+            }
+        }
+        Err(error) => eprintln!("wss is not measured: {error}"),
     }
     let calls = programs
         .iter()
@@ -203,7 +232,7 @@ fn row(
     for program in programs {
         let brief = Effort {
             time: effort.time / 4,
-            bytes: effort.bytes / 4,
+            bytes: effort.bytes / 2,
         };
         work.run(program, brief)
             .map_err(|error| named(program, name, &error))?;
@@ -218,20 +247,26 @@ fn row(
     Ok(Row::new(name, work.unit(), &samples))
 }
 
-/// Memory before any client, and what each of many idle ones adds.
-fn idle_memory(program: &Program) -> io::Result<Memory> {
-    let idle = program.memory()? as f64;
-    let open = || {
-        let mut peer = Peer::open(program.plain, "/echo")?;
-        peer.echo_once()?;
-        Ok(peer)
-    };
-    let peers = (0..IDLE)
-        .map(|_| open())
-        .collect::<io::Result<Vec<Peer>>>()?;
-    let connection = (program.memory()? as f64 - idle) / IDLE as f64;
-    peers.into_iter().try_for_each(Peer::close)?;
-    Ok(Memory { idle, connection })
+/// Memory of each before any client, and what each of many idle ones adds.
+fn idle_memory(programs: &[Program], suffix: &str) -> io::Result<Vec<Memory>> {
+    let mut memory = Vec::new();
+    for program in programs {
+        let idle = program.memory()? as f64;
+        let open = |_| {
+            let mut peer = Peer::open(program, program.plain, "/echo")?;
+            peer.echo_once()?;
+            Ok(peer)
+        };
+        let peers = (0..IDLE).map(open).collect::<io::Result<Vec<Peer>>>()?;
+        let connection = (program.memory()? as f64 - idle) / IDLE as f64;
+        peers.into_iter().try_for_each(Peer::close)?;
+        memory.push(Memory {
+            name: format!("{}{suffix}", program.name),
+            idle,
+            connection,
+        });
+    }
+    Ok(memory)
 }
 
 fn named(program: &Program, work: &str, error: &io::Error) -> io::Error {

@@ -85,9 +85,15 @@ pub fn draw(report: &Report) -> String {
         x(1.0)
     );
     let mut at = LEFT;
-    for (index, (name, memory)) in programs.iter().zip(&report.memory[1..]).enumerate() {
+    for (index, name) in programs.iter().enumerate() {
         let y = bottom + 18.0;
-        let each = memory.connection / 1024.0;
+        let own = report
+            .memory
+            .iter()
+            .filter(|memory| memory.name.starts_with(name));
+        let each =
+            own.map(|memory| format!("{} {:.0} KB", memory.name, memory.connection / 1024.0));
+        let each = each.collect::<Vec<_>>().join(", ");
         let _ = writeln!(
             svg,
             "<rect class=\"bar{index}\" x=\"{at}\" y=\"{:.1}\" width=\"12\" height=\"12\" rx=\"2\"/>",
@@ -95,10 +101,10 @@ pub fn draw(report: &Report) -> String {
         );
         let _ = writeln!(
             svg,
-            "<text x=\"{:.1}\" y=\"{y:.1}\">{name}: {each:.0} KB an idle connection</text>",
+            "<text x=\"{:.1}\" y=\"{y:.1}\">an idle connection: {each}</text>",
             at + 18.0
         );
-        at += 230.0;
+        at += 290.0;
     }
     let _ = writeln!(
         svg,

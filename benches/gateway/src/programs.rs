@@ -6,12 +6,14 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use rustls::ClientConfig;
 
 /// How long a program may take to listen.
 const START: Duration = Duration::from_secs(10);
@@ -27,29 +29,53 @@ pub struct Program {
     pub plain: u16,
     /// Where messages that arrived together share a write.
     pub merged: u16,
+    /// How its clients speak TLS, if they do.
+    pub tls: Option<Arc<ClientConfig>>,
     process: Process,
 }
 
 impl Program {
     /// Starts the roofline: this very executable in another role.
-    pub fn relay(name: &'static str, sockets: &Path) -> io::Result<Program> {
+    pub fn relay(
+        name: &'static str,
+        sockets: &Path,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Program> {
         let (plain, merged) = (free_port()?, free_port()?);
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("relay")
             .arg(sockets)
             .args([plain.to_string(), merged.to_string()]);
-        Program::start(name, command, plain, merged, sockets)
+        command.args(tls.is_some().then_some("tls"));
+        let process = Process::listening(name, command, [plain, merged], sockets)?;
+        Ok(Program {
+            name,
+            plain,
+            merged,
+            tls,
+            process,
+        })
     }
 
     /// Starts the gateway with a configuration of two servers.
-    pub fn gateway(executable: &Path, sockets: &Path) -> io::Result<Program> {
+    pub fn gateway(
+        executable: &Path,
+        sockets: &Path,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Program> {
         let (plain, merged) = (free_port()?, free_port()?);
+        let folder = sockets.display();
+        let secure = match tls {
+            Some(_) => format!(
+                "tls = {{ crtfile = \"{folder}/cert.pem\"; keyfile = \"{folder}/key.pem\"; }};\n    "
+            ),
+            None => String::new(),
+        };
         let server = |port: u16, merge: bool| {
             format!(
                 "  {{ addr = \"127.0.0.1\"; port = {port}; maxclients = {CLIENTS};\n    \
-                 websocket = {{ docroot = \"{}\"; merge = {merge}; }}; }}",
-                sockets.display()
+                 {secure}websocket = {{ docroot = \"{folder}\"; merge = {merge}; }}; }}"
             )
         };
         let text = format!(
@@ -57,35 +83,16 @@ impl Program {
             server(plain, false),
             server(merged, true)
         );
-        let file = sockets.join("ouistiti.conf");
+        let file = sockets.join(format!("{plain}.conf"));
         fs::write(&file, text)?;
         let mut command = Command::new(executable);
         command.arg("-f").arg(&file);
-        Program::start("ouistiti", command, plain, merged, sockets)
-    }
-
-    fn start(
-        name: &'static str,
-        mut command: Command,
-        plain: u16,
-        merged: u16,
-        logs: &Path,
-    ) -> io::Result<Program> {
-        let log = logs.join(format!("{name}.log"));
-        command
-            .stdin(Stdio::null())
-            .stdout(File::create(&log)?)
-            .stderr(File::create(&log)?);
-        let mut process = Process::spawn(command)?;
-        for port in [plain, merged] {
-            process.wait_until(&log, || {
-                TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-            })?;
-        }
+        let process = Process::listening("ouistiti", command, [plain, merged], sockets)?;
         Ok(Program {
-            name,
+            name: "ouistiti",
             plain,
             merged,
+            tls,
             process,
         })
     }
@@ -133,6 +140,28 @@ impl Process {
         let program = PathBuf::from(command.get_program());
         let failed = |e| io::Error::other(format!("cannot start {}: {e}", program.display()));
         command.spawn().map(Process).map_err(failed)
+    }
+
+    /// Starts a server that logs to a file in `folder`, and waits until it listens.
+    fn listening(
+        name: &str,
+        mut command: Command,
+        ports: [u16; 2],
+        folder: &Path,
+    ) -> io::Result<Process> {
+        let log = folder.join(format!("{name}-{}.log", ports[0]));
+        let file = File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        let mut process = Process::spawn(command)?;
+        for port in ports {
+            process.wait_until(&log, || {
+                TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            })?;
+        }
+        Ok(process)
     }
 
     fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> io::Result<()> {

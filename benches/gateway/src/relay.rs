@@ -7,9 +7,13 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
+use rustls::ServerConfig;
+
+use crate::tls::Session;
 use crate::wire::{self, BINARY, CLOSE, Header, MAX_HEADER};
 
 /// Bytes read at once.
@@ -27,32 +31,55 @@ pub enum Writes {
 }
 
 /// Serves for ever: each request's path names a UNIX socket beneath `sockets`.
-pub fn serve(listeners: Vec<(TcpListener, Writes)>, sockets: PathBuf) -> io::Result<()> {
+pub fn serve(
+    listeners: Vec<(TcpListener, Writes)>,
+    sockets: &Path,
+    tls: Option<&Arc<ServerConfig>>,
+) -> io::Result<()> {
     thread::scope(|scope| {
         for (listener, writes) in &listeners {
-            let sockets = &sockets;
-            scope.spawn(move || accept(listener, *writes, sockets));
+            scope.spawn(move || accept(listener, *writes, sockets, tls));
         }
     });
     Ok(())
 }
 
-fn accept(listener: &TcpListener, writes: Writes, sockets: &Path) {
+fn accept(listener: &TcpListener, writes: Writes, sockets: &Path, tls: Option<&Arc<ServerConfig>>) {
     loop {
         let Ok((client, _)) = listener.accept() else {
             continue;
         };
-        let sockets = sockets.to_owned();
-        let relay = move || relay(client, writes, &sockets);
+        let (sockets, tls) = (sockets.to_owned(), tls.cloned());
+        let relay = move || one(client, writes, &sockets, tls);
         // A client that went away, or a thread that could not start, ends itself alone.
         let _ = thread::Builder::new().stack_size(STACK).spawn(relay);
     }
 }
 
-/// One connection, from its request to its close handshake.
-fn relay(mut client: TcpStream, writes: Writes, sockets: &Path) -> io::Result<()> {
+/// One connection, from its first byte to its last.
+fn one(
+    client: TcpStream,
+    writes: Writes,
+    sockets: &Path,
+    tls: Option<Arc<ServerConfig>>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let head = wire::read_head(&mut client)?;
+    let Some(config) = tls else {
+        relay(&client, writes, sockets)?;
+        return client.shutdown(Shutdown::Write);
+    };
+    let session = Session::accept(client, config)?;
+    relay(&session, writes, sockets)?;
+    session.finish()
+}
+
+/// One client, from its request to its close handshake.
+fn relay<C: Sync>(client: &C, writes: Writes, sockets: &Path) -> io::Result<()>
+where
+    for<'a> &'a C: Read + Write,
+{
+    let mut opening = client;
+    let head = wire::read_head(&mut opening)?;
     let name = head
         .split(' ')
         .nth(1)
@@ -65,22 +92,22 @@ fn relay(mut client: TcpStream, writes: Writes, sockets: &Path) -> io::Result<()
          Sec-WebSocket-Accept: {}\r\n\r\n",
         wire::accept_key(key)
     );
-    client.write_all(answer.as_bytes())?;
+    opening.write_all(answer.as_bytes())?;
     drop((head, answer));
     thread::scope(|scope| {
         let down = thread::Builder::new()
             .stack_size(STACK)
-            .spawn_scoped(scope, || frames_from_bytes(&backend, &client))?;
-        bytes_from_frames(&client, &backend, writes)?;
+            .spawn_scoped(scope, || frames_from_bytes(&backend, client))?;
+        bytes_from_frames(client, &backend, writes)?;
         backend.shutdown(Shutdown::Write)?;
         let _ = down.join();
-        (&client).write_all(&[0x80 | CLOSE, 0])?;
-        client.shutdown(Shutdown::Write)
+        let mut client = client;
+        client.write_all(&[0x80 | CLOSE, 0])
     })
 }
 
 /// Copies backend to client: what one read returns becomes one frame, in one write.
-fn frames_from_bytes(mut backend: &UnixStream, mut client: &TcpStream) -> io::Result<()> {
+fn frames_from_bytes(mut backend: &UnixStream, mut client: impl Write) -> io::Result<()> {
     let mut buffer = vec![0; MAX_HEADER + BUFFER];
     loop {
         let n = backend.read(&mut buffer[MAX_HEADER..])?;
@@ -94,7 +121,7 @@ fn frames_from_bytes(mut backend: &UnixStream, mut client: &TcpStream) -> io::Re
 
 /// Copies client to backend until the client's Close: payloads, unmasked in place.
 fn bytes_from_frames(
-    mut client: &TcpStream,
+    mut client: impl Read,
     mut backend: &UnixStream,
     writes: Writes,
 ) -> io::Result<()> {

@@ -49,8 +49,10 @@ pub struct Column {
 }
 
 /// Resident memory of a program, in bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Memory {
+    /// The program, and how it is spoken to.
+    pub name: String,
     /// With no client.
     pub idle: f64,
     /// Of each idle connection more.
@@ -96,14 +98,14 @@ fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
 }
 
 impl Column {
-    /// Cost and rate as a person reads them: `5.9 us, 46000/s`.
+    /// Cost and rate as a person reads them: `5.90 us, 46000/s`.
     pub fn describe(&self, unit: Unit) -> String {
         let cpu = self.cpu;
         match unit {
-            Unit::Message | Unit::Connection => format!("{cpu:.2} us {:>8.0}/s", self.rate),
+            Unit::Message | Unit::Connection => format!("{cpu:.2} us, {:>6.0}/s", self.rate),
             Unit::Mebibyte => {
                 format!(
-                    "{cpu:.0} us/MiB {:.2} GB/s",
+                    "{cpu:.0} us/MiB, {:.2} GB/s",
                     self.rate * f64::from(1 << 20) / 1e9
                 )
             }
@@ -141,8 +143,12 @@ pub fn table(report: &Report) -> String {
         "\nCPU ratio: CPU time of the program a unit, against the roofline; less is better.\n",
     );
     text.push_str("speed: units a second, client and backend on the same CPU; more is better.\n\n");
-    for (name, memory) in report.programs.iter().zip(&report.memory) {
-        let (idle, each) = (memory.idle / 1048576.0, memory.connection / 1024.0);
+    for memory in &report.memory {
+        let (name, idle, each) = (
+            &memory.name,
+            memory.idle / 1048576.0,
+            memory.connection / 1024.0,
+        );
         let _ = writeln!(
             text,
             "{name}: {idle:.2} MB PSS idle, {each:.1} KB an idle connection"
@@ -184,10 +190,10 @@ pub fn json(report: &Report) -> String {
             row.name
         ));
     }
-    let memory = report.programs.iter().zip(&report.memory).map(|(name, memory)| {
+    let memory = report.memory.iter().map(|memory| {
         format!(
-            "    {{\"program\": \"{name}\", \"idle_bytes\": {:.0}, \"connection_bytes\": {:.0}}}",
-            memory.idle, memory.connection
+            "    {{\"program\": \"{}\", \"idle_bytes\": {:.0}, \"connection_bytes\": {:.0}}}",
+            memory.name, memory.idle, memory.connection
         )
     });
     let calls = report

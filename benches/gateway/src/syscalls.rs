@@ -19,7 +19,7 @@ pub type Calls = Vec<(String, f64)>;
 
 /// Counts the calls of `program` while one client has messages echoed.
 pub fn count(program: &Program, scratch: &Path) -> io::Result<Calls> {
-    let mut peer = Peer::open(program.plain, "/echo")?;
+    let mut peer = Peer::open(program, program.plain, "/echo")?;
     peer.echo_once()?;
     let table = scratch.join("calls");
     let mut tracer = Command::new("strace")

@@ -4,7 +4,6 @@
 //! must check, which is the point of a roofline.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 
 use data_encoding::BASE64;
 use sha1::{Digest, Sha1};
@@ -121,7 +120,7 @@ pub fn accept_key(key: &str) -> String {
 }
 
 /// The client's opening handshake on a fresh connection.
-pub fn connect(stream: &mut TcpStream, path: &str) -> io::Result<()> {
+pub fn connect(stream: &mut (impl Read + Write), path: &str) -> io::Result<()> {
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -142,7 +141,7 @@ pub fn connect(stream: &mut TcpStream, path: &str) -> io::Result<()> {
 }
 
 /// Reads up to the empty line that ends a head; the peer sends nothing after it yet.
-pub fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+pub fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     while !head.ends_with(b"\r\n\r\n") {
