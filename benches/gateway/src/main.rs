@@ -17,14 +17,12 @@ use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use getopts::Options;
 use load::{Effort, Peer, Work};
-use programs::Program;
+use programs::{Manner, Program};
 use report::{Memory, Report, Row};
-use rustls::ClientConfig;
 
 /// The works, in the order of the table.
 const WORKS: [(&str, Work); 9] = [
@@ -48,6 +46,14 @@ const SECURE: [(&str, Work); 4] = [
         "wss full handshakes, 8 at a time",
         Work::Connect { at_a_time: 8 },
     ),
+];
+
+/// The works in direct mode; the backend's CPU time is counted too.
+const DIRECT: [(&str, Work); 4] = [
+    ("direct echo 125 B, 10 connections", echo(10, 1, false)),
+    ("direct 10 x 16 in flight", echo(10, 16, false)),
+    ("direct upload 64 KiB messages", Work::Upload),
+    ("direct download", Work::Download),
 ];
 
 /// Connections held open to see what each costs in memory.
@@ -164,19 +170,17 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
         .unwrap_or_else(|| "target/release/ouistiti".to_owned());
     let gateway = (!matches.opt_present("self")).then(|| PathBuf::from(gateway));
     let scratch = Scratch::new()?;
-    let _backends = programs::backends(&scratch.0)?;
+    let _backends = programs::backends(&scratch.0, None)?;
     tls::make_certificate(&scratch.0)?;
-    let start = |tls: Option<Arc<ClientConfig>>| -> io::Result<[Program; 2]> {
-        let roof = Program::relay("relay", &scratch.0, tls.clone())?;
-        Ok([
-            roof,
-            match &gateway {
-                Some(executable) => Program::gateway(executable, &scratch.0, tls)?,
-                None => Program::relay("relay again", &scratch.0, tls)?,
-            },
-        ])
+    let start = |manner: Manner| -> io::Result<[Program; 2]> {
+        let roof = Program::relay("relay", &scratch.0, &manner)?;
+        let measured = match &gateway {
+            Some(executable) => Program::gateway(executable, &scratch.0, &manner)?,
+            None => Program::relay("relay again", &scratch.0, &manner)?,
+        };
+        Ok([roof, measured])
     };
-    let programs = start(None)?;
+    let programs = start(Manner::Plain)?;
     let mut memory = idle_memory(&programs, "")?;
     let only = matches.opt_str("only").unwrap_or_default();
     let chosen =
@@ -185,7 +189,7 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
     for (name, work) in chosen(&WORKS) {
         rows.push(row(name, *work, &programs, effort, rounds)?);
     }
-    match start(Some(tls::client(&scratch.0)?)) {
+    match start(Manner::Secure(tls::client(&scratch.0)?)) {
         Ok(secure) => {
             memory.extend(idle_memory(&secure, " wss")?);
             for (name, work) in chosen(&SECURE) {
@@ -193,6 +197,14 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
             }
         }
         Err(error) => eprintln!("wss is not measured: {error}"),
+    }
+    match direct_library(gateway.as_deref()).and_then(|library| start(Manner::Direct(library))) {
+        Ok(direct) => {
+            for (name, work) in chosen(&DIRECT) {
+                rows.push(row(name, *work, &direct, effort, rounds)?);
+            }
+        }
+        Err(error) => eprintln!("direct mode is not measured: {error}"),
     }
     let calls = programs
         .iter()
@@ -215,6 +227,16 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
         println!("written: {0}/result.json, {0}/result.svg", folder.display());
     }
     Ok(())
+}
+
+/// The library that makes a backend direct: it is built beside the gateway.
+fn direct_library(gateway: Option<&Path>) -> io::Result<PathBuf> {
+    let library = gateway
+        .unwrap_or(Path::new(""))
+        .with_file_name("libwebsocket.so");
+    library
+        .canonicalize()
+        .map_err(|error| io::Error::other(format!("{}: {error}", library.display())))
 }
 
 /// Samples one work, the programs taking turns and the first of a round changing.

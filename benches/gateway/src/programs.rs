@@ -32,20 +32,59 @@ pub struct Program {
     /// How its clients speak TLS, if they do.
     pub tls: Option<Arc<ClientConfig>>,
     process: Process,
+    /// A backend of its own, whose CPU time counts as the program's.
+    backend: Option<Process>,
+}
+
+/// How clients and backend are served.
+#[derive(Debug, Clone)]
+pub enum Manner {
+    /// Over TCP, by copying.
+    Plain,
+    /// Over TLS, by copying.
+    Secure(Arc<ClientConfig>),
+    /// By the backend itself, with this library before libc; the relay copies.
+    ///
+    /// What the gateway saves the backend then does, so both count for both programs.
+    Direct(PathBuf),
+}
+
+impl Manner {
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        match self {
+            Manner::Secure(config) => Some(config.clone()),
+            Manner::Plain | Manner::Direct(_) => None,
+        }
+    }
+
+    /// The folder of the backends' sockets, and a backend where it must be an own one.
+    fn backend(
+        &self,
+        name: &str,
+        sockets: &Path,
+        preload: bool,
+    ) -> io::Result<(PathBuf, Option<Process>)> {
+        match self {
+            Manner::Plain | Manner::Secure(_) => Ok((sockets.to_owned(), None)),
+            Manner::Direct(library) => {
+                let own = sockets.join(format!("direct {name}").replace(' ', "-"));
+                fs::create_dir_all(&own)?;
+                let backend = backends(&own, preload.then_some(library))?;
+                Ok((own, Some(backend)))
+            }
+        }
+    }
 }
 
 impl Program {
     /// Starts the roofline: this very executable in another role.
-    pub fn relay(
-        name: &'static str,
-        sockets: &Path,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> io::Result<Program> {
-        let (plain, merged) = (free_port()?, free_port()?);
+    pub fn relay(name: &'static str, sockets: &Path, manner: &Manner) -> io::Result<Program> {
+        let (plain, merged, tls) = (free_port()?, free_port()?, manner.tls());
+        let (folder, backend) = manner.backend(name, sockets, false)?;
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("relay")
-            .arg(sockets)
+            .arg(folder)
             .args([plain.to_string(), merged.to_string()]);
         command.args(tls.is_some().then_some("tls"));
         let process = Process::listening(name, command, [plain, merged], sockets)?;
@@ -55,27 +94,29 @@ impl Program {
             merged,
             tls,
             process,
+            backend,
         })
     }
 
     /// Starts the gateway with a configuration of two servers.
-    pub fn gateway(
-        executable: &Path,
-        sockets: &Path,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> io::Result<Program> {
-        let (plain, merged) = (free_port()?, free_port()?);
-        let folder = sockets.display();
-        let secure = match tls {
-            Some(_) => format!(
-                "tls = {{ crtfile = \"{folder}/cert.pem\"; keyfile = \"{folder}/key.pem\"; }};\n    "
+    pub fn gateway(executable: &Path, sockets: &Path, manner: &Manner) -> io::Result<Program> {
+        let (plain, merged, tls) = (free_port()?, free_port()?, manner.tls());
+        let (folder, backend) = manner.backend("ouistiti", sockets, true)?;
+        let folder = folder.display();
+        let (secure, options) = match manner {
+            Manner::Plain => (String::new(), ""),
+            Manner::Direct(_) => (String::new(), "options = \"direct\"; "),
+            Manner::Secure(_) => (
+                format!(
+                    "tls = {{ crtfile = \"{folder}/cert.pem\"; keyfile = \"{folder}/key.pem\"; }};\n    "
+                ),
+                "",
             ),
-            None => String::new(),
         };
         let server = |port: u16, merge: bool| {
             format!(
                 "  {{ addr = \"127.0.0.1\"; port = {port}; maxclients = {CLIENTS};\n    \
-                 {secure}websocket = {{ docroot = \"{folder}\"; merge = {merge}; }}; }}"
+                 {secure}websocket = {{ docroot = \"{folder}\"; {options}merge = {merge}; }}; }}"
             )
         };
         let text = format!(
@@ -94,6 +135,7 @@ impl Program {
             merged,
             tls,
             process,
+            backend,
         })
     }
 
@@ -102,10 +144,13 @@ impl Program {
         self.process.0.id()
     }
 
-    /// CPU time of the process so far, with all its threads, the ended ones too.
+    /// CPU time so far.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.pid().cast_signed()))?;
-        Ok(clock.now()?.into())
+        let backend = self
+            .backend
+            .as_ref()
+            .map_or(Ok(Duration::ZERO), Process::cpu)?;
+        Ok(self.process.cpu()? + backend)
     }
 
     /// Memory of the process, shared pages by their share, in bytes.
@@ -120,9 +165,10 @@ impl Program {
     }
 }
 
-/// Starts the backends: this very executable in another role.
-pub fn backends(sockets: &Path) -> io::Result<Process> {
+/// Starts the backends: this very executable in another role, with a library before libc.
+pub fn backends(sockets: &Path, preload: Option<&PathBuf>) -> io::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
+    command.envs(preload.map(|library| ("LD_PRELOAD", library)));
     command.arg("backend").arg(sockets).stdin(Stdio::null());
     let mut process = Process::spawn(command)?;
     for name in ["echo", "bulk"] {
@@ -136,6 +182,12 @@ pub fn backends(sockets: &Path) -> io::Result<Process> {
 pub struct Process(Child);
 
 impl Process {
+    /// CPU time of the process so far, with all its threads, the ended ones too.
+    fn cpu(&self) -> io::Result<Duration> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.0.id().cast_signed()))?;
+        Ok(clock.now()?.into())
+    }
+
     fn spawn(mut command: Command) -> io::Result<Process> {
         let program = PathBuf::from(command.get_program());
         let failed = |e| io::Error::other(format!("cannot start {}: {e}", program.display()));
