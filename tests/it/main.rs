@@ -23,6 +23,7 @@ mod floods;
 mod framings;
 mod matrix;
 mod names;
+mod reach;
 mod refusals;
 mod startup;
 mod tidy;

@@ -3,9 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use crate::backend::Backend;
 use crate::client::Client;
-use crate::frames::TEXT;
 use crate::gateway::Gateway;
 use crate::http::{ask, upgrade};
 
@@ -165,30 +163,4 @@ fn a_subprotocol_names_the_service_where_the_path_does_not() {
     let client = Client::open(&gateway, "nowhere", offer);
     assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), Some("news"));
     beside.accept();
-}
-
-#[test]
-fn links_reach_unix_and_tcp_servers_outside_docroot() {
-    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = tcp.local_addr().unwrap().port();
-    let settings = format!(
-        "links = ( {{ origin = \"far\"; type = \"unix\"; destination = \"DIR/far.sock\"; \
-         framing = \"line\"; }}, {{ origin = \"net\"; type = \"tcp\"; \
-         destination = \"127.0.0.1\"; port = \"{port}\"; }} );"
-    );
-    let gateway = Gateway::start(&settings);
-    let far = Backend::listen(&gateway.path("far.sock"));
-    let mut client = gateway.open("far");
-    client.text("with its own framing");
-    assert_eq!(far.accept().take(21), b"with its own framing\n");
-
-    let server = std::thread::spawn(move || {
-        use std::io::Write as _;
-        let (mut stream, _) = tcp.accept().unwrap();
-        stream.write_all(b"from tcp").unwrap();
-    });
-    let mut client = gateway.open("net");
-    assert_eq!(client.message(), (TEXT, b"from tcp".to_vec()));
-    client.expect_close(1000);
-    server.join().unwrap();
 }
