@@ -1,0 +1,177 @@
+// What all the pages share: a connection that comes back by itself, a log, and
+// small helpers that put text on the page as text, never as HTML.
+'use strict';
+
+/** First and longest wait before connecting again, in milliseconds. */
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 30000;
+
+/** Most entries a log keeps. */
+const LOG_ENTRIES = 200;
+
+/** The element with this id. */
+function byId(id) {
+  return document.getElementById(id);
+}
+
+/** A new element with a class and a text. */
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+/** The name in the query (`?name=`), or the page's own. */
+function serviceName(fallback) {
+  return new URLSearchParams(location.search).get('name') || fallback;
+}
+
+/** The address of a service on the host and port this page came from. */
+function serviceUrl(name) {
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  const path = name.split('/').map(encodeURIComponent).join('/');
+  return `${scheme}//${location.host}/${path}`;
+}
+
+/** What a close code means (RFC 6455, section 7.4.1). */
+function closeMeaning(code) {
+  const meanings = {
+    1000: 'normal end',
+    1001: 'the gateway is going away',
+    1002: 'protocol error',
+    1003: 'type not accepted',
+    1005: 'no code given',
+    1006: 'refused or cut, without a close',
+    1007: 'text that is not UTF-8',
+    1008: 'against the rules',
+    1009: 'message too big',
+    1011: 'the server behind the gateway failed',
+    1012: 'the gateway restarts',
+    1013: 'try again later',
+  };
+  return meanings[code] || 'code of the application';
+}
+
+/**
+ * A WebSocket that reconnects with growing, slightly random pauses until it is told to stop.
+ *
+ * `on.open()`, `on.message(data)`, `on.close(event, opened)` are called as things happen;
+ * `stateElement` shows where it stands: data-state is closed, connecting, open or waiting.
+ * It does not reconnect after an end in order (1000) or one that this page asked for.
+ */
+class Connection {
+  constructor(stateElement, on) {
+    this.stateElement = stateElement;
+    this.on = on;
+    this.socket = null;
+    this.timer = null;
+    this.wait = FIRST_WAIT;
+    this.show('closed', 'Not connected');
+  }
+
+  get isOpen() {
+    return this.socket !== null && this.socket.readyState === WebSocket.OPEN;
+  }
+
+  /** Connects to the service, leaving the one before. */
+  connect(name) {
+    this.abandon();
+    this.name = name;
+    this.wait = FIRST_WAIT;
+    this.open();
+  }
+
+  open() {
+    let opened = false;
+    let socket;
+    try {
+      socket = new WebSocket(serviceUrl(this.name));
+    } catch (error) {
+      this.show('closed', `Cannot connect: ${error.message}`);
+      return;
+    }
+    socket.binaryType = 'arraybuffer';
+    this.socket = socket;
+    this.leaving = false;
+    this.show('connecting', `Connecting to ${socket.url}`);
+    socket.onopen = () => {
+      opened = true;
+      this.wait = FIRST_WAIT;
+      this.show('open', `Connected to ${socket.url}`);
+      this.on.open();
+    };
+    socket.onmessage = (event) => this.on.message(event.data);
+    socket.onclose = (event) => {
+      this.socket = null;
+      const again = !this.leaving && !(opened && event.code === 1000);
+      if (again) this.retry();
+      else this.show('closed', 'Not connected');
+      this.on.close(event, opened);
+    };
+  }
+
+  /** Connects again after a pause, which doubles each time. */
+  retry() {
+    const pause = this.wait * (0.75 + Math.random() / 2);
+    this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
+    const seconds = Math.max(1, Math.round(pause / 1000));
+    this.show('waiting', `Not connected; trying again in ${seconds} s`);
+    this.timer = setTimeout(() => this.open(), pause);
+  }
+
+  /** Sends text or bytes; false if there is no connection. */
+  send(data) {
+    if (!this.isOpen) return false;
+    this.socket.send(data);
+    return true;
+  }
+
+  /** Ends the connection with a code and a reason; it does not come back by itself. */
+  close(code = 1000, reason = '') {
+    clearTimeout(this.timer);
+    if (this.socket === null) {
+      this.show('closed', 'Not connected');
+      return;
+    }
+    this.socket.close(code, reason);
+    this.leaving = true;
+  }
+
+  /** Lets go of the connection and of all that is planned for it, without a word. */
+  abandon() {
+    clearTimeout(this.timer);
+    if (this.socket === null) return;
+    const socket = this.socket;
+    this.socket = null;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  show(state, text) {
+    this.state = state;
+    this.stateElement.dataset.state = state;
+    this.stateElement.textContent = text;
+  }
+}
+
+/** Puts an entry on top of a log: its kind, what happened, and a note beside it. */
+function addEntry(log, kind, what, note, bad) {
+  const entry = element('li');
+  entry.dataset.kind = kind;
+  const words = { sent: 'Sent: ', received: 'Received: ', closed: '', error: 'Error: ' };
+  const text = element('span', 'what');
+  text.append(element('span', 'hidden', words[kind]), element('span', 'text', what));
+  entry.append(text);
+  if (note) entry.append(element('span', bad ? 'note bad' : 'note', note));
+  log.prepend(entry);
+  while (log.children.length > LOG_ENTRIES) log.lastChild.remove();
+  return entry;
+}
+
+/** A number of bytes, readable. */
+function bytesText(count) {
+  if (count < 1024) return `${count} bytes`;
+  if (count < 1048576) return `${(count / 1024).toFixed(1)} KiB`;
+  return `${(count / 1048576).toFixed(1)} MiB`;
+}

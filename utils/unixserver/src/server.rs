@@ -1,0 +1,211 @@
+//! Running: bind, give up privileges, accept, a thread a client, until a signal ends it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::SockType;
+use nix::unistd::{User, daemon};
+
+use crate::accept::accept;
+use crate::listener::{SocketFile, listen_at};
+use crate::{Client, Error, Options, log, privileges};
+
+/// Stack of a client's thread unless the server needs another, in bytes.
+const STACK_SIZE: usize = 128 * 1024;
+
+/// How long to wait when the system has no descriptor or memory for a client.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that listens. Dropping it removes the socket from its directory.
+pub struct Server {
+    listener: UnixListener,
+    file: SocketFile,
+    user: Option<User>,
+    max_clients: usize,
+    detach: bool,
+    stack_size: usize,
+}
+
+impl Server {
+    /// Binds the socket and listens; clients wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// An unknown user, and whatever stands in the way of the socket.
+    pub fn bind(options: &Options) -> Result<Self, Error> {
+        let user = options
+            .user()
+            .as_deref()
+            .map(privileges::find)
+            .transpose()?;
+        let kind = if options.flag("q") {
+            SockType::SeqPacket
+        } else {
+            SockType::Stream
+        };
+        let (listener, file) = listen_at(options.path(), kind)?;
+        let max_clients = options.max_clients();
+        let detach = options.flag("D");
+        Ok(Self {
+            listener,
+            file,
+            user,
+            max_clients,
+            detach,
+            stack_size: STACK_SIZE,
+        })
+    }
+
+    /// Sets the stack of each client's thread, in bytes (128 KiB unless set).
+    #[must_use]
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
+    /// `handler` in a thread of its own, until SIGTERM, SIGINT or SIGHUP.
+    ///
+    /// What a handler returns ends its client only.
+    ///
+    /// # Errors
+    /// When the user cannot be switched to, or the system refuses to detach or to wait.
+    pub fn run<H>(self, handler: H) -> Result<(), Error>
+    where
+        H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
+    {
+        if let Some(user) = &self.user {
+            privileges::become_user(user)?;
+        }
+        let stop =
+            stop_signals().map_err(|e| Error::System("cannot wait for signals", e.into()))?;
+        log(&format!("listening on {}", self.file.path().display()));
+        if self.detach {
+            // The working directory stays: relative paths among the options keep their meaning.
+            daemon(true, false).map_err(|e| Error::System("cannot detach", e.into()))?;
+            crate::log::use_system_log();
+        }
+        self.accept_until(&stop, Arc::new(handler))
+            .map_err(|e| Error::System("cannot wait for clients", e))
+    }
+
+    fn accept_until<H>(&self, stop: &SignalFd, handler: Arc<H>) -> io::Result<()>
+    where
+        H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
+    {
+        let mut slots = Slots::new(self.max_clients);
+        loop {
+            let mut ready = [
+                PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Err(nix::Error::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(_) if ready[0].any() == Some(true) => return Ok(()),
+                Ok(_) => {}
+            }
+            match accept(&self.listener).and_then(Client::new) {
+                Ok(client) => self.start(client, &mut slots, &handler),
+                Err(error) if is_exhausted(&error) => {
+                    log(&format!("cannot accept a client: {error}"));
+                    thread::sleep(EXHAUSTED_PAUSE);
+                }
+                // The client left before we came, or poll was too hopeful.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Starts the thread of `client`, or closes it when all places are taken.
+    fn start<H>(&self, client: Client, slots: &mut Slots, handler: &Arc<H>)
+    where
+        H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
+    {
+        let Some(slot) = slots.take() else {
+            log(&format!(
+                "a client was closed: {} are here already (-m)",
+                self.max_clients
+            ));
+            return;
+        };
+        let handler = Arc::clone(handler);
+        let name = format!("client-{}", slots.served);
+        let spawned = thread::Builder::new()
+            .name(name)
+            .stack_size(self.stack_size)
+            .spawn(move || {
+                let _slot = slot;
+                // What goes wrong on one connection ends that connection, and that is all.
+                let _ = handler(client);
+            });
+        if let Err(error) = spawned {
+            log(&format!(
+                "a client was closed: cannot start its thread: {error}"
+            ));
+        }
+    }
+}
+
+/// The places for clients.
+struct Slots {
+    taken: Arc<AtomicUsize>,
+    max: usize,
+    /// Clients that got a place so far.
+    served: usize,
+}
+
+/// One place taken; dropping it gives it back.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slots {
+    fn new(max: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            max,
+            served: 0,
+        }
+    }
+
+    /// Takes a place if one is free. Only one thread takes, so none can be taken twice.
+    fn take(&mut self) -> Option<Slot> {
+        if self.taken.load(Ordering::Acquire) >= self.max {
+            return None;
+        }
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        self.served += 1;
+        Some(Slot(Arc::clone(&self.taken)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Blocks the signals that end a server and makes them readable; before any thread starts,
+/// since threads inherit the mask.
+fn stop_signals() -> nix::Result<SignalFd> {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
+        .into_iter()
+        .collect();
+    signals.thread_block()?;
+    SignalFd::new(&signals)
+}
+
+/// Whether an accept failed for want of descriptors or memory: trying at once would spin.
+fn is_exhausted(error: &io::Error) -> bool {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+    )
+}
