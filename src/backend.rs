@@ -50,8 +50,6 @@ pub struct Backend {
 pub enum Input {
     /// So many bytes; from a SEQPACKET socket one packet, which may be empty.
     Bytes(usize),
-    /// Nothing within the time limit.
-    Silence,
     /// The backend has ended its stream.
     End,
 }
@@ -84,7 +82,7 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
 fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     let fd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    set_limits(fd.as_fd(), limit);
+    set_limit(fd.as_fd(), limit);
     loop {
         match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}
@@ -102,7 +100,7 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 let fd = OwnedFd::from(stream);
-                set_limits(fd.as_fd(), limit);
+                set_limit(fd.as_fd(), limit);
                 return Ok(Backend::new(fd, Kind::Stream));
             }
             Err(error) => last = error,
@@ -158,11 +156,10 @@ fn baud_rate(baud: u32) -> Option<BaudRate> {
     })
 }
 
-/// A failure to set a limit leaves the socket without one, as it came.
-fn set_limits(fd: BorrowedFd<'_>, limit: Duration) {
+/// A failure to set the limit leaves the socket without one, as it came.
+fn set_limit(fd: BorrowedFd<'_>, limit: Duration) {
     let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
     let _ = setsockopt(&fd, sockopt::SendTimeout, &limit);
-    let _ = setsockopt(&fd, sockopt::ReceiveTimeout, &limit);
 }
 
 impl Backend {
@@ -184,7 +181,7 @@ impl Backend {
         self.kind == Kind::Packet
     }
 
-    /// Reads what is there, or one packet, waiting for it up to the limit given to `connect`.
+    /// Reads what is there, or one packet, waiting for it.
     ///
     /// # Errors
     /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
@@ -208,7 +205,6 @@ impl Backend {
                 format!("packet of {count} bytes or more"),
             )),
             Ok((count, _)) => Ok(Input::Bytes(count)),
-            Err(Errno::EAGAIN) => Ok(Input::Silence),
             Err(error) => Err(error.into()),
         }
     }
@@ -310,7 +306,6 @@ fn input(result: nix::Result<usize>) -> io::Result<Input> {
     match result {
         Ok(0) => Ok(Input::End),
         Ok(count) => Ok(Input::Bytes(count)),
-        Err(Errno::EAGAIN) => Ok(Input::Silence),
         Err(error) => Err(error.into()),
     }
 }

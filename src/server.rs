@@ -251,6 +251,15 @@ impl Server {
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(self: &Arc<Self>) -> io::Result<()> {
+        #[cfg(feature = "websocket")]
+        if let Some(websocket) = &self.config.websocket {
+            let ping = websocket.ping;
+            let server = Arc::clone(self);
+            thread::Builder::new()
+                .name("watch".into())
+                .stack_size(STACK)
+                .spawn(move || server.watch(ping))?;
+        }
         for index in 0..self.listeners.len() {
             let server = Arc::clone(self);
             thread::Builder::new()
@@ -259,6 +268,19 @@ impl Server {
                 .spawn(move || server.accept(&server.listeners[index]))?;
         }
         Ok(())
+    }
+
+    /// Looks after the clients that are silent, until the server stops.
+    #[cfg(feature = "websocket")]
+    fn watch(&self, ping: Duration) {
+        while !self.stopping.load(Ordering::Acquire) {
+            thread::sleep(ping / u32::from(crate::wire::WATCHES));
+            for seat in self.seats().taken.values() {
+                if let Hold::Wire(wire) = &seat.hold {
+                    wire.watch();
+                }
+            }
+        }
     }
 
     fn accept(self: &Arc<Self>, listener: &Listener) {
