@@ -16,7 +16,8 @@ pub(crate) const FRAMETYPES: [Choice<FrameType>; 3] = [
     choice(
         "auto",
         FrameType::Auto,
-        "the type the client last sent, text before that; what is not UTF-8 goes as binary",
+        "the type the client last sent, text before that; what is not UTF-8 goes as \
+     binary",
     ),
     choice(
         "text",
@@ -42,7 +43,8 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 4] = [
     choice(
         "length",
         Framing::Length,
-        "4 bytes of length, big-endian, and one opcode byte (1 text, 2 binary) precede a message",
+        "4 bytes of length, big-endian, and one opcode byte (1 text, 2 binary) precede \
+     a message",
     ),
 ];
 

@@ -20,8 +20,10 @@ pub(crate) static ROOT: Section = Section {
 
 pub(crate) static USER: Key = Key::optional(
     "user",
-    "User to become once the sockets are bound and the secrets read. Its groups, group and user id are taken for good; an unknown user ends the start.",
-).absent("stay as started", "nobody");
+    "User to become once the sockets are bound and the secrets read. Its groups, \
+     group and user id are taken for good; an unknown user ends the start.",
+)
+.absent("stay as started", "nobody");
 pub(crate) static PID_FILE: Key = Key::optional(
     "pid-file",
     "File that holds the process id while the daemon runs. 'ouistiti -K' reads it.",
@@ -33,12 +35,16 @@ pub(crate) static LOG_FILE: Key = Key::optional("log-file", "File to append the 
 );
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
-    "Directory whose files *.conf bring more servers. They are read in the order of their names, and only for their 'servers'.",
-).absent("none", "/etc/ouistiti.d");
+    "Directory whose files *.conf bring more servers. They are read in the order of \
+     their names, and only for their 'servers'.",
+)
+.absent("none", "/etc/ouistiti.d");
 pub(crate) static INIT_D: Key = Key::optional(
     "init_d",
-    "Directory whose executables are run before serving, to start backends. They get the argument 'start', and 'stop' at the end.",
-).absent("none", "/etc/ouistiti.init.d");
+    "Directory whose executables are run before serving, to start backends. They \
+     get the argument 'start', and 'stop' at the end.",
+)
+.absent("none", "/etc/ouistiti.init.d");
 pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
     "The servers, each with its address and what it serves.",
@@ -98,8 +104,11 @@ pub(crate) static HOSTNAME: Key =
 pub(crate) static ADDR: Key = Key::words(
     "addr",
     None,
-    "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it is to differ from 'port' ([::1]:8080), '*' for all, or 'unix:/run/x.sock' for a UNIX socket.",
-).absent("all, IPv4 and IPv6", "192.168.1.1");
+    "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it \
+     is to differ from 'port' ([::1]:8080), '*' for all, or 'unix:/run/x.sock' for \
+     a UNIX socket.",
+)
+.absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(
     "port",
     None,
@@ -128,7 +137,8 @@ pub(crate) static MAXPERIP: Key = Key::number(
 pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
-    "Networks whose X-Forwarded-For or PROXY header is believed, between commas. For a reverse proxy in front.",
+    "Networks whose X-Forwarded-For or PROXY header is believed, between commas. \
+     For a reverse proxy in front.",
 );
 pub(crate) static TLS: Key = Key::group(
     &TLS_SECTION,
@@ -141,8 +151,12 @@ pub(crate) static WEBSOCKET: Key = Key::group(
 )
 .absent("WebSocket requests are refused", "")
 .in_smallest_file();
-pub(crate) static DOCUMENT: Key = Key::group(&DOCUMENT_SECTION, "Static files: what any other request is answered with, so that a page and its WebSocket share an origin.")
-    .absent("requests that are no WebSocket get 426", "");
+pub(crate) static DOCUMENT: Key = Key::group(
+    &DOCUMENT_SECTION,
+    "Static files: what any other request is answered with, so that a page and its \
+     WebSocket share an origin.",
+)
+.absent("requests that are no WebSocket get 426", "");
 
 /// The `tls` section.
 pub(crate) static TLS_SECTION: Section = Section {
@@ -159,8 +173,12 @@ pub(crate) static TLS_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static CRTFILE: Key = Key::optional("crtfile", "PEM file of the certificate and those between it and the root, in this order. All of it is sent.")
-    .absent(NEEDED, "/etc/ouistiti/server.crt");
+pub(crate) static CRTFILE: Key = Key::optional(
+    "crtfile",
+    "PEM file of the certificate and those between it and the root, in this order. \
+     All of it is sent.",
+)
+.absent(NEEDED, "/etc/ouistiti/server.crt");
 pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
     .absent(NEEDED, "/etc/ouistiti/server.key")
     .formerly(&["pemfile"]);
@@ -185,7 +203,8 @@ pub(crate) static CERTIFICATES: Key = Key::list(
 .absent("none", "");
 pub(crate) static DHMFILE: Key = Key::optional(
     "dhmfile",
-    "Accepted for the sake of old files and unused: keys are agreed on elliptic curves.",
+    "Accepted for the sake of old files and unused: keys are agreed on elliptic \
+     curves.",
 )
 .absent("none", "/etc/ouistiti/dhparam.pem");
 
@@ -230,7 +249,8 @@ pub(crate) static DOCROOT: Key = Key::text(
 pub(crate) static ALLOW: Key = Key::words(
     "allow",
     Some("*"),
-    "Names that are served: globs between commas. A glob matches the whole name, without leading '/'.",
+    "Names that are served: globs between commas. A glob matches the whole name, \
+     without leading '/'.",
 );
 pub(crate) static DENY: Key = Key::words(
     "deny",
@@ -244,13 +264,17 @@ pub(crate) static DENYLAST: Key = Key::flag(
 pub(crate) static OPTIONS: Key = Key::words(
     "options",
     Some(""),
-    "Features: 'direct' hands the client's socket to the backend. The backend must be linked with libwebsocket.so; not with tls.",
-).formerly(&["mode"]);
+    "Features: 'direct' hands the client's socket to the backend. The backend must \
+     be linked with libwebsocket.so; not with tls.",
+)
+.formerly(&["mode"]);
 pub(crate) static ORIGINS: Key = Key::words(
     "origins",
     None,
-    "Hosts whose pages may connect: globs between commas, '*' for all. A client without Origin header is no browser and may.",
-).absent("the same origin only", "*.example.org");
+    "Hosts whose pages may connect: globs between commas, '*' for all. HOST:PORT \
+     means that port alone. A client without Origin header is no browser and may.",
+)
+.absent("the same origin only", "*.example.org");
 pub(crate) static FRAMETYPE: Key = Key::choice(
     "frametype",
     "auto",
@@ -267,22 +291,26 @@ pub(crate) static MAXMESSAGE: Key = Key::number(
     "maxmessage",
     Some(16 * 1024 * 1024),
     (1, 1 << 30),
-    "Longest message in bytes, where one must be held whole. A longer one closes with 1009.",
+    "Longest message in bytes, where one must be held whole. A longer one closes \
+     with 1009.",
 );
 pub(crate) static PING: Key = Key::number(
     "ping",
     Some(25),
     (1, 3600),
-    "Seconds of silence before a ping. No answer within as long again closes the connection.",
+    "Seconds of silence before a ping. No answer within as long again closes the \
+     connection.",
 );
 pub(crate) static PROTOCOLS: Key = Key::words(
     "protocols",
     Some(""),
-    "Subprotocols to choose from, between commas. The first offered that is listed is taken.",
+    "Subprotocols to choose from, between commas. The first offered that is listed \
+     is taken.",
 );
 pub(crate) static MERGE: Key = Key::flag(
     "merge",
-    "Small messages that arrive together may share one write of framing 'stream'. Fastest; for backends that read a byte stream.",
+    "Small messages that arrive together may share one write of framing 'stream'. \
+     Fastest; for backends that read a byte stream.",
 );
 pub(crate) static PROXY: Key = Key::choice(
     "proxy",
@@ -296,7 +324,12 @@ pub(crate) static WAIT: Key = Key::number(
     (0, 60),
     "Seconds a handshake waits for a backend that is just restarting.",
 );
-pub(crate) static LINKS: Key = Key::list(&LINK, "Services outside docroot. They stand before it: the first whose 'origin' matches the name serves it.").absent("none", "");
+pub(crate) static LINKS: Key = Key::list(
+    &LINK,
+    "Services outside docroot. They stand before it: the first whose 'origin' \
+     matches the name serves it.",
+)
+.absent("none", "");
 
 /// One element of `links`.
 pub(crate) static LINK: Section = Section {

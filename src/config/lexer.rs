@@ -4,7 +4,7 @@
 //! reported here; how words may stand together is the parser's business.
 
 use super::diagnostic::Report;
-use super::literal;
+use super::literal::{self, Number, Wrong};
 use super::source::{Sources, Span};
 use std::path::Path;
 
@@ -47,6 +47,8 @@ pub(crate) enum Kind {
 pub(crate) struct Lexer<'a> {
     pub(crate) sources: &'a mut Sources,
     report: &'a Report,
+    /// A string or comment without end swallowed the rest of a file.
+    pub(crate) cut: bool,
     /// The files being read, each with the offset reached; innermost last.
     open: Vec<(usize, usize)>,
 }
@@ -57,6 +59,7 @@ impl<'a> Lexer<'a> {
         Self {
             sources,
             report,
+            cut: false,
             open: vec![(file, 0)],
         }
     }
@@ -74,6 +77,7 @@ impl<'a> Lexer<'a> {
             let start = match skip_blanks(text, at) {
                 Ok(start) => start,
                 Err(comment) => {
+                    self.cut = true;
                     self.report
                         .error(span(comment, 2), "this comment is never closed with '*/'");
                     text.len()
@@ -95,6 +99,7 @@ impl<'a> Lexer<'a> {
                 Err(wrong) => {
                     let place = span(start + wrong.offset, wrong.shown);
                     self.report.error(place, wrong.message);
+                    self.cut |= start + wrong.length == text.len();
                     (Kind::Bad, wrong.length)
                 }
             };
@@ -114,46 +119,36 @@ impl<'a> Lexer<'a> {
     fn include(&mut self, file: usize, start: usize) {
         let source = self.sources.get(file);
         let after = start + "@include".len();
-        let quote = after + source.text[after..].len()
-            - source.text[after..].trim_start_matches([' ', '\t']).len();
-        let parsed = match source.text[quote..].starts_with('"') {
-            true => literal::string(&source.text[quote..]),
-            false => Err(literal::Wrong::at(
-                0,
-                1,
-                "expected the name of a file in quotes",
-            )),
-        };
-        let (end, result) = match parsed {
-            Ok((name, length)) => {
-                let directory = source.path.parent().unwrap_or(Path::new(""));
-                (quote + length, Ok(directory.join(name)))
-            }
-            Err(wrong) => (
-                quote + wrong.length.min(source.text.len() - quote),
-                Err(wrong),
-            ),
-        };
-        self.token(Kind::Bad, Span { file, start, end });
+        let rest = source.text[after..].trim_start_matches([' ', '\t']);
+        let quote = source.text.len() - rest.len();
+        let name = file_name(rest);
+        let (Ok((_, length)) | Err(Wrong { length, .. })) = name;
         let span = Span {
             file,
             start: quote,
-            end,
+            end: quote + length,
         };
-        match result {
+        let directory = source.path.parent().unwrap_or(Path::new("")).to_owned();
+        self.token(Kind::Bad, span);
+        let message = match name {
+            Err(wrong) => wrong.message,
             Ok(_) if self.open.len() > MAX_INCLUDE => {
-                let message = format!("files include each other more than {MAX_INCLUDE} deep");
-                self.report.error(span, message);
+                format!("files include each other more than {MAX_INCLUDE} deep")
             }
-            Ok(path) => match self.sources.read(&path) {
-                Ok(included) => self.open.push((included, 0)),
-                Err(error) => {
-                    let message = format!("cannot read {}: {error}", path.display());
-                    self.report.error(span, message);
-                }
+            Ok((name, _)) => match self.sources.read(&directory.join(&name)) {
+                Ok(included) => return self.open.push((included, 0)),
+                Err(error) => format!("cannot read {}: {error}", directory.join(name).display()),
             },
-            Err(wrong) => self.report.error(span, wrong.message),
-        }
+        };
+        self.report.error(span, message);
+    }
+}
+
+/// The name of a file in quotes that `rest` begins with, and its length.
+fn file_name(rest: &str) -> Result<(String, usize), Wrong> {
+    match rest.starts_with('"') {
+        true => literal::string(rest),
+        false => Err(Wrong::at(0, 0, "expected the name of a file in quotes")),
     }
 }
 
@@ -179,22 +174,22 @@ fn skip_blanks(text: &str, mut at: usize) -> Result<usize, usize> {
 }
 
 /// The word that `rest`, which is not empty, begins with, and its length.
-fn scan(rest: &str) -> Result<(Kind, usize), literal::Wrong> {
+fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
     let first = rest.chars().next().unwrap_or_default();
     match first {
         '=' | ':' => Ok((Kind::Assign, 1)),
         ';' | ',' | '{' | '}' | '(' | ')' | '[' | ']' => Ok((Kind::Mark(first), 1)),
         '"' => literal::string(rest).map(|(text, length)| (Kind::Text(text), length)),
         '0'..='9' | '+' | '-' | '.' => literal::number(rest).map(|(number, length)| match number {
-            literal::Number::Int(value) => (Kind::Int(value), length),
-            literal::Number::Float(value) => (Kind::Float(value), length),
+            Number::Int(value) => (Kind::Int(value), length),
+            Number::Float(value) => (Kind::Float(value), length),
         }),
         'A'..='Z' | 'a'..='z' | '*' => Ok(name(rest)),
         _ => {
             let length = rest.find(is_plain).unwrap_or(rest.len());
             let shown = rest[..length].chars().take(20).collect::<String>();
             let message = format!("unexpected {shown:?}");
-            Err(literal::Wrong::at(0, length.max(1), &message))
+            Err(Wrong::at(0, length.max(1), &message))
         }
     }
 }

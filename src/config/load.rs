@@ -13,6 +13,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Most servers: each has a thread of its own and reserves places for clients.
+const MAX_SERVERS: usize = 64;
+
 /// What became of a configuration: itself and the warnings, or all that is
 /// wrong with it (and the warnings).
 pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
@@ -90,7 +93,10 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
             "there is no server: servers = ( { websocket = { }; } );",
         );
     }
-    refuse_same_address(&servers, &report);
+    match servers.get(MAX_SERVERS) {
+        Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
+        None => refuse_same_address(&servers, &report),
+    }
     let config = Config {
         user: root.text(&USER),
         pid_file: path(&PID_FILE),

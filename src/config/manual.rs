@@ -19,17 +19,25 @@ The syntax is that of libconfig: settings
 .I name = value;
 (also
 .I name : value;
-the semicolon may be missing), groups { }, lists ( ) of anything and arrays [ ] of one type, strings in double quotes, whole numbers in decimal or, behind 0x, hexadecimal,
+the semicolon may be missing), groups { }, lists ( ) of anything and arrays [ ] of one type,
+strings in double quotes, whole numbers in decimal or, behind 0x,
+hexadecimal,
 .B true
 and
 .BR false .
-Strings that follow each other are joined. In strings \en, \et, \er, \ef, \e\(dq, \e\e and \exNN are escapes.
+Strings that follow each other are joined.
+In strings \en, \et, \er, \ef, \e\(dq, \e\e and \exNN are escapes.
 Comments go from # or // to the end of the line, or from /* to */.
 .B @include \(dqFILE\(dq
-reads a file in its place; FILE is relative to the directory of the file that includes it, all other paths to the working directory.
+reads a file in its place; FILE is relative to the directory of the file that includes it,
+all other paths to the working directory.
+A file has at most 256 KiB, groups and lists nest 32 deep,
+files include each other 10 deep, and there are at most 64 servers.
 .PP
 Lists of words are one string with commas, or an array of strings. A number may stand in quotes.
-Globs know *, ?, [abc], [a\-z] and [!a]; they match the whole name, upper and lower case are different. As in files of the C gateway \e* is *, and a leading ^ or / and a final $ change nothing.
+Globs know *, ?, [abc], [a\-z] and [!a]; they match the whole name, upper and lower case are different.
+As in files of the C gateway \e* is *,
+and a leading ^ or / and a final $ change nothing.
 "#;
 
 const TAIL: &str = r#".SH EXAMPLE

@@ -22,6 +22,7 @@ pub(crate) fn parse(sources: &mut Sources, report: &Report, file: usize) -> Vec<
         lexer,
         report,
         token,
+        text: None,
         depth: 0,
         errors: 0,
     };
@@ -33,6 +34,8 @@ struct Parser<'a> {
     report: &'a Report,
     /// The token not yet taken.
     token: Token,
+    /// The last string taken.
+    text: Option<Span>,
     depth: usize,
     errors: usize,
 }
@@ -177,10 +180,10 @@ impl Parser<'_> {
         if self.token.kind == Kind::Mark(close) {
             self.take();
         } else if self.token.kind == Kind::End {
-            self.error(
-                span,
-                &format!("this '{open}' is never closed with '{close}'"),
-            );
+            if !self.lexer.cut {
+                let message = format!("this '{open}' is never closed with '{close}'");
+                self.error(span, &message);
+            }
         } else {
             let line = self.lexer.sources.place(span).line;
             self.unexpected(&format!(
@@ -241,6 +244,9 @@ impl Parser<'_> {
     }
 
     fn take(&mut self) -> Token {
+        if let Kind::Text(_) = self.token.kind {
+            self.text = Some(self.token.span);
+        }
         let next = self.lexer.next();
         mem::replace(&mut self.token, next)
     }
@@ -288,8 +294,28 @@ impl Parser<'_> {
             Kind::Bool(_) => "a boolean".to_owned(),
             Kind::Bad | Kind::End => "the end of the file".to_owned(),
         };
-        let message = format!("{message}, found {found}");
+        let message = format!("{message}, found {found}{}", self.missing_quote());
         self.error(self.token.span, &message);
+    }
+
+    /// A hint, if the last string went on over several lines.
+    fn missing_quote(&self) -> String {
+        let lines = self.text.map(|span| {
+            let text = &self.lexer.sources.get(span.file).text[span.start..span.end];
+            (
+                self.lexer.sources.place(span).line,
+                text.matches('\n').count(),
+            )
+        });
+        match lines {
+            None | Some((_, 0)) => String::new(),
+            Some((line, more)) => {
+                let last = line + more;
+                format!(
+                    " (the string before reaches from line {line} to {last}: is a '\"' missing?)"
+                )
+            }
+        }
     }
 
     fn error(&mut self, span: Span, message: &str) {

@@ -72,47 +72,44 @@ impl<'a> Reader<'a> {
         Self { outer, ..self }
     }
 
+    /// Looks for names that do not belong here.
     fn check_names(&self) {
-        let name = self.section.name;
+        let section = self.section;
         for setting in self.settings {
-            let given = setting.name.as_str();
-            let span = setting.name_span;
-            if let Some(key) = self.section.find(given) {
-                let also = |other: &&Setting| key.name == other.name && given != key.name;
-                if let Some(other) = self.settings.iter().find(also) {
-                    let message = format!(
-                        "'{given}' is the former name of '{}', which is set as well",
-                        other.name
-                    );
-                    self.report.error(span, message);
+            let name = setting.name.as_str();
+            let foreign = section.foreign.iter().find(|(foreign, _)| *foreign == name);
+            match (section.find(name), foreign) {
+                (Some(key), _) => self.check_former(setting, key),
+                (None, Some((_, why))) => self.warn_foreign(setting, why),
+                (None, None) => {
+                    let hint = suggest::hint(name, section.all().map(|key| key.name));
+                    let message = format!("unknown setting '{name}' in {}{hint}", section.name);
+                    self.report.error(setting.name_span, message);
                 }
-            } else if let Some((_, why)) = self
-                .section
-                .foreign
-                .iter()
-                .find(|(foreign, _)| *foreign == given)
-            {
-                let why = if why.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {why}")
-                };
-                let what = if matches!(setting.node.value, Value::Group(_) | Value::List(_)) {
-                    "section"
-                } else {
-                    "setting"
-                };
-                self.report.warning(
-                    span,
-                    format!("{what} '{given}' of the C gateway has no effect here{why}"),
-                );
-            } else {
-                let known = self.section.all().map(|key| key.name);
-                let hint = suggest::hint(given, known);
-                self.report
-                    .error(span, format!("unknown setting '{given}' in {name}{hint}"));
             }
         }
+    }
+
+    /// A key cannot be set under two of its names.
+    fn check_former(&self, setting: &Setting, key: &Key) {
+        let present = |other: &Setting| other.name == key.name;
+        if setting.name != key.name && self.settings.iter().any(present) {
+            let (former, name) = (&setting.name, key.name);
+            let message =
+                format!("'{former}' is the former name of '{name}', which is set as well");
+            self.report.error(setting.name_span, message);
+        }
+    }
+
+    fn warn_foreign(&self, setting: &Setting, why: &str) {
+        let what = match setting.node.value {
+            Value::Group(_) | Value::List(_) => "section",
+            _ => "setting",
+        };
+        let colon = if why.is_empty() { "" } else { ": " };
+        let name = &setting.name;
+        let message = format!("{what} '{name}' of the C gateway has no effect here{colon}{why}");
+        self.report.warning(setting.name_span, message);
     }
 
     fn find(&self, key: &'static Key) -> Option<&'a Setting> {
@@ -312,13 +309,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn unknown_word<T>(&self, key: &'static Key, word: &str, choices: &[Choice<T>]) {
         let hint = suggest::hint(word, choices.iter().map(|choice| choice.word));
         let list = one_of(choices);
-        self.error(
-            key,
-            format!(
-                "'{word}' is nothing '{}' knows: it takes {list}{hint}",
-                key.name
-            ),
-        );
+        let message = format!("'{}' cannot be '{word}': it takes {list}{hint}", key.name);
+        self.error(key, message);
     }
 
     /// A section, if it is there.

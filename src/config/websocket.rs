@@ -8,7 +8,7 @@ use super::keys::{
 use super::reader::Reader;
 use super::schema::Key;
 use super::server::MAX_SOCKET_PATH;
-use super::{LinkConfig, ServiceConfig, Target, WebsocketConfig};
+use super::{Framing, LinkConfig, ServiceConfig, Target, WebsocketConfig};
 use glob::Pattern;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ use std::time::Duration;
 /// Reads the section of a server, which may have TLS.
 pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
     let links = reader.list(&LINKS);
+    let service = service(reader, has_tls);
+    refuse_proxy_with_direct(reader, &service);
     WebsocketConfig {
         docroot: reader.text(&DOCROOT).unwrap_or_default().into(),
         allow: names(reader, &ALLOW),
@@ -24,7 +26,7 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
         deny_last: reader.flag(&DENYLAST),
         origins: origins(reader),
         ping: Duration::from_secs(reader.count(&PING).into()),
-        service: service(reader, has_tls),
+        service,
         links: links
             .into_iter()
             .filter_map(|entry| link(&entry.within(reader), has_tls))
@@ -34,7 +36,7 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
 
 /// How backends are spoken to: of the section, or of one link.
 fn service(reader: &Reader, has_tls: bool) -> ServiceConfig {
-    ServiceConfig {
+    let service = ServiceConfig {
         direct: direct(reader, has_tls),
         frame_type: reader.choice(&FRAMETYPE, &FRAMETYPES),
         framing: reader.choice(&FRAMING, &FRAMINGS),
@@ -43,7 +45,12 @@ fn service(reader: &Reader, has_tls: bool) -> ServiceConfig {
         merge: reader.flag(&MERGE),
         proxy: reader.choice(&PROXY, &PROXIES),
         wait: Duration::from_secs(reader.count(&WAIT).into()),
+    };
+    if service.merge && service.framing != Framing::Stream && reader.sets(&MERGE) {
+        let message = "'merge' has no effect here: it is for framing \"stream\"";
+        reader.report.warning(reader.span(&MERGE), message);
     }
+    service
 }
 
 fn direct(reader: &Reader, has_tls: bool) -> bool {
@@ -55,8 +62,8 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
         }
     }
     if direct && has_tls {
-        let message = "'direct' cannot go with tls: the backend would get the bare TCP socket, on which all is encrypted; \
-                       give direct services a server without tls";
+        let message = "'direct' cannot go with tls: the backend would get the bare TCP socket, \
+             on which all is encrypted; give direct services a server without tls";
         reader.error(&OPTIONS, message);
     }
     if direct && !reader.built.websocket_rt {
@@ -64,6 +71,16 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
         reader.error(&OPTIONS, message);
     }
     direct
+}
+
+/// Nothing but the descriptor may come to a direct backend: its library takes
+/// the first message for it.
+fn refuse_proxy_with_direct(reader: &Reader, service: &ServiceConfig) {
+    if service.proxy && service.direct {
+        let message =
+            "'proxy' cannot go with 'direct', where the backend gets the client's address anyway";
+        reader.error(&PROXY, message);
+    }
 }
 
 /// Globs over service names.
@@ -119,17 +136,18 @@ fn origins(reader: &Reader) -> Option<Vec<Pattern>> {
             );
             continue;
         }
-        // The brackets of an IPv6 host are no set of characters.
-        let address = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let glob = match address.map(str::parse::<Ipv6Addr>) {
-            Some(Ok(_)) => Pattern::escape(&host),
-            _ => host,
-        };
+        let glob = literal_ipv6(&host).unwrap_or(host);
         patterns.extend(pattern(reader, &ORIGINS, &glob));
     }
     Some(patterns)
+}
+
+/// A host or host and port that begin with an IPv6 address: its brackets are
+/// no set of characters.
+fn literal_ipv6(host: &str) -> Option<String> {
+    let (address, rest) = host.strip_prefix('[')?.split_once(']')?;
+    address.parse::<Ipv6Addr>().ok()?;
+    Some(Pattern::escape(&format!("[{address}]")) + rest)
 }
 
 /// Subprotocol names: tokens (RFC 6455, section 4.1; RFC 9110, section 5.6.2).
@@ -158,10 +176,13 @@ fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
     let mut service = service(reader, has_tls);
     if service.direct && kind != LinkType::Unix {
         if reader.sets(&OPTIONS) {
-            reader.error(&OPTIONS, "'direct' needs a link of type \"unix\": only a UNIX socket can carry the client's socket");
+            let message = "'direct' needs a link of type \"unix\": only a UNIX socket can carry \
+                 the client's socket";
+            reader.error(&OPTIONS, message);
         }
         service.direct = false;
     }
+    refuse_proxy_with_direct(reader, &service);
     Some(LinkConfig {
         origin: origin?,
         target: target?,

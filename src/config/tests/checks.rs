@@ -1,19 +1,8 @@
 //! What the keys take, and what is said of what they do not.
 
-use super::super::from_text;
-use super::super::{FrameType, Framing, Listen, Target, WebsocketConfig};
-use super::{ALL, Built, errors, good, load_text, short, text_for, warnings};
-use std::path::Path;
+use super::super::{FrameType, Framing, Listen};
+use super::{errors, good, in_websocket, load_text, warnings, websocket};
 use std::time::Duration;
-
-fn websocket(body: &str) -> WebsocketConfig {
-    let config = good(&in_websocket(body));
-    config.servers[0].websocket.clone().expect("a websocket")
-}
-
-fn in_websocket(body: &str) -> String {
-    format!("servers = ({{ websocket = {{\n{body}\n}}; }});")
-}
 
 fn in_server(body: &str) -> String {
     format!("servers = ({{ document = {{ docroot = \"/\"; }};\n{body}\n}});")
@@ -78,7 +67,7 @@ fn one_run_finds_every_error() {
             "3:29 'maxclients' is 0, but must be from 1 to 10000",
             "3:32 unknown setting 'colour' in servers",
             "4:2 tls needs 'keyfile', such as keyfile = \"/etc/ouistiti/server.key\";",
-            "6:15 'txt' is nothing 'frametype' knows: it takes \"auto\", \"text\" or \"binary\" (did you mean 'text'?)",
+            "6:15 'frametype' cannot be 'txt': it takes \"auto\", \"text\" or \"binary\" (did you mean 'text'?)",
             "6:29 'ping' takes a whole number, not a string",
             "6:49 'denylast' takes true or false, not a whole number",
             "6:60 '[a' is not a glob: invalid range pattern (character 1)",
@@ -164,11 +153,12 @@ fn origins_are_hosts() {
 
 #[test]
 fn an_ipv6_origin_is_no_set_of_characters() {
-    let origins = websocket("origins = \"[::1],h[ab]\";")
+    let origins = websocket("origins = \"[::1],h[ab],[::1]:80*\";")
         .origins
         .expect("origins");
     assert!(origins[0].matches("[::1]") && !origins[0].matches("1"));
     assert!(origins[1].matches("ha"));
+    assert!(origins[2].matches("[::1]:8080") && !origins[2].matches("[::1]"));
 }
 
 #[test]
@@ -290,81 +280,28 @@ fn two_servers_on_one_address_need_different_hostnames() {
 }
 
 #[test]
-fn a_link_takes_the_values_of_its_section_unless_it_sets_them() {
-    let parsed = websocket(
-        "framing = \"line\"; wait = 3; options = \"direct\"; merge = true;\n links = (\n\
-         { origin = \"a\"; destination = \"/run/a\"; },\n\
-         { origin = \"b*\"; type = \"tcp\"; destination = \"::1\"; port = \"80\"; framing = \"nul\"; wait = 0; },\n\
-         { origin = \"c\"; type = \"fifo\"; destination = \"/run/c\"; },\n\
-         { origin = \"d\"; destination = \"/run/d\"; options = \"\"; } );",
+fn settings_that_do_not_go_together_are_told() {
+    let found = errors(&in_websocket("options = \"direct\"; proxy = \"v2\";"));
+    assert!(
+        found.len() == 1 && found[0].contains("'proxy' cannot go with 'direct'"),
+        "{found:?}"
     );
-    let [a, b, c, d] = &parsed.links[..] else {
-        panic!("four links: {parsed:?}");
+    assert!(
+        warnings(&in_websocket("framing = \"nul\"; merge = true;"))[0]
+            .contains("'merge' has no effect")
+    );
+}
+
+#[test]
+fn the_number_of_servers_has_a_limit() {
+    let servers = |count| {
+        format!(
+            "servers = ( {} );",
+            "{ port = 0; document = { docroot = \"/\"; }; },".repeat(count)
+        )
     };
-    assert_eq!(
-        (&a.target, a.service.framing, a.service.direct),
-        (&Target::Unix("/run/a".into()), Framing::Line, true)
-    );
-    assert_eq!(a.service.wait, Duration::from_secs(3));
-    assert_eq!(
-        (&b.target, b.service.framing, b.service.direct),
-        (&Target::Tcp("::1".into(), 80), Framing::Nul, false)
-    );
-    assert_eq!((b.service.wait, b.service.merge), (Duration::ZERO, true));
-    assert_eq!(
-        (&c.target, c.service.direct),
-        (&Target::Fifo("/run/c".into()), false)
-    );
-    assert!(!d.service.direct);
-}
-
-#[test]
-fn a_link_that_cannot_work_is_refused() {
-    let cases = [
-        ("destination = \"/x\";", "links needs 'origin'"),
-        ("origin = \"a\";", "links needs 'destination'"),
-        (
-            "origin = \"a\"; type = \"tcp\"; destination = \"h\";",
-            "links needs 'port'",
-        ),
-        (
-            "origin = \"a\"; destination = \"/x\"; port = 5;",
-            "'port' is for links of type \"tcp\"",
-        ),
-        (
-            "origin = \"a\"; destination = \"/x\"; baud = 9600;",
-            "'baud' is for links of type \"tty\"",
-        ),
-        (
-            "origin = \"a\"; type = \"tty\"; destination = \"/x\"; baud = 9601;",
-            "the nearest is 9600",
-        ),
-        (
-            "origin = \"a\"; type = \"tty\"; destination = \"/x\"; options = \"direct\";",
-            "'direct' needs a link of type \"unix\"",
-        ),
-        (
-            "origin = \"a\"; type = \"udp\"; destination = \"/x\";",
-            "'udp' is nothing 'type' knows",
-        ),
-        (
-            "origin = \"a\"; destination = \"/x\"; docroot = \"/y\";",
-            "unknown setting 'docroot' in links",
-        ),
-    ];
-    for (body, message) in cases {
-        let found = errors(&in_websocket(&format!("links = ( {{ {body} }} );")));
-        assert!(
-            found.len() == 1 && found[0].contains(message),
-            "{body}\n{found:#?}"
-        );
-    }
-}
-
-#[test]
-fn a_wrong_value_in_the_section_is_said_once_though_links_inherit_it() {
-    let body = "framing = \"lines\"; links = ( { origin = \"a\"; destination = \"/a\"; }, { origin = \"b\"; destination = \"/b\"; } );";
-    assert_eq!(errors(&in_websocket(body)).len(), 1);
+    good(&servers(64));
+    assert!(errors(&servers(65))[0].contains("more than 64 servers"));
 }
 
 #[test]
@@ -389,38 +326,4 @@ fn client_certificates_need_their_authorities() {
         errors(&tls("pemfile = \"f\";"))[0]
             .contains("'pemfile' is the former name of 'keyfile', which is set as well")
     );
-}
-
-#[test]
-fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
-    let path = Path::new("x.conf");
-    let text = "servers = ({ websocket = { options = \"direct\"; }; },\n\
-                 { port = 443; tls = { crtfile = \"a\"; keyfile = \"b\"; }; websocket = { }; });";
-    let wrong = |built| short(&text_for(path, text, built).expect_err("a feature is missing"));
-    assert_eq!(
-        wrong(Built {
-            websocket_rt: false,
-            ..ALL
-        }),
-        ["1:38 this ouistiti was built without direct mode (feature 'websocket_rt')"]
-    );
-    assert_eq!(
-        wrong(Built { tls: false, ..ALL }),
-        ["2:15 this ouistiti was built without TLS (feature 'tls'): it cannot serve this server"]
-    );
-    let without = wrong(Built {
-        websocket: false,
-        ..ALL
-    });
-    assert!(
-        without[0].contains("built without the gateway (feature 'websocket')")
-            && without.len() == 2
-    );
-}
-
-#[test]
-fn this_build_knows_its_features() {
-    let text = "servers = ({ websocket = { }; });";
-    let loaded = from_text(Path::new("x.conf"), text);
-    assert_eq!(loaded.is_ok(), cfg!(feature = "websocket"));
 }

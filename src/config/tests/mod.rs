@@ -3,6 +3,7 @@
 mod checks;
 mod files;
 mod fuzz;
+mod links;
 mod syntax;
 
 use super::diagnostic::Report;
@@ -65,4 +66,15 @@ fn warnings(text: &str) -> Vec<String> {
         Ok((_, warnings)) => short(&warnings),
         Err(diagnostics) => panic!("{text}\n{:#?}", short(&diagnostics)),
     }
+}
+
+/// A file whose one server has a `websocket` with this body.
+fn in_websocket(body: &str) -> String {
+    format!("servers = ({{ websocket = {{\n{body}\n}}; }});")
+}
+
+/// That section, of a body without errors and warnings.
+fn websocket(body: &str) -> super::WebsocketConfig {
+    let config = good(&in_websocket(body));
+    config.servers[0].websocket.clone().expect("a websocket")
 }

@@ -145,6 +145,31 @@ fn a_bracket_left_open_is_shown_where_it_opened() {
 }
 
 #[test]
+fn a_string_or_comment_without_end_is_the_only_error_it_causes() {
+    assert_eq!(
+        messages("a = {\n b = \"x;\n};"),
+        ["2:6 this string is never closed with '\"'"]
+    );
+    assert_eq!(
+        messages("a = ( {\n /* b = 1;\n} );"),
+        ["2:2 this comment is never closed with '*/'"]
+    );
+}
+
+#[test]
+fn an_error_after_a_string_over_several_lines_asks_for_the_quote() {
+    let found = messages("a = \"one;\nb = \"two\";\nc = \"x\";");
+    assert!(
+        found[0].starts_with("2:9 expected '=' after 'two', found a string"),
+        "{found:?}"
+    );
+    assert!(
+        found[0].ends_with("(the string before reaches from line 1 to 2: is a '\"' missing?)"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_name_set_twice_tells_where_it_was_set_first() {
     assert_eq!(
         messages("a = 1;\n\nb = { a = 1; };\n  a = 2;"),

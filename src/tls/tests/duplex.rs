@@ -157,6 +157,11 @@ fn the_reader_goes_on_while_the_writer_is_stalled() {
             (&session).read_exact(&mut text).expect("read");
             assert_eq!(&text, b"Hello");
         }
+        // the alert this asks for cannot be sent now, and nobody waits for it
+        let forged = b"\x17\x03\x03\x00\x20thirty-two bytes with other keys";
+        peer.sock.write_all(forged).expect("write");
+        let error = (&session).read(&mut text).expect_err("forged");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
         assert!(!writer.is_finished());
         session
             .socket()
