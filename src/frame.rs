@@ -29,6 +29,8 @@ pub enum ProtocolError {
     Unmasked,
     /// A payload length with its highest bit set (section 5.2).
     LengthOverflow(u64),
+    /// A payload length written in more bytes than it needs (section 5.2).
+    LongLength(u64),
     /// A control frame without FIN (section 5.5).
     FragmentedControl,
     /// A control frame longer than 125 bytes (section 5.5).
@@ -54,6 +56,7 @@ impl ProtocolError {
             | Self::ReservedOpcode(_)
             | Self::Unmasked
             | Self::LengthOverflow(_)
+            | Self::LongLength(_)
             | Self::FragmentedControl
             | Self::LongControl(_)
             | Self::NothingToContinue
@@ -71,6 +74,7 @@ impl fmt::Display for ProtocolError {
             Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode}"),
             Self::Unmasked => write!(f, "frame without masking key"),
             Self::LengthOverflow(length) => write!(f, "payload length {length} out of range"),
+            Self::LongLength(length) => write!(f, "payload length {length} in too many bytes"),
             Self::FragmentedControl => write!(f, "fragmented control frame"),
             Self::LongControl(length) => write!(f, "control frame of {length} bytes"),
             Self::NothingToContinue => write!(f, "continuation frame without a message"),
@@ -254,7 +258,10 @@ impl Decoder {
         let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
             return Err(ProtocolError::ReservedOpcode(self.header[0] & 0x0f));
         };
-        self.header_len = 0;
+        let header_len = std::mem::take(&mut self.header_len);
+        if header.len(length) != header_len {
+            return Err(ProtocolError::LongLength(length));
+        }
         self.begin(&header, length).map(|frame| (used, Some(frame)))
     }
 
