@@ -194,16 +194,16 @@ impl Wire {
 
     /// The server stops: a client that is open is told so (1001), another is cut.
     pub fn stop(&self) {
-        match self.is_open() {
-            true => self.close_soon(CloseCode::Away),
-            false => self.client.cut(),
+        lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
+        // While the 101 is being sent the wire is taken: who sends it settles what is owed.
+        let is_opening = self
+            .phase
+            .try_lock()
+            .is_ok_and(|phase| *phase == Phase::Opening);
+        match is_opening {
+            true => self.client.cut(),
+            false => self.settle(),
         }
-    }
-
-    /// Owes the client a Close, and sends it if that needs no waiting.
-    pub fn close_soon(&self, code: CloseCode) {
-        lock(&self.owed).close.get_or_insert(Some(code));
-        self.settle();
     }
 
     /// Owes the client a pong, and sends it if that needs no waiting.

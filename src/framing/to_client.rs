@@ -197,6 +197,9 @@ impl<'a> ToClient<'a> {
                     return Err(Forward::BadOpcode(opcode));
                 }
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.max_message {
+                    return Err(Forward::TooBig);
+                }
             }
             let take = self.left.min(bytes.len());
             self.left -= take;
