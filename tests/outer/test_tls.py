@@ -283,3 +283,39 @@ def test_a_context_without_the_root_refuses(secure):
     secure.start(server=section(secure.pair))
     with pytest.raises(ssl.SSLCertVerificationError):
         connect(secure, ssl.create_default_context())
+
+
+# Makes the program start on 1 January 1970, as a router without a battery does.
+EPOCH = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+
+static time_t start;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (result == 0 && clock == CLOCK_REALTIME) {
+        if (start == 0)
+            start = now->tv_sec;
+        now->tv_sec -= start;
+    }
+    return result;
+}
+"""
+
+
+def test_a_router_that_wakes_up_in_1970_serves_also_client_certificates(
+    secure, authority, tmp_path, monkeypatch
+):
+    source, library = tmp_path / "epoch.c", tmp_path / "epoch.so"
+    source.write_text(EPOCH)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    alice = authority.issue("alice", "DNS:alice.test")
+    with monkeypatch.context() as patch:
+        patch.setenv("LD_PRELOAD", str(library))
+        secure.start(server=section(secure.pair, more=f'cachain = "{authority.root}";'))
+    assert curl(secure, authority, "--cert", alice[0], "--key", alice[1]) == 200
+    assert curl(secure, authority) is None
