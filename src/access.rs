@@ -46,7 +46,11 @@ pub fn resolve<'a>(
 ) -> Result<Service<'a>, Refusal> {
     check_origin(config, upgrade, tls)?;
     let name = decode(&request.path)?;
-    if let Some(link) = config.links.iter().find(|link| matches(&link.origin, &name)) {
+    if let Some(link) = config
+        .links
+        .iter()
+        .find(|link| matches(&link.origin, &name))
+    {
         check_name(config, &name)?;
         return Ok(Service {
             protocol: choose(&link.service.protocols, upgrade),

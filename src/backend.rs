@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, recvfrom,
-    send, sendmsg, setsockopt, shutdown, socket, sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, recvfrom, send, sendmsg,
+    setsockopt, shutdown, socket, sockopt,
 };
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, BaudRate, SetArg};
@@ -125,7 +125,11 @@ fn open_device(path: &Path, baud: u32) -> io::Result<Backend> {
         }
         termios::tcsetattr(&fd, SetArg::TCSANOW, &settings)?;
     }
-    Ok(Backend::with_wake(fd, Kind::Device, pipe2(OFlag::O_CLOEXEC)?))
+    Ok(Backend::with_wake(
+        fd,
+        Kind::Device,
+        pipe2(OFlag::O_CLOEXEC)?,
+    ))
 }
 
 fn open_pipe(path: &Path) -> io::Result<Backend> {

@@ -74,10 +74,7 @@ fn walk(root: OwnedFd, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
 }
 
 /// Whether an open file is of type `wanted`.
-///
-/// # Errors
-/// As fstat(2).
-pub fn is_type(file: impl AsFd, wanted: SFlag) -> nix::Result<bool> {
+fn is_type(file: impl AsFd, wanted: SFlag) -> nix::Result<bool> {
     let mode = fstat(file.as_fd())?.st_mode;
     Ok(SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) == wanted)
 }

@@ -91,9 +91,7 @@ impl Client {
     /// As recv(2); `WouldBlock` at the deadline.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.stream {
-            Stream::Plain(socket) => {
-                Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK)?)
-            }
+            Stream::Plain(socket) => Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK)?),
             #[cfg(feature = "tls")]
             Stream::Tls(session) => session.peek(buffer),
         }

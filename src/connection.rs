@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use crate::client::Client;
+#[cfg(feature = "websocket_rt")]
+use crate::direct;
 use crate::document::Document;
 use crate::refusal::Refusal;
 use crate::request::{self, Request};
 use crate::response;
 use crate::server::Place;
 use crate::wire::Wire;
-#[cfg(feature = "websocket_rt")]
-use crate::direct;
 #[cfg(feature = "websocket")]
 use crate::{
     access::{self, Service},
@@ -53,15 +53,11 @@ enum Answer<'a> {
     Sent,
     /// A WebSocket.
     #[cfg(feature = "websocket")]
-    Session(Session<'a>),
+    Session(Box<Session<'a>>),
 }
 
 /// Reads the request and gives it to who answers it.
-fn answer<'a>(
-    place: &'a Place,
-    client: &Client,
-    deadline: Instant,
-) -> Result<Answer<'a>, Refusal> {
+fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<Answer<'a>, Refusal> {
     let request = request::read(client, deadline)?;
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
@@ -71,7 +67,8 @@ fn answer<'a>(
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
     {
-        return open(&request, websocket, client, deadline).map(Answer::Session);
+        return open(&request, websocket, client, deadline)
+            .map(|session| Answer::Session(Box::new(session)));
     }
     match server.document() {
         Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
@@ -81,19 +78,17 @@ fn answer<'a>(
 
 fn send_file(client: &Client, document: &Document, request: &Request) -> Result<(), Refusal> {
     let start = Instant::now();
-    client
-        .set_deadline(start + FILE_LIMIT)
-        .map_err(Refusal::Gone)?;
     let sent = document.serve(client, request)?;
     client.finish();
     client.linger(REFUSAL_WAIT);
     let seconds = start.elapsed().as_secs_f32();
-    debug!("{} file {:?}: {sent} bytes, {seconds:.3} s", Peer(client), request.path);
+    debug!(
+        "{} file {:?}: {sent} bytes, {seconds:.3} s",
+        Peer(client),
+        request.path
+    );
     Ok(())
 }
-
-/// Longest wait for a client that reads a file to take its next piece.
-const FILE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A client that has passed every check, and the backend it is to talk to.
 #[cfg(feature = "websocket")]
@@ -114,11 +109,12 @@ fn open<'a>(
     let upgrade = handshake::check(request)?;
     let start = Instant::now();
     loop {
-        let result = access::resolve(websocket, request, &upgrade, client.is_tls()).and_then(|service| {
-            let backend = backend::connect(&service.target, websocket.ping)
-                .map_err(|error| Refusal::Unavailable(format!("{}: {error}", service.name)))?;
-            Ok((service, backend))
-        });
+        let result =
+            access::resolve(websocket, request, &upgrade, client.is_tls()).and_then(|service| {
+                let backend = backend::connect(&service.target, websocket.ping)
+                    .map_err(|error| Refusal::Unavailable(format!("{}: {error}", service.name)))?;
+                Ok((service, backend))
+            });
         match result {
             Ok((service, backend)) => {
                 return Ok(Session {

@@ -75,7 +75,8 @@ impl PidFile {
             .truncate(false)
             .write(true)
             .open(path)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
         lock.set_len(0)?;
         writeln!(&*lock, "{}", std::process::id())?;
         Ok(Self {

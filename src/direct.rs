@@ -55,7 +55,7 @@ fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Re
         MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
         None,
     )
-    .map_err(|errno| operation_failed(errno))?;
+    .map_err(operation_failed)?;
     // A stream socket may take less in theory; the descriptor has gone then.
     debug_assert_eq!(sent, len, "an address is one write");
     Ok(())

@@ -361,7 +361,11 @@ fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
         word.copy_from_slice(chunk);
         chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
     }
-    for (byte, key) in chunks.into_remainder().iter_mut().zip([a, b, c, d].into_iter().cycle()) {
+    for (byte, key) in chunks
+        .into_remainder()
+        .iter_mut()
+        .zip([a, b, c, d].into_iter().cycle())
+    {
         *byte ^= key;
     }
     key.rotate_left(bytes.len() % 4);

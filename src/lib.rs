@@ -18,9 +18,9 @@ pub mod backend;
 pub mod beneath;
 pub mod cli;
 pub mod client;
-pub mod daemon;
 pub mod config;
 pub mod connection;
+pub mod daemon;
 #[cfg(feature = "websocket_rt")]
 pub mod direct;
 pub mod document;
@@ -30,13 +30,14 @@ pub mod frame;
 pub mod framing;
 #[cfg(feature = "websocket")]
 pub mod handshake;
+pub mod logging;
 #[cfg(feature = "websocket")]
 pub mod pump;
-pub mod logging;
 pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod server;
+mod sink;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod wire;

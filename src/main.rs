@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use log::{LevelFilter, error, info, warn};
+use log::{LevelFilter, info};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::{self, Config};
 use ouistiti::daemon::{self, Order, PidFile};
@@ -49,8 +49,12 @@ type Failure = (u8, String);
 fn run(options: &Options) -> Result<(), Failure> {
     let signals = daemon::block_signals().map_err(|error| (FAILURE, error.to_string()))?;
     if let Some(directory) = &options.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| (FAILURE, format!("cannot enter {}: {error}", directory.display())))?;
+        std::env::set_current_dir(directory).map_err(|error| {
+            (
+                FAILURE,
+                format!("cannot enter {}: {error}", directory.display()),
+            )
+        })?;
     }
     let config = load(options)?;
     if options.test {
@@ -80,17 +84,22 @@ fn run(options: &Options) -> Result<(), Failure> {
     started.map_err(|error| (FAILURE, format!("cannot create a thread: {error}")))?;
     announce(&config, &servers);
     obey(&orders, &sender, &servers);
+    log::logger().flush();
     Ok(())
 }
 
 fn load(options: &Options) -> Result<Config, Failure> {
     let (mut config, warnings) = config::load(&options.config).map_err(|errors| {
-        let count = errors.len();
+        let wrong = |error: &&config::Diagnostic| error.severity == config::Severity::Error;
+        let count = errors.iter().filter(wrong).count();
         for error in errors {
             eprintln!("{error}");
         }
         let file = options.config.display();
-        (CONFIGURATION, format!("{file}: not usable ({count} to mend)"))
+        (
+            CONFIGURATION,
+            format!("{file}: not usable ({count} to mend)"),
+        )
     })?;
     for warning in warnings {
         eprintln!("{warning}");
@@ -162,7 +171,11 @@ fn obey(orders: &mpsc::Receiver<Order>, sender: &mpsc::Sender<Order>, servers: &
                     });
                     let _ = sender.send(Order::Stopped);
                 };
-                if thread::Builder::new().name("stop".into()).spawn(stop).is_err() {
+                if thread::Builder::new()
+                    .name("stop".into())
+                    .spawn(stop)
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -178,10 +191,10 @@ fn reload(servers: &[Arc<Server>]) {
         if server.config().tls.is_some() {
             match server.reload_certificates() {
                 Ok(()) => info!("{}: certificates read again", server.names()),
-                Err(error) => error!("{}: {error}; the old ones stay", server.names()),
+                Err(error) => log::error!("{}: {error}; the old ones stay", server.names()),
             }
         }
         #[cfg(not(feature = "tls"))]
-        warn!("{}: nothing to reload", server.names());
+        info!("{}: nothing to read again", server.names());
     }
 }

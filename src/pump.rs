@@ -26,7 +26,11 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Stack of a copy thread, in bytes. What is not touched costs nothing; debug builds need more.
-pub const STACK: usize = if cfg!(debug_assertions) { 256 << 10 } else { 128 << 10 };
+pub const STACK: usize = if cfg!(debug_assertions) {
+    256 << 10
+} else {
+    128 << 10
+};
 
 /// What a connection has done, for its one log line.
 #[derive(Debug)]
@@ -143,7 +147,9 @@ pub fn run(
     client.set_read_timeout(Some(ping))?;
     client.tune(ping);
     thread::scope(|scope| {
-        let name = thread::current().name().map(|name| name.replacen('c', "b", 1));
+        let name = thread::current()
+            .name()
+            .map(|name| name.replacen('c', "b", 1));
         let copier = thread::Builder::new()
             .name(name.unwrap_or_default())
             .stack_size(STACK)

@@ -18,6 +18,9 @@ const MAX_LEADING: usize = 8;
 /// What ends a head (RFC 9112, section 2.1).
 const END: &[u8] = b"\r\n\r\n";
 
+/// First byte of a client that speaks TLS (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// A request head that keeps the rules of RFC 9112 and announces no content.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -100,8 +103,8 @@ fn refusal(error: io::Error) -> Refusal {
 fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     let start = skip_empty_lines(seen)?;
     let text = &seen[start..];
-    if has_bare_line_feed(text) {
-        return Err(Refusal::Malformed("a line ends without a carriage return"));
+    if text.first() == Some(&TLS_HANDSHAKE) {
+        return Err(Refusal::Malformed("this port does not speak TLS"));
     }
     let end = text.windows(END.len()).position(|four| four == END);
     let text = &text[..end.map_or(text.len(), |at| at + END.len())];
@@ -117,6 +120,9 @@ fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
             Refusal::Malformed("not an HTTP request")
         }
     })?;
+    if has_bare_line_feed(text) {
+        return Err(Refusal::Malformed("a line ends without a carriage return"));
+    }
     match (status, end) {
         (httparse::Status::Complete(_), Some(_)) => {
             Ok(Some((start + text.len(), Request::new(&head)?)))

@@ -253,3 +253,78 @@ fn percent_encoding_is_decoded_once() {
         assert_eq!(percent_decode(wrong), None, "{wrong}");
     }
 }
+
+/// Changes a head in one to four places; the same for the same number.
+fn mutant(number: u32) -> Vec<u8> {
+    const PIECES: [&[u8]; 16] = [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b"\t",
+        b":",
+        b",",
+        b"%",
+        b"\xff",
+        b"\r\n ",
+        b"Host: a\r\n",
+        b"Content-Length: 1\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"HTTP/2.0",
+        b"Sec-WebSocket-Key: x\r\n",
+    ];
+    let mut state = number.wrapping_mul(2_654_435_761) | 1;
+    let mut random = move |below: usize| {
+        // Marsaglia, "Xorshift RNGs" (2003).
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % below
+    };
+    let mut head = EXAMPLE.as_bytes().to_vec();
+    for _ in 0..=random(4) {
+        let at = random(head.len());
+        match random(4) {
+            0 => head[at] = random(256) as u8,
+            1 => drop(head.drain(at..(at + 1 + random(20)).min(head.len()))),
+            2 => drop(head.splice(at..at, PIECES[random(PIECES.len())].iter().copied())),
+            _ => head
+                .splice(at..at, EXAMPLE.bytes().skip(random(200)).take(40))
+                .for_each(drop),
+        }
+    }
+    head
+}
+
+#[test]
+fn ten_thousand_broken_heads_have_a_status() {
+    let mut taken = 0;
+    for number in 0..10_000 {
+        match status(mutant(number)) {
+            200 => taken += 1,
+            // 408 stands for a head without an end.
+            400 | 408 => {}
+            other => panic!("{other}: {}", mutant(number).escape_ascii()),
+        }
+    }
+    assert!((100..9_900).contains(&taken), "{taken} taken");
+}
+
+#[test]
+fn a_broken_head_is_judged_alike_in_pieces_and_at_once() {
+    for number in 0..300 {
+        let head = mutant(number);
+        let piecewise = (1..=head.len()).find_map(|end| match inspect(&head[..end]) {
+            Ok(None) => None,
+            Ok(Some(_)) => Some(true),
+            Err(_) => Some(false),
+        });
+        assert_eq!(
+            piecewise.unwrap_or(false),
+            status(&head) == 200,
+            "{}",
+            head.escape_ascii()
+        );
+    }
+}

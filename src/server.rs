@@ -227,7 +227,11 @@ impl Server {
     /// The addresses it listens on, for a person.
     pub fn names(&self) -> String {
         let tls = self.config.tls.is_some();
-        let names: Vec<_> = self.listeners.iter().map(|listener| listener.name(tls)).collect();
+        let names: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|listener| listener.name(tls))
+            .collect();
         names.join(" ")
     }
 
@@ -237,7 +241,9 @@ impl Server {
     /// Why the old ones stay.
     #[cfg(feature = "tls")]
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
-        self.certificates.as_ref().map_or(Ok(()), Certificates::reload)
+        self.certificates
+            .as_ref()
+            .map_or(Ok(()), Certificates::reload)
     }
 
     /// Starts an accept thread for each address.
@@ -289,7 +295,10 @@ impl Server {
 
     /// Finds a place; `None` when there are none left even for those who are refused.
     fn seat(self: &Arc<Self>, socket: &TcpStream) -> Option<Place> {
-        let ip = socket.peer_addr().ok().map(|address| address.ip().to_canonical());
+        let ip = socket
+            .peer_addr()
+            .ok()
+            .map(|address| address.ip().to_canonical());
         let now = Instant::now();
         let mut seats = self.seats();
         let count = seats.taken.len();
@@ -378,7 +387,11 @@ fn greet(_: &Server, socket: TcpStream, _: Instant) -> Result<Client, std::conve
 
 /// Does the TLS handshake where there is one to do.
 #[cfg(feature = "tls")]
-fn greet(server: &Server, socket: TcpStream, deadline: Instant) -> Result<Client, crate::tls::Failure> {
+fn greet(
+    server: &Server,
+    socket: TcpStream,
+    deadline: Instant,
+) -> Result<Client, crate::tls::Failure> {
     use crate::refusal::Refusal;
     use crate::tls::{Failure, Session};
     let Some(certificates) = &server.certificates else {

@@ -172,9 +172,7 @@ impl Wire {
 
     /// Whether control frames wait for room.
     pub fn is_owing(&self) -> bool {
-        self.is_open()
-            && self.close_sent().is_none()
-            && !lock(&self.owed).is_empty()
+        self.is_open() && self.close_sent().is_none() && !lock(&self.owed).is_empty()
     }
 
     /// Pays what is owed as far as that needs no waiting. Who finds the wire taken leaves: its

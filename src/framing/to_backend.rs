@@ -2,9 +2,7 @@
 
 use std::io;
 
-use super::{
-    BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT,
-};
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT};
 use crate::backend::Backend;
 use crate::config::ServiceConfig;
 

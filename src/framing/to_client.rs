@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT};
 use crate::backend::Backend;
 use crate::config::{FrameType, ServiceConfig};
-use crate::frame::{self, Data, OpCode, Utf8};
+use crate::frame::{self, Data, OpCode};
 use crate::wire::{SendError, Wire};
 
 /// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
@@ -30,14 +30,6 @@ impl From<SendError> for Forward {
     }
 }
 
-/// How the message that has begun goes out.
-enum Message {
-    /// Held whole, since its bytes decide its type.
-    Held,
-    /// Sent in fragments; the next one carries this opcode, and text is checked.
-    Fragments { next: Data, text: Option<Utf8> },
-}
-
 /// Makes frames of what the backend sends.
 pub struct ToClient<'a> {
     wire: &'a Wire,
@@ -49,8 +41,8 @@ pub struct ToClient<'a> {
     buffer: Vec<u8>,
     /// Bytes of a cut character at the front of the buffer, at most 3.
     carried: usize,
-    message: Option<Message>,
-    held: Vec<u8>,
+    /// The message that has begun: it goes out whole, as one frame.
+    held: Option<Vec<u8>>,
     prefix: [u8; PREFIX],
     prefix_len: usize,
     /// Payload of a `length` message still to come.
@@ -82,8 +74,7 @@ impl<'a> ToClient<'a> {
             max_message: config.max_message,
             buffer: vec![0; size],
             carried: 0,
-            message: None,
-            held: Vec::new(),
+            held: None,
             prefix: [0; PREFIX],
             prefix_len: 0,
             left: 0,
@@ -142,9 +133,10 @@ impl<'a> ToClient<'a> {
             if self.frame_type == FrameType::Text {
                 return Err(Forward::BadText);
             }
-            self.frame(Data::Binary, true, &carried)?;
+            self.frame(Data::Binary, &carried)?;
         }
-        if self.message.is_some() {
+        // What a prefix announced and did not come is no message; anything else is.
+        if self.held.is_some() && self.boundary != Boundary::Length {
             self.piece(&[], true, None)?;
         }
         self.flush()
@@ -154,16 +146,16 @@ impl<'a> ToClient<'a> {
     fn stream(&mut self, bytes: &mut [u8]) -> Result<(), Forward> {
         self.carried = 0;
         if !self.wants_text() {
-            return self.frame(Data::Binary, true, bytes);
+            return self.frame(Data::Binary, bytes);
         }
         let valid = match std::str::from_utf8(bytes) {
             Ok(_) => bytes.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) if self.frame_type == FrameType::Text => return Err(Forward::BadText),
-            Err(_) => return self.frame(Data::Binary, true, bytes),
+            Err(_) => return self.frame(Data::Binary, bytes),
         };
         if valid > 0 {
-            self.frame(Data::Text, true, &bytes[..valid])?;
+            self.frame(Data::Text, &bytes[..valid])?;
         }
         bytes.copy_within(valid.., 0);
         self.carried = bytes.len() - valid;
@@ -214,73 +206,37 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Sends a piece of a message, or holds it while its type is open.
+    /// Sends a message that is whole, or holds what there is of it.
     fn piece(&mut self, bytes: &[u8], last: bool, text: Option<bool>) -> Result<(), Forward> {
-        let message = match self.message.take() {
-            Some(message) => message,
-            None => self.begin(text),
+        let held = self.held.take();
+        if held.as_ref().map_or(0, Vec::len) + bytes.len() > self.max_message {
+            return Err(Forward::TooBig);
+        }
+        if last && held.is_none() {
+            return self.message(bytes, text);
+        }
+        let mut held = held.unwrap_or_default();
+        held.extend_from_slice(bytes);
+        if last {
+            return self.message(&held, text);
+        }
+        self.held = Some(held);
+        Ok(())
+    }
+
+    /// Sends a whole message; `text` is its type if the backend tells it.
+    fn message(&mut self, bytes: &[u8], text: Option<bool>) -> Result<(), Forward> {
+        let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
+        let kind = if !text.unwrap_or_else(|| self.wants_text()) {
+            Data::Binary
+        } else if std::str::from_utf8(bytes).is_ok() {
+            Data::Text
+        } else if must_be_text {
+            return Err(Forward::BadText);
+        } else {
+            Data::Binary
         };
-        match message {
-            Message::Held if last && self.held.is_empty() => self.decide(bytes),
-            Message::Held => {
-                if self.held.len() + bytes.len() > self.max_message {
-                    return Err(Forward::TooBig);
-                }
-                self.held.extend_from_slice(bytes);
-                if last {
-                    let held = std::mem::take(&mut self.held);
-                    return self.decide(&held);
-                }
-                self.message = Some(message);
-                Ok(())
-            }
-            Message::Fragments { next, mut text } => {
-                if let Some(utf8) = &mut text
-                    && !(utf8.push(bytes) && (!last || utf8.is_whole()))
-                {
-                    return Err(Forward::BadText);
-                }
-                if !last {
-                    let next = Data::Continue;
-                    self.message = Some(Message::Fragments { next, text });
-                }
-                self.frame(next, last, bytes)
-            }
-        }
-    }
-
-    /// How a message goes out whose type is given by the backend, or by `frametype`.
-    fn begin(&self, text: Option<bool>) -> Message {
-        match text.or_else(|| self.fixed_type()) {
-            None => Message::Held,
-            Some(true) => Message::Fragments {
-                next: Data::Text,
-                text: Some(Utf8::default()),
-            },
-            Some(false) => Message::Fragments {
-                next: Data::Binary,
-                text: None,
-            },
-        }
-    }
-
-    /// Sends a whole message as text if it can be.
-    fn decide(&mut self, message: &[u8]) -> Result<(), Forward> {
-        let kind = match std::str::from_utf8(message) {
-            Ok(_) => Data::Text,
-            Err(_) => Data::Binary,
-        };
-        self.frame(kind, true, message)
-    }
-
-    /// Whether the next message is text for sure, or binary for sure.
-    fn fixed_type(&self) -> Option<bool> {
-        match self.frame_type {
-            FrameType::Text => Some(true),
-            FrameType::Binary => Some(false),
-            FrameType::Auto if self.wants_text() => None,
-            FrameType::Auto => Some(false),
-        }
+        self.frame(kind, bytes)
     }
 
     fn wants_text(&self) -> bool {
@@ -291,8 +247,8 @@ impl<'a> ToClient<'a> {
         }
     }
 
-    fn frame(&mut self, kind: Data, last: bool, payload: &[u8]) -> Result<(), Forward> {
-        let header = frame::header(OpCode::Data(kind), last, payload.len());
+    fn frame(&mut self, kind: Data, payload: &[u8]) -> Result<(), Forward> {
+        let header = frame::header(OpCode::Data(kind), true, payload.len());
         self.count += payload.len() as u64;
         if payload.len() > COPY_LIMIT {
             self.wire.send(&[&self.frames, header.bytes(), payload])?;

@@ -4,8 +4,9 @@
 // an answer is matched by its bytes: what was sent first comes back first.
 'use strict';
 
-/** Round trips in the graph. */
+/** Round trips in the graph, and the longest message that counts as one, in bytes. */
 const TRIPS = 40;
+const TRIP_BYTES = 32 * 1024;
 
 /** Longest text shown of one message, in characters. */
 const SHOWN = 300;
@@ -88,6 +89,7 @@ function returned(message, trip) {
   entry.dataset.same = same ? 'yes' : 'no';
   entry.dataset.type = binary ? 'binary' : 'text';
   entry.dataset.bytes = whole.length;
+  if (whole.length > TRIP_BYTES) return;
   trips.push(trip);
   if (trips.length > TRIPS) trips.shift();
   draw();

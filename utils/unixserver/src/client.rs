@@ -12,8 +12,13 @@ use nix::sys::socket::{
     getsockopt, recvmsg, send, setsockopt, sockopt,
 };
 
+use crate::proxy;
+
 /// Longest packet of a SEQPACKET socket, in bytes; a shorter one ends the message.
 pub const PACKET: usize = 32 * 1024;
+
+/// How long a client that begins with a PROXY header may take to send it.
+const PROXY_TIME: Duration = Duration::from_secs(5);
 
 /// How long `finish` waits for the client to close its side.
 const FINISH_TIME: Duration = Duration::from_secs(5);
@@ -25,6 +30,8 @@ const FINISH_TIME: Duration = Duration::from_secs(5);
 pub struct Client {
     socket: UnixStream,
     packets: bool,
+    /// The address a PROXY header told.
+    told: Option<IpAddr>,
 }
 
 impl Client {
@@ -40,7 +47,41 @@ impl Client {
             // end does not: nothing else tells the two apart without a race (unix(7)).
             setsockopt(&socket, sockopt::PassCred, &true)?;
         }
-        Ok(Self { socket, packets })
+        Ok(Self {
+            socket,
+            packets,
+            told: None,
+        })
+    }
+
+    /// Reads the PROXY header that a relayed connection begins with (`-P`).
+    ///
+    /// A connection handed over begins with none: the network address is its own.
+    ///
+    /// # Errors
+    /// No header, a broken one, or none in time.
+    pub(crate) fn read_proxy_header(&mut self) -> io::Result<()> {
+        if self.address().is_some() {
+            return Ok(());
+        }
+        self.socket.set_read_timeout(Some(PROXY_TIME))?;
+        if self.packets {
+            let mut buffer = vec![0; PACKET];
+            let length = self.receive(&mut buffer)?.unwrap_or(0);
+            let (fixed, rest) = buffer[..length]
+                .split_first_chunk()
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            let (family, _) = proxy::parse_fixed(fixed)?;
+            self.told = proxy::parse_source(family, rest)?;
+        } else {
+            let mut fixed = [0; proxy::FIXED];
+            (&self.socket).read_exact(&mut fixed)?;
+            let (family, length) = proxy::parse_fixed(&fixed)?;
+            let mut rest = vec![0; length];
+            (&self.socket).read_exact(&mut rest)?;
+            self.told = proxy::parse_source(family, &rest)?;
+        }
+        self.socket.set_read_timeout(None)
     }
 
     /// Reads what is there, up to the length of `buffer`: some bytes of a stream, or one packet.
@@ -60,6 +101,8 @@ impl Client {
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // Told once, and before the packets that the client sent and we have not read.
+                Err(e) if self.packets && e.kind() == io::ErrorKind::ConnectionReset => {}
                 other => return other,
             }
         }
@@ -100,6 +143,49 @@ impl Client {
         }
     }
 
+    /// Reads a message: of a stream, what is there, up to 32 KiB; of a SEQPACKET connection,
+    /// all packets up to the first that is shorter than 32 KiB.
+    ///
+    /// `None` is the end; a message that the end cuts short is dropped.
+    ///
+    /// # Errors
+    /// A broken connection, or a message longer than `max` bytes.
+    pub fn receive_message(&self, max: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut message = Vec::new();
+        loop {
+            let start = message.len();
+            message.resize(start + PACKET, 0);
+            let Some(length) = self.receive(&mut message[start..])? else {
+                return Ok(None);
+            };
+            message.truncate(start + length);
+            if message.len() > max {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "message too long",
+                ));
+            }
+            if !self.packets || length < PACKET {
+                message.shrink_to_fit();
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// Writes a message: to a stream as it is, to a SEQPACKET connection as packets of
+    /// 32 KiB, of which the last is shorter and may be empty.
+    ///
+    /// # Errors
+    /// A connection the client has left.
+    pub fn send_message(&self, message: &[u8]) -> io::Result<()> {
+        if !self.packets {
+            return self.send(message);
+        }
+        let mut packets = message.chunks_exact(PACKET);
+        packets.by_ref().try_for_each(|packet| self.send(packet))?;
+        self.send(packets.remainder())
+    }
+
     /// Ends the connection so that the client gets all that was sent to it: says that no
     /// more will come, then reads and drops what still arrives until the client closes too,
     /// five seconds at most. (Closed with bytes unread, a socket resets the connection.)
@@ -125,9 +211,14 @@ impl Client {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// The client's network address, if it is known: that of a connection handed over.
+    /// The client's network address, if it is known: that of a connection handed over, or
+    /// what the gateway told with `-P`.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
+        self.told.or_else(|| self.peer_address())
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
         let peer: SockaddrStorage = getpeername(self.socket.as_raw_fd()).ok()?;
         let v4 = peer.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
         v4.or_else(|| peer.as_sockaddr_in6().map(|a| a.ip().to_canonical()))

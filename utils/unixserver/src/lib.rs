@@ -34,6 +34,7 @@ mod listener;
 mod log;
 mod options;
 mod privileges;
+mod proxy;
 mod server;
 
 use std::process::ExitCode;

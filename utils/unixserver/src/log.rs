@@ -37,10 +37,10 @@ pub(crate) fn set_name(name: &'static str) {
 
 /// From now on lines go to the system's log: stderr is gone.
 pub(crate) fn use_system_log() {
-    if let Ok(socket) = UnixDatagram::unbound() {
-        if socket.set_nonblocking(true).is_ok() {
-            let _ = SYSTEM.set(socket);
-        }
+    if let Ok(socket) = UnixDatagram::unbound()
+        && socket.set_nonblocking(true).is_ok()
+    {
+        let _ = SYSTEM.set(socket);
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Server {
     user: Option<User>,
     max_clients: usize,
     detach: bool,
+    proxy: bool,
     stack_size: usize,
 }
 
@@ -53,12 +54,14 @@ impl Server {
         let (listener, file) = listen_at(options.path(), kind)?;
         let max_clients = options.max_clients();
         let detach = options.flag("D");
+        let proxy = options.flag("P");
         Ok(Self {
             listener,
             file,
             user,
             max_clients,
             detach,
+            proxy,
             stack_size: STACK_SIZE,
         })
     }
@@ -130,21 +133,21 @@ impl Server {
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
         let Some(slot) = slots.take() else {
-            log(&format!(
-                "a client was closed: {} are here already (-m)",
-                self.max_clients
-            ));
             return;
         };
         let handler = Arc::clone(handler);
         let name = format!("client-{}", slots.served);
+        let proxy = self.proxy;
         let spawned = thread::Builder::new()
             .name(name)
             .stack_size(self.stack_size)
             .spawn(move || {
                 let _slot = slot;
-                // What goes wrong on one connection ends that connection, and that is all.
-                let _ = handler(client);
+                match told_by_gateway(client, proxy) {
+                    // What goes wrong on one connection ends that connection, and that is all.
+                    Ok(client) => drop(handler(client)),
+                    Err(error) => log(&format!("a client was closed: {error} (-P)")),
+                }
             });
         if let Err(error) = spawned {
             log(&format!(
@@ -154,12 +157,22 @@ impl Server {
     }
 }
 
+/// `client` with the address that the gateway tells of it, if it is to tell one (`-P`).
+fn told_by_gateway(mut client: Client, proxy: bool) -> io::Result<Client> {
+    if proxy {
+        client.read_proxy_header()?;
+    }
+    Ok(client)
+}
+
 /// The places for clients.
 struct Slots {
     taken: Arc<AtomicUsize>,
     max: usize,
     /// Clients that got a place so far.
     served: usize,
+    /// Clients turned away since the last one that got a place.
+    refused: usize,
 }
 
 /// One place taken; dropping it gives it back.
@@ -171,13 +184,28 @@ impl Slots {
             taken: Arc::default(),
             max,
             served: 0,
+            refused: 0,
         }
     }
 
     /// Takes a place if one is free. Only one thread takes, so none can be taken twice.
     fn take(&mut self) -> Option<Slot> {
         if self.taken.load(Ordering::Acquire) >= self.max {
+            self.refused += 1;
+            if self.refused == 1 {
+                log(&format!(
+                    "{} clients are here (-m): further ones are closed",
+                    self.max
+                ));
+            }
             return None;
+        }
+        if self.refused > 0 {
+            log(&format!(
+                "there is room again; {} clients were closed",
+                self.refused
+            ));
+            self.refused = 0;
         }
         self.taken.fetch_add(1, Ordering::AcqRel);
         self.served += 1;

@@ -1,0 +1,171 @@
+//! Tests of a sample server: the built program in a directory of its own, and its clients.
+//!
+//! A test includes this file with `#[path]`; every wait in it has a deadline.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::unistd::Pid;
+
+/// How long a test waits for anything before it fails.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A directory that goes with the test.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ouistiti-{}-{count}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server that runs; it ends with the test.
+pub struct Server {
+    child: Child,
+    lines: Mutex<Receiver<String>>,
+    pub directory: Directory,
+}
+
+impl Server {
+    /// Starts `program` with the socket `name` in a new directory; returns when it listens.
+    pub fn start(program: &str, options: &[&str]) -> Self {
+        Self::start_in(Directory::new(), program, options)
+    }
+
+    /// The same in a directory that is there.
+    pub fn start_in(directory: Directory, program: &str, options: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .arg("-R")
+            .arg(directory.path())
+            .args(["-n", "name"])
+            .args(options)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let server = Self {
+            child,
+            lines: Mutex::new(lines),
+            directory,
+        };
+        server.wait_for_line("listening on");
+        server
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("name")
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// The first line on stderr from now on that contains `text`.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.lines.lock().unwrap().recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no line with '{text}' on stderr"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// A client of a stream server.
+    pub fn connect(&self) -> UnixStream {
+        client(&self.socket(), SockType::Stream)
+    }
+
+    /// A client of a SEQPACKET server.
+    pub fn connect_packets(&self) -> UnixStream {
+        client(&self.socket(), SockType::SeqPacket)
+    }
+
+    /// Ends the server with `signal` and says how it went.
+    pub fn stop(&mut self, signal: Signal) -> ExitStatus {
+        kill(self.pid(), signal).unwrap();
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the server does not end on {signal}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `program` to its end.
+pub fn run(program: &str, options: &[&str]) -> Output {
+    Command::new(program).args(options).output().unwrap()
+}
+
+/// A connection to the socket at `path`, with a deadline on each read and write.
+pub fn client(path: &Path, kind: SockType) -> UnixStream {
+    let client = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    connect(client.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    with_deadline(client)
+}
+
+fn with_deadline(client: OwnedFd) -> UnixStream {
+    let client = UnixStream::from(client);
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_write_timeout(Some(DEADLINE)).unwrap();
+    client
+}
+
+/// The next `length` bytes, as text.
+pub fn read_text(mut client: &UnixStream, length: usize) -> String {
+    let mut bytes = vec![0; length];
+    client.read_exact(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Whether the other side has closed: the next read says so within the deadline.
+pub fn is_ended(mut client: &UnixStream) -> bool {
+    match client.read(&mut [0]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
