@@ -15,6 +15,8 @@ use ouistiti::daemon::{self, Order, PidFile};
 use ouistiti::logging::{self, Destination};
 use ouistiti::pump::CLOSE_WAIT;
 use ouistiti::server::Server;
+#[cfg(feature = "tls")]
+use ouistiti::{server::StartError, tls::Certificates};
 
 /// Exit code for what goes wrong while running.
 const FAILURE: u8 = 1;
@@ -58,6 +60,10 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let config = load(options)?;
     if options.test {
+        // Warnings about certificates go where the others have gone.
+        logging::init(Destination::Stderr, LevelFilter::Warn)
+            .map_err(|error| (FAILURE, format!("cannot log: {error}")))?;
+        check_certificates(&config)?;
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
@@ -135,9 +141,21 @@ fn bind(config: &Config) -> Result<Vec<Arc<Server>>, Failure> {
     servers
         .map(|server| match server {
             Ok(server) => Ok(Arc::new(server)),
+            #[cfg(feature = "tls")]
+            Err(error @ StartError::Tls(_)) => Err((CONFIGURATION, error.to_string())),
             Err(error) => Err((FAILURE, error.to_string())),
         })
         .collect()
+}
+
+/// Reads what `tls` sections name, as a start would.
+#[cfg_attr(not(feature = "tls"), expect(unused_variables, clippy::unnecessary_wraps))]
+fn check_certificates(config: &Config) -> Result<(), Failure> {
+    #[cfg(feature = "tls")]
+    for tls in config.servers.iter().filter_map(|server| server.tls.as_ref()) {
+        Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// The one line of the start: where it listens, who it runs as, what it serves.

@@ -27,3 +27,5 @@ mod reach;
 mod refusals;
 mod startup;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;
