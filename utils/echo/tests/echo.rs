@@ -289,3 +289,15 @@ fn end_daemon(root: &Path) {
         .unwrap();
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
 }
+
+#[test]
+fn the_manual_has_every_option_of_the_help() {
+    let manual = include_str!("../../../man/websocket_echo.1").replace('\\', "");
+    let help = String::from_utf8(run(ECHO, &["-h"]).stdout).unwrap();
+    let words = help
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"));
+    for word in words {
+        assert!(manual.contains(&format!("--{word}")), "--{word}");
+    }
+}
