@@ -78,13 +78,20 @@ byId('adduser').addEventListener('click', whenFilled(() => {
   call('adduser', params);
 }));
 
-byId('change-passwd').addEventListener('click', whenFilled(async () => {
+// A password keeper learns whose password changes from a field in the same form.
+byId('user').addEventListener('input', () => {
+  byId('changing-user').value = field('user');
+});
+
+byId('changing').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  if (!byId('account').reportValidity()) return;
   const params = { user: field('user'), old: field('passwd'), new: field('new'), confirm: field('confirm') };
   if (await call('passwd', params) === undefined) return;
   byId('passwd').value = params.new;
   byId('new').value = '';
   byId('confirm').value = '';
-}));
+});
 
 byId('rmuser').addEventListener('click', whenFilled(() => {
   const user = field('user');

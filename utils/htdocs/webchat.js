@@ -94,7 +94,7 @@ function present(name) {
   myself = name;
   people.clear();
   for (const id of ['leave', 'to', 'text', 'send']) byId(id).disabled = !name;
-  byId('join').textContent = name ? 'Join again' : 'Join';
+  byId('join').textContent = name ? 'Change' : 'Join';
   listPeople();
   if (!name) return;
   tell(name === wanted ? `You are ${name}.` : `${wanted} is here already: you are ${name}.`);
