@@ -58,7 +58,8 @@ function closeMeaning(code) {
  *
  * `on.open()`, `on.message(data)`, `on.close(event, opened)` are called as things happen;
  * `stateElement` shows where it stands: data-state is closed, connecting, open or waiting.
- * It does not reconnect after an end in order (1000) or one that this page asked for.
+ * `failures` counts the attempts in vain since the last connection, so that a page can tell
+ * of the first only. It does not reconnect after an end in order (1000) or one that this page asked for.
  */
 class Connection {
   constructor(stateElement, on) {
@@ -67,6 +68,7 @@ class Connection {
     this.socket = null;
     this.timer = null;
     this.wait = FIRST_WAIT;
+    this.failures = 0;
     this.show('closed', 'Not connected');
   }
 
@@ -79,6 +81,7 @@ class Connection {
     this.abandon();
     this.name = name;
     this.wait = FIRST_WAIT;
+    this.failures = 0;
     this.open();
   }
 
@@ -98,12 +101,14 @@ class Connection {
     socket.onopen = () => {
       opened = true;
       this.wait = FIRST_WAIT;
+      this.failures = 0;
       this.show('open', `Connected to ${socket.url}`);
       this.on.open();
     };
     socket.onmessage = (event) => this.on.message(event.data);
     socket.onclose = (event) => {
       this.socket = null;
+      if (!opened) this.failures += 1;
       const again = !this.leaving && !(opened && event.code === 1000);
       if (again) this.retry();
       else this.show('closed', 'Not connected');

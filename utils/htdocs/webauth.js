@@ -16,6 +16,7 @@ const rpc = new Rpc(byId('state'), {
   close(event, opened) {
     enable(false);
     signedIn(null);
+    if (rpc.connection.failures > 1) return;
     addEntry(log, opened ? 'closed' : 'error', opened
       ? `Closed with ${event.code}, ${closeMeaning(event.code)}`
       : 'The service does not answer.');

@@ -25,7 +25,7 @@ const connection = new Connection(byId('state'), {
   },
   close(event, opened) {
     if (myself) tell(`You left: ${event.code}, ${closeMeaning(event.code)}.`);
-    else if (!opened) tell('The chat does not answer.');
+    else if (connection.failures === 1) tell('The chat does not answer.');
     present('');
   },
 });
