@@ -1,8 +1,35 @@
 //! Start-up: what the administrator asked for, as plain data.
 //!
-//! The rooms of the house each get the part they need, by reference; nothing
-//! here reads a file or a socket. `parser` and `keys` make these values.
+//! The rooms of the house each get the part they need, by reference. These
+//! values are made by [`load`]: `lexer` and `parser` turn libconfig text into
+//! a tree with places, `reader` checks it against the table in `keys`, and
+//! `server` and `websocket` build what is below.
 
+mod choices;
+mod diagnostic;
+mod keys;
+mod lexer;
+mod literal;
+mod load;
+mod manual;
+mod parser;
+mod reader;
+mod render;
+mod schema;
+mod server;
+mod source;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod value;
+mod websocket;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use load::{Loaded, from_text, load};
+pub use manual::manual;
+pub use render::{example, summary};
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +79,15 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A UNIX stream socket (`addr = "unix:/run/x.sock"`).
     Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// An IP network in CIDR form.

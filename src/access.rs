@@ -1,0 +1,253 @@
+//! Opening: which service a request may have, if any.
+//!
+//! The only maker of a [`Service`]: a name that has not passed the grammar, the
+//! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use glob::{MatchOptions, Pattern};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{SFlag, fstat};
+
+use crate::beneath::open_beneath;
+use crate::config::{ServiceConfig, Target, WebsocketConfig};
+use crate::handshake::Upgrade;
+use crate::refusal::Refusal;
+use crate::request::{Request, percent_decode};
+
+/// Longest name, in bytes: what fits sun_path (unix(7)) with its NUL.
+const MAX_NAME: usize = 107;
+
+/// A name that has passed every check, and where its backend is.
+pub struct Service<'a> {
+    /// The name, as the log tells it.
+    pub name: String,
+    /// Where to connect.
+    pub target: Target,
+    /// How the backend is spoken to.
+    pub config: &'a ServiceConfig,
+    /// The subprotocol chosen from those the client offered.
+    pub protocol: Option<String>,
+    /// Keeps the resolved file open, so that `target` means this very file.
+    _file: Option<OwnedFd>,
+}
+
+/// Finds the service a request asks for.
+///
+/// # Errors
+/// Why the client may not have it.
+pub fn resolve<'a>(
+    config: &'a WebsocketConfig,
+    request: &Request,
+    upgrade: &Upgrade,
+    tls: bool,
+) -> Result<Service<'a>, Refusal> {
+    check_origin(config, upgrade, tls)?;
+    let name = decode(&request.path)?;
+    if let Some(link) = config
+        .links
+        .iter()
+        .find(|link| matches(&link.origin, &name))
+    {
+        check_name(config, &name)?;
+        return Ok(Service {
+            protocol: choose(&link.service.protocols, upgrade),
+            target: link.target.clone(),
+            config: &link.service,
+            name,
+            _file: None,
+        });
+    }
+    find(config, name, upgrade)
+}
+
+/// Looks a name up beneath docroot; a directory, or nothing, gives the subprotocols a chance.
+fn find<'a>(
+    config: &'a WebsocketConfig,
+    name: String,
+    upgrade: &Upgrade,
+) -> Result<Service<'a>, Refusal> {
+    let in_directory = if name.is_empty() {
+        false
+    } else {
+        check_name(config, &name)?;
+        match open(config, &name)? {
+            Found::Service(target, file) => {
+                return Ok(Service {
+                    protocol: choose(&config.service.protocols, upgrade),
+                    config: &config.service,
+                    target,
+                    name,
+                    _file: Some(file),
+                });
+            }
+            Found::Directory => true,
+            Found::Nothing => false,
+        }
+    };
+    for protocol in &upgrade.protocols {
+        let candidate = match in_directory {
+            true => format!("{name}/{protocol}"),
+            false => protocol.clone(),
+        };
+        if check_name(config, &candidate).is_err() {
+            continue;
+        }
+        if let Found::Service(target, file) = open(config, &candidate)? {
+            return Ok(Service {
+                protocol: Some(protocol.clone()),
+                config: &config.service,
+                name: candidate,
+                target,
+                _file: Some(file),
+            });
+        }
+    }
+    Err(Refusal::NoService(name))
+}
+
+/// What stands under a name.
+enum Found {
+    Service(Target, OwnedFd),
+    Directory,
+    Nothing,
+}
+
+fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
+    let file = match open_beneath(&config.docroot, name, OFlag::O_PATH) {
+        Ok(file) => file,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+            return Err(Refusal::Unavailable("no file descriptor left".into()));
+        }
+        // Not there, or not to be reached: links out of docroot are no service either.
+        Err(_) => return Ok(Found::Nothing),
+    };
+    let Ok(status) = fstat(&file) else {
+        return Ok(Found::Nothing);
+    };
+    // proc(5): opening this path opens the file that was checked, whatever its name is now.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let kind = SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits());
+    Ok(if kind == SFlag::S_IFSOCK {
+        Found::Service(Target::Unix(path), file)
+    } else if kind == SFlag::S_IFCHR {
+        Found::Service(Target::Tty(path, 0), file)
+    } else if kind == SFlag::S_IFIFO {
+        Found::Service(Target::Fifo(path), file)
+    } else if kind == SFlag::S_IFDIR {
+        Found::Directory
+    } else {
+        Found::Nothing
+    })
+}
+
+/// The name in a request's path: without its leading slash, decoded once.
+fn decode(path: &str) -> Result<String, Refusal> {
+    let bytes = percent_decode(path).ok_or_else(|| Refusal::BadName(path.to_owned()))?;
+    let name = String::from_utf8(bytes).map_err(|_| Refusal::BadName(path.to_owned()))?;
+    match name.strip_prefix('/') {
+        Some(name) if name.is_empty() || is_name(name) => Ok(name.to_owned()),
+        _ => Err(Refusal::NoService(name)),
+    }
+}
+
+/// Whether every segment is made of the letters names are made of, and none is `.` or `..`.
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.split('/').all(|segment| {
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._~+@-".contains(&byte))
+        })
+}
+
+/// The grammar, then `allow` and `deny` (SPEC: a name is served if allow matches and deny does
+/// not, or with `denylast` if allow matches).
+fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
+    let allowed = config.allow.iter().any(|pattern| matches(pattern, name));
+    let denied = config.deny.iter().any(|pattern| matches(pattern, name));
+    match is_name(name) && allowed && (!denied || config.deny_last) {
+        true => Ok(()),
+        false => Err(Refusal::NotAllowed(name.to_owned())),
+    }
+}
+
+/// `*` crosses `/`, letters count as written.
+fn matches(pattern: &Pattern, name: &str) -> bool {
+    pattern.matches_with(name, MatchOptions::new())
+}
+
+/// The first subprotocol offered that the service lists.
+fn choose(listed: &[String], upgrade: &Upgrade) -> Option<String> {
+    let mut offered = upgrade.protocols.iter();
+    offered.find(|offer| listed.contains(offer)).cloned()
+}
+
+/// A page may connect to the host it came from, or from a host that `origins` lists
+/// (RFC 6455, section 10.2). Programs other than browsers send no Origin.
+fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Result<(), Refusal> {
+    let Some(origin) = &upgrade.origin else {
+        return Ok(());
+    };
+    let refuse = || Err(Refusal::OriginNotAllowed(origin.clone()));
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        // `null`: a page from a file, or one whose origin is hidden.
+        return match &config.origins {
+            Some(globs) if globs.iter().any(|glob| glob.as_str() == "*") => Ok(()),
+            _ => refuse(),
+        };
+    };
+    let Some(from) = Authority::parse(authority, default_port(scheme)) else {
+        return refuse();
+    };
+    let allowed = match &config.origins {
+        Some(globs) => globs.iter().any(|glob| {
+            let glob_matches = |text: &str| matches(glob, text);
+            glob_matches(&from.host) || glob_matches(&format!("{}:{}", from.host, from.port))
+        }),
+        None => {
+            // A proxy in front may speak TLS for us: a Host without port means its scheme's.
+            let port = if tls { 443 } else { default_port(scheme) };
+            Authority::parse(&upgrade.host, port).is_some_and(|to| to == from)
+        }
+    };
+    if allowed { Ok(()) } else { refuse() }
+}
+
+fn default_port(scheme: &str) -> u16 {
+    match scheme {
+        "https" => 443,
+        _ => 80,
+    }
+}
+
+/// Host and port, in one spelling (RFC 3986, section 6.2).
+#[derive(PartialEq, Eq)]
+struct Authority {
+    host: String,
+    port: u16,
+}
+
+impl Authority {
+    fn parse(text: &str, default_port: u16) -> Option<Self> {
+        let (host, port) = match text.rfind(':') {
+            // The colons of an IPv6 address stand inside its brackets.
+            Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
+            _ => (text, ""),
+        };
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if host.is_empty() || !(bracketed || host.bytes().all(plain)) {
+            return None;
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let port = match port {
+            "" => default_port,
+            digits => digits.parse().ok()?,
+        };
+        Some(Self { host, port })
+    }
+}

@@ -1,0 +1,104 @@
+//! The words that settings take, each list written once.
+
+use super::schema::Choice;
+use super::{FrameType, Framing};
+
+const fn choice<T>(word: &'static str, value: T, meaning: &'static str) -> Choice<T> {
+    Choice {
+        word,
+        value,
+        meaning,
+    }
+}
+
+/// Words of `frametype`.
+pub(crate) const FRAMETYPES: [Choice<FrameType>; 3] = [
+    choice(
+        "auto",
+        FrameType::Auto,
+        "the type the client last sent, text before that; what is not UTF-8 goes as \
+     binary",
+    ),
+    choice(
+        "text",
+        FrameType::Text,
+        "always text; what is not UTF-8 closes with 1007",
+    ),
+    choice("binary", FrameType::Binary, "always binary"),
+];
+
+/// Words of `framing`.
+pub(crate) const FRAMINGS: [Choice<Framing>; 4] = [
+    choice(
+        "stream",
+        Framing::Stream,
+        "bytes; what one read gives is one message",
+    ),
+    choice("line", Framing::Line, "a line feed ends a message"),
+    choice(
+        "nul",
+        Framing::Nul,
+        "a NUL ends a message (programs of the C gateway: jsonrpc)",
+    ),
+    choice(
+        "length",
+        Framing::Length,
+        "4 bytes of length, big-endian, and one opcode byte (1 text, 2 binary) precede \
+     a message",
+    ),
+];
+
+/// Words of `clientauth`: whether the certificate is optional.
+pub(crate) const CLIENTAUTHS: [Choice<bool>; 2] = [
+    choice("required", false, "a client without certificate is refused"),
+    choice(
+        "optional",
+        true,
+        "a client without certificate is served too",
+    ),
+];
+
+/// Words of `proxy`: whether the header is sent.
+pub(crate) const PROXIES: [Choice<bool>; 2] = [
+    choice("none", false, "no header"),
+    choice("v2", true, "a PROXY protocol header, version 2"),
+];
+
+/// Words of `options`: whether the mode is direct.
+pub(crate) const MODES: [Choice<bool>; 1] = [choice(
+    "direct",
+    true,
+    "the backend gets the client's socket",
+)];
+
+/// What a link leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkType {
+    /// A UNIX socket.
+    Unix,
+    /// A TCP server.
+    Tcp,
+    /// A serial line.
+    Tty,
+    /// A named pipe.
+    Fifo,
+}
+
+/// Words of `type` in `links`.
+pub(crate) const LINK_TYPES: [Choice<LinkType>; 4] = [
+    choice("unix", LinkType::Unix, "a UNIX socket, stream or SEQPACKET"),
+    choice("tcp", LinkType::Tcp, "a TCP server"),
+    choice(
+        "tty",
+        LinkType::Tty,
+        "a serial line or another character device",
+    ),
+    choice("fifo", LinkType::Fifo, "a named pipe"),
+];
+
+/// Speeds a serial line can be set to (termios(3), Linux).
+pub(crate) const BAUDS: [i64; 31] = [
+    0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600,
+    115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000,
+    2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
+];

@@ -1,0 +1,258 @@
+//! String and number literals of libconfig.
+
+/// What is wrong in a word.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Wrong {
+    /// Where in the word.
+    pub(crate) offset: usize,
+    /// How much of it to show, in bytes.
+    pub(crate) shown: usize,
+    /// How much text to pass over.
+    pub(crate) length: usize,
+    /// Why.
+    pub(crate) message: String,
+}
+
+impl Wrong {
+    /// Something wrong with the `length` bytes from `offset` on, where the
+    /// word ends as well.
+    pub(crate) fn at(offset: usize, length: usize, message: &str) -> Self {
+        Self {
+            offset,
+            shown: length,
+            length: offset + length,
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// A number literal's value.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Number {
+    /// Without point and exponent.
+    Int(i64),
+    /// With.
+    Float(f64),
+}
+
+/// The string that `rest` begins with (at its opening quote), and the length
+/// of its literal. A backslash before a character it has no meaning for
+/// stands for itself, as in libconfig; line ends may stand in it.
+pub(crate) fn string(rest: &str) -> Result<(String, usize), Wrong> {
+    let bytes = rest.as_bytes();
+    let mut value = Vec::new();
+    let mut bad = None;
+    let mut at = 1;
+    loop {
+        match bytes.get(at) {
+            None => {
+                let mut wrong = Wrong::at(0, 1, "this string is never closed with '\"'");
+                wrong.length = rest.len();
+                return Err(wrong);
+            }
+            Some(b'"') => break,
+            Some(b'\\') => {
+                let (byte, length) = escape(&bytes[at..]);
+                if byte == 0 {
+                    bad = bad.or(Some((at, length, "a string cannot hold a NUL")));
+                }
+                value.push(byte);
+                at += length;
+            }
+            Some(&byte) => {
+                value.push(byte);
+                at += 1;
+            }
+        }
+    }
+    let length = at + 1;
+    match String::from_utf8(value) {
+        _ if bad.is_some() => {}
+        Ok(text) if !text.contains(['\u{fffd}', '\0']) => return Ok((text, length)),
+        _ => bad = Some((0, length, "this string is not UTF-8 text")),
+    }
+    let (offset, shown, message) = bad.unwrap_or_default();
+    let mut wrong = Wrong::at(offset, shown, message);
+    wrong.length = length;
+    Err(wrong)
+}
+
+/// The byte that an escape, from its backslash on, stands for, and its length.
+fn escape(bytes: &[u8]) -> (u8, usize) {
+    match bytes.get(1) {
+        Some(b'n') => (b'\n', 2),
+        Some(b't') => (b'\t', 2),
+        Some(b'r') => (b'\r', 2),
+        Some(b'f') => (b'\x0c', 2),
+        Some(b'a') => (b'\x07', 2),
+        Some(b'b') => (b'\x08', 2),
+        Some(b'v') => (b'\x0b', 2),
+        Some(&same @ (b'"' | b'\\')) => (same, 2),
+        Some(b'x') => {
+            let digits = bytes.get(2..4).and_then(|d| std::str::from_utf8(d).ok());
+            let digits = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+            match digits.and_then(|d| u8::from_str_radix(d, 16).ok()) {
+                Some(byte) => (byte, 4),
+                None => (b'\\', 1),
+            }
+        }
+        _ => (b'\\', 1),
+    }
+}
+
+/// The number that `rest` begins with, and the length of its literal.
+pub(crate) fn number(rest: &str) -> Result<(Number, usize), Wrong> {
+    let length = number_length(rest.as_bytes());
+    let word = &rest[..length];
+    let wrong = |message: String| Wrong::at(0, length, &message);
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let prefix = digits.get(..2).unwrap_or("").to_ascii_lowercase();
+    let radix = match prefix.as_str() {
+        "0x" => 16,
+        "0b" => 2,
+        "0o" | "0q" => 8,
+        _ => 10,
+    };
+    let digits = if radix == 10 { digits } else { &digits[2..] };
+    if radix == 10 && digits.contains(['.', 'e', 'E']) {
+        return match (
+            digits.parse::<f64>(),
+            digits.contains(|c: char| c.is_ascii_digit()),
+        ) {
+            (Ok(value), true) if value.is_finite() => {
+                Ok((Number::Float(if negative { -value } else { value }), length))
+            }
+            _ => Err(wrong(format!("'{word}' is not a number"))),
+        };
+    }
+    let digits = digits.strip_suffix('L').unwrap_or(digits);
+    let digits = digits.strip_suffix('L').unwrap_or(digits);
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(wrong(format!("'{word}' is not a number")));
+    }
+    let value = i128::from_str_radix(digits, radix).ok();
+    let value = value.map(|value| if negative { -value } else { value });
+    match value.and_then(|value| i64::try_from(value).ok()) {
+        Some(value) => Ok((Number::Int(value), length)),
+        None => Err(wrong(format!("'{word}' is too large a number"))),
+    }
+}
+
+/// How far a number, right or wrong, reaches.
+fn number_length(bytes: &[u8]) -> usize {
+    let hex = bytes.get(1).is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
+    let mut end = 1;
+    while let Some(&byte) = bytes.get(end) {
+        let exponent = !hex && bytes[end - 1].eq_ignore_ascii_case(&b'e');
+        let signed = exponent && (byte == b'+' || byte == b'-');
+        if !(byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_' || signed) {
+            break;
+        }
+        end += 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(literal: &str) -> String {
+        let (value, length) = string(literal).expect(literal);
+        assert_eq!(length, literal.len(), "{literal}");
+        value
+    }
+
+    #[test]
+    fn escapes_stand_for_their_characters() {
+        assert_eq!(text(r#""a\n\t\r\f\\\"b""#), "a\n\t\r\x0c\\\"b");
+        assert_eq!(text(r#""\x41\xc3\xa9\x7F""#), "Aé\x7f");
+        assert_eq!(text("\"two\nlines\""), "two\nlines");
+    }
+
+    #[test]
+    fn a_backslash_without_meaning_stands_for_itself() {
+        assert_eq!(text(r#""ws_\*""#), r"ws_\*");
+        assert_eq!(text(r#""\xZZ \x4""#), r"\xZZ \x4");
+    }
+
+    #[test]
+    fn a_string_ends_at_its_quote_or_is_an_error() {
+        assert_eq!(string("\"a\" \"b\""), Ok(("a".into(), 3)));
+        for open in ["\"", "\"abc", "\"abc\\\"", "\"\\"] {
+            let wrong = string(open).expect_err(open);
+            assert!(wrong.message.contains("never closed"), "{wrong:?}");
+            assert_eq!(wrong.length, open.len());
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_no_text_is_an_error() {
+        let nul = string(r#""ab\x00""#).expect_err("a NUL");
+        assert_eq!((nul.offset, nul.shown, nul.length), (3, 4, 8));
+        assert!(string(r#""\xff""#).is_err());
+        assert!(string("\"\u{fffd}\"").is_err());
+    }
+
+    #[test]
+    fn whole_numbers_have_four_bases_and_may_end_in_l() {
+        let cases = [
+            ("0", 0),
+            ("-12", -12),
+            ("+7", 7),
+            ("0x1F", 31),
+            ("0XffL", 255),
+            ("0b101", 5),
+            ("0o17", 15),
+            ("0q17", 15),
+            ("10L", 10),
+            ("10LL", 10),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ];
+        for (word, value) in cases {
+            assert_eq!(number(word), Ok((Number::Int(value), word.len())), "{word}");
+        }
+    }
+
+    #[test]
+    fn fractions_and_exponents_make_a_float() {
+        for (word, value) in [
+            ("1.5", 1.5),
+            ("-.5", -0.5),
+            ("1.", 1.0),
+            ("2e-3", 2e-3),
+            ("+1.5E+2", 150.0),
+        ] {
+            assert_eq!(
+                number(word),
+                Ok((Number::Float(value), word.len())),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_begins_like_a_number_is_an_error_as_a_whole() {
+        for word in [
+            "12abc",
+            "0x",
+            "0xg",
+            "-",
+            ".",
+            "1.2.3",
+            "0b2",
+            "1e999",
+            "+-1",
+            "9223372036854775808",
+        ] {
+            let wrong = number(word).expect_err(word);
+            assert!(wrong.message.contains("number"), "{word}");
+        }
+        assert_eq!(number("80;"), Ok((Number::Int(80), 2)));
+        assert_eq!(number("0xE+1"), Ok((Number::Int(14), 3)));
+    }
+}

@@ -1,0 +1,199 @@
+//! From a file's path to a [`Config`]: the file, what it includes, and the
+//! servers of `config_d`.
+
+use super::diagnostic::{Diagnostic, Report, Severity};
+use super::keys::{CONFIG_D, INIT_D, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
+use super::parser;
+use super::reader::Reader;
+use super::server;
+use super::source::{Sources, Span};
+use super::value::Setting;
+use super::{Config, Listen, ServerConfig};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Most servers: each has a thread of its own and reserves places for clients.
+const MAX_SERVERS: usize = 64;
+
+/// What became of a configuration: itself and the warnings, or all that is
+/// wrong with it (and the warnings).
+pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+/// What this program was built with: the Cargo features a file may need.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Built {
+    /// The gateway itself.
+    pub(crate) websocket: bool,
+    /// Direct mode.
+    pub(crate) websocket_rt: bool,
+    /// TLS.
+    pub(crate) tls: bool,
+}
+
+/// This build.
+const BUILT: Built = Built {
+    websocket: cfg!(feature = "websocket"),
+    websocket_rt: cfg!(feature = "websocket_rt"),
+    tls: cfg!(feature = "tls"),
+};
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the text.
+pub fn load(path: &Path) -> Loaded {
+    load_for(path, BUILT)
+}
+
+/// Checks a configuration that is already in memory; `path` is its name in
+/// messages, and `@include` is relative to its directory.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the text.
+pub fn from_text(path: &Path, text: &str) -> Loaded {
+    text_for(path, text, BUILT)
+}
+
+pub(crate) fn load_for(path: &Path, built: Built) -> Loaded {
+    let mut sources = Sources::default();
+    match sources.read(path) {
+        Ok(file) => check(sources, file, built),
+        Err(error) => {
+            let message = format!("cannot read the configuration: {error}");
+            Err(vec![Diagnostic::of_file(path, message)])
+        }
+    }
+}
+
+pub(crate) fn text_for(path: &Path, text: &str, built: Built) -> Loaded {
+    let mut sources = Sources::default();
+    let file = sources.add(path, text.to_owned());
+    check(sources, file, built)
+}
+
+fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
+    let report = Report::default();
+    let settings = parser::parse(&mut sources, &report, file);
+    let root = Reader::root(&settings, start_of(file), &report, built);
+    let path = |key| root.text(key).map(PathBuf::from);
+    let mut servers = servers(&root);
+    if let Some(directory) = path(&CONFIG_D) {
+        match more_servers(&mut sources, &report, &directory, built) {
+            Ok(more) => servers.extend(more),
+            Err(error) => {
+                let message = format!("cannot read directory {}: {error}", directory.display());
+                root.error(&CONFIG_D, message);
+            }
+        }
+    }
+    if servers.is_empty() && !report.has_errors() {
+        report.error(
+            start_of(file),
+            "there is no server: servers = ( { websocket = { }; } );",
+        );
+    }
+    match servers.get(MAX_SERVERS) {
+        Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
+        None => refuse_same_address(&servers, &report),
+    }
+    let config = Config {
+        user: root.text(&USER),
+        pid_file: path(&PID_FILE),
+        log_file: path(&LOG_FILE),
+        init_d: path(&INIT_D),
+        servers: servers.into_iter().map(|(server, _)| server).collect(),
+    };
+    let diagnostics = report.finish(&sources);
+    match diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        true => Err(diagnostics),
+        false => Ok((config, diagnostics)),
+    }
+}
+
+fn start_of(file: usize) -> Span {
+    Span {
+        file,
+        start: 0,
+        end: 0,
+    }
+}
+
+fn servers(root: &Reader) -> Vec<(ServerConfig, Span)> {
+    let servers = root.list(&SERVERS);
+    servers
+        .iter()
+        .map(|reader| (server::read(reader), reader.here()))
+        .collect()
+}
+
+/// The servers of the files `*.conf` in a directory, in the order of the
+/// files' names.
+fn more_servers(
+    sources: &mut Sources,
+    report: &Report,
+    directory: &Path,
+    built: Built,
+) -> io::Result<Vec<(ServerConfig, Span)>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+            && path.is_file()
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let file = sources.read(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+        let settings = parser::parse(sources, report, file);
+        found.extend(servers_alone(&settings, file, report, built));
+    }
+    Ok(found)
+}
+
+/// The servers of a file of `config_d`; its other settings get a warning.
+fn servers_alone(
+    settings: &[Setting],
+    file: usize,
+    report: &Report,
+    built: Built,
+) -> Vec<(ServerConfig, Span)> {
+    let root = Reader::root(settings, start_of(file), report, built);
+    for setting in settings {
+        if setting.name != SERVERS.name && ROOT.find(&setting.name).is_some() {
+            let message = format!("'{}' has no effect in a file of config_d", setting.name);
+            report.warning(setting.name_span, message);
+        }
+    }
+    servers(&root)
+}
+
+/// Two servers cannot share an address and a host name.
+fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
+    for (index, (server, span)) in servers.iter().enumerate() {
+        for (number, (earlier, _)) in servers[..index].iter().enumerate() {
+            let same = server
+                .listen
+                .iter()
+                .find(|listen| earlier.listen.contains(listen) && !any_port(listen));
+            if let Some(listen) = same.filter(|_| server.hostname == earlier.hostname) {
+                let message = format!(
+                    "this server listens on {listen} like server {} and has the same hostname",
+                    number + 1
+                );
+                report.error(*span, message);
+            }
+        }
+    }
+}
+
+fn any_port(listen: &Listen) -> bool {
+    matches!(listen, Listen::Tcp(address) if address.port() == 0)
+}

@@ -1,0 +1,339 @@
+//! Tokens to a tree: the grammar of libconfig, going on after an error so
+//! that one run finds them all.
+
+use super::diagnostic::Report;
+use super::lexer::{Kind, Lexer, Token};
+use super::source::{Sources, Span};
+use super::value::{Node, Setting, Value};
+use std::collections::HashMap;
+use std::mem;
+
+/// Deepest nesting of groups, lists and arrays.
+const MAX_DEPTH: usize = 32;
+/// Syntax errors after which the rest of the file is left alone.
+const MAX_ERRORS: usize = 20;
+
+/// Reads a file's settings. Errors go to the report; what could be read is
+/// given even so, that its contents can be checked as well.
+pub(crate) fn parse(sources: &mut Sources, report: &Report, file: usize) -> Vec<Setting> {
+    let mut lexer = Lexer::new(sources, report, file);
+    let token = lexer.next();
+    let mut parser = Parser {
+        lexer,
+        report,
+        token,
+        text: None,
+        depth: 0,
+        errors: 0,
+    };
+    parser.file()
+}
+
+struct Parser<'a> {
+    lexer: Lexer<'a>,
+    report: &'a Report,
+    /// The token not yet taken.
+    token: Token,
+    /// The last string taken.
+    text: Option<Span>,
+    depth: usize,
+    errors: usize,
+}
+
+impl Parser<'_> {
+    fn file(&mut self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        loop {
+            settings = self.settings(settings);
+            if self.token.kind == Kind::End {
+                return settings;
+            }
+            self.unexpected("nothing is open that this could close");
+            self.take();
+        }
+    }
+
+    /// Settings up to a closing bracket or the end, which stay.
+    fn settings(&mut self, mut settings: Vec<Setting>) -> Vec<Setting> {
+        let mut seen: HashMap<String, Span> = settings
+            .iter()
+            .map(|s| (s.name.clone(), s.name_span))
+            .collect();
+        loop {
+            match &self.token.kind {
+                Kind::End | Kind::Mark('}' | ')' | ']') => return settings,
+                Kind::Mark(';' | ',') => drop(self.take()),
+                Kind::Name(_) => {
+                    let Some(setting) = self.setting() else {
+                        continue;
+                    };
+                    match seen.get(&setting.name) {
+                        Some(&first) => self.twice(&setting, first),
+                        None => {
+                            seen.insert(setting.name.clone(), setting.name_span);
+                            settings.push(setting);
+                        }
+                    }
+                }
+                _ => {
+                    self.unexpected("expected the name of a setting");
+                    self.recover();
+                }
+            }
+        }
+    }
+
+    fn twice(&mut self, setting: &Setting, first: Span) {
+        let place = self.lexer.sources.place(first);
+        let there = match first.file == setting.name_span.file {
+            true => format!("line {}", place.line),
+            false => format!("{}:{}", place.path.display(), place.line),
+        };
+        let message = format!("'{}' is set twice (first in {there})", setting.name);
+        self.error(setting.name_span, &message);
+    }
+
+    /// `name = value;`, or nothing after an error.
+    fn setting(&mut self) -> Option<Setting> {
+        let Token { kind, span } = self.take();
+        let Kind::Name(name) = kind else {
+            return None;
+        };
+        if self.token.kind == Kind::Assign {
+            self.take();
+        } else {
+            self.unexpected(&format!("expected '=' after '{name}'"));
+            if !self.begins_value() {
+                self.recover();
+                return None;
+            }
+        }
+        let Some(node) = self.value() else {
+            self.recover();
+            return None;
+        };
+        match &self.token.kind {
+            Kind::Mark(';' | ',') => drop(self.take()),
+            Kind::Name(_) | Kind::Mark('}' | ')' | ']') | Kind::End => {}
+            _ => {
+                self.unexpected(&format!("expected ';' after the value of '{name}'"));
+                self.recover();
+            }
+        }
+        Some(Setting {
+            name,
+            name_span: span,
+            node,
+        })
+    }
+
+    fn begins_value(&self) -> bool {
+        let kind = &self.token.kind;
+        matches!(
+            kind,
+            Kind::Text(_) | Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)
+        ) || matches!(kind, Kind::Mark('{' | '(' | '['))
+    }
+
+    /// One value, or nothing after an error; the offending token stays.
+    fn value(&mut self) -> Option<Node> {
+        if !self.begins_value() {
+            self.unexpected("expected a value");
+            return None;
+        }
+        let Token { kind, mut span } = self.take();
+        let value = match kind {
+            Kind::Bool(value) => Value::Bool(value),
+            Kind::Int(value) => Value::Int(value),
+            Kind::Float(value) => Value::Float(value),
+            Kind::Text(mut text) => {
+                while let Kind::Text(more) = &self.token.kind {
+                    text.push_str(more);
+                    if self.token.span.file == span.file {
+                        span.end = self.token.span.end;
+                    }
+                    self.take();
+                }
+                Value::Text(text)
+            }
+            Kind::Mark(open) => self.bracket(open, span)?,
+            Kind::Name(_) | Kind::Assign | Kind::Bad | Kind::End => return None,
+        };
+        Some(Node { value, span })
+    }
+
+    /// What stands behind an opening bracket, up to and with the closing one.
+    fn bracket(&mut self, open: char, span: Span) -> Option<Value> {
+        if self.depth == MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} deep");
+            self.error(span, &message);
+            self.give_up();
+            return None;
+        }
+        self.depth += 1;
+        let (value, close) = match open {
+            '{' => (Value::Group(self.settings(Vec::new())), '}'),
+            '(' => (Value::List(self.elements(')')), ')'),
+            _ => (Value::Array(self.array()), ']'),
+        };
+        self.depth -= 1;
+        if self.token.kind == Kind::Mark(close) {
+            self.take();
+        } else if self.token.kind == Kind::End {
+            if !self.lexer.cut {
+                let message = format!("this '{open}' is never closed with '{close}'");
+                self.error(span, &message);
+            }
+        } else {
+            let line = self.lexer.sources.place(span).line;
+            self.unexpected(&format!(
+                "expected '{close}' for the '{open}' of line {line}"
+            ));
+        }
+        Some(value)
+    }
+
+    /// Values between commas up to a closing bracket, which stays. A comma
+    /// behind the last is tolerated.
+    fn elements(&mut self, close: char) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        while !matches!(self.token.kind, Kind::End | Kind::Mark('}' | ')' | ']')) {
+            match self.value() {
+                Some(node) => nodes.push(node),
+                None => self.recover_element(),
+            }
+            match self.token.kind {
+                Kind::Mark(',') => drop(self.take()),
+                Kind::End | Kind::Mark('}' | ')' | ']') => {}
+                _ => {
+                    self.unexpected(&format!("expected ',' or '{close}'"));
+                    self.recover_element();
+                }
+            }
+        }
+        nodes
+    }
+
+    /// The elements of an array: scalars, all of the first one's type.
+    fn array(&mut self) -> Vec<Node> {
+        let nodes = self.elements(']');
+        let Some(first) = nodes.first().map(|node| mem::discriminant(&node.value)) else {
+            return nodes;
+        };
+        for node in &nodes {
+            let message = match &node.value {
+                Value::Array(_) | Value::List(_) | Value::Group(_) => {
+                    format!(
+                        "{} cannot stand in an array; use ( ) instead of [ ]",
+                        node.value.kind()
+                    )
+                }
+                value if mem::discriminant(value) != first => {
+                    format!(
+                        "{} beside {}: an array holds one type",
+                        value.kind(),
+                        nodes[0].value.kind()
+                    )
+                }
+                _ => continue,
+            };
+            self.error(node.span, &message);
+            break;
+        }
+        nodes
+    }
+
+    fn take(&mut self) -> Token {
+        if let Kind::Text(_) = self.token.kind {
+            self.text = Some(self.token.span);
+        }
+        let next = self.lexer.next();
+        mem::replace(&mut self.token, next)
+    }
+
+    /// Passes over the rest of a setting: to behind its `;`, or to the
+    /// bracket that closes what it stands in.
+    fn recover(&mut self) {
+        self.pass_over(';');
+        if self.token.kind == Kind::Mark(';') {
+            self.take();
+        }
+    }
+
+    /// Passes over the rest of a list's element.
+    fn recover_element(&mut self) {
+        self.pass_over(',');
+    }
+
+    fn pass_over(&mut self, end: char) {
+        let mut depth = 0_usize;
+        loop {
+            match self.token.kind {
+                Kind::End => return,
+                Kind::Mark(mark) if mark == end && depth == 0 => return,
+                Kind::Mark('}' | ')' | ']') if depth == 0 => return,
+                Kind::Mark('}' | ')' | ']') => depth -= 1,
+                Kind::Mark('{' | '(' | '[') => depth += 1,
+                _ => {}
+            }
+            self.take();
+        }
+    }
+
+    /// An error at the token not taken, unless that was reported already.
+    fn unexpected(&mut self, message: &str) {
+        if self.token.kind == Kind::Bad {
+            return;
+        }
+        let found = match &self.token.kind {
+            Kind::Name(name) => format!("'{name}'"),
+            Kind::Assign => "'='".to_owned(),
+            Kind::Mark(mark) => format!("'{mark}'"),
+            Kind::Text(_) => "a string".to_owned(),
+            Kind::Int(_) | Kind::Float(_) => "a number".to_owned(),
+            Kind::Bool(_) => "a boolean".to_owned(),
+            Kind::Bad | Kind::End => "the end of the file".to_owned(),
+        };
+        let message = format!("{message}, found {found}{}", self.missing_quote());
+        self.error(self.token.span, &message);
+    }
+
+    /// A hint, if the last string went on over several lines.
+    fn missing_quote(&self) -> String {
+        let lines = self.text.map(|span| {
+            let text = &self.lexer.sources.get(span.file).text[span.start..span.end];
+            (
+                self.lexer.sources.place(span).line,
+                text.matches('\n').count(),
+            )
+        });
+        match lines {
+            None | Some((_, 0)) => String::new(),
+            Some((line, more)) => {
+                let last = line + more;
+                format!(
+                    " (the string before reaches from line {line} to {last}: is a '\"' missing?)"
+                )
+            }
+        }
+    }
+
+    fn error(&mut self, span: Span, message: &str) {
+        if self.errors >= MAX_ERRORS {
+            return;
+        }
+        self.report.error(span, message);
+        self.errors += 1;
+        if self.errors == MAX_ERRORS {
+            self.give_up();
+        }
+    }
+
+    /// Takes the rest of the file as its end, without a further word.
+    fn give_up(&mut self) {
+        self.errors = MAX_ERRORS;
+        while self.token.kind != Kind::End {
+            self.token = self.lexer.next();
+        }
+    }
+}

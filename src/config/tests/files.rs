@@ -1,0 +1,289 @@
+//! Files on disk: the examples of etc/, those of the C gateway, `@include`
+//! and `config_d`.
+
+use super::super::load::load_for;
+use super::super::{Config, FrameType, Framing, Listen, Target, example, load, manual};
+use super::ALL;
+use super::short;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// The project's directory.
+pub(super) fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn load_example(name: &str) -> Config {
+    match load_for(&project().join("etc").join(name), ALL) {
+        Ok((config, warnings)) if warnings.is_empty() => config,
+        Ok((_, wrong)) | Err(wrong) => panic!("{name}: {:#?}", short(&wrong)),
+    }
+}
+
+/// A directory of its own for one test, removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ouistiti-config-{}-{name}", process::id()));
+        fs::create_dir_all(&path).expect("a temporary directory");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_examples_load_and_say_what_they_promise() {
+    let lan = load_example("lan-only.conf");
+    assert_eq!(
+        lan.servers[0].listen,
+        [Listen::Tcp(([192, 168, 1, 1], 80).into())]
+    );
+    let nginx = load_example("behind-nginx.conf");
+    assert_eq!(
+        nginx.servers[0].listen,
+        [Listen::Unix("/run/ouistiti.sock".into())]
+    );
+    assert_eq!(nginx.servers[0].trusted.len(), 2);
+    let serial = load_example("serial-port.conf");
+    let websocket = serial.servers[0].websocket.as_ref().expect("a websocket");
+    assert!(websocket.allow.is_empty());
+    assert_eq!(
+        websocket.links[0].target,
+        Target::Tty("/dev/ttyUSB0".into(), 115_200)
+    );
+    assert_eq!(websocket.links[0].service.framing, Framing::Line);
+}
+
+#[test]
+fn the_tls_example_listens_on_port_443() {
+    let tls = load_example("tls.conf");
+    assert_eq!(
+        tls.servers[0].listen,
+        [Listen::Tcp("[::]:443".parse().expect("an address"))]
+    );
+    let pairs = &tls.servers[0].tls.as_ref().expect("tls").pairs;
+    assert_eq!(pairs[0].key, Path::new("/etc/ouistiti/server.key"));
+}
+
+#[test]
+fn a_file_of_the_c_gateway_loads_with_a_warning_for_each_foreign_setting() {
+    let (config, warnings) =
+        load_for(&project().join("tests/data/c-gateway.conf"), ALL).expect("it loads");
+    let short = short(&warnings);
+    let expected = [
+        "mimetypes",
+        "version",
+        "chunksize",
+        "auth",
+        "redirect",
+        "allow",
+        "deny",
+        "options",
+        "cgi",
+        "webstream",
+        "unlock_groups",
+        "filestorage",
+    ];
+    for name in expected {
+        let of = short
+            .iter()
+            .filter(|message| message.contains(&format!("'{name}' of the C gateway")))
+            .count();
+        assert_eq!(of, 1, "{name} in {short:#?}");
+    }
+    assert_eq!(short.len(), expected.len(), "{short:#?}");
+    let first = config.servers[0].websocket.as_ref().expect("a websocket");
+    let allow: Vec<_> = first.allow.iter().map(glob::Pattern::as_str).collect();
+    assert_eq!(allow, ["ws_*", "chat"]);
+    assert_eq!(first.deny[0].as_str(), "internal/*");
+    assert!(first.deny_last && first.service.direct);
+    assert_eq!(
+        first.links[0].target,
+        Target::Tty("/dev/ttyUSB0".into(), 9600)
+    );
+    assert_eq!(first.links[1].target, Target::Tcp("127.0.0.1".into(), 6600));
+    assert!(
+        !first.links[0].service.direct,
+        "a serial line cannot take a descriptor"
+    );
+    assert_eq!(
+        config.servers[1].listen,
+        [Listen::Tcp("[::]:443".parse().expect("an address"))]
+    );
+    assert_eq!(
+        config.servers[1]
+            .websocket
+            .as_ref()
+            .map(|ws| ws.service.frame_type),
+        Some(FrameType::Auto)
+    );
+}
+
+#[test]
+fn an_error_in_an_included_file_names_that_file_and_its_line() {
+    let directory = Directory::new("include");
+    let included = directory.file("parts/web.inc", "# one\n  docrot = \"/srv\";\n");
+    let main = directory.file(
+        "main.conf",
+        "servers = ( { port = 0; document = {\n@include \"parts/web.inc\"\n}; oops = 1; } );\n",
+    );
+    let wrong = load(&main).expect_err("an unknown setting");
+    let shown: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+    let text = shown.join("\n");
+    assert!(
+        text.contains(&format!(
+            "{}:2:3: error: unknown setting 'docrot' in document (did you mean 'docroot'?)",
+            included.display()
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains("    docrot = \"/srv\";\n    ^~~~~~"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!(
+            "{}:3:4: error: unknown setting 'oops' in servers",
+            main.display()
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_include_that_is_missing_or_endless_is_an_error() {
+    let directory = Directory::new("loop");
+    let missing = directory.file("a.conf", "@include \"nowhere.conf\"\n");
+    let wrong = load(&missing).expect_err("no such file");
+    assert!(wrong[0].message.contains("cannot read"), "{wrong:?}");
+    let endless = directory.file("b.conf", "@include \"b.conf\"\n");
+    let wrong = load(&endless).expect_err("a loop");
+    assert!(
+        wrong
+            .iter()
+            .any(|d| d.message.contains("more than 10 deep")),
+        "{wrong:?}"
+    );
+    let many = directory.file("c.conf", "@include \"c.conf\"\n@include \"c.conf\"\n");
+    let wrong = load(&many).expect_err("too many");
+    assert!(
+        wrong
+            .iter()
+            .any(|d| d.message.contains("more than 100 files")),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_said_in_one_line() {
+    let wrong = load(Path::new("/nowhere/ouistiti.conf")).expect_err("no such file");
+    let shown = wrong[0].to_string();
+    assert!(
+        shown.starts_with("/nowhere/ouistiti.conf: error: cannot read the configuration: "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn config_d_brings_the_servers_of_its_conf_files_in_their_order() {
+    let directory = Directory::new("config-d");
+    directory.file(
+        "d/20.conf",
+        "servers = ( { port = 8020; document = { docroot = \"/\"; }; } );",
+    );
+    directory.file(
+        "d/10.conf",
+        "user = \"root\"; servers = ( { port = 8010; document = { docroot = \"/\"; }; } );",
+    );
+    directory.file("d/notes.txt", "this is no configuration");
+    let path = directory.0.join("d");
+    let main = directory.file(
+        "main.conf",
+        &format!("user = \"nobody\"; config_d = \"{}\";", path.display()),
+    );
+    let (config, warnings) = load(&main).expect("it loads");
+    let ports: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| server.listen[0].to_string())
+        .collect();
+    assert_eq!(ports, ["[::]:8010", "[::]:8020"]);
+    assert_eq!(config.user.as_deref(), Some("nobody"));
+    assert_eq!(
+        short(&warnings),
+        ["1:1 'user' has no effect in a file of config_d"]
+    );
+}
+
+#[test]
+fn a_config_d_that_cannot_be_read_is_an_error() {
+    let directory = Directory::new("no-config-d");
+    let main = directory.file("main.conf", "servers = ( );\nconfig_d = \"/nowhere/d\";");
+    let wrong = load(&main).expect_err("no such directory");
+    assert!(
+        short(&wrong)[0].starts_with("2:12 cannot read directory /nowhere/d"),
+        "{wrong:?}"
+    );
+}
+
+/// Compares a file of the project with what the key table makes of it; with
+/// BLESS set in the environment, writes it.
+fn is_up_to_date(name: &str, made: &str) {
+    let path = project().join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, made).expect("the project can be written to");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == made,
+        "{name} differs from the key table: BLESS=1 cargo test --lib config"
+    );
+}
+
+#[test]
+fn the_example_file_and_the_manual_page_are_those_of_the_key_table() {
+    is_up_to_date("etc/ouistiti.conf", &example());
+    is_up_to_date("man/ouistiti.conf.5", &manual());
+}
+
+#[test]
+fn the_example_file_means_the_same_as_the_smallest_file() {
+    let smallest = super::good("servers = ( { websocket = { }; } );");
+    assert_eq!(
+        format!("{:?}", super::good(&example())),
+        format!("{smallest:?}")
+    );
+}
+
+#[test]
+fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
+    let line = |line: &str| match line.trim_start().strip_prefix('#') {
+        Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: Vec<_> = example().lines().map(line).collect();
+    let text = text.join("\n").replace("config_d = ", "#");
+    let wrong: Vec<_> = super::errors(&text)
+        .into_iter()
+        .map(|e| e.split_once(' ').map(|(_, e)| e.to_owned()))
+        .collect();
+    let of_other_types = [
+        "'port' is for links of type \"tcp\"",
+        "'baud' is for links of type \"tty\"",
+    ];
+    assert_eq!(wrong, of_other_types.map(|e| Some(e.to_owned())), "{text}");
+}

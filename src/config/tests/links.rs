@@ -1,0 +1,121 @@
+//! The entries of `links`, and what needs a Cargo feature.
+
+use super::super::{FrameType, Framing, Target, from_text};
+use super::{ALL, Built, errors, in_websocket, short, text_for, websocket};
+use std::path::Path;
+use std::time::Duration;
+
+#[test]
+fn a_link_takes_the_values_of_its_section_unless_it_sets_them() {
+    let parsed = websocket(
+        "framing = \"line\"; wait = 3; options = \"direct\"; frametype = \"text\";\n links = (\n\
+         { origin = \"a\"; destination = \"/run/a\"; },\n\
+         { origin = \"b*\"; type = \"tcp\"; destination = \"::1\"; port = \"80\"; framing = \"nul\"; wait = 0; },\n\
+         { origin = \"c\"; type = \"fifo\"; destination = \"/run/c\"; },\n\
+         { origin = \"d\"; destination = \"/run/d\"; options = \"\"; } );",
+    );
+    let [a, b, c, d] = &parsed.links[..] else {
+        panic!("four links: {parsed:?}");
+    };
+    assert_eq!(
+        (&a.target, a.service.framing, a.service.direct),
+        (&Target::Unix("/run/a".into()), Framing::Line, true)
+    );
+    assert_eq!(a.service.wait, Duration::from_secs(3));
+    assert_eq!(
+        (&b.target, b.service.framing, b.service.direct),
+        (&Target::Tcp("::1".into(), 80), Framing::Nul, false)
+    );
+    assert_eq!(
+        (b.service.wait, b.service.frame_type),
+        (Duration::ZERO, FrameType::Text)
+    );
+    assert_eq!(
+        (&c.target, c.service.direct),
+        (&Target::Fifo("/run/c".into()), false)
+    );
+    assert!(!d.service.direct);
+}
+
+#[test]
+fn a_link_that_cannot_work_is_refused() {
+    let cases = [
+        ("destination = \"/x\";", "links needs 'origin'"),
+        ("origin = \"a\";", "links needs 'destination'"),
+        (
+            "origin = \"a\"; type = \"tcp\"; destination = \"h\";",
+            "links needs 'port'",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; port = 5;",
+            "'port' is for links of type \"tcp\"",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; baud = 9600;",
+            "'baud' is for links of type \"tty\"",
+        ),
+        (
+            "origin = \"a\"; type = \"tty\"; destination = \"/x\"; baud = 9601;",
+            "the nearest is 9600",
+        ),
+        (
+            "origin = \"a\"; type = \"tty\"; destination = \"/x\"; options = \"direct\";",
+            "'direct' needs a link of type \"unix\"",
+        ),
+        (
+            "origin = \"a\"; type = \"udp\"; destination = \"/x\";",
+            "'type' cannot be 'udp'",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; docroot = \"/y\";",
+            "unknown setting 'docroot' in links",
+        ),
+    ];
+    for (body, message) in cases {
+        let found = errors(&in_websocket(&format!("links = ( {{ {body} }} );")));
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{body}\n{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_in_the_section_is_said_once_though_links_inherit_it() {
+    let body = "framing = \"lines\"; links = ( { origin = \"a\"; destination = \"/a\"; }, { origin = \"b\"; destination = \"/b\"; } );";
+    assert_eq!(errors(&in_websocket(body)).len(), 1);
+}
+
+#[test]
+fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
+    let path = Path::new("x.conf");
+    let text = "servers = ({ websocket = { options = \"direct\"; }; },\n\
+                 { port = 443; tls = { crtfile = \"a\"; keyfile = \"b\"; }; websocket = { }; });";
+    let wrong = |built| short(&text_for(path, text, built).expect_err("a feature is missing"));
+    assert_eq!(
+        wrong(Built {
+            websocket_rt: false,
+            ..ALL
+        }),
+        ["1:38 this ouistiti was built without direct mode (feature 'websocket_rt')"]
+    );
+    assert_eq!(
+        wrong(Built { tls: false, ..ALL }),
+        ["2:15 this ouistiti was built without TLS (feature 'tls'): it cannot serve this server"]
+    );
+    let without = wrong(Built {
+        websocket: false,
+        ..ALL
+    });
+    assert!(
+        without[0].contains("built without the gateway (feature 'websocket')")
+            && without.len() == 2
+    );
+}
+
+#[test]
+fn this_build_knows_its_features() {
+    let text = "servers = ({ websocket = { }; });";
+    let loaded = from_text(Path::new("x.conf"), text);
+    assert_eq!(loaded.is_ok(), cfg!(feature = "websocket"));
+}

@@ -1,0 +1,231 @@
+//! One connection, start to end: the story all other files are called from.
+//!
+//! TLS, request, checks, backend, 101; then the pump, or the hand-over in direct
+//! mode. Before the 101 a client is refused with an HTTP status, after it with a
+//! close code. One log line ends each connection that was let in.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+
+use crate::client::Client;
+#[cfg(feature = "websocket_rt")]
+use crate::direct;
+use crate::document::Document;
+use crate::refusal::Refusal;
+use crate::request::{self, Request};
+use crate::response;
+use crate::server::Place;
+use crate::wire::Wire;
+#[cfg(feature = "websocket")]
+use crate::{
+    access::{self, Service},
+    backend::{self, Backend},
+    config::WebsocketConfig,
+    handshake::{self, Upgrade},
+    pump,
+};
+
+/// Longest wait for a refused client to take its answer.
+const REFUSAL_WAIT: Duration = Duration::from_secs(2);
+
+/// Pause between two tries to reach a backend that restarts.
+#[cfg(feature = "websocket")]
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves one client; returns when it is gone.
+pub fn serve(place: &Place, wire: Arc<Wire>, deadline: Instant) {
+    match answer(place, wire.client(), deadline) {
+        Ok(Answer::Sent) => {}
+        #[cfg(feature = "websocket")]
+        Ok(Answer::Session(session)) => session.run(place, wire),
+        Err(refusal) => refuse(wire.client(), &refusal),
+    }
+}
+
+/// What a request comes to.
+enum Answer<'a> {
+    /// A file, and it has been sent.
+    Sent,
+    /// A WebSocket.
+    #[cfg(feature = "websocket")]
+    Session(Box<Session<'a>>),
+}
+
+/// Reads the request and gives it to who answers it.
+fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<Answer<'a>, Refusal> {
+    let request = request::read(client, deadline)?;
+    if place.is_spare() {
+        return Err(Refusal::TooManyClients);
+    }
+    let server = place.server();
+    #[cfg(feature = "websocket")]
+    if let Some(websocket) = &server.config().websocket
+        && (request.is_upgrade() || server.document().is_none())
+    {
+        return open(&request, websocket, client, deadline)
+            .map(|session| Answer::Session(Box::new(session)));
+    }
+    match server.document() {
+        Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
+        None => Err(Refusal::NotAnUpgrade),
+    }
+}
+
+fn send_file(client: &Client, document: &Document, request: &Request) -> Result<(), Refusal> {
+    let start = Instant::now();
+    let sent = document.serve(client, request)?;
+    client.finish();
+    client.linger(REFUSAL_WAIT);
+    let seconds = start.elapsed().as_secs_f32();
+    debug!(
+        "{} file {:?}: {sent} bytes, {seconds:.3} s",
+        Peer(client),
+        request.path
+    );
+    Ok(())
+}
+
+/// A client that has passed every check, and the backend it is to talk to.
+#[cfg(feature = "websocket")]
+struct Session<'a> {
+    upgrade: Upgrade,
+    service: Service<'a>,
+    backend: Backend,
+    ping: Duration,
+}
+
+#[cfg(feature = "websocket")]
+fn open<'a>(
+    request: &Request,
+    websocket: &'a WebsocketConfig,
+    client: &Client,
+    deadline: Instant,
+) -> Result<Session<'a>, Refusal> {
+    let upgrade = handshake::check(request)?;
+    let start = Instant::now();
+    loop {
+        let result =
+            access::resolve(websocket, request, &upgrade, client.is_tls()).and_then(|service| {
+                let backend = backend::connect(&service.target, websocket.ping)
+                    .map_err(|error| Refusal::Unavailable(format!("{}: {error}", service.name)))?;
+                Ok((service, backend))
+            });
+        match result {
+            Ok((service, backend)) => {
+                return Ok(Session {
+                    upgrade,
+                    service,
+                    backend,
+                    ping: websocket.ping,
+                });
+            }
+            // A backend that restarts is away for a moment, its socket too.
+            Err(Refusal::Unavailable(_) | Refusal::NoService(_))
+                if start.elapsed() < websocket.service.wait && Instant::now() < deadline =>
+            {
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Err(Refusal::NoService(name)) if !websocket.service.wait.is_zero() => {
+                return Err(Refusal::Unavailable(format!("{name}: not there")));
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+}
+
+#[cfg(feature = "websocket")]
+impl Session<'_> {
+    /// Serves until both sides have ended, or gives the client to the backend.
+    fn run(self, place: &Place, wire: Arc<Wire>) {
+        #[cfg(feature = "websocket_rt")]
+        if self.service.config.direct && !wire.client().is_tls() {
+            return self.hand_over(place, wire);
+        }
+        self.relay(&wire, || self.switch(wire.client()));
+    }
+
+    fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) {
+        let start = Instant::now();
+        let peer = Peer(wire.client());
+        let name = &self.service.name;
+        match pump::run(wire, &self.backend, self.service.config, self.ping, greet) {
+            Ok(report) => info!(
+                "{peer} {name}: {}, {} bytes in, {} bytes out, {:.3} s",
+                report.code,
+                report.to_backend,
+                report.to_client,
+                start.elapsed().as_secs_f32()
+            ),
+            Err(error) => {
+                let reason = format!("{name}: cannot create a thread: {error}");
+                refuse(wire.client(), &Refusal::Unavailable(reason));
+            }
+        }
+    }
+
+    /// Sends the 101.
+    fn switch(&self, client: &Client) -> io::Result<()> {
+        response::switching_protocols(client, &self.upgrade, self.service.protocol.as_deref())
+    }
+
+    /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
+    /// itself. If that fails the relay serves.
+    #[cfg(feature = "websocket_rt")]
+    fn hand_over(self, place: &Place, wire: Arc<Wire>) {
+        let peer = Peer(wire.client()).to_string();
+        let name = &self.service.name;
+        wire.client().tune(self.ping);
+        if let Err(error) = self.switch(wire.client()) {
+            return debug!("{peer} {name}: gone before the 101: {error}");
+        }
+        let Some(client) = place.take(wire) else {
+            return debug!("{peer} {name}: ended before its hand-over");
+        };
+        let address = client.peer();
+        let left = match (client.into_plain(), address) {
+            (Ok(socket), Some(address)) => {
+                match direct::hand_over(socket, self.backend.as_fd(), address) {
+                    Ok(()) => return info!("{peer} {name}: handed over"),
+                    Err((socket, error)) => {
+                        warn!("{peer} {name}: {error}; relaying instead");
+                        Client::plain(socket)
+                    }
+                }
+            }
+            // Behind a UNIX socket there is no address to tell.
+            (Ok(socket), None) => Client::plain(socket),
+            (Err(client), _) => client,
+        };
+        self.relay(&place.put(left), || Ok(()));
+    }
+}
+
+/// Answers with a status, so that the client gets to read it.
+pub fn refuse(client: &Client, refusal: &Refusal) {
+    debug!("{} refused: {refusal}", Peer(client));
+    if matches!(refusal, Refusal::Gone(_)) {
+        return;
+    }
+    let deadline = Instant::now() + REFUSAL_WAIT;
+    if client.set_deadline(deadline).is_ok() && response::refuse(client, refusal).is_ok() {
+        client.finish();
+        client.linger(REFUSAL_WAIT);
+    }
+}
+
+/// A client's address in the log.
+struct Peer<'a>(&'a Client);
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.peer() {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("unix"),
+        }
+    }
+}

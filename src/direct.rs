@@ -1,0 +1,222 @@
+//! Direct mode: the client's descriptor is handed to the backend, after the
+//! 101 and instead of the pump.
+//!
+//! On the wire, as the C gateway and its library have it: one sendmsg(2) over
+//! the fresh UNIX connection, one descriptor as SCM_RIGHTS, and as data the
+//! client's address, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28).
+//! Whether to do so, and what to do when it fails, is the caller's choice.
+
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+/// Gives the client to the backend; the gateway's own descriptor is closed.
+///
+/// The backend gets a blocking socket without timeouts. Since the two
+/// descriptors share one open file, nothing may be done to the client before
+/// it is dropped, a shutdown least of all.
+///
+/// # Errors
+/// The client comes back, so that the relay can serve it, together with what
+/// went wrong. It is blocking and without timeouts then.
+pub fn hand_over(
+    client: TcpStream,
+    backend: BorrowedFd<'_>,
+    peer: SocketAddr,
+) -> Result<(), (TcpStream, io::Error)> {
+    match prepare(&client).and_then(|()| send(&client, backend, peer)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err((client, error)),
+    }
+}
+
+/// Undoes what the gateway set: the flags and timeouts belong to the open
+/// file, and the backend would inherit them.
+fn prepare(client: &TcpStream) -> io::Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(None)?;
+    client.set_write_timeout(None)
+}
+
+fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<()> {
+    let (address, len) = address_bytes(peer);
+    let address = &address[..len];
+    let descriptors = [client.as_raw_fd()];
+    // The connection is fresh, so there is room; if there is not, the relay
+    // is better than a wait without a deadline.
+    let sent = sendmsg::<()>(
+        backend.as_raw_fd(),
+        &[IoSlice::new(address)],
+        &[ControlMessage::ScmRights(&descriptors)],
+        MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+        None,
+    )
+    .map_err(operation_failed)?;
+    // A stream socket may take less in theory; the descriptor has gone then.
+    debug_assert_eq!(sent, len, "an address is one write");
+    Ok(())
+}
+
+fn operation_failed(errno: Errno) -> io::Error {
+    let error = io::Error::from(errno);
+    io::Error::new(
+        error.kind(),
+        format!("cannot hand the client over: {}", errno.desc()),
+    )
+}
+
+/// The peer's `sockaddr`, byte for byte, and its length: exactly 16 or 28.
+fn address_bytes(peer: SocketAddr) -> ([u8; 28], usize) {
+    let mut bytes = [0; 28];
+    bytes[2..4].copy_from_slice(&peer.port().to_be_bytes());
+    match peer {
+        SocketAddr::V4(peer) => {
+            bytes[..2].copy_from_slice(&(libc::AF_INET as libc::sa_family_t).to_ne_bytes());
+            bytes[4..8].copy_from_slice(&peer.ip().octets());
+            (bytes, 16)
+        }
+        SocketAddr::V6(peer) => {
+            bytes[..2].copy_from_slice(&(libc::AF_INET6 as libc::sa_family_t).to_ne_bytes());
+            bytes[4..8].copy_from_slice(&peer.flowinfo().to_ne_bytes());
+            bytes[8..24].copy_from_slice(&peer.ip().octets());
+            bytes[24..28].copy_from_slice(&peer.scope_id().to_ne_bytes());
+            (bytes, 28)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{IoSliceMut, Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use nix::cmsg_space;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+
+    /// A connected TCP pair: the gateway's end, then the client's.
+    fn tcp_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        (listener.accept().unwrap().0, far)
+    }
+
+    /// What came over: the data bytes and the descriptor's number, which the
+    /// tests use through /proc since owning it would take unsafe code.
+    fn receive(backend: &UnixStream) -> (Vec<u8>, Vec<i32>) {
+        let mut data = [0; 64];
+        let mut control = cmsg_space!([i32; 4]);
+        let mut iov = [IoSliceMut::new(&mut data)];
+        let message = recvmsg::<()>(
+            backend.as_raw_fd(),
+            &mut iov,
+            Some(&mut control),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )
+        .unwrap();
+        let mut descriptors = Vec::new();
+        for part in message.cmsgs().unwrap() {
+            if let ControlMessageOwned::ScmRights(fds) = part {
+                descriptors.extend(fds);
+            }
+        }
+        let len = message.bytes;
+        (data[..len].to_vec(), descriptors)
+    }
+
+    #[test]
+    fn an_ipv4_peer_is_sixteen_bytes_and_one_descriptor() {
+        let (client, mut far) = tcp_pair();
+        let (gateway, backend) = UnixStream::pair().unwrap();
+        let peer: SocketAddr = "192.0.2.7:4660".parse().unwrap();
+        hand_over(client, gateway.as_fd(), peer).unwrap();
+        let (data, descriptors) = receive(&backend);
+        let family = (libc::AF_INET as u16).to_ne_bytes();
+        let mut expected = family.to_vec();
+        expected.extend([0x12, 0x34, 192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(data, expected);
+        assert_eq!(descriptors.len(), 1);
+        // The descriptor is the client: what is written there arrives.
+        nix::sys::socket::send(descriptors[0], b"hi", MsgFlags::empty()).unwrap();
+        let mut two = [0; 2];
+        far.read_exact(&mut two).unwrap();
+        assert_eq!(&two, b"hi");
+        nix::unistd::close(descriptors[0]).unwrap();
+        // And the only one left: with it closed, the connection is over.
+        assert_eq!(far.read(&mut two).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_peer_is_twenty_eight_bytes() {
+        let (client, _far) = tcp_pair();
+        let (gateway, backend) = UnixStream::pair().unwrap();
+        hand_over(client, gateway.as_fd(), "[2001:db8::1]:80".parse().unwrap()).unwrap();
+        let (data, descriptors) = receive(&backend);
+        assert_eq!(data.len(), 28);
+        assert_eq!(&data[2..4], &[0, 80]);
+        assert_eq!(&data[8..12], &[0x20, 0x01, 0x0d, 0xb8]);
+        assert_eq!(data[23], 1);
+        nix::unistd::close(descriptors[0]).unwrap();
+    }
+
+    #[test]
+    fn the_backend_gets_a_blocking_socket_without_timeouts() {
+        let (client, _far) = tcp_pair();
+        client.set_nonblocking(true).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(3)))
+            .unwrap();
+        client
+            .set_write_timeout(Some(Duration::from_secs(3)))
+            .unwrap();
+        let twin = client.try_clone().unwrap();
+        let (gateway, _backend) = UnixStream::pair().unwrap();
+        hand_over(client, gateway.as_fd(), "127.0.0.1:1".parse().unwrap()).unwrap();
+        let flags = OFlag::from_bits_retain(fcntl(&twin, FcntlArg::F_GETFL).unwrap());
+        assert!(!flags.contains(OFlag::O_NONBLOCK));
+        assert_eq!(twin.read_timeout().unwrap(), None);
+        assert_eq!(twin.write_timeout().unwrap(), None);
+    }
+
+    #[test]
+    fn a_backend_that_is_gone_gives_the_client_back() {
+        let (client, mut far) = tcp_pair();
+        let (gateway, backend) = UnixStream::pair().unwrap();
+        drop(backend);
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let (mut client, error) = hand_over(client, gateway.as_fd(), peer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot hand the client over: ")
+        );
+        client.write_all(b"relay").unwrap();
+        let mut five = [0; 5];
+        far.read_exact(&mut five).unwrap();
+        assert_eq!(&five, b"relay");
+    }
+
+    #[test]
+    fn the_gateway_holds_no_descriptor_afterwards() {
+        let (client, _far) = tcp_pair();
+        let number = client.as_raw_fd();
+        let inode = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+        let (gateway, _backend) = UnixStream::pair().unwrap();
+        hand_over(client, gateway.as_fd(), "127.0.0.1:1".parse().unwrap()).unwrap();
+        for entry in std::fs::read_dir(Path::new("/proc/self/fd")).unwrap() {
+            let target = std::fs::read_link(entry.unwrap().path());
+            assert!(target.map_or(true, |target| target != inode));
+        }
+    }
+}

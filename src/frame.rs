@@ -1,0 +1,444 @@
+//! Running: frames on the wire, between the client's bytes and messages.
+//!
+//! [`Decoder`] reads the client's frames where they lie in the caller's buffer
+//! and checks each rule of RFC 6455 at the first byte that breaks it; [`header`]
+//! makes the header of a frame to the client. Neither reads nor writes a socket,
+//! and neither collects a message: that is up to `pump` and `framing`.
+
+use std::fmt;
+use std::io::Cursor;
+use std::ops::Range;
+
+use tungstenite::protocol::frame::FrameHeader;
+pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+/// Longest frame header, in bytes (RFC 6455, section 5.2).
+const MAX_HEADER: usize = 14;
+
+/// Longest control-frame payload, in bytes (RFC 6455, section 5.5).
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// A rule of RFC 6455 that the client broke, with the value that broke it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// RSV1, RSV2 or RSV3 without an extension (section 5.2).
+    ReservedBits,
+    /// An opcode that has no meaning yet (section 5.2).
+    ReservedOpcode(u8),
+    /// A client's frame without masking key (section 5.1).
+    Unmasked,
+    /// A payload length with its highest bit set (section 5.2).
+    LengthOverflow(u64),
+    /// A control frame without FIN (section 5.5).
+    FragmentedControl,
+    /// A control frame longer than 125 bytes (section 5.5).
+    LongControl(u64),
+    /// A continuation frame, and no message to continue (section 5.4).
+    NothingToContinue,
+    /// A new message before the last fragment of the one before (section 5.4).
+    UnfinishedMessage,
+    /// A Close of one byte: half a close code (section 5.5.1).
+    HalfCloseCode,
+    /// A close code that must not be sent (section 7.4).
+    BadCloseCode(u16),
+    /// A text message or a close reason that is not UTF-8 (section 8.1).
+    BadUtf8,
+}
+
+impl ProtocolError {
+    /// The code of the Close that answers it (RFC 6455, section 7.4.1).
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            Self::BadUtf8 => CloseCode::Invalid,
+            Self::ReservedBits
+            | Self::ReservedOpcode(_)
+            | Self::Unmasked
+            | Self::LengthOverflow(_)
+            | Self::FragmentedControl
+            | Self::LongControl(_)
+            | Self::NothingToContinue
+            | Self::UnfinishedMessage
+            | Self::HalfCloseCode
+            | Self::BadCloseCode(_) => CloseCode::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedBits => write!(f, "reserved bits set, but no extension was agreed"),
+            Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode}"),
+            Self::Unmasked => write!(f, "frame without masking key"),
+            Self::LengthOverflow(length) => write!(f, "payload length {length} out of range"),
+            Self::FragmentedControl => write!(f, "fragmented control frame"),
+            Self::LongControl(length) => write!(f, "control frame of {length} bytes"),
+            Self::NothingToContinue => write!(f, "continuation frame without a message"),
+            Self::UnfinishedMessage => write!(f, "new message before the end of the last"),
+            Self::HalfCloseCode => write!(f, "close frame of one byte"),
+            Self::BadCloseCode(code) => write!(f, "close code {code} is not allowed"),
+            Self::BadUtf8 => write!(f, "text that is not UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// A control frame's payload.
+#[derive(Clone, Copy)]
+pub struct ControlPayload {
+    bytes: [u8; MAX_CONTROL_PAYLOAD],
+    len: u8,
+}
+
+impl ControlPayload {
+    const EMPTY: Self = Self {
+        bytes: [0; MAX_CONTROL_PAYLOAD],
+        len: 0,
+    };
+
+    /// The payload.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let len = usize::from(self.len);
+        self.bytes[len..len + bytes.len()].copy_from_slice(bytes);
+        // At most 125: `Decoder` checks the announced length first.
+        self.len += bytes.len() as u8;
+    }
+}
+
+/// What the client's bytes say next.
+pub enum Event {
+    /// The bytes end within a frame: read more.
+    Starved,
+    /// A message begins. `length` is its length in bytes if its first frame is its last.
+    Start {
+        /// Text, or else binary.
+        text: bool,
+        /// Known if the message is not fragmented.
+        length: Option<u64>,
+    },
+    /// Payload of the message, unmasked where it lies in the input. Never empty.
+    Payload(Range<usize>),
+    /// The message is whole.
+    End,
+    /// A ping: its payload goes back in a pong (section 5.5.2).
+    Ping(ControlPayload),
+    /// A pong.
+    Pong,
+    /// The client closes, with a code if it gave one (section 5.5.1).
+    Close(Option<CloseCode>),
+}
+
+/// A frame that has begun.
+struct Frame {
+    opcode: OpCode,
+    last: bool,
+    /// The masking key, turned so that its first byte meets the next payload byte.
+    key: [u8; 4],
+    /// Payload bytes still to come.
+    left: u64,
+}
+
+/// Reads a client's frames; keeps nothing but the frame it is in.
+#[derive(Default)]
+pub struct Decoder {
+    header: [u8; MAX_HEADER],
+    header_len: usize,
+    frame: Option<Frame>,
+    /// A message has begun; whether it is text.
+    message: Option<bool>,
+    /// The message has begun and its `Start` is not yet told.
+    start: Option<Option<u64>>,
+    utf8: Utf8,
+    control: Option<ControlPayload>,
+}
+
+impl Decoder {
+    /// Reads the next event from `input[*at..]`, which it unmasks in place, and moves `at`
+    /// behind what it has read.
+    ///
+    /// # Errors
+    /// The rule that the client broke. The connection is then to be failed (section 7.1.7).
+    pub fn next(&mut self, input: &mut [u8], at: &mut usize) -> Result<Event, ProtocolError> {
+        if self.frame.is_none() {
+            match self.read_header(&input[*at..])? {
+                (used, None) => {
+                    *at += used;
+                    return Ok(Event::Starved);
+                }
+                (used, frame) => {
+                    *at += used;
+                    self.frame = frame;
+                }
+            }
+        }
+        if let (Some(length), Some(text)) = (self.start.take(), self.message) {
+            return Ok(Event::Start { text, length });
+        }
+        let Some(frame) = self.frame.as_mut() else {
+            return Ok(Event::Starved);
+        };
+        let available = input.len() - *at;
+        let take = usize::try_from(frame.left).map_or(available, |left| left.min(available));
+        let range = *at..*at + take;
+        *at += take;
+        unmask(&mut input[range.clone()], &mut frame.key);
+        frame.left -= take as u64;
+        let whole = frame.left == 0;
+        match frame.opcode {
+            OpCode::Control(kind) => {
+                let payload = self.control.get_or_insert(ControlPayload::EMPTY);
+                payload.push(&input[range]);
+                if !whole {
+                    return Ok(Event::Starved);
+                }
+                let payload = *payload;
+                self.control = None;
+                self.frame = None;
+                control_event(kind, payload)
+            }
+            OpCode::Data(_) => {
+                let last = frame.last;
+                let text = self.message == Some(true);
+                if text && !self.utf8.push(&input[range.clone()]) {
+                    return Err(ProtocolError::BadUtf8);
+                }
+                if take > 0 {
+                    // The end, if it is here, is told by the next call, which takes no bytes.
+                    return Ok(Event::Payload(range));
+                }
+                if !whole {
+                    return Ok(Event::Starved);
+                }
+                self.frame = None;
+                if !last {
+                    return self.next(input, at);
+                }
+                self.message = None;
+                if text && !self.utf8.is_whole() {
+                    return Err(ProtocolError::BadUtf8);
+                }
+                Ok(Event::End)
+            }
+        }
+    }
+
+    /// Whether a message has begun and not ended.
+    pub fn in_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Collects a header, of which some bytes may have come earlier.
+    fn read_header(&mut self, input: &[u8]) -> Result<(usize, Option<Frame>), ProtocolError> {
+        let mut used = 0;
+        loop {
+            let needed = header_len(&self.header[..self.header_len])?;
+            let missing = needed - self.header_len;
+            let take = missing.min(input.len() - used);
+            self.header[self.header_len..self.header_len + take]
+                .copy_from_slice(&input[used..used + take]);
+            self.header_len += take;
+            used += take;
+            if take < missing {
+                return Ok((used, None));
+            }
+            if header_len(&self.header[..self.header_len])? == self.header_len {
+                break;
+            }
+        }
+        let mut cursor = Cursor::new(&self.header[..self.header_len]);
+        let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
+            return Err(ProtocolError::ReservedOpcode(self.header[0] & 0x0f));
+        };
+        self.header_len = 0;
+        self.begin(&header, length).map(|frame| (used, Some(frame)))
+    }
+
+    /// Checks a header against the frames before it (section 5.4).
+    fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, ProtocolError> {
+        let key = header.mask.ok_or(ProtocolError::Unmasked)?;
+        if length > i64::MAX as u64 {
+            return Err(ProtocolError::LengthOverflow(length));
+        }
+        match header.opcode {
+            OpCode::Control(_) => {
+                if length > MAX_CONTROL_PAYLOAD as u64 {
+                    return Err(ProtocolError::LongControl(length));
+                }
+            }
+            OpCode::Data(Data::Continue) => {
+                if self.message.is_none() {
+                    return Err(ProtocolError::NothingToContinue);
+                }
+            }
+            OpCode::Data(kind) => {
+                if self.message.is_some() {
+                    return Err(ProtocolError::UnfinishedMessage);
+                }
+                self.message = Some(kind == Data::Text);
+                self.utf8 = Utf8::default();
+                self.start = Some(header.is_final.then_some(length));
+            }
+        }
+        Ok(Frame {
+            opcode: header.opcode,
+            last: header.is_final,
+            key,
+            left: length,
+        })
+    }
+}
+
+/// Length of the header that begins with `bytes`, as far as they tell; checks what they show.
+fn header_len(bytes: &[u8]) -> Result<usize, ProtocolError> {
+    if let Some(&first) = bytes.first() {
+        if first & 0x70 != 0 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        let opcode = first & 0x0f;
+        match OpCode::from(opcode) {
+            OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => {
+                return Err(ProtocolError::ReservedOpcode(opcode));
+            }
+            OpCode::Control(_) if first & 0x80 == 0 => {
+                return Err(ProtocolError::FragmentedControl);
+            }
+            OpCode::Control(_) | OpCode::Data(_) => {}
+        }
+    }
+    let Some(&second) = bytes.get(1) else {
+        return Ok(2);
+    };
+    if second & 0x80 == 0 {
+        return Err(ProtocolError::Unmasked);
+    }
+    Ok(match second & 0x7f {
+        127 => 14,
+        126 => 8,
+        _ => 6,
+    })
+}
+
+fn control_event(kind: Control, payload: ControlPayload) -> Result<Event, ProtocolError> {
+    match kind {
+        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Pong => Ok(Event::Pong),
+        Control::Close => close_code(payload.bytes()).map(Event::Close),
+        Control::Reserved(opcode) => Err(ProtocolError::ReservedOpcode(opcode)),
+    }
+}
+
+/// The code in a Close's payload (sections 5.5.1 and 7.4).
+fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(ProtocolError::HalfCloseCode),
+        [high, low, reason @ ..] => {
+            let number = u16::from_be_bytes([*high, *low]);
+            let code = CloseCode::from(number);
+            if !code.is_allowed() {
+                return Err(ProtocolError::BadCloseCode(number));
+            }
+            if std::str::from_utf8(reason).is_err() {
+                return Err(ProtocolError::BadUtf8);
+            }
+            Ok(Some(code))
+        }
+    }
+}
+
+/// Unmasks `bytes` (section 5.3) and turns `key` on to meet the byte that follows them.
+fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
+    let [a, b, c, d] = *key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut chunks = bytes.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    }
+    for (byte, key) in chunks
+        .into_remainder()
+        .iter_mut()
+        .zip([a, b, c, d].into_iter().cycle())
+    {
+        *byte ^= key;
+    }
+    key.rotate_left(bytes.len() % 4);
+}
+
+/// The header of a frame to the client, which is never masked (section 5.1).
+pub struct Header {
+    bytes: [u8; MAX_HEADER],
+    len: usize,
+}
+
+impl Header {
+    /// The header's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Makes the header of a frame of `length` payload bytes to the client.
+pub fn header(opcode: OpCode, last: bool, length: usize) -> Header {
+    let header = FrameHeader {
+        is_final: last,
+        opcode,
+        ..FrameHeader::default()
+    };
+    let mut bytes = [0; MAX_HEADER];
+    let mut rest = &mut bytes[..];
+    header
+        .format(length as u64, &mut rest)
+        .expect("14 bytes hold every header");
+    let len = MAX_HEADER - rest.len();
+    Header { bytes, len }
+}
+
+/// Checks UTF-8 that comes in pieces, failing at the first byte that cannot be right.
+#[derive(Default, Clone, Copy)]
+pub struct Utf8 {
+    /// The bytes of a character that has begun.
+    cut: [u8; 4],
+    cut_len: usize,
+}
+
+impl Utf8 {
+    /// Takes the next piece; false if the text is not UTF-8.
+    #[must_use]
+    pub fn push(&mut self, mut piece: &[u8]) -> bool {
+        while self.cut_len > 0 {
+            let Some((&byte, rest)) = piece.split_first() else {
+                return true;
+            };
+            piece = rest;
+            self.cut[self.cut_len] = byte;
+            self.cut_len += 1;
+            match std::str::from_utf8(&self.cut[..self.cut_len]) {
+                Ok(_) => self.cut_len = 0,
+                Err(error) if error.error_len().is_some() => return false,
+                Err(_) => {}
+            }
+        }
+        match std::str::from_utf8(piece) {
+            Ok(_) => true,
+            Err(error) if error.error_len().is_some() => false,
+            Err(error) => {
+                let cut = &piece[error.valid_up_to()..];
+                self.cut[..cut.len()].copy_from_slice(cut);
+                self.cut_len = cut.len();
+                true
+            }
+        }
+    }
+
+    /// Whether the text may end here: no character is cut.
+    pub fn is_whole(&self) -> bool {
+        self.cut_len == 0
+    }
+}

@@ -1,0 +1,57 @@
+//! Running: how messages meet the backend's bytes.
+//!
+//! [`ToBackend`] gives a client's messages to the backend, [`ToClient`] makes the
+//! backend's bytes into messages; each in the five ways of `framing`. Neither knows
+//! of threads or of closing: that is `pump`.
+
+mod to_backend;
+mod to_client;
+
+pub use to_backend::{Delivery, ToBackend};
+pub use to_client::{Forward, ToClient};
+
+use crate::backend::Backend;
+use crate::config::{Framing, ServiceConfig};
+
+/// Smallest buffer, in bytes: what a connection keeps while it is quiet.
+const SMALL_BUFFER: usize = 4 << 10;
+
+/// Largest buffer, in bytes, unless a message must be held whole: near the top of throughput.
+const LARGE_BUFFER: usize = 64 << 10;
+
+/// Length of a packet that does not end its message, in bytes (SEQPACKET backends).
+const PACKET: usize = 32 << 10;
+
+/// What separates messages towards the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Boundary {
+    /// Nothing: bytes are bytes.
+    None,
+    /// This byte ends a message.
+    Byte(u8),
+    /// Four bytes of length and an opcode byte precede a message.
+    Length,
+    /// A packet shorter than [`PACKET`] ends a message.
+    Packet,
+}
+
+impl Boundary {
+    fn of(config: &ServiceConfig, backend: &Backend) -> Self {
+        match config.framing {
+            Framing::Length => Self::Length,
+            Framing::Line => Self::Byte(b'\n'),
+            Framing::Nul => Self::Byte(0),
+            Framing::Stream if backend.is_packet() => Self::Packet,
+            Framing::Stream => Self::None,
+        }
+    }
+}
+
+/// Opcode byte of a text message in `framing = "length"` (RFC 6455, section 5.2).
+const TEXT: u8 = 1;
+
+/// Opcode byte of a binary message in `framing = "length"`.
+const BINARY: u8 = 2;
+
+/// Length of the prefix in `framing = "length"`, in bytes.
+const PREFIX: usize = 5;

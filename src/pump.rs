@@ -1,0 +1,398 @@
+//! Running: the two copy threads between a client and its backend, and how they end.
+//!
+//! The connection's own thread reads the client; a second one reads the backend.
+//! Each, when its direction is over, waits for the other within limits and then
+//! ends the wait for it. The Close goes out last, when both directions are done,
+//! unless it is the backend that has ended: then it is what ends the client.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{debug, warn};
+
+use crate::backend::{Backend, Input};
+use crate::config::ServiceConfig;
+use crate::frame::{CloseCode, Decoder, Event};
+use crate::framing::{Delivery, Forward, ToBackend, ToClient};
+use crate::wire::{SendError, Wire};
+
+/// Longest wait for the other side's part of an end (SPEC, section 4).
+pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// A backend that has read its end of file and is silent for so long has nothing more to say.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Stack of a copy thread, in bytes. What is not touched costs nothing; debug builds need more.
+pub const STACK: usize = if cfg!(debug_assertions) {
+    256 << 10
+} else {
+    128 << 10
+};
+
+/// What a connection has done, for its one log line.
+#[derive(Debug)]
+pub struct Report {
+    /// The close code both sides know, 1006 if there was no Close (RFC 6455, section 7.4.1).
+    pub code: u16,
+    /// Bytes given to the backend.
+    pub to_backend: u64,
+    /// Payload bytes sent to the client.
+    pub to_client: u64,
+}
+
+/// Why the client's direction is over.
+#[derive(Debug)]
+enum ClientEnd {
+    /// It sent a Close.
+    Close(Option<CloseCode>),
+    /// Its stream ended without one.
+    Vanished,
+    /// It was silent, and did not answer a ping.
+    Dead,
+    /// It broke a rule, or sent too much at once: it is told this code.
+    Failed(CloseCode),
+}
+
+/// Why the backend's direction is over.
+#[derive(Debug)]
+enum BackendEnd {
+    /// It ended its stream.
+    Ended,
+    /// It failed, or what it sent cannot be sent on: the client is told this code.
+    Failed(CloseCode),
+    /// The client is gone or has been told to close.
+    Client,
+}
+
+/// Tells one thread that the other's direction is over.
+#[derive(Default)]
+struct Gate {
+    over: Mutex<bool>,
+    changed: Condvar,
+    /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
+    moves: AtomicU32,
+}
+
+impl Gate {
+    fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn open(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the direction is over; false when it has not moved for `pause`, or has not
+    /// ended after `most`.
+    fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
+        let start = Instant::now();
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let before = self.moves.load(Ordering::Relaxed);
+            let waited = self.changed.wait_timeout_while(over, pause, |over| !*over);
+            over = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if *over {
+                return true;
+            }
+            let stuck = self.moves.load(Ordering::Relaxed) == before;
+            if stuck || most.is_some_and(|most| start.elapsed() >= most) {
+                return false;
+            }
+        }
+    }
+}
+
+/// What both threads see.
+struct Pump<'a> {
+    wire: &'a Wire,
+    backend: &'a Backend,
+    config: &'a ServiceConfig,
+    /// Silence before a ping, and before a client that owes a pong counts as dead.
+    ping: Duration,
+    /// Whether the client's last message was text; so before its first.
+    client_sends_text: AtomicBool,
+    /// The client has closed, so that the backend's end is only the answer to it.
+    client_over: AtomicBool,
+    from_client: Gate,
+    from_backend: Gate,
+}
+
+/// Copies until both directions are over. `greet` sends the 101 once both threads stand.
+///
+/// # Errors
+/// When the second thread cannot be created: nothing has been sent then.
+pub fn run(
+    wire: &Wire,
+    backend: &Backend,
+    config: &ServiceConfig,
+    ping: Duration,
+    greet: impl FnOnce() -> io::Result<()> + Send,
+) -> io::Result<Report> {
+    let pump = Pump {
+        wire,
+        backend,
+        config,
+        ping,
+        client_sends_text: AtomicBool::new(true),
+        client_over: AtomicBool::new(false),
+        from_client: Gate::default(),
+        from_backend: Gate::default(),
+    };
+    // Neither limit may stay from the opening: silence is what pings are for.
+    let client = wire.client();
+    client.set_read_timeout(Some(ping))?;
+    client.tune(ping);
+    thread::scope(|scope| {
+        let name = thread::current()
+            .name()
+            .map(|name| name.replacen('c', "b", 1));
+        let copier = thread::Builder::new()
+            .name(name.unwrap_or_default())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || pump.copy_backend(greet))?;
+        let to_backend = pump.copy_client();
+        let to_client = copier.join().unwrap_or(0);
+        Ok(Report {
+            code: wire.close_sent().unwrap_or(1006),
+            to_backend,
+            to_client,
+        })
+    })
+}
+
+impl Pump<'_> {
+    /// The client's direction, to its end and through the close handshake.
+    fn copy_client(&self) -> u64 {
+        let client = self.wire.client();
+        let mut out = ToBackend::new(self.backend, self.config, || !client.has_left());
+        let end = self.read_client(&mut out);
+        debug!("client's direction over: {end:?}");
+        self.client_over.store(true, Ordering::Release);
+        self.from_client.open();
+        // What came before goes to the backend, and its last words to the client (SPEC 4).
+        self.backend.end();
+        if matches!(end, ClientEnd::Dead) {
+            client.cut();
+        }
+        if !self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT)) {
+            self.backend.cut();
+            if !self.from_backend.wait(LAST_WORDS, Some(LAST_WORDS)) {
+                client.cut();
+                self.from_backend.wait(CLOSE_WAIT, Some(CLOSE_WAIT));
+            }
+        }
+        let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+        let _ = match end {
+            ClientEnd::Close(code) => self.wire.close(code),
+            ClientEnd::Failed(code) => self.wire.close(Some(code)),
+            ClientEnd::Vanished | ClientEnd::Dead => Ok(()),
+        };
+        client.finish();
+        client.linger(CLOSE_WAIT);
+        out.count()
+    }
+
+    fn read_client<G: Fn() -> bool>(&self, out: &mut ToBackend<'_, G>) -> ClientEnd {
+        let mut decoder = Decoder::default();
+        let mut pinged = false;
+        // The backend takes no more; the client's frames are still read, for its Close.
+        let mut dropping = false;
+        loop {
+            if dropping {
+                out.discard();
+            }
+            let (buffer, start) = match out.room() {
+                Ok(room) => room,
+                Err(delivery) => match self.undelivered(delivery, &mut dropping) {
+                    Some(end) => return end,
+                    None => continue,
+                },
+            };
+            let space = buffer.len() - start;
+            let mut silent = false;
+            if self.wire.is_owing() {
+                silent = !self.wire.client().wait_ready(self.ping);
+                self.wire.settle();
+            }
+            let read = match silent {
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => self.wire.client().read(&mut buffer[start..]),
+            };
+            match read {
+                Ok(0) => {
+                    let _ = out.finish();
+                    return ClientEnd::Vanished;
+                }
+                Ok(count) => {
+                    pinged = false;
+                    match self.decode(&mut decoder, out, start, start + count, &mut dropping) {
+                        None => {}
+                        Some(end) => return end,
+                    }
+                    if count == space {
+                        out.filled();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if pinged {
+                        return ClientEnd::Dead;
+                    }
+                    pinged = true;
+                    self.wire.ping();
+                    out.shrink();
+                }
+                Err(_) => {
+                    let _ = out.finish();
+                    return ClientEnd::Vanished;
+                }
+            }
+        }
+    }
+
+    /// Acts on the client's bytes in the buffer, all of them.
+    fn decode<G: Fn() -> bool>(
+        &self,
+        decoder: &mut Decoder,
+        out: &mut ToBackend<'_, G>,
+        mut at: usize,
+        end: usize,
+        dropping: &mut bool,
+    ) -> Option<ClientEnd> {
+        loop {
+            let event = match decoder.next(out.input(end), &mut at) {
+                Ok(event) => event,
+                Err(error) => {
+                    debug!("client broke the protocol: {error}");
+                    let _ = out.broken();
+                    return Some(ClientEnd::Failed(error.close_code()));
+                }
+            };
+            let delivered = match event {
+                Event::Starved => break,
+                Event::Ping(payload) => {
+                    self.wire.pong(payload);
+                    Ok(())
+                }
+                Event::Pong => Ok(()),
+                Event::Close(code) => {
+                    let _ = out.finish();
+                    return Some(ClientEnd::Close(code));
+                }
+                _ if *dropping => Ok(()),
+                Event::Start { text, length } => {
+                    self.client_sends_text.store(text, Ordering::Relaxed);
+                    out.start(text, length)
+                }
+                Event::Payload(range) => out.payload(range),
+                Event::End => out.end(),
+            };
+            if let Err(delivery) = delivered
+                && let Some(end) = self.undelivered(delivery, dropping)
+            {
+                return Some(end);
+            }
+        }
+        if *dropping {
+            return None;
+        }
+        self.from_client.moved();
+        match out.pause() {
+            Ok(()) => None,
+            Err(delivery) => self.undelivered(delivery, dropping),
+        }
+    }
+
+    /// What a failed delivery means: an end, or that the rest is dropped. Whether the backend
+    /// ended or failed is told by reading it.
+    fn undelivered(&self, delivery: Delivery, dropping: &mut bool) -> Option<ClientEnd> {
+        match delivery {
+            Delivery::TooBig => Some(ClientEnd::Failed(CloseCode::Size)),
+            Delivery::Backend(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Some(ClientEnd::Vanished)
+            }
+            Delivery::Backend(error) => {
+                debug!("backend takes no more bytes: {error}");
+                *dropping = true;
+                None
+            }
+        }
+    }
+
+    /// The backend's direction: the 101 first, then messages, then a Close if it ended.
+    fn copy_backend(&self, greet: impl FnOnce() -> io::Result<()>) -> u64 {
+        let client = self.wire.client();
+        let mut out = ToClient::new(
+            self.wire,
+            self.backend,
+            self.config,
+            &self.client_sends_text,
+        );
+        let end = match self.wire.open(greet) {
+            Ok(()) => self.read_backend(&mut out),
+            Err(_) => BackendEnd::Client,
+        };
+        debug!("backend's direction over: {end:?}");
+        let code = match end {
+            BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
+            BackendEnd::Ended => Some(CloseCode::Normal),
+            BackendEnd::Failed(code) => Some(code),
+            BackendEnd::Client => None,
+        };
+        if let Some(code) = code {
+            let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+            let _ = self.wire.close(Some(code));
+        }
+        self.from_backend.open();
+        if self.wire.close_sent().is_none() && matches!(end, BackendEnd::Client) {
+            client.cut();
+        }
+        // The backend may still read; what the client sent before its Close is delivered.
+        if !self.from_client.wait(CLOSE_WAIT, None) {
+            client.cut();
+            self.backend.cut();
+        }
+        out.count()
+    }
+
+    fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
+        loop {
+            let forwarded = match self.backend.read(out.room()) {
+                Ok(Input::Bytes(count)) => out.forward(count),
+                Ok(Input::Silence) => {
+                    out.shrink();
+                    Ok(())
+                }
+                Ok(Input::End) => match out.end() {
+                    Ok(()) => return BackendEnd::Ended,
+                    Err(forward) => Err(forward),
+                },
+                Err(error) => {
+                    debug!("backend failed: {error}");
+                    let _ = out.end();
+                    return BackendEnd::Failed(CloseCode::Error);
+                }
+            };
+            self.from_backend.moved();
+            if let Err(forward) = forwarded {
+                return self.unforwarded(forward);
+            }
+        }
+    }
+
+    fn unforwarded(&self, forward: Forward) -> BackendEnd {
+        match forward {
+            Forward::Send(SendError::Closed | SendError::Io(_)) => BackendEnd::Client,
+            Forward::BadText => BackendEnd::Failed(CloseCode::Invalid),
+            Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
+            Forward::BadOpcode(opcode) => {
+                warn!("backend sent opcode byte {opcode} in framing = \"length\", not 1 or 2");
+                BackendEnd::Failed(CloseCode::Error)
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Start-up: one certificate chain and its key, from PEM files, checked.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{error, fmt};
+
+use log::warn;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+
+use super::x509;
+use crate::config::TlsPair;
+
+/// Longest PEM file, in bytes: above any chain or CA bundle.
+const MAX_FILE: u64 = 4 << 20;
+
+/// What is wrong with a file of the `tls` section.
+#[derive(Debug)]
+pub enum TlsError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is longer than 4 MiB.
+    TooLong(PathBuf),
+    /// The file is not PEM.
+    BadPem(PathBuf, PemError),
+    /// There is no certificate in the file.
+    NoCertificate(PathBuf),
+    /// There is no private key in the file.
+    NoKey(PathBuf),
+    /// The private key needs a passphrase.
+    EncryptedKey(PathBuf),
+    /// The key is of a kind we cannot use.
+    BadKey(PathBuf, Error),
+    /// The certificate cannot be understood.
+    BadCertificate(PathBuf, Error),
+    /// The key is not the certificate's.
+    Mismatch(TlsPair),
+    /// The CA certificates for clients cannot be used.
+    BadAuthority(PathBuf, String),
+    /// rustls refuses the whole.
+    Unusable(Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsError::Unreadable(file, error) => {
+                write!(f, "cannot read {}: {error}", file.display())
+            }
+            TlsError::TooLong(file) => write!(f, "{}: longer than 4 MiB", file.display()),
+            TlsError::BadPem(file, error) => write!(f, "{}: bad PEM: {error}", file.display()),
+            TlsError::NoCertificate(file) => {
+                write!(
+                    f,
+                    "{}: no certificate (PEM, BEGIN CERTIFICATE) in it",
+                    file.display()
+                )
+            }
+            TlsError::NoKey(file) => write!(
+                f,
+                "{}: no private key (PEM: PKCS#8, PKCS#1 or SEC1) in it",
+                file.display()
+            ),
+            TlsError::EncryptedKey(file) => write!(
+                f,
+                "{}: the key has a passphrase, which nobody can type at start; \
+                 'openssl pkey' writes it without",
+                file.display()
+            ),
+            TlsError::BadKey(file, error) => {
+                write!(f, "{}: cannot use this key: {error}", file.display())
+            }
+            TlsError::BadCertificate(file, error) => {
+                write!(
+                    f,
+                    "{}: cannot use this certificate: {error}",
+                    file.display()
+                )
+            }
+            TlsError::Mismatch(pair) => write!(
+                f,
+                "{}: the key in {} belongs to another certificate",
+                pair.certificate.display(),
+                pair.key.display()
+            ),
+            TlsError::BadAuthority(file, reason) => {
+                write!(
+                    f,
+                    "{}: cannot use these CA certificates: {reason}",
+                    file.display()
+                )
+            }
+            TlsError::Unusable(error) => write!(f, "cannot set up TLS: {error}"),
+        }
+    }
+}
+
+impl error::Error for TlsError {}
+
+/// Reads a chain and its key and makes sure that they belong together.
+pub(super) fn load(pair: &TlsPair, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&pair.certificate)?;
+    let key = private_key(&pair.key)?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| TlsError::BadKey(pair.key.clone(), error))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(Error::InconsistentKeys(_)) => return Err(TlsError::Mismatch(pair.clone())),
+        Err(error) => return Err(TlsError::BadCertificate(pair.certificate.clone(), error)),
+    }
+    warn_about_permissions(&pair.key);
+    if let Some(warning) = date_warning(&pair.certificate, &certified.cert[0], seconds_now()) {
+        warn!("{warning}");
+    }
+    Ok(certified)
+}
+
+/// All certificates of a PEM file, at least one.
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(file)?;
+    let chain = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TlsError::BadPem(file.to_owned(), error))?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate(file.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read(file)?;
+    // PKCS#8's own label, or the header of the older forms (RFC 1421, section 4.6.1.1)
+    let marks: [&[u8]; 2] = [
+        b"-BEGIN ENCRYPTED PRIVATE KEY-",
+        b"\nProc-Type: 4,ENCRYPTED",
+    ];
+    if marks
+        .iter()
+        .any(|mark| text.windows(mark.len()).any(|window| window == *mark))
+    {
+        return Err(TlsError::EncryptedKey(file.to_owned()));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        PemError::NoItemsFound => TlsError::NoKey(file.to_owned()),
+        error => TlsError::BadPem(file.to_owned(), error),
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable(file.to_owned(), error);
+    let mut text = Vec::new();
+    let opened = File::open(file).map_err(unreadable)?;
+    opened
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut text)
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(TlsError::TooLong(file.to_owned()));
+    }
+    Ok(text)
+}
+
+fn warn_about_permissions(key: &Path) {
+    let others = key
+        .metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
+    if others {
+        warn!(
+            "{}: every user of this machine can read this key; 'chmod o=' closes it",
+            key.display()
+        );
+    }
+}
+
+/// What the administrator should know about a certificate's dates at `now`.
+pub(super) fn date_warning(file: &Path, leaf: &[u8], now: i64) -> Option<String> {
+    let (not_before, not_after) = x509::validity(leaf)?;
+    let file = file.display();
+    if now > not_after.seconds {
+        Some(format!(
+            "{file}: the certificate expired on {not_after}; clients will refuse it"
+        ))
+    } else if now < not_before.seconds {
+        Some(format!(
+            "{file}: the certificate is not valid before {not_before}; is the clock right?"
+        ))
+    } else {
+        None
+    }
+}
+
+/// Seconds since 1970; not before, whatever the clock says.
+pub(super) fn seconds_now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

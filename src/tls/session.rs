@@ -1,0 +1,270 @@
+//! One TLS session, read by one thread and written by another.
+//!
+//! rustls keeps one state for both directions, so it stands behind a lock;
+//! that lock is never held across a call that can block. Ciphertext is read
+//! into a buffer of our own first and decrypted afterwards; records are made
+//! under the lock and sent after it. The wire towards the client has a lock of
+//! its own, so that records leave in the order they were made. Locks are taken
+//! in this order: incoming, then wire, then session.
+//!
+//! Neither direction waits for the other's network: the reader takes the wire
+//! only if nobody has it, and sends only what cannot block; the rest is sent by
+//! the next writer.
+
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Mutex, TryLockError};
+
+use rustls::ServerConnection;
+
+use super::lock;
+use super::wire::{Incoming, Outgoing};
+use super::x509;
+
+/// A TLS session after its handshake; owns the socket. Share it by reference:
+/// one thread reads, others write.
+pub struct Session {
+    socket: TcpStream,
+    incoming: Mutex<Incoming>,
+    wire: Mutex<Outgoing>,
+    tls: Mutex<ServerConnection>,
+}
+
+impl Session {
+    pub(super) fn new(
+        socket: TcpStream,
+        tls: ServerConnection,
+        incoming: Incoming,
+        outgoing: Outgoing,
+    ) -> Session {
+        Session {
+            socket,
+            incoming: Mutex::new(incoming),
+            wire: Mutex::new(outgoing),
+            tls: Mutex::new(tls),
+        }
+    }
+
+    /// The socket beneath, for its address, options and `shutdown`.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// The server name the client asked for (RFC 6066, section 3).
+    pub fn server_name(&self) -> Option<String> {
+        lock(&self.tls).server_name().map(str::to_owned)
+    }
+
+    /// The subject of the client's certificate, if it showed one (RFC 4514 text).
+    pub fn client_subject(&self) -> Option<String> {
+        x509::subject(lock(&self.tls).peer_certificates()?.first()?)
+    }
+
+    /// Copies plaintext into `buffer` without consuming it: waits for at least
+    /// one byte, gives at most the rest of one record.
+    ///
+    /// # Errors
+    /// As for reading.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(|tls, incoming| {
+            loop {
+                match tls.reader().fill_buf() {
+                    Ok(mut chunk) => return chunk.read(buffer),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => decrypt(tls, incoming)?,
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    }
+
+    /// Whether a read would return at once, whatever the socket holds: there is
+    /// plaintext, or the end of the stream has been seen.
+    pub fn buffered(&self) -> bool {
+        let Ok(mut incoming) = self.incoming.try_lock() else {
+            return false;
+        };
+        let mut tls = lock(&self.tls);
+        loop {
+            match tls.reader().fill_buf() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                _ => return true,
+            }
+            match decrypt(&mut tls, &mut incoming) {
+                Ok(()) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Tells the peer that nothing more follows (RFC 8446, section 6.1), after
+    /// all that was written. The socket stays open: the peer may still send.
+    ///
+    /// # Errors
+    /// Those of the socket. It waits for a writer that is stalled; to end that
+    /// one too, shut the socket down.
+    pub fn close_notify(&self) -> io::Result<()> {
+        let mut wire = lock(&self.wire);
+        {
+            let mut tls = lock(&self.tls);
+            tls.send_close_notify();
+            wire.collect(&mut tls);
+        }
+        wire.send_all(&self.socket)
+    }
+
+    /// Reads from the socket until `take` finds what it wants; it answers
+    /// `WouldBlock` when all that was read is decrypted and taken.
+    fn receive<T>(
+        &self,
+        mut take: impl FnMut(&mut ServerConnection, &mut Incoming) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut incoming = lock(&self.incoming);
+        loop {
+            let mut tls = lock(&self.tls);
+            let taken = take(&mut tls, &mut incoming);
+            let answer_is_due = tls.wants_write();
+            drop(tls);
+            if answer_is_due {
+                self.send_without_waiting();
+            }
+            match taken {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            if let Err(error) = incoming.fill(&self.socket) {
+                self.rest(&mut incoming);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Sends what rustls has made by itself (alerts, key updates) if nobody
+    /// else is writing and it cannot block.
+    fn send_without_waiting(&self) {
+        loop {
+            let mut wire = match self.wire.try_lock() {
+                Ok(wire) => wire,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return, // its holder looks again afterwards
+            };
+            wire.collect(&mut lock(&self.tls));
+            if wire.send_now(&self.socket).is_err() {
+                return; // kept for the next writer, who also meets the error
+            }
+            drop(wire);
+            if !lock(&self.tls).wants_write() {
+                return;
+            }
+        }
+    }
+
+    /// Gives back the memory that only a busy connection needs.
+    fn rest(&self, incoming: &mut Incoming) {
+        incoming.rest();
+        // rustls shrinks its own buffer when it is about to read
+        let _ = lock(&self.tls).read_tls(&mut NothingYet);
+        self.send_without_waiting();
+    }
+}
+
+/// Waits as the socket does: `WouldBlock` when its receive timeout passes.
+/// `Ok(0)` is the peer's close_notify; a stream that ends without one is
+/// `UnexpectedEof`, since anybody on the way could have cut it there.
+impl Read for &Session {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(|tls, incoming| {
+            let mut filled = 0;
+            loop {
+                match tls.reader().read(&mut buffer[filled..]) {
+                    Ok(0) => return Ok(filled),
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return some_or(filled, error),
+                }
+                if filled == buffer.len() {
+                    return Ok(filled);
+                }
+                if let Err(error) = decrypt(tls, incoming) {
+                    return some_or(filled, error);
+                }
+            }
+        })
+    }
+}
+
+/// A write returns when all of it is on the wire. When the socket's send
+/// timeout passes, what was encrypted by then counts as written, as in a
+/// socket's own buffer, and the next write or `flush` sends it first; the
+/// timeout is an error (`WouldBlock`) when nothing of this write was taken.
+impl Write for &Session {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buffer)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut slices = slices.to_vec();
+        let mut rest = &mut slices[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        let mut wire = lock(&self.wire);
+        let mut written = 0;
+        loop {
+            match wire.send_all(&self.socket) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return some_or(written, error);
+                }
+                other => other?,
+            }
+            if rest.is_empty() {
+                break;
+            }
+            let mut tls = lock(&self.tls);
+            let count = tls.writer().write_vectored(rest)?;
+            wire.collect(&mut tls);
+            if count == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            written += count;
+            IoSlice::advance_slices(&mut rest, count);
+        }
+        drop(wire);
+        if lock(&self.tls).wants_write() {
+            self.send_without_waiting();
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        lock(&self.wire).send_all(&self.socket)
+    }
+}
+
+/// What was done counts first; the error comes again with the next call.
+fn some_or(count: usize, error: io::Error) -> io::Result<usize> {
+    if count > 0 { Ok(count) } else { Err(error) }
+}
+
+/// Gives rustls some of the ciphertext. To be called only when it has no
+/// plaintext left: its own buffer holds little.
+///
+/// # Errors
+/// `WouldBlock` if there is nothing to give, `InvalidData` if the peer broke a
+/// rule of TLS.
+fn decrypt(tls: &mut ServerConnection, incoming: &mut Incoming) -> io::Result<()> {
+    if incoming.is_empty() && !incoming.ended() {
+        return Err(ErrorKind::WouldBlock.into());
+    }
+    tls.read_tls(incoming)?;
+    let outcome = tls.process_new_packets();
+    outcome
+        .map(drop)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// A source that has nothing at the moment.
+struct NothingYet;
+
+impl Read for NothingYet {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+}

@@ -1,0 +1,146 @@
+//! The ciphertext of one session between rustls and the socket.
+//!
+//! rustls itself never touches the socket: [`Incoming`] holds what was read
+//! and not yet decrypted, [`Outgoing`] what was encrypted and not yet sent.
+//! Both are small while the connection is idle.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{MsgFlags, send};
+use rustls::ServerConnection;
+
+/// Bytes read at once while little arrives.
+const SMALL: usize = 2048;
+
+/// Bytes read at once under load: two full records (RFC 8446, section 5.2).
+const LARGE: usize = 2 * (5 + 16384 + 256);
+
+/// As many small reads in a row, and the large buffer is given back.
+const CALM: u32 = 32;
+
+/// Ciphertext from the peer that rustls has not seen yet.
+#[derive(Default)]
+pub(super) struct Incoming {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    small_reads: u32,
+    ended: bool,
+}
+
+impl Incoming {
+    /// Whether rustls has seen all that was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether the peer has ended the TCP stream.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads from the socket once, blocking as the socket does. To be called
+    /// only when empty.
+    pub(super) fn fill(&mut self, mut socket: &TcpStream) -> io::Result<()> {
+        self.resize();
+        self.start = 0;
+        self.end = 0;
+        self.end = loop {
+            match socket.read(&mut self.bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.ended = self.end == 0;
+        Ok(())
+    }
+
+    /// Gives back the memory that only a busy connection needs.
+    pub(super) fn rest(&mut self) {
+        if self.is_empty() && self.bytes.len() > SMALL {
+            *self = Incoming {
+                ended: self.ended,
+                ..Incoming::default()
+            };
+        }
+    }
+
+    fn resize(&mut self) {
+        let filled = self.end == self.bytes.len() && self.end > 0;
+        self.small_reads = if self.end > SMALL {
+            0
+        } else {
+            self.small_reads.saturating_add(1)
+        };
+        if self.bytes.is_empty() || (self.bytes.len() == LARGE && self.small_reads > CALM) {
+            self.bytes = vec![0; SMALL];
+        } else if filled && self.bytes.len() < LARGE {
+            self.bytes = vec![0; LARGE];
+        }
+    }
+}
+
+/// What rustls reads from: never the socket itself.
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.bytes[self.start..self.end]).read(buffer)?;
+        self.start += count;
+        Ok(count)
+    }
+}
+
+/// Ciphertext for the peer that the socket has not taken yet.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    /// Takes over the records rustls has made, in their order.
+    pub(super) fn collect(&mut self, tls: &mut ServerConnection) {
+        while tls.wants_write() {
+            tls.write_tls(&mut self.bytes)
+                .expect("writing to memory does not fail");
+        }
+    }
+
+    /// Sends all, blocking as the socket does; what an error leaves stays here.
+    pub(super) fn send_all(&mut self, mut socket: &TcpStream) -> io::Result<()> {
+        while self.sent < self.bytes.len() {
+            match socket.write(&self.bytes[self.sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.clear();
+        Ok(())
+    }
+
+    /// Sends what the socket takes without blocking.
+    ///
+    /// # Errors
+    /// `WouldBlock` if something is left.
+    pub(super) fn send_now(&mut self, socket: &TcpStream) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        while self.sent < self.bytes.len() {
+            match send(socket.as_raw_fd(), &self.bytes[self.sent..], flags) {
+                Ok(count) => self.sent += count,
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.clear();
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.sent = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(SMALL);
+    }
+}

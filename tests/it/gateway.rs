@@ -1,0 +1,106 @@
+//! A gateway of one's own: a temporary directory, a configuration, the daemon.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::backend::Backend;
+use crate::client::Client;
+use crate::process::{DEADLINE, Process, TempDir};
+
+/// A running gateway; it ends with the value.
+pub(crate) struct Gateway {
+    // Before the directory: the process ends first.
+    pub(crate) process: Process,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Gateway {
+    /// Starts one with these settings in its `websocket` section.
+    pub(crate) fn start(websocket: &str) -> Gateway {
+        Gateway::with("", websocket)
+    }
+
+    /// Starts one with these settings in the server, and these in its
+    /// `websocket` section. `DIR` stands for the temporary directory.
+    pub(crate) fn with(server: &str, websocket: &str) -> Gateway {
+        let address = free_address();
+        let directory = TempDir::new();
+        std::fs::create_dir(directory.path().join("run")).expect("a docroot");
+        std::fs::create_dir(directory.path().join("www")).expect("a document root");
+        let (ip, port) = (address.ip(), address.port());
+        let text = format!(
+            "servers = ( {{\n    addr = \"{ip}\";\n    port = {port};\n    {server}\n    \
+             websocket = {{\n        docroot = \"DIR/run\";\n        {websocket}\n    }};\n}} );\n"
+        );
+        let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
+        let file = directory.path().join("ouistiti.conf");
+        std::fs::write(&file, text).expect("a configuration file");
+        let process = Process::start(daemon().arg("-f").arg(&file));
+        let wanted = address.to_string();
+        if process.find_line(|line| line.contains(&wanted)).is_none() {
+            panic!("the gateway ended at its start:\n{}", process.log());
+        }
+        Gateway {
+            process,
+            address,
+            directory,
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A path in its temporary directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A stream backend that serves `name`.
+    pub(crate) fn backend(&self, name: &str) -> Backend {
+        Backend::listen(&self.path("run").join(name))
+    }
+
+    /// A SEQPACKET backend that serves `name`.
+    pub(crate) fn packet_backend(&self, name: &str) -> Backend {
+        Backend::listen_packets(&self.path("run").join(name))
+    }
+
+    /// A bare TCP connection to it.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the gateway listens");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a timeout above zero");
+        stream
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a timeout above zero");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream
+    }
+
+    /// A client of the service `name`, past its handshake.
+    pub(crate) fn open(&self, name: &str) -> Client {
+        Client::open(self, name, "")
+    }
+}
+
+/// The daemon's binary.
+pub(crate) fn daemon() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ouistiti"))
+}
+
+/// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each
+/// gateway gets an address of its own, and a port free there stays free.
+fn free_address() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let pid = std::process::id().to_be_bytes();
+    let host = COUNT.fetch_add(1, Ordering::Relaxed);
+    let ip = Ipv4Addr::new(127, 1 + pid[2] % 250, pid[3], host);
+    let listener = TcpListener::bind((IpAddr::V4(ip), 0)).expect("a loopback address");
+    listener.local_addr().expect("a bound socket")
+}

@@ -1,0 +1,29 @@
+//! What a client and a backend see of the gateway, from outside.
+//!
+//! Each module proves one part of the promise against the daemon's own binary:
+//! it starts one in a temporary directory, speaks raw WebSocket frames to it on
+//! one side and plays the UNIX server on the other. Every read has a deadline;
+//! nothing here measures speed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has to panic, and says where"
+)]
+
+mod backend;
+mod client;
+mod frames;
+mod gateway;
+mod http;
+mod process;
+
+mod closing;
+mod documents;
+mod exactness;
+mod floods;
+mod framings;
+mod matrix;
+mod names;
+mod reach;
+mod refusals;
+mod startup;
+mod tidy;

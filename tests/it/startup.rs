@@ -1,0 +1,109 @@
+//! Starting: options, bad configurations, the lines a log must have.
+
+use crate::frames;
+use crate::gateway::{Gateway, daemon};
+use crate::process::{Process, TempDir};
+
+/// Starts with this configuration, to its end: exit code and log.
+fn start_with(text: &str, options: &[&str]) -> (Option<i32>, String) {
+    let directory = TempDir::new();
+    let file = directory.path().join("ouistiti.conf");
+    std::fs::write(&file, text).unwrap();
+    Process::start(daemon().args(options).arg("-f").arg(&file)).finish()
+}
+
+#[test]
+fn a_mistyped_key_ends_the_start_with_78_and_a_suggestion() {
+    let text =
+        "servers = ( {\n    port = 8080;\n    websocket = {\n        alow = \"a\";\n    };\n} );\n";
+    let (code, errors) = start_with(text, &["-t"]);
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains("ouistiti.conf:4:9: error"), "{errors}");
+    assert!(errors.contains("did you mean 'allow'?"), "{errors}");
+}
+
+#[test]
+fn all_errors_of_a_file_come_in_one_run() {
+    let text = "servers = ( {\n    prot = 1;\n    websocket = { framing = \"lines\"; ping = \"x\"; };\n} );\n";
+    let (_, errors) = start_with(text, &["-t"]);
+    assert!(errors.matches("error:").count() >= 3, "{errors}");
+}
+
+#[test]
+fn an_absent_file_ends_the_start_with_78() {
+    let file = "/nonexistent/ouistiti.conf";
+    let (code, errors) = Process::start(daemon().args(["-f", file])).finish();
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains(file), "{errors}");
+}
+
+#[test]
+fn help_and_version_end_with_0_and_a_wrong_option_with_2() {
+    for (option, code) in [("-h", 0), ("-V", 0), ("--no-such-option", 2)] {
+        let output = daemon().arg(option).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{option}: {output:?}");
+    }
+    let version = daemon().arg("-V").output().unwrap().stdout;
+    assert!(
+        String::from_utf8(version)
+            .unwrap()
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn a_taken_port_ends_the_start_with_1_and_says_which() {
+    let gateway = Gateway::start("");
+    let address = gateway.address();
+    let text = format!(
+        "servers = ( {{ addr = \"{}\"; port = {}; websocket = {{ docroot = \"/tmp\"; }}; }} );\n",
+        address.ip(),
+        address.port()
+    );
+    let (code, errors) = start_with(&text, &[]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains(&address.to_string()), "{errors}");
+}
+
+#[test]
+fn one_line_tells_of_each_connection_at_its_end() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    let mut client = gateway.open("echo");
+    let peer = client.stream.local_addr().unwrap().to_string();
+    client.text("Hello");
+    client.message();
+    client.send(&frames::close(4711));
+    client.expect_close(4711);
+    let line = gateway
+        .process
+        .find_line(|line| line.contains("4711"))
+        .expect("a line");
+    assert!(line.contains("echo") && line.contains(&peer), "{line}");
+    assert_eq!(
+        gateway.process.log().matches(&peer).count(),
+        1,
+        "{}",
+        gateway.process.log()
+    );
+}
+
+#[test]
+fn what_a_client_sends_cannot_break_a_log_line() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    for reason in ["\r\nforged", "\x1b[2J", "\u{202e}abc", "\x7f"] {
+        let mut client = gateway.open("echo");
+        let mut payload = 4711_u16.to_be_bytes().to_vec();
+        payload.extend(reason.bytes());
+        client.send(&frames::frame(frames::FIN | frames::CLOSE, &payload));
+        client.expect_close(4711);
+        crate::http::ask(
+            &gateway,
+            &crate::http::upgrade(&gateway, "/%0d%0aforged%1b", ""),
+        );
+    }
+    let log = gateway.process.log();
+    assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
+    assert!(!log.contains(['\x1b', '\x7f', '\u{202e}', '\r']), "{log:?}");
+}

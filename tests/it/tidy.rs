@@ -1,0 +1,125 @@
+//! The house rules a program can check.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lines a source file may have.
+const MAX_LINES: usize = 400;
+
+/// What is no part of the project's own text.
+const SKIPPED: [&str; 4] = ["target", "out", ".git", "corpus"];
+
+#[test]
+fn every_source_file_begins_with_what_it_is_for() {
+    let silent: Vec<_> = sources()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .collect();
+    assert_none(silent, "no //! on the first line");
+}
+
+#[test]
+fn no_source_file_has_more_than_400_lines() {
+    let long: Vec<_> = sources()
+        .filter(|(_, text)| text.lines().count() > MAX_LINES)
+        .collect();
+    assert_none(long, "too long");
+}
+
+#[test]
+fn no_file_names_a_path_of_the_machine_it_was_written_on() {
+    // Not written out, so that this file does not name one either.
+    let roots = [["/wo", "rk/"].concat(), ["/fa", "rm/"].concat()];
+    let found: Vec<_> = texts()
+        .filter(|(_, text)| {
+            roots.iter().any(|root| {
+                text.match_indices(root.as_str()).any(|(at, _)| {
+                    let before = text[..at].chars().next_back().unwrap_or(' ');
+                    !(before.is_alphanumeric() || "_.-}~".contains(before))
+                })
+            })
+        })
+        .collect();
+    assert_none(found, "names a path of one machine");
+}
+
+#[test]
+fn the_daemon_forbids_unsafe_code() {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert!(text.contains("#![forbid(unsafe_code)]"));
+    for (path, text) in sources().filter(|(path, _)| path.starts_with(root().join("src"))) {
+        assert!(!text.contains("unsafe {"), "{}", path.display());
+    }
+}
+
+#[test]
+fn rustfmt_would_change_nothing() {
+    cargo(&["fmt", "--all", "--check"]);
+}
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    cargo(&[
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+}
+
+fn cargo(arguments: &[&str]) {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("cargo that built this test");
+    let text = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
+}
+
+fn assert_none(found: Vec<(PathBuf, String)>, what: &str) {
+    let names: Vec<_> = found
+        .iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(names.is_empty(), "{what}: {}", names.join(", "));
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files with their text.
+fn sources() -> impl Iterator<Item = (PathBuf, String)> {
+    texts().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+}
+
+/// All files of the project that are text.
+fn texts() -> impl Iterator<Item = (PathBuf, String)> {
+    let mut files = Vec::new();
+    collect(root(), &mut files);
+    files
+        .into_iter()
+        .filter_map(|path| Some((path.clone(), std::fs::read_to_string(path).ok()?)))
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a readable tree") {
+        let entry = entry.expect("a readable entry");
+        let (path, kind) = (entry.path(), entry.file_type().expect("a known type"));
+        if SKIPPED.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if kind.is_dir() {
+            collect(&path, files);
+        } else if kind.is_file() {
+            files.push(path);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+"""A gateway and its servers, from the release build, for each test."""
+
+import itertools
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RELEASE = ROOT / "target" / "release"
+OUT = ROOT / "out"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ouistiti"
+
+# Longest wait for anything, in seconds; it only ends what would never end.
+DEADLINE = 60
+
+_hosts = itertools.count(1)
+
+
+def wait_until(what, condition):
+    """Returns when `condition` holds; fails after the deadline."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"waited {DEADLINE} s for {what}"
+        time.sleep(0.01)
+
+
+def free_address():
+    """A loopback address of its own, and a port free there."""
+    pid = os.getpid()
+    host = f"127.{1 + (pid >> 8) % 250}.{pid % 256}.{next(_hosts)}"
+    with socket.create_server((host, 0)) as listener:
+        return host, listener.getsockname()[1]
+
+
+class Site:
+    """One gateway in a temporary directory, with the servers behind it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.run = directory / "run"
+        self.run.mkdir()
+        self.processes = []
+        self.gateway = None
+        self.host, self.port = free_address()
+
+    def backend(self, name, *options, program="websocket_echo"):
+        """Starts a sample server as the service `name`."""
+        command = [RELEASE / program, "-R", self.run, "-n", name, *options]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.processes.append(process)
+        path = self.run / name
+        wait_until(f"{program} to listen", lambda: path.is_socket() or process.poll() is not None)
+        assert process.poll() is None, f"{program} ended at its start"
+
+    def start(self, websocket="", server="", addr=None):
+        """Starts the gateway with these settings in its sections."""
+        self.host = addr or self.host
+        text = f"""
+            servers = ( {{
+                addr = "{self.host}";
+                port = {self.port};
+                {server}
+                websocket = {{
+                    docroot = "{self.run}";
+                    {websocket}
+                }};
+                document = {{
+                    docroot = "{ROOT / 'utils' / 'htdocs'}";
+                }};
+            }} );
+        """
+        path = self.directory / "ouistiti.conf"
+        path.write_text(text)
+        log = []
+        self.gateway = subprocess.Popen(
+            [RELEASE / "ouistiti", "-f", path], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, errors="replace",
+        )
+        self.processes.append(self.gateway)
+        threading.Thread(target=lambda: log.extend(self.gateway.stderr), daemon=True).start()
+        listening = lambda: any(f"{self.host}:{self.port}" in line for line in list(log))
+        wait_until("the gateway to listen", lambda: listening() or self.gateway.poll() is not None)
+        assert self.gateway.poll() is None, "the gateway ended at its start:\n" + "".join(log)
+        return self
+
+    def url(self, name, scheme="ws"):
+        """Where the service or page `name` is."""
+        return f"{scheme}://{self.host}:{self.port}/{name}"
+
+    def pss(self):
+        """Proportional set size of the gateway, in KiB (proc(5))."""
+        text = pathlib.Path(f"/proc/{self.gateway.pid}/smaps_rollup").read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+
+    def stop(self):
+        """Ends all that was started."""
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def site(tmp_path_factory):
+    """A site, stopped after the test."""
+    site = Site(tmp_path_factory.mktemp("s"))
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="session")
+def out():
+    """The directory for reports and pictures."""
+    OUT.mkdir(exist_ok=True)
+    return OUT

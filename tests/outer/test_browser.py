@@ -1,0 +1,112 @@
+"""A real Chromium drives echo.html, as a person would."""
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from conftest import DEADLINE, ROOT, Site
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "utils" / "htdocs" / "echo.html").exists(), reason="there is no echo.html yet"
+)
+
+# Opens a WebSocket and tells how that ended.
+TRY = """url => new Promise(resolve => {
+    const socket = new WebSocket(url);
+    socket.onopen = () => resolve("open");
+    socket.onclose = event => resolve(event.code);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One headless Chromium for all tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """echo.html, connected; what goes wrong in its scripts fails the test."""
+    site.backend("echo")
+    site.start()
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.set_default_timeout(DEADLINE * 1000)
+    expect.set_options(timeout=DEADLINE * 1000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(site.url("echo.html", "http"))
+    page.fill("#name", "echo")
+    page.click("#connect")
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    yield page
+    page.close()
+    assert not errors
+
+
+def received(page):
+    """The newest answer in the log."""
+    return page.locator("#log li[data-kind=received]").first
+
+
+def test_text_comes_back_with_its_four_byte_characters(page):
+    page.fill("#text", "router 🐒 déjà €")
+    page.click("#send")
+    answer = received(page)
+    expect(answer).to_contain_text("router 🐒 déjà €")
+    expect(answer).to_have_attribute("data-type", "text")
+    expect(answer).to_have_attribute("data-same", "yes")
+
+
+def test_binary_comes_back_as_binary(page):
+    page.fill("#text", "bytes 🐒")
+    page.click("#sendbinary")
+    answer = received(page)
+    expect(answer).to_have_attribute("data-type", "binary")
+    expect(answer).to_have_attribute("data-same", "yes")
+
+
+def test_one_mebibyte_comes_back_unchanged(page):
+    page.click("#sendlarge")
+    answer = received(page)
+    expect(answer).to_have_attribute("data-bytes", str(1 << 20))
+    expect(answer).to_have_attribute("data-same", "yes")
+
+
+@pytest.mark.parametrize("code", [1000, 3000, 4999])
+def test_the_close_code_comes_back(page, code):
+    page.fill("#closecode", str(code))
+    page.click("#close")
+    closed = page.locator("#log li[data-kind=closed]").first
+    expect(closed).to_have_attribute("data-code", str(code))
+
+
+def test_a_service_that_is_not_there_shows_an_error(page):
+    page.fill("#name", "absent")
+    page.click("#connect")
+    expect(page.locator("#log li[data-kind=error]").first).to_be_visible()
+
+
+def test_a_foreign_page_is_refused_and_its_own_is_not(page, site, tmp_path):
+    assert page.evaluate(TRY, site.url("echo")) == "open"
+    foreign = Site(tmp_path)
+    try:
+        foreign.start()
+        page.goto(foreign.url("echo.html", "http"))
+        assert page.evaluate(TRY, site.url("echo")) == 1006
+    finally:
+        foreign.stop()
+
+
+def test_a_picture_of_the_page_is_kept(page, out):
+    for count in range(30):
+        page.fill("#text", f"message {count} 🐒")
+        page.click("#send")
+        expect(received(page)).to_contain_text(f"message {count} 🐒")
+    page.click("#sendlarge")
+    expect(received(page)).to_have_attribute("data-bytes", str(1 << 20))
+    page.screenshot(path=out / "echo.png")
+    assert (out / "echo.png").stat().st_size > 10_000

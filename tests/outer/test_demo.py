@@ -1,0 +1,57 @@
+"""`make demo`: the address it prints works, and Ctrl-C leaves nothing behind."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import urllib.request
+
+from websockets.sync.client import connect
+
+from conftest import DEADLINE, ROOT
+
+
+def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
+    demo = subprocess.Popen(
+        ["make", "--silent", "demo"], cwd=ROOT, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        lines = []
+        for line in demo.stdout:
+            lines.append(line)
+            if found := re.search(r"http://(localhost:\d+)/", line):
+                break
+        else:
+            raise AssertionError("it printed no address:\n" + "".join(lines))
+        host = found[1]
+        with urllib.request.urlopen(f"http://{host}/", timeout=DEADLINE) as page:
+            assert b"<title>" in page.read()
+        with connect(f"ws://{host}/echo", origin=f"http://{host}") as client:
+            client.send("from the demo")
+            assert client.recv(timeout=DEADLINE) == "from the demo"
+        (root,) = tmp_path.iterdir()
+        os.killpg(demo.pid, signal.SIGINT)
+        rest = demo.stdout.read()
+        demo.wait(DEADLINE)
+    finally:
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGTERM)
+    assert "demo: stopped" in rest, rest
+    assert not root.exists()
+    assert not left_running(str(root))
+
+
+def left_running(root):
+    """Command lines of processes that name the demo's directory."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if root in line:
+            found.append(line)
+    return found

@@ -1,0 +1,214 @@
+//! The four methods, and who may call them.
+//!
+//! A connection that has authenticated as a member of the group root may add,
+//! change and remove anyone; others only change and remove themselves, with
+//! their password. The first user of a file can be added by anyone.
+
+use rpcplugin::{Error, Json, Params, Plugin};
+use serde_json::{Map, Value, json};
+
+use crate::password::{Hasher, MAX_PASSWORD, algorithm};
+use crate::settings::Settings;
+use crate::store::{NewUser, Store, User, not_found};
+use crate::throttle::Throttle;
+
+/// Longest user name and home, in bytes.
+const MAX_TEXT: usize = 255;
+
+/// The group of a new user, if none is asked for.
+const DEFAULT_GROUP: &str = "users";
+
+/// The plugin for one client.
+pub struct AuthRpc {
+    store: Store,
+    hasher: Hasher,
+    throttle: Throttle,
+    /// The user as whom this connection has authenticated.
+    user: Option<User>,
+}
+
+impl Plugin for AuthRpc {
+    fn open(config: &str) -> Result<Self, Error> {
+        let settings = Settings::parse(config)?;
+        let hasher = Hasher::new(settings.form)?;
+        AuthRpc::with(&settings, hasher)
+    }
+}
+
+impl AuthRpc {
+    pub(crate) fn with(settings: &Settings, hasher: Hasher) -> Result<AuthRpc, Error> {
+        Ok(AuthRpc {
+            store: Store::open(&settings.file)?,
+            hasher,
+            throttle: Throttle::new(settings.delay),
+            user: None,
+        })
+    }
+
+    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`.
+    ///
+    /// # Errors
+    /// The user is unknown or the password wrong.
+    pub fn auth(&mut self, params: Params<'_>) -> Result<Json, Error> {
+        let params = Arguments(params.object()?);
+        let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
+            return Err(incomplete());
+        };
+        self.user = None;
+        let user = self.verify(name, passwd)?;
+        let answer = json!({
+            "user": user.name,
+            "group": user.group,
+            "home": user.home,
+            "algorithm": user.passwd.as_deref().and_then(algorithm),
+        });
+        self.user = Some(user);
+        Ok(Json::of(&answer))
+    }
+
+    /// `passwd {user, old, new, confirm}`; root needs no `old`.
+    ///
+    /// # Errors
+    /// The new password is not confirmed; or as [`AuthRpc::auth`].
+    pub fn passwd(&mut self, params: Params<'_>) -> Result<Json, Error> {
+        let params = Arguments(params.object()?);
+        let (Some(name), Some(new), Some(confirm)) = (
+            params.text("user"),
+            params.text("new"),
+            params.text("confirm"),
+        ) else {
+            return Err(incomplete());
+        };
+        if new != confirm {
+            return Err(Error::failure("confirm new password"));
+        }
+        check_new(new)?;
+        let user = self.owner(name, params.text("old"))?;
+        let stored = self.hasher.store(new)?;
+        self.store.set_passwd(user.id, &stored)?;
+        if let Some(own) = self.user.as_mut().filter(|own| own.id == user.id) {
+            own.passwd = Some(stored);
+        }
+        Ok(message("password changed"))
+    }
+
+    /// `adduser {user, passwd, group?, home?}`.
+    ///
+    /// # Errors
+    /// The connection is not root's, and this is not the first user.
+    pub fn adduser(&mut self, params: Params<'_>) -> Result<Json, Error> {
+        let params = Arguments(params.object()?);
+        let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
+            return Err(incomplete());
+        };
+        let home = params.text("home");
+        check_text("user", name)?;
+        check_text("home", home.unwrap_or_default())?;
+        check_new(passwd)?;
+        // Asked again in the transaction; here it saves the hash.
+        let allowed = self.is_root()?;
+        if !allowed && !self.store.is_empty()? {
+            return Err(Error::failure("permission denied"));
+        }
+        let passwd = self.hasher.store(passwd)?;
+        let group = params.text("group").unwrap_or(DEFAULT_GROUP);
+        self.store.add(
+            &NewUser {
+                name,
+                passwd: &passwd,
+                group,
+                home,
+            },
+            allowed,
+        )?;
+        Ok(message("user added"))
+    }
+
+    /// `rmuser {user, passwd}`; root needs no `passwd`.
+    ///
+    /// # Errors
+    /// As [`AuthRpc::auth`]; or others would be left without a root user.
+    pub fn rmuser(&mut self, params: Params<'_>) -> Result<Json, Error> {
+        let params = Arguments(params.object()?);
+        let name = params.text("user").ok_or_else(incomplete)?;
+        let user = self.owner(name, params.text("passwd"))?;
+        self.store.remove(user.id)?;
+        Ok(message("user removed"))
+    }
+
+    /// The user, if the password is theirs or the connection root's: root need
+    /// not leave out a password that is there, its own perhaps, for another.
+    fn owner(&mut self, name: &str, passwd: Option<&str>) -> Result<User, Error> {
+        let root = self.is_root()?;
+        let own = self.user.as_ref().is_some_and(|user| user.name == name);
+        match passwd {
+            Some(passwd) if own || !root => self.verify(name, passwd),
+            Some(_) | None if root => self.store.find(name)?.ok_or_else(not_found),
+            Some(_) | None => Err(not_found()),
+        }
+    }
+
+    /// The user, if the password is theirs. Takes as long for a user who is
+    /// not there.
+    fn verify(&mut self, name: &str, passwd: &str) -> Result<User, Error> {
+        self.throttle.wait(name)?;
+        let user = self.store.find(name)?;
+        let stored = user.as_ref().and_then(|user| user.passwd.as_deref());
+        let right = self.hasher.check(name, passwd, stored);
+        match user {
+            Some(user) if right => {
+                self.throttle.passed(name);
+                Ok(user)
+            }
+            Some(_) | None => {
+                self.throttle.failed(name);
+                Err(not_found())
+            }
+        }
+    }
+
+    /// Whether this connection is root's, still: with the same password.
+    fn is_root(&self) -> Result<bool, Error> {
+        let Some(user) = &self.user else {
+            return Ok(false);
+        };
+        let now = self.store.find(&user.name)?;
+        Ok(user.is_root() && now.as_ref() == Some(user))
+    }
+}
+
+/// The members of a request.
+struct Arguments(Map<String, Value>);
+
+impl Arguments {
+    /// A text that is there and not empty: pages send what was left blank.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    }
+}
+
+fn message(text: &str) -> Json {
+    Json::of(&json!({ "message": text }))
+}
+
+fn incomplete() -> Error {
+    Error::failure("incomplete command")
+}
+
+fn check_new(passwd: &str) -> Result<(), Error> {
+    if passwd.len() > MAX_PASSWORD {
+        return Err(Error::invalid_params("a password has at most 1024 bytes"));
+    }
+    Ok(())
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), Error> {
+    if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+        let why = format!("{what} has at most 255 bytes and no control characters");
+        return Err(Error::invalid_params(&why));
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Plugins of the C gateway: `jsonrpc_init` and `jsonrpc_release`, with
+//! jansson values between.
+//!
+//! The C gateway runs them in a process for each client. They need not stand
+//! threads, so here one of their calls runs at a time, whoever made it.
+
+// Functions of another library are called here.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use libloading::os::unix::Library;
+use rpcplugin::{Code, Error, Json};
+use serde_json::{Map, Value as JsonValue};
+
+use crate::Methods;
+use crate::jansson::{Jansson, RawJson, Value, symbol};
+use crate::library::LoadError;
+
+/// Most entries a table may have: beyond that it lacks its end.
+const MAX_METHODS: usize = 4096;
+
+/// Held while a plugin runs, and while values of its library are used.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+/// `struct jsonrpc_method_entry_t`.
+#[repr(C)]
+struct Entry {
+    name: *const c_char,
+    function: Option<unsafe extern "C" fn(*mut RawJson, *mut *mut RawJson, *mut c_void) -> c_int>,
+    params_spec: *const c_char,
+}
+
+type Init = unsafe extern "C" fn(*mut *mut Entry, *mut c_char) -> *mut c_void;
+type Release = unsafe extern "C" fn(*mut c_void);
+
+/// A plugin of the C gateway.
+#[derive(Debug)]
+pub(crate) struct GatewayPlugin {
+    jansson: Jansson,
+    init: Init,
+    release: Release,
+}
+
+impl GatewayPlugin {
+    /// The plugin in a library, if it has this interface.
+    pub(crate) fn find(library: &'static Library) -> Result<Option<GatewayPlugin>, LoadError> {
+        // SAFETY: the C gateway gives the functions of these names these types.
+        unsafe {
+            let Ok(init) = library.get::<Init>(b"jsonrpc_init") else {
+                return Ok(None);
+            };
+            let release = symbol(library, "jsonrpc_release")?;
+            let jansson = Jansson::find(library)?;
+            Ok(Some(GatewayPlugin {
+                jansson,
+                init: *init,
+                release,
+            }))
+        }
+    }
+
+    /// Opens the plugin for one client.
+    pub(crate) fn open(&self, config: &str) -> Result<Connection<'_>, Error> {
+        let config =
+            CString::new(config).map_err(|_| Error::internal("the option -C has a NUL"))?;
+        let mut table = std::ptr::null_mut();
+        // The plugin may keep or change the string, so it is the connection's.
+        let config = config.into_raw();
+        let running = run();
+        // SAFETY: the place and the string are valid, the string for as long
+        // as the connection.
+        let context = unsafe { (self.init)(&raw mut table, config) };
+        drop(running);
+        let connection = Connection {
+            plugin: self,
+            table,
+            context,
+            config,
+        };
+        if table.is_null() {
+            return Err(Error::internal("the plugin does not open"));
+        }
+        Ok(connection)
+    }
+}
+
+/// One client's plugin.
+pub(crate) struct Connection<'a> {
+    plugin: &'a GatewayPlugin,
+    /// Ends with an entry without a name.
+    table: *mut Entry,
+    context: *mut c_void,
+    config: *mut c_char,
+}
+
+impl Connection<'_> {
+    fn entry(&self, method: &str) -> Option<&Entry> {
+        let method = CString::new(method).ok()?;
+        for index in 0..MAX_METHODS {
+            // SAFETY: the table reaches to the entry without a name, where
+            // this loop ends.
+            let entry = unsafe { &*self.table.add(index) };
+            if entry.name.is_null() {
+                return None;
+            }
+            // SAFETY: what is not null is a C string of the plugin.
+            if unsafe { CStr::from_ptr(entry.name) } == method.as_c_str() {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
+impl Methods for Connection<'_> {
+    fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+        // Until the values are gone: they may share parts with others of the plugin.
+        let _running = run();
+        let jansson = self.plugin.jansson;
+        let entry = self
+            .entry(method)
+            .ok_or_else(|| Error::of(Code::MethodNotFound))?;
+        let function = entry
+            .function
+            .ok_or_else(|| Error::of(Code::InternalError))?;
+        let params = params.map(|text| jansson.parse(text)).transpose();
+        let params = params.map_err(|why| Error::invalid_params(&why))?;
+        if !entry.params_spec.is_null() {
+            // SAFETY: what is not null is a C string of the plugin.
+            validate(params.as_ref(), unsafe {
+                CStr::from_ptr(entry.params_spec)
+            })?;
+        }
+        let borrowed = params.as_ref().map_or(std::ptr::null_mut(), Value::as_ptr);
+        let mut result = std::ptr::null_mut();
+        // SAFETY: the parameters outlive the call, which borrows them; init
+        // made the context, and `&mut self` keeps calls apart.
+        let failed = unsafe { function(borrowed, &raw mut result, self.context) } != 0;
+        // SAFETY: the function leaves a new reference, or null.
+        let result = unsafe { jansson.own(result) };
+        let text = result.as_ref().and_then(Value::to_text);
+        let json = text.as_deref().and_then(Json::parse);
+        match json {
+            // What a failed function leaves need not be an error: the C
+            // gateway's own adduser fails with the words "user added".
+            Some(json) => match failed.then(|| error_member(&json)).flatten() {
+                Some(error) => Err(error),
+                None => Ok(json),
+            },
+            None => Err(Error::of(Code::InternalError)),
+        }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let _running = run();
+        // SAFETY: init made the context, `open` the string; nobody uses them
+        // after this.
+        unsafe {
+            (self.plugin.release)(self.context);
+            drop(CString::from_raw(self.config));
+        }
+    }
+}
+
+fn run() -> MutexGuard<'static, ()> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `params_spec`: "" is none, else a format of json_unpack.
+fn validate(params: Option<&Value>, spec: &CStr) -> Result<(), Error> {
+    let Some(params) = params else {
+        if spec.is_empty() {
+            return Ok(());
+        }
+        return Err(Error::invalid_params("the method takes parameters"));
+    };
+    if spec.is_empty() {
+        if params.to_text().as_deref() == Some("[]") {
+            return Ok(());
+        }
+        return Err(Error::invalid_params("the method takes no parameters"));
+    }
+    params
+        .validate(spec)
+        .map_err(|why| Error::invalid_params(&why))
+}
+
+/// The error object that the plugin left, if it is one (section 5.1).
+fn error_member(json: &Json) -> Option<Error> {
+    let object: Map<String, JsonValue> = serde_json::from_str(json.as_str()).ok()?;
+    let code = object.get("code")?.as_i64()?;
+    let message = object.get("message")?.as_str()?;
+    Some(Error {
+        code: i32::try_from(code).ok()?,
+        message: message.to_string().into(),
+        data: object.get("data").map(Json::of),
+    })
+}

@@ -1,0 +1,173 @@
+//! The plugin of the option `-L`: found fit to load, loaded, and opened for
+//! each client.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc::O_NONBLOCK;
+use rpcplugin::Error;
+
+use crate::Methods;
+use crate::gateway::GatewayPlugin;
+use crate::native::{self, NativePlugin};
+
+/// Permission bits that let others than the owner change a file.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// A loaded plugin. It is never unloaded.
+#[derive(Debug)]
+pub struct Library(Plugin);
+
+#[derive(Debug)]
+enum Plugin {
+    Native(NativePlugin),
+    Gateway(GatewayPlugin),
+}
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It cannot be read.
+    Open(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// It belongs to this user, who is neither root nor the one that runs us.
+    Owner(u32),
+    /// Its permissions let others change it.
+    WritableByOthers(u32),
+    /// The dynamic linker does not take it.
+    Link(String),
+    /// It has neither of the two interfaces.
+    NotAPlugin,
+    /// Its table is of another version, or incomplete.
+    Incompatible(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Open(error) => write!(f, "{error}"),
+            LoadError::NotAFile => f.write_str("not a regular file"),
+            LoadError::Owner(owner) => write!(
+                f,
+                "it belongs to user {owner}; a plugin must belong to root or to the user \
+                 that starts this program"
+            ),
+            LoadError::WritableByOthers(mode) => write!(
+                f,
+                "its mode {mode:04o} lets others than its owner write to it (try chmod go-w)"
+            ),
+            LoadError::Link(error) => f.write_str(error),
+            LoadError::NotAPlugin => {
+                f.write_str("not a plugin: it exports neither rpcplugin_entry nor jsonrpc_init")
+            }
+            LoadError::Incompatible(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Library {
+    /// Checks and loads the plugin at `path`. What it does when it is loaded
+    /// it does with the rights we have now.
+    ///
+    /// # Errors
+    /// Why it is not fit, or what the dynamic linker says.
+    pub fn load(path: &Path) -> Result<Library, LoadError> {
+        // Without O_NONBLOCK opening a pipe would wait for its writer.
+        let file = File::options()
+            .read(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path)
+            .map_err(LoadError::Open)?;
+        check(&file)?;
+        let checked = checked_path(&file, path);
+        let library = native::link(&checked).map_err(|error| {
+            // The linker names the path it was given, which says nothing.
+            let named = |text: String| text.replace(&format!("{}: ", checked.display()), "");
+            match error {
+                LoadError::Link(text) => LoadError::Link(named(text)),
+                other => other,
+            }
+        })?;
+        let plugin = if let Some(plugin) = NativePlugin::find(library)? {
+            Plugin::Native(plugin)
+        } else if let Some(plugin) = GatewayPlugin::find(library)? {
+            Plugin::Gateway(plugin)
+        } else {
+            return Err(LoadError::NotAPlugin);
+        };
+        Ok(Library(plugin))
+    }
+
+    /// Opens the plugin for one client.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn open(&self, config: &str) -> Result<Box<dyn Methods + '_>, Error> {
+        match &self.0 {
+            Plugin::Native(plugin) => Ok(Box::new(plugin.open(config)?)),
+            Plugin::Gateway(plugin) => Ok(Box::new(plugin.open(config)?)),
+        }
+    }
+}
+
+fn check(file: &File) -> Result<(), LoadError> {
+    let metadata = file.metadata().map_err(LoadError::Open)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile);
+    }
+    let owner = metadata.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Err(LoadError::Owner(owner));
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(LoadError::WritableByOthers(metadata.mode() & 0o7777));
+    }
+    Ok(())
+}
+
+/// A name under which the linker opens the very file that was checked, even
+/// if another has meanwhile taken its place; the plain path without /proc.
+fn checked_path(file: &File, path: &Path) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    let checked = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if checked.exists() {
+        return checked;
+    }
+    // With a slash, or the linker would search its own directories.
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_plugin_is_a_file_that_nobody_else_can_change() {
+        let path = std::env::temp_dir().join(format!("jsonrpc-library-{}", std::process::id()));
+        std::fs::write(&path, "no library").expect("a temporary file");
+        let load = |mode: u32| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("its mode");
+            Library::load(&path).expect_err("no library").to_string()
+        };
+        assert!(load(0o666).contains("0666"), "{}", load(0o666));
+        assert!(load(0o620).contains("chmod go-w"));
+        assert!(!load(0o600).contains("chmod"), "{}", load(0o600));
+        std::fs::remove_file(&path).expect("it is there");
+    }
+
+    #[test]
+    fn a_directory_or_nothing_is_no_plugin() {
+        let load = |path: &str| Library::load(Path::new(path)).expect_err("no plugin");
+        assert!(matches!(load("/"), LoadError::NotAFile));
+        assert!(matches!(load("/dev/null"), LoadError::NotAFile));
+        assert!(matches!(load("/nowhere/at.all"), LoadError::Open(_)));
+    }
+}

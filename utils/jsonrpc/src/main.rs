@@ -1,0 +1,100 @@
+//! websocket_jsonrpc: a UNIX server of JSON-RPC 2.0 whose methods are a
+//! plugin's (`-L`, `-C`).
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jsonrpc::Methods;
+use jsonrpc::library::Library;
+use jsonrpc::session::{Connection, serve};
+use rpcplugin::{Code, Error, Json};
+use unixserver::{Client, CommandLine, Options, PACKET, Server, log};
+
+/// Stack of a client's thread, in bytes: plugins and the libraries behind them
+/// need more than we do. What is not touched costs nothing.
+const STACK_SIZE: usize = 1024 * 1024;
+
+fn main() -> ExitCode {
+    let command = CommandLine::new(
+        "websocket_jsonrpc",
+        env!("CARGO_PKG_VERSION"),
+        "answers JSON-RPC 2.0 requests by a plugin",
+    )
+    .value(
+        "L",
+        "library",
+        "the plugin: a shared library that only root or you can write",
+        "FILE",
+    )
+    .value(
+        "C",
+        "config",
+        "what the plugin is told, such as the name of its file",
+        "STRING",
+    );
+    unixserver::main(command, run)
+}
+
+fn run(options: &Options) -> Result<(), unixserver::Error> {
+    let path = options.value("L").ok_or_else(|| {
+        unixserver::Error::Usage("a plugin is needed: -L FILE, such as -L ./authrpc.so".to_string())
+    })?;
+    let config = options.value("C").unwrap_or_default();
+    let packets = options.flag("q");
+    // Still with the rights we were started with.
+    let library = Library::load(Path::new(&path))
+        .map_err(|error| format!("cannot load the plugin {path}: {error}"))?;
+    let library = Arc::new(library);
+    let server = Server::bind(options)?.stack_size(STACK_SIZE);
+    server.run(move |client| answer_client(client, packets, &library, &config))
+}
+
+/// Serves one client with a plugin of its own.
+fn answer_client(client: Client, packets: bool, library: &Library, config: &str) -> io::Result<()> {
+    let mut methods = library.open(config).unwrap_or_else(|error| {
+        log(&format!("the plugin refuses a client: {error}"));
+        Box::new(Refused)
+    });
+    let mut socket = Socket { client, packets };
+    serve(&mut socket, methods.as_mut())?;
+    socket.client.finish();
+    Ok(())
+}
+
+/// The methods when the plugin does not open. Why is in the log: it may name
+/// files, which are not the client's business.
+struct Refused;
+
+impl Methods for Refused {
+    fn call(&mut self, _method: &str, _params: Option<&str>) -> Result<Json, Error> {
+        Err(Error::of(Code::InternalError))
+    }
+}
+
+struct Socket {
+    client: Client,
+    packets: bool,
+}
+
+impl Connection for Socket {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.client.receive(buffer)
+    }
+
+    /// On a SEQPACKET socket a packet shorter than [`PACKET`] ends the answer.
+    fn send(&mut self, answer: &[u8]) -> io::Result<()> {
+        if !self.packets {
+            return self.client.send(answer);
+        }
+        let packets = answer.chunks_exact(PACKET);
+        let last = packets.remainder();
+        for packet in packets {
+            self.client.send(packet)?;
+        }
+        self.client.send(last)
+    }
+}

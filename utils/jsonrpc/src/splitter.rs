@@ -1,0 +1,265 @@
+//! Where one message ends and the next begins, in a stream of bytes.
+//!
+//! A message is a JSON object or array up to its last bracket; a NUL or a line
+//! feed may follow it. Messages come in pieces, or several in one read. What
+//! is neither object nor array ends with the line, the NUL or the read. Each
+//! byte is looked at once. A message that is too long or too deep is reported
+//! at once and passed over to its end, without being kept; one that turns out
+//! not to be JSON is given up with the read.
+
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use crate::{MAX_DEPTH, MAX_MESSAGE};
+
+/// Room kept for the next message once one has ended, in bytes.
+const KEPT_CAPACITY: usize = 16 * 1024;
+
+/// What the splitter found, in the order of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A message, without what ended it. It may still not be JSON.
+    Message(&'a [u8]),
+    /// A message that cannot be used.
+    Fault(Fault),
+    /// A NUL or a line feed outside of any message.
+    End(u8),
+}
+
+/// Why a message cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not JSON.
+    Syntax,
+    /// It has more than [`MAX_MESSAGE`] bytes.
+    TooLong,
+    /// It nests deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// Splits one client's stream.
+#[derive(Debug)]
+pub struct Splitter {
+    state: State,
+    /// The bytes of the message so far.
+    buffer: Vec<u8>,
+    /// Length from which an unfinished message is next tried for errors; it
+    /// doubles, so that a stream in small pieces costs no more than its bytes.
+    next_check: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Before a message.
+    Between,
+    /// In an object or array.
+    Nested {
+        depth: usize,
+        string: bool,
+        escape: bool,
+        dropped: bool,
+    },
+    /// In something else.
+    Scalar,
+    /// After a message that broke off: until an object or array begins a read
+    /// (`fresh`), or a NUL says where the next message begins.
+    Lost { fresh: bool },
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Splitter {
+            state: State::Between,
+            buffer: Vec::new(),
+            next_check: 1,
+        }
+    }
+}
+
+impl Splitter {
+    /// Takes what one read returned and reports what it completes.
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) {
+        if let State::Lost { fresh } = &mut self.state {
+            *fresh = true;
+        }
+        self.scan(bytes, sink);
+        if self.is_broken() {
+            // What came with it may be parts of it: nothing of that is called.
+            let ended = self.buffer.ends_with(b"\n");
+            sink(Event::Fault(Fault::Syntax));
+            self.next(if ended {
+                State::Between
+            } else {
+                State::Lost { fresh: false }
+            });
+            if ended {
+                sink(Event::End(b'\n'));
+            }
+        }
+        if matches!(self.state, State::Scalar) {
+            self.finish(sink);
+            self.next(State::Lost { fresh: false });
+        }
+    }
+
+    /// The stream has ended: a message that has not is a fault.
+    pub fn end(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
+        if matches!(self.state, State::Nested { dropped: false, .. }) {
+            sink(Event::Fault(Fault::Syntax));
+        }
+        self.next(State::Between);
+    }
+
+    fn scan(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) {
+        for &byte in bytes {
+            match self.state {
+                State::Between => self.between(byte, sink),
+                State::Nested { .. } => self.nested(byte, sink),
+                State::Scalar if is_end(byte) => {
+                    self.finish(sink);
+                    self.next(State::Between);
+                    sink(Event::End(byte));
+                }
+                State::Scalar => self.keep(byte, sink),
+                State::Lost { fresh } => self.lost(byte, fresh, sink),
+            }
+        }
+    }
+
+    fn between(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
+        match byte {
+            b' ' | b'\t' | b'\r' => {}
+            0 | b'\n' => sink(Event::End(byte)),
+            b'{' | b'[' => self.start(byte),
+            _ => {
+                self.buffer.push(byte);
+                self.state = State::Scalar;
+            }
+        }
+    }
+
+    fn lost(&mut self, byte: u8, fresh: bool, sink: &mut dyn FnMut(Event<'_>)) {
+        match byte {
+            b' ' | b'\t' | b'\r' => {}
+            0 => {
+                self.state = State::Between;
+                sink(Event::End(byte));
+            }
+            b'\n' => sink(Event::End(byte)),
+            b'{' | b'[' if fresh => self.start(byte),
+            _ => self.state = State::Lost { fresh: false },
+        }
+    }
+
+    fn start(&mut self, byte: u8) {
+        self.buffer.push(byte);
+        self.state = State::Nested {
+            depth: 1,
+            string: false,
+            escape: false,
+            dropped: false,
+        };
+    }
+
+    fn nested(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
+        let State::Nested {
+            depth,
+            string,
+            escape,
+            dropped,
+        } = &mut self.state
+        else {
+            return;
+        };
+        // Neither may stand there in JSON (RFC 8259, sections 2 and 7).
+        if byte == 0 || (*string && byte == b'\n') {
+            if !*dropped {
+                sink(Event::Fault(Fault::Syntax));
+            }
+            self.next(State::Between);
+            sink(Event::End(byte));
+            return;
+        }
+        match byte {
+            _ if *escape => *escape = false,
+            b'\\' if *string => *escape = true,
+            b'"' => *string = !*string,
+            _ if *string => {}
+            b'{' | b'[' => *depth += 1,
+            b'}' | b']' => *depth -= 1,
+            _ => {}
+        }
+        let (depth, dropped) = (*depth, *dropped);
+        if depth > MAX_DEPTH && !dropped {
+            self.drop_message(Fault::TooDeep, sink);
+        } else if !dropped {
+            self.keep(byte, sink);
+        }
+        if depth == 0 {
+            if matches!(self.state, State::Nested { dropped: false, .. }) {
+                self.finish(sink);
+            }
+            self.next(State::Between);
+        }
+    }
+
+    /// Keeps a byte of the message, if there is room.
+    fn keep(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
+        if self.buffer.len() < MAX_MESSAGE {
+            self.buffer.push(byte);
+        } else {
+            self.drop_message(Fault::TooLong, sink);
+        }
+    }
+
+    /// Reports a message that is not worth keeping; its end is still looked for.
+    fn drop_message(&mut self, fault: Fault, sink: &mut dyn FnMut(Event<'_>)) {
+        self.buffer = Vec::new();
+        match &mut self.state {
+            State::Nested { dropped, .. } => *dropped = true,
+            State::Between | State::Scalar | State::Lost { .. } => {
+                self.state = State::Lost { fresh: false };
+            }
+        }
+        sink(Event::Fault(fault));
+    }
+
+    fn finish(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
+        sink(Event::Message(&self.buffer));
+    }
+
+    fn next(&mut self, state: State) {
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_CAPACITY);
+        self.next_check = 1;
+        self.state = state;
+    }
+
+    /// Whether the unfinished message can no longer become JSON. Without this
+    /// its sender would wait for an answer that cannot come.
+    fn is_broken(&mut self) -> bool {
+        let State::Nested { dropped: false, .. } = self.state else {
+            return false;
+        };
+        if self.buffer.len() < self.next_check {
+            return false;
+        }
+        self.next_check = self.buffer.len() * 2;
+        match serde_json::from_slice::<IgnoredAny>(&self.buffer) {
+            Ok(_) => false,
+            Err(error) if error.classify() == Category::Eof => false,
+            // The parser takes a number that is cut there for a wrong one.
+            Err(_) => !self
+                .buffer
+                .last()
+                .is_some_and(|byte| b"-+.eE".contains(byte)),
+        }
+    }
+}
+
+fn is_end(byte: u8) -> bool {
+    byte == 0 || byte == b'\n'
+}
+
+#[cfg(test)]
+mod tests;

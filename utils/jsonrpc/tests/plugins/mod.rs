@@ -1,0 +1,92 @@
+//! Plugins to load: compiled from C beside this file, or built in this
+//! workspace; and a client that calls them.
+#![allow(dead_code, unreachable_pub)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Directory, Server};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_jsonrpc");
+pub const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Compiles a plugin into `directory`.
+pub fn compile(directory: &Directory, source: &str, options: &[&str]) -> PathBuf {
+    let plugin = directory.path().join("plugin.so");
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(Path::new(MANIFEST).join("../rpcplugin/include"))
+        .arg("-o")
+        .arg(&plugin)
+        .arg(Path::new(MANIFEST).join(source))
+        .args(options)
+        .output()
+        .expect("a C compiler (apt-get install gcc)");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{source} (needs libjansson-dev): {errors}"
+    );
+    allow(&plugin, 0o755);
+    plugin
+}
+
+/// A plugin of this workspace, copied to where nobody else can change it.
+pub fn built(directory: &Directory, name: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("this test's path");
+    let library = tests.with_file_name(format!("lib{name}.so"));
+    let plugin = directory.path().join(format!("{name}.so"));
+    fs::copy(&library, &plugin).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+    allow(&plugin, 0o755);
+    plugin
+}
+
+pub fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+}
+
+/// Starts the server in the directory of its plugin.
+pub fn start(directory: Directory, plugin: &Path, options: &[&str]) -> Server {
+    let plugin = plugin.to_str().expect("a UTF-8 path");
+    Server::start_in(directory, PROGRAM, &[&["-L", plugin], options].concat())
+}
+
+/// A client that asks and waits for the answer, line by line.
+pub struct Client(pub BufReader<UnixStream>);
+
+impl Client {
+    pub fn of(server: &Server) -> Client {
+        Client(BufReader::new(server.connect()))
+    }
+
+    pub fn send(&mut self, request: &str) -> String {
+        self.0
+            .get_ref()
+            .write_all(format!("{request}\n").as_bytes())
+            .expect("sent");
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("an answer");
+        line.trim_end().to_string()
+    }
+
+    /// The answer to a call, without what is the same in all.
+    pub fn call(&mut self, method: &str, params: &str) -> String {
+        let params = if params.is_empty() {
+            String::new()
+        } else {
+            format!(",\"params\":{params}")
+        };
+        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
+        let answer = self.send(&request);
+        let answer = answer
+            .strip_prefix(r#"{"jsonrpc":"2.0","id":1,"#)
+            .map(str::to_string);
+        answer
+            .and_then(|answer| answer.strip_suffix('}').map(str::to_string))
+            .expect("an answer")
+    }
+}

@@ -1,0 +1,94 @@
+/*
+ * websocket.h - WebSocket messages on clients handed over by the gateway.
+ *
+ * A server listens on a UNIX socket that the gateway serves with
+ * options="direct". The gateway does the WebSocket handshake and gives the
+ * client's TCP socket to the server; these functions read and write messages
+ * on it (RFC 6455). Pings are answered inside. See websocket.h(3).
+ *
+ * Link with -lwebsocket. All functions set errno when they fail; none raises
+ * SIGPIPE.
+ */
+#ifndef WEBSOCKET_H
+#define WEBSOCKET_H
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a message or frame is: its opcode. */
+#define WEBSOCKET_CONTINUATION 0x00
+#define WEBSOCKET_TEXT 0x01
+#define WEBSOCKET_BINARY 0x02
+#define WEBSOCKET_CLOSE 0x08
+/* Added to the opcode where a message ends. */
+#define WEBSOCKET_FIN 0x80
+
+/*
+ * Accepts a client as accept(2) does: address and length get the client's
+ * own address, or are NULL. The descriptor is close-on-exec and blocking; it
+ * may be given to poll, select and epoll. A plain UNIX client is closed and
+ * fails with EPROTO: go on with the next.
+ */
+int websocket_accept(int listener, struct sockaddr *address, socklen_t *length);
+
+/*
+ * The same over a connection from the gateway that has been accepted by
+ * other means; that connection stays open and is to be closed.
+ */
+int websocket_receive(int gateway, struct sockaddr *address, socklen_t *length);
+
+/* 1 if the descriptor is a WebSocket connection, else 0. */
+int websocket_is(int fd);
+
+/*
+ * Reads up to size bytes of a message. *kind gets the message's opcode, TEXT
+ * or BINARY, with WEBSOCKET_FIN added where the message ends with these
+ * bytes; a longer message, or one in fragments, takes several calls. An empty
+ * message gives 0 bytes with FIN.
+ *
+ * At the end of the connection it returns 0 with kind WEBSOCKET_CLOSE |
+ * WEBSOCKET_FIN: see websocket_close_code. -1: EPROTO if the client broke a
+ * rule (it has been sent a Close that says so), EAGAIN on a non-blocking
+ * socket, or what recv(2) says.
+ */
+ssize_t websocket_recv(int fd, void *buffer, size_t size, int *kind);
+
+/*
+ * Sends a frame: a message of its own (TEXT or BINARY, with FIN), or the first
+ * fragment of one (without FIN), or a further one (CONTINUATION, the last with
+ * FIN). Returns the bytes sent; fewer than size on a non-blocking socket, and
+ * then the rest is to be sent by a call with the same kind. -1: EINVAL for
+ * fragments out of order, EILSEQ for text that is not UTF-8, EPIPE after a
+ * Close, or what send(2) says.
+ */
+ssize_t websocket_send(int fd, int kind, const void *data, size_t size);
+
+/* Sends a ping of up to 125 bytes: 0, or -1. */
+int websocket_ping(int fd, const void *data, size_t size);
+
+/* How many pongs have come so far (they are counted by websocket_recv). */
+unsigned int websocket_pongs(int fd);
+
+/*
+ * How the client ended the connection: its close code, 1005 if its Close had
+ * none, 1006 if there was no Close; 0 while it is open.
+ */
+int websocket_close_code(int fd);
+
+/*
+ * Sends a Close with this code (1000 is the normal one; 0 answers with the
+ * client's own) and reason (UTF-8 of up to 123 bytes, or NULL), and closes
+ * the descriptor. close(2) does the same as code 0. -1 with EINVAL for a code
+ * or reason that may not be sent; the descriptor is open then.
+ */
+int websocket_close(int fd, int code, const char *reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

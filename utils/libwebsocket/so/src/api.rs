@@ -1,0 +1,193 @@
+//! websocket.h: the same connections, with messages, opcodes and close codes.
+//!
+//! The functions take the descriptor that `accept` or `websocket_accept`
+//! gave, so that a server waits for it with poll as for any other.
+
+use core::ffi::{c_char, c_int, c_uint};
+use core::sync::atomic::Ordering;
+
+use libc::{EINVAL, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
+use libwebsocket::Opcode;
+use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD, is_sendable_code};
+
+use crate::rx::{self, Buffer};
+use crate::sys::{self, Errno, to_c};
+use crate::table::{self, Ref};
+use crate::{accept, closing, descriptors, tx};
+
+fn connection(fd: c_int) -> Result<Ref, Errno> {
+    table::find(fd).ok_or(Errno(ENOTCONN))
+}
+
+/// As accept(2), of handed-over clients only: a plain UNIX client is closed
+/// and gives EPROTO.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_accept(
+    listener: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    // SAFETY: the caller's arguments, passed on.
+    let fd = unsafe { accept::accept4(listener, address, len, libc::SOCK_CLOEXEC) };
+    match table::find(fd) {
+        Some(connection) => {
+            connection.messages.store(true, Ordering::Relaxed);
+            fd
+        }
+        None if fd >= 0 => {
+            // SAFETY: the connection has just been accepted here.
+            unsafe { sys::close(fd) };
+            to_c(Err(Errno(EPROTO))) as c_int
+        }
+        None => fd,
+    }
+}
+
+/// Receives the client over a connection of the gateway that was accepted by
+/// other means; the connection stays open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_receive(
+    gateway: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    let result = accept::receive(gateway, libc::SOCK_CLOEXEC)
+        .and_then(|client| client.ok_or(Errno(EPROTO)))
+        .and_then(|client| {
+            connection(client.fd)?
+                .messages
+                .store(true, Ordering::Relaxed);
+            // SAFETY: the caller's address and its length, null or valid.
+            unsafe {
+                let room = len.as_ref().copied().unwrap_or(0);
+                accept::give_address(client.fd, address, len, room);
+            }
+            Ok(client.fd as usize)
+        });
+    to_c(result) as c_int
+}
+
+/// 1 if the descriptor is a WebSocket connection, else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn websocket_is(fd: c_int) -> c_int {
+    c_int::from(table::has(fd))
+}
+
+/// Reads bytes of one message; `kind` gets its opcode, with FIN where the
+/// message ends.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_recv(
+    fd: c_int,
+    buf: *mut c_void,
+    size: size_t,
+    kind: *mut c_int,
+) -> ssize_t {
+    let buffer = Buffer {
+        start: buf.cast(),
+        len: size,
+    };
+    let result = connection(fd).and_then(|connection| {
+        if size == 0 || kind.is_null() {
+            return Err(Errno(EINVAL));
+        }
+        let (n, what) = rx::read_message(&connection, fd, buffer)?;
+        // SAFETY: not null, and the caller's own variable.
+        unsafe { *kind = c_int::from(what) };
+        Ok(n)
+    });
+    to_c(result)
+}
+
+/// Sends one frame of a message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_send(
+    fd: c_int,
+    kind: c_int,
+    buf: *const c_void,
+    size: size_t,
+) -> ssize_t {
+    let result = connection(fd).and_then(|connection| {
+        let bits = u8::try_from(kind).map_err(|_| Errno(EINVAL))?;
+        let opcode = Opcode::from_bits(bits & !FIN).ok_or(Errno(EINVAL))?;
+        let buffer = iovec {
+            iov_base: buf.cast_mut(),
+            iov_len: size,
+        };
+        tx::write_message(&connection, fd, opcode, bits & FIN != 0, buffer)
+    });
+    to_c(result)
+}
+
+/// Sends a ping of up to 125 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_ping(fd: c_int, buf: *const c_void, size: size_t) -> c_int {
+    let result = connection(fd).and_then(|connection| {
+        if size > MAX_CONTROL_PAYLOAD {
+            return Err(Errno(EINVAL));
+        }
+        let payload = if size == 0 {
+            &[]
+        } else {
+            // SAFETY: the caller's bytes.
+            unsafe { core::slice::from_raw_parts(buf.cast::<u8>(), size) }
+        };
+        tx::ping(&connection, fd, payload).map(|()| 0)
+    });
+    to_c(result) as c_int
+}
+
+/// How many pongs have come since the start.
+#[unsafe(no_mangle)]
+pub extern "C" fn websocket_pongs(fd: c_int) -> c_uint {
+    connection(fd).map_or(0, |connection| connection.pongs.load(Ordering::Relaxed))
+}
+
+/// How the client ended the connection: its close code, 1005 for a Close
+/// without one, 1006 for none at all, 0 while it is open.
+#[unsafe(no_mangle)]
+pub extern "C" fn websocket_close_code(fd: c_int) -> c_int {
+    let Ok(connection) = connection(fd) else {
+        return 0;
+    };
+    let Some(rx) = connection.rx.try_lock() else {
+        return 0;
+    };
+    match rx.close_code() {
+        Some(code) => c_int::from(code),
+        None if rx.has_close() => 1005,
+        None if rx.is_over() => 1006,
+        None => 0,
+    }
+}
+
+/// Closes with a code, 0 for that of the client or 1000, and a reason of up
+/// to 123 bytes of UTF-8, or null; the descriptor is closed in any case but a
+/// bad code or reason.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn websocket_close(fd: c_int, code: c_int, reason: *const c_char) -> c_int {
+    let result = connection(fd).and_then(|connection| {
+        if code == 0 {
+            return Ok(());
+        }
+        let code = u16::try_from(code)
+            .ok()
+            .filter(|code| is_sendable_code(*code));
+        let code = code.ok_or(Errno(EINVAL))?;
+        let reason = if reason.is_null() {
+            &[]
+        } else {
+            // SAFETY: the caller's string, which ends with NUL.
+            unsafe { core::ffi::CStr::from_ptr(reason) }.to_bytes()
+        };
+        if reason.len() > MAX_CONTROL_PAYLOAD - 2 || core::str::from_utf8(reason).is_err() {
+            return Err(Errno(EINVAL));
+        }
+        closing::close_with(&connection, fd, code, reason);
+        Ok(())
+    });
+    match result {
+        // SAFETY: the server gives its descriptor up.
+        Ok(()) => unsafe { descriptors::close(fd) },
+        Err(error) => to_c(Err(error)) as c_int,
+    }
+}

@@ -1,0 +1,93 @@
+//! One client: its state machines, each behind the lock of its direction.
+//!
+//! Locks are taken in the order receive, send, waiting, and the first two may
+//! be held during a blocking call, so nothing that must not block waits for
+//! them: whoever finds the sending side busy leaves what it has in `waiting`,
+//! where the holder looks before and after it lets go.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
+use libwebsocket::receive::Receiver;
+use libwebsocket::send::Sender;
+
+use crate::epoll::Registrations;
+use crate::sys::Guarded;
+use crate::table;
+
+/// Control frames that could not be sent yet.
+pub(crate) struct Waiting {
+    /// Answer to the last ping; the older ones need none (RFC 6455, 5.5.3).
+    pub(crate) pong: Option<([u8; MAX_CONTROL_PAYLOAD], usize)>,
+    /// Our Close: 0 for one without a code.
+    pub(crate) close: Option<u16>,
+}
+
+/// See the module's description.
+pub(crate) struct Connection {
+    /// Pointers to this, those of the table included.
+    pub(crate) refs: AtomicUsize,
+    /// Descriptors in the table.
+    pub(crate) descriptors: AtomicUsize,
+    /// The generation of the process that last used it.
+    used: AtomicU32,
+    /// The client's last message was text; so are our frames then.
+    pub(crate) text: AtomicBool,
+    /// The server uses websocket.h, where empty messages count.
+    pub(crate) messages: AtomicBool,
+    /// Reads go on until the buffer is full (edge-triggered epoll).
+    pub(crate) greedy: AtomicBool,
+    /// The client's side is over, and the kernel has been told.
+    pub(crate) ended: AtomicBool,
+    /// Pongs that came.
+    pub(crate) pongs: AtomicU32,
+    pub(crate) rx: Guarded<Receiver>,
+    pub(crate) tx: Guarded<Sender>,
+    pub(crate) waiting: Guarded<Waiting>,
+    pub(crate) epolls: Guarded<Registrations>,
+}
+
+impl Connection {
+    pub(crate) const fn new(generation: u32) -> Self {
+        Connection {
+            refs: AtomicUsize::new(1),
+            descriptors: AtomicUsize::new(0),
+            used: AtomicU32::new(generation),
+            text: AtomicBool::new(true),
+            messages: AtomicBool::new(false),
+            greedy: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            pongs: AtomicU32::new(0),
+            rx: Guarded::new(Receiver::new()),
+            tx: Guarded::new(Sender::new()),
+            waiting: Guarded::new(Waiting {
+                pong: None,
+                close: None,
+            }),
+            epolls: Guarded::new(Registrations::new()),
+        }
+    }
+
+    /// This process uses the connection.
+    pub(crate) fn touch(&self) {
+        self.used.store(table::generation(), Ordering::Relaxed);
+    }
+
+    /// It is ours to close politely: since the last fork this process has
+    /// used it. Of a forking server's two processes that is the child.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.used.load(Ordering::Relaxed) == table::generation() && table::is_our_process()
+    }
+
+    /// # Safety
+    /// Only in a child right after fork, where no other thread exists.
+    pub(crate) unsafe fn reset_locks(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.rx.reset();
+            self.tx.reset();
+            self.waiting.reset();
+            self.epolls.reset();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and
+//! ioctl that concerns a connection.
+
+use core::ffi::{c_int, c_ulong};
+
+use libc::{c_void, sockaddr, socklen_t};
+
+use crate::sys::next;
+use crate::{accept, closing, epoll, rx, table};
+
+next! {
+    fn next_close = c"close"(fd: c_int) -> c_int;
+    fn next_shutdown = c"shutdown"(fd: c_int, how: c_int) -> c_int;
+    fn next_dup = c"dup"(fd: c_int) -> c_int;
+    fn next_dup2 = c"dup2"(old: c_int, new: c_int) -> c_int;
+    fn next_dup3 = c"dup3"(old: c_int, new: c_int, flags: c_int) -> c_int;
+    fn next_fcntl = c"fcntl"(fd: c_int, command: c_int, arg: *mut c_void) -> c_int;
+    fn next_fcntl64 = c"fcntl64"(fd: c_int, command: c_int, arg: *mut c_void) -> c_int;
+    fn next_ioctl = c"ioctl"(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int;
+    fn next_getpeername = c"getpeername"(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
+}
+
+/// The descriptor is about to go: out of the table, and if it was the last of
+/// its connection, the closing handshake. A vfork child does nothing of this:
+/// the memory is its parent's.
+fn forget(fd: c_int) {
+    if !table::has(fd) || !table::is_our_process() {
+        return;
+    }
+    if let Some((connection, last)) = table::remove(fd) {
+        epoll::forget(&connection, fd);
+        if last {
+            closing::finish(&connection, fd);
+        }
+    }
+}
+
+/// A new descriptor of an old one's connection.
+fn share(old: c_int, new: c_int) -> c_int {
+    if new >= 0
+        && new != old
+        && table::is_our_process()
+        && let Some(connection) = table::find(old)
+    {
+        table::share(new, &connection);
+    }
+    new
+}
+
+/// close(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    forget(fd);
+    // SAFETY: passed on.
+    unsafe { next_close(fd) }
+}
+
+/// shutdown(2): the end of our stream is a Close frame, and TCP's own end of
+/// stream waits until the client has sent its Close too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
+    let Some(connection) = table::find(fd) else {
+        // SAFETY: passed on.
+        return unsafe { next_shutdown(fd, how) };
+    };
+    connection.touch();
+    if matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {
+        closing::end_output(&connection, fd, 0);
+    }
+    if how == libc::SHUT_WR && !closing::is_over(&connection) {
+        return 0;
+    }
+    // SAFETY: passed on.
+    unsafe { next_shutdown(fd, how) }
+}
+
+/// dup(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup(fd: c_int) -> c_int {
+    // SAFETY: passed on.
+    share(fd, unsafe { next_dup(fd) })
+}
+
+/// dup2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
+    if old != new {
+        forget(new);
+    }
+    // SAFETY: passed on.
+    share(old, unsafe { next_dup2(old, new) })
+}
+
+/// dup3(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    if old != new {
+        forget(new);
+    }
+    // SAFETY: passed on.
+    share(old, unsafe { next_dup3(old, new, flags) })
+}
+
+fn after_fcntl(fd: c_int, command: c_int, result: c_int) -> c_int {
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => share(fd, result),
+        _ => result,
+    }
+}
+
+/// fcntl(2). Its variable argument is one word on every ABI we run on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, arg: *mut c_void) -> c_int {
+    // SAFETY: passed on.
+    after_fcntl(fd, command, unsafe { next_fcntl(fd, command, arg) })
+}
+
+/// The 64-bit name of [`fcntl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, arg: *mut c_void) -> c_int {
+    // SAFETY: passed on.
+    after_fcntl(fd, command, unsafe { next_fcntl64(fd, command, arg) })
+}
+
+/// ioctl(2): FIONREAD tells what a read would give.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
+    // SAFETY: passed on.
+    let result = unsafe { next_ioctl(fd, request, arg) };
+    if result == 0
+        && request as u32 == libc::FIONREAD as u32
+        && let Some(connection) = table::find(fd)
+    {
+        let count: *mut c_int = arg.cast();
+        // SAFETY: the kernel has just written an int there.
+        unsafe { *count = rx::available(&connection, fd, *count) };
+    }
+    result
+}
+
+/// getpeername(2): as with accept, a buffer of exactly a `sockaddr_un` gets a
+/// UNIX address.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getpeername(
+    fd: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    // SAFETY: passed on; what the kernel could write to, so can we.
+    unsafe {
+        let room = if len.is_null() { 0 } else { *len };
+        let result = next_getpeername(fd, address, len);
+        if result == 0 && table::has(fd) {
+            accept::give_address(fd, address, len, room);
+        }
+        result
+    }
+}

@@ -1,0 +1,175 @@
+//! select and pselect: as poll, with sets of bits.
+
+use core::ffi::{c_int, c_ulong};
+use core::ptr::null;
+
+use libc::{fd_set, sigset_t, timespec, timeval};
+
+use crate::poll::{self, Deadline};
+use crate::sys::next;
+use crate::{rx, table, tx};
+
+/// Descriptors a set has place for (FD_SETSIZE).
+const SIZE: c_int = 1024;
+const BITS: usize = c_ulong::BITS as usize;
+const WORDS: usize = SIZE as usize / BITS;
+
+next! {
+    fn next_select = c"select"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *mut timeval) -> c_int;
+    fn next_pselect = c"pselect"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int;
+}
+
+type Words = [c_ulong; WORDS];
+
+/// The three sets of a call, and what was asked of them.
+struct Sets {
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    asked: [Words; 3],
+}
+
+impl Sets {
+    /// # Safety
+    /// The sets are null or the server's, with `n` places each.
+    unsafe fn new(n: c_int, sets: [*mut fd_set; 3]) -> Self {
+        let mut asked = [[0; WORDS]; 3];
+        let used = words(n);
+        for (set, copy) in sets.iter().zip(&mut asked) {
+            if !set.is_null() {
+                // SAFETY: the caller's promise; the copy has the room.
+                unsafe { core::ptr::copy_nonoverlapping(set.cast(), copy.as_mut_ptr(), used) };
+            }
+        }
+        Sets { n, sets, asked }
+    }
+
+    /// Clears readable connections that have no payload; how many.
+    ///
+    /// # Safety
+    /// As for `new`.
+    unsafe fn filter(&self) -> c_int {
+        let mut cleared = 0;
+        let reads: *mut c_ulong = self.sets[0].cast();
+        if reads.is_null() {
+            return 0;
+        }
+        for fd in 0..self.n {
+            let (word, bit) = place(fd);
+            // SAFETY: the set has n places.
+            let set = unsafe { &mut *reads.add(word) };
+            if *set & bit != 0
+                && let Some(connection) = table::find(fd)
+                && !rx::is_readable(&connection, fd)
+            {
+                *set &= !bit;
+                cleared += 1;
+            }
+        }
+        cleared
+    }
+
+    /// Puts back what was asked, for another wait.
+    ///
+    /// # Safety
+    /// As for `new`.
+    unsafe fn restore(&self) {
+        for (set, copy) in self.sets.iter().zip(&self.asked) {
+            if !set.is_null() {
+                // SAFETY: as in new, the other way round.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(copy.as_ptr(), set.cast(), words(self.n));
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `new`.
+    unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
+        tx::flush_stalled();
+        loop {
+            let result = kernel();
+            if result <= 0 {
+                return result;
+            }
+            // SAFETY: the caller's promise.
+            let ready = result - unsafe { self.filter() };
+            if ready > 0 || deadline.is_past() {
+                return ready;
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.restore() };
+        }
+    }
+}
+
+fn place(fd: c_int) -> (usize, c_ulong) {
+    let index = fd as usize;
+    (index / BITS, 1 << (index % BITS))
+}
+
+fn words(n: c_int) -> usize {
+    (n as usize).div_ceil(BITS)
+}
+
+/// A call that concerns no connection, or that the kernel should refuse.
+fn is_foreign(n: c_int) -> bool {
+    table::is_empty() || !(1..=SIZE).contains(&n)
+}
+
+/// select(2). As on Linux, the timeout becomes the time that is left.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn select(
+    n: c_int,
+    reads: *mut fd_set,
+    writes: *mut fd_set,
+    others: *mut fd_set,
+    timeout: *mut timeval,
+) -> c_int {
+    if is_foreign(n) {
+        // SAFETY: passed on.
+        return unsafe { next_select(n, reads, writes, others, timeout) };
+    }
+    // SAFETY: the server's sets and timeout, null or valid.
+    unsafe {
+        let deadline = timeout.as_ref().map_or(Deadline::never(), |time| {
+            Deadline::after_nanos(time.tv_sec as i64, time.tv_usec as i64 * 1000)
+        });
+        let sets = Sets::new(n, [reads, writes, others]);
+        let mut first = true;
+        sets.wait(deadline, || {
+            if let (false, Some(time), Some(left)) = (first, timeout.as_mut(), deadline.left()) {
+                time.tv_sec = left.tv_sec;
+                time.tv_usec = (left.tv_nsec / 1000) as _;
+            }
+            first = false;
+            next_select(n, reads, writes, others, timeout)
+        })
+    }
+}
+
+/// pselect(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pselect(
+    n: c_int,
+    reads: *mut fd_set,
+    writes: *mut fd_set,
+    others: *mut fd_set,
+    timeout: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    if is_foreign(n) {
+        // SAFETY: passed on.
+        return unsafe { next_pselect(n, reads, writes, others, timeout, mask) };
+    }
+    // SAFETY: the server's sets, timeout and mask, null or valid.
+    unsafe {
+        let deadline = poll::deadline(timeout);
+        let sets = Sets::new(n, [reads, writes, others]);
+        sets.wait(deadline, || {
+            let left = deadline.left();
+            let left = left.as_ref().map_or(null(), |left| left as *const timespec);
+            next_pselect(n, reads, writes, others, left, mask)
+        })
+    }
+}

@@ -1,0 +1,370 @@
+//! From the server's buffer to frames on the client's socket; and the frames
+//! that we send on our own.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use libc::{EPIPE, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, iovec};
+use libwebsocket::Opcode;
+use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD};
+use libwebsocket::send::Sender;
+use libwebsocket::utf8::Utf8;
+
+use crate::connection::Connection;
+use crate::sys::{self, Errno, Guard, KeepErrno, from_c};
+use crate::{closing, table};
+
+/// Buffers of one writev that share a frame; more make more frames.
+const MAX_PIECES: usize = 32;
+
+/// What the server wants to send: its buffers, and how far we are in them.
+pub(crate) struct Source<'a> {
+    buffers: &'a [iovec],
+    offset: usize,
+}
+
+impl<'a> Source<'a> {
+    /// The caller vouches for the buffers, as it does to the kernel.
+    pub(crate) fn new(buffers: &'a [iovec]) -> Self {
+        Source { buffers, offset: 0 }
+    }
+
+    /// The next buffers, up to `limit` bytes in all; returns how many pieces.
+    fn pieces(&self, limit: u64, out: &mut [&[u8]; MAX_PIECES]) -> usize {
+        let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut used = 0;
+        let mut offset = self.offset;
+        for buffer in self.buffers {
+            let len = (buffer.iov_len - offset).min(left);
+            if len > 0 {
+                if used == MAX_PIECES {
+                    break;
+                }
+                // SAFETY: the server's buffer, readable during its call; the
+                // slice does not outlive that.
+                out[used] = unsafe {
+                    core::slice::from_raw_parts(buffer.iov_base.cast::<u8>().add(offset), len)
+                };
+                used += 1;
+                left -= len;
+            }
+            offset = 0;
+        }
+        used
+    }
+
+    fn skip(&mut self, mut n: usize) {
+        while let Some((first, rest)) = self.buffers.split_first() {
+            let left = first.iov_len - self.offset;
+            if n < left {
+                self.offset += n;
+                return;
+            }
+            n -= left;
+            self.buffers = rest;
+            self.offset = 0;
+        }
+    }
+}
+
+fn lock(connection: &Connection, fd: c_int, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
+    if let Some(guard) = connection.tx.try_lock() {
+        return Ok(guard);
+    }
+    if flags & MSG_DONTWAIT != 0 || sys::file_flags(fd) & libc::O_NONBLOCK != 0 {
+        return Err(Errno(libc::EAGAIN));
+    }
+    Ok(connection.tx.lock())
+}
+
+/// write(2) and its family: each call one message, of the type the client
+/// last sent; but bytes that are no text never go out as text.
+pub(crate) fn write(
+    connection: &Connection,
+    fd: c_int,
+    mut source: Source<'_>,
+    flags: c_int,
+) -> Result<usize, Errno> {
+    connection.touch();
+    let result = {
+        let mut tx = lock(connection, fd, flags)?;
+        let mut total = 0;
+        loop {
+            match write_frame(connection, &mut tx, fd, &mut source, flags) {
+                Ok(0) => break Ok(total),
+                Ok(n) => total += n,
+                Err(_) if total > 0 => break Ok(total),
+                Err(error) => break Err(error),
+            }
+        }
+    };
+    flush(connection, fd);
+    result
+}
+
+/// Sends what is owed, or the next frame; 0 if there is no more to send.
+fn write_frame(
+    connection: &Connection,
+    tx: &mut Sender,
+    fd: c_int,
+    source: &mut Source<'_>,
+    flags: c_int,
+) -> Result<usize, Errno> {
+    let mut cut = 0;
+    if tx.owed() == 0 {
+        let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
+        let used = source.pieces(u64::MAX, &mut pieces);
+        let pieces = &pieces[..used];
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if len == 0 {
+            return Ok(0);
+        }
+        take_waiting(connection, tx);
+        if tx.is_closed() {
+            return Err(Errno(EPIPE));
+        }
+        let text = connection.text.load(Ordering::Relaxed);
+        let (opcode, unfinished) = kind_of(tx.held(), pieces, text);
+        if unfinished == tx.held().len() + len {
+            pieces.iter().for_each(|piece| tx.hold(piece));
+            source.skip(len);
+            return Ok(len);
+        }
+        cut = unfinished;
+        tx.begin(FIN | opcode as u8, (len - cut) as u64);
+    }
+    let mut sent = send_owed(tx, fd, source, flags)?;
+    if cut > 0 && tx.is_idle() {
+        let mut tail: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
+        let used = source.pieces(cut as u64, &mut tail);
+        tail[..used].iter().for_each(|piece| tx.hold(piece));
+        source.skip(cut);
+        sent += cut;
+    }
+    Ok(sent)
+}
+
+/// Text or binary, and how many bytes at the end are an unfinished character.
+fn kind_of(held: &[u8], pieces: &[&[u8]], text: bool) -> (Opcode, usize) {
+    let mut utf8 = Utf8::new();
+    if text && utf8.push(held) && pieces.iter().all(|piece| utf8.push(piece)) {
+        (Opcode::Text, utf8.unfinished())
+    } else {
+        (Opcode::Binary, 0)
+    }
+}
+
+/// One sendmsg of what waits and of the payload owed; how much payload went.
+/// After a failure nothing is owed that the client does not know of.
+fn send_owed(
+    tx: &mut Sender,
+    fd: c_int,
+    source: &mut Source<'_>,
+    flags: c_int,
+) -> Result<usize, Errno> {
+    let mut total = 0;
+    loop {
+        let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
+        let used = source.pieces(tx.owed(), &mut pieces);
+        if used == 0 && tx.pending().is_empty() {
+            return Ok(total);
+        }
+        match send(fd, tx.pending(), &pieces[..used], flags) {
+            Ok(n) => {
+                let payload = tx.sent(n);
+                source.skip(payload);
+                total += payload;
+            }
+            Err(error) => {
+                tx.cancel();
+                return if total > 0 { Ok(total) } else { Err(error) };
+            }
+        }
+    }
+}
+
+fn send(fd: c_int, pending: &[u8], pieces: &[&[u8]], flags: c_int) -> Result<usize, Errno> {
+    let mut parts = [iovec {
+        iov_base: core::ptr::null_mut(),
+        iov_len: 0,
+    }; MAX_PIECES + 1];
+    let mut used = 0;
+    for piece in [pending]
+        .iter()
+        .chain(pieces)
+        .filter(|piece| !piece.is_empty())
+    {
+        parts[used] = iovec {
+            iov_base: piece.as_ptr().cast_mut().cast(),
+            iov_len: piece.len(),
+        };
+        used += 1;
+    }
+    let flags = flags & (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+    // SAFETY: an all-zero msghdr is an empty one; the parts outlive the call
+    // and are only read.
+    unsafe {
+        let mut message: libc::msghdr = core::mem::zeroed();
+        message.msg_iov = parts.as_mut_ptr();
+        message.msg_iovlen = used as _;
+        from_c(sys::sendmsg(fd, &message, flags))
+    }
+}
+
+/// websocket_send: one frame of a message, kept in order and checked.
+pub(crate) fn write_message(
+    connection: &Connection,
+    fd: c_int,
+    opcode: Opcode,
+    fin: bool,
+    buffer: iovec,
+) -> Result<usize, Errno> {
+    connection.touch();
+    let buffers = [buffer];
+    let mut source = Source::new(&buffers);
+    let result = {
+        let mut tx = lock(connection, fd, 0)?;
+        if tx.owed() > 0 {
+            send_owed(&mut tx, fd, &mut source, MSG_NOSIGNAL)
+        } else {
+            take_waiting(connection, &mut tx);
+            if tx.is_closed() {
+                return Err(Errno(EPIPE));
+            }
+            let first = tx.message_frame(opcode, fin).ok_or(Errno(libc::EINVAL))?;
+            let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
+            let used = source.pieces(u64::MAX, &mut pieces);
+            let utf8 = tx
+                .text_is_valid(opcode, fin, &pieces[..used])
+                .ok_or(Errno(libc::EILSEQ))?;
+            tx.begin(first, buffer.iov_len as u64);
+            let result = send_owed(&mut tx, fd, &mut source, MSG_NOSIGNAL);
+            if result.is_ok() || !tx.is_idle() {
+                tx.message_began(opcode, fin, utf8);
+            }
+            result
+        }
+    };
+    flush(connection, fd);
+    result
+}
+
+/// Moves a waiting control frame to the front, if none is half sent.
+fn take_waiting(connection: &Connection, tx: &mut Sender) {
+    if !tx.is_idle() || tx.is_closed() {
+        return;
+    }
+    let mut waiting = connection.waiting.lock();
+    if let Some((payload, len)) = waiting.pong.take() {
+        tx.control(Opcode::Pong, &payload[..len]);
+    } else if let Some(code) = waiting.close.take() {
+        let code = code.to_be_bytes();
+        let payload: &[u8] = if code == [0, 0] { &[] } else { &code };
+        tx.control(Opcode::Close, payload);
+    }
+}
+
+/// Sends waiting control frames as far as that goes without blocking. If
+/// another thread is sending, it will do so: it looks again after unlocking.
+pub(crate) fn flush(connection: &Connection, fd: c_int) {
+    let _errno = KeepErrno::new();
+    loop {
+        {
+            let waiting = connection.waiting.lock();
+            if waiting.pong.is_none() && waiting.close.is_none() {
+                return;
+            }
+        }
+        let Some(mut tx) = connection.tx.try_lock() else {
+            return;
+        };
+        if tx.is_closed() && tx.is_idle() {
+            return;
+        }
+        if !flush_locked(connection, &mut tx, fd) {
+            STALLED.store(true, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+/// Some control frame found its socket full.
+static STALLED: AtomicBool = AtomicBool::new(false);
+
+/// Before a wait: control frames that found the socket full try again.
+pub(crate) fn flush_stalled() {
+    if STALLED.swap(false, Ordering::Relaxed) {
+        table::for_each(|fd, connection| flush(connection, fd));
+    }
+}
+
+/// True if all that waited has gone.
+pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
+    loop {
+        if tx.owed() > 0 {
+            return false;
+        }
+        take_waiting(connection, tx);
+        if tx.pending().is_empty() {
+            return true;
+        }
+        match send(fd, tx.pending(), &[], MSG_DONTWAIT | MSG_NOSIGNAL) {
+            Ok(n) => {
+                tx.sent(n);
+            }
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Sends a ping, waiting for room as a write would.
+pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
+    connection.touch();
+    let result = {
+        let mut tx = lock(connection, fd, 0)?;
+        while tx.owed() == 0 && !tx.pending().is_empty() {
+            let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
+            tx.sent(n);
+        }
+        if tx.is_closed() {
+            return Err(Errno(EPIPE));
+        }
+        if !tx.control(Opcode::Ping, payload) {
+            return Err(Errno(libc::EAGAIN));
+        }
+        send(fd, tx.pending(), &[], MSG_NOSIGNAL).map(|n| {
+            tx.sent(n);
+        })
+    };
+    flush(connection, fd);
+    result
+}
+
+/// Answers a ping, now or as soon as the sending side is free.
+pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
+    let mut copy = [0; MAX_CONTROL_PAYLOAD];
+    copy[..payload.len()].copy_from_slice(payload);
+    connection.waiting.lock().pong = Some((copy, payload.len()));
+    flush(connection, fd);
+}
+
+/// Fails the connection (RFC 6455, section 7.1.7): our Close, then no more.
+pub(crate) fn fail(connection: &Connection, fd: c_int, code: u16) {
+    if connection.ended.load(Ordering::Relaxed) {
+        return;
+    }
+    connection.waiting.lock().close = Some(code);
+    flush(connection, fd);
+    end_input(connection, fd);
+    closing::drain(fd, 0);
+}
+
+/// Tells the kernel that nothing more will be read, so that poll, select and
+/// epoll report the end of the stream from now on.
+pub(crate) fn end_input(connection: &Connection, fd: c_int) {
+    if !connection.ended.swap(true, Ordering::Relaxed) {
+        let _errno = KeepErrno::new();
+        // SAFETY: a plain system call.
+        unsafe { sys::shutdown(fd, libc::SHUT_RD) };
+    }
+}

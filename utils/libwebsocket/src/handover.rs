@@ -1,0 +1,121 @@
+//! The moment a client arrives: the gateway's connection in, the client's
+//! socket out. The only unsafe code of this crate, since a descriptor that
+//! comes over a socket is a bare number.
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::cmsg_space;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use crate::WebSocket;
+
+/// How long a fresh connection may keep silent before it counts as a plain
+/// client, in milliseconds. The gateway sends at once.
+const SILENCE: u16 = 300;
+
+/// Who connected.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A client of the gateway.
+    WebSocket(Box<WebSocket>),
+    /// A plain UNIX client; nothing of it has been read.
+    Plain(UnixStream),
+}
+
+/// Receives the client over a connection that was just accepted.
+///
+/// Waits up to 300 ms for the gateway's message; a plain client that says
+/// nothing is known by that.
+///
+/// # Errors
+/// `InvalidData` for a message that is not the gateway's, or what poll(2) or
+/// recvmsg(2) say.
+pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
+    let mut wait = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut wait, PollTimeout::from(SILENCE))? == 0 || !brings_descriptor(&connection)? {
+        return Ok(Accepted::Plain(connection));
+    }
+    let mut address = [0; 128];
+    let (len, client) = receive(&connection, &mut address)?;
+    let peer = parse_address(&address[..len]);
+    let client = WebSocket::new(TcpStream::from(client), peer)?;
+    Ok(Accepted::WebSocket(Box::new(client)))
+}
+
+/// Looks whether the first message has a descriptor, without taking either:
+/// with no room for control data the kernel can only say that it was cut.
+fn brings_descriptor(connection: &UnixStream) -> io::Result<bool> {
+    let mut byte = [0];
+    let mut data = [IoSliceMut::new(&mut byte)];
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, None, flags)?;
+    Ok(message.bytes > 0 && message.flags.contains(MsgFlags::MSG_CTRUNC))
+}
+
+fn receive(connection: &UnixStream, address: &mut [u8]) -> io::Result<(usize, OwnedFd)> {
+    let mut control = cmsg_space!([RawFd; 8]);
+    let mut data = [IoSliceMut::new(address)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, Some(&mut control), flags)?;
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = part {
+            // SAFETY: the kernel has just made these descriptors for us, and
+            // nothing else knows their numbers.
+            descriptors.extend(
+                numbers
+                    .into_iter()
+                    .map(|number| unsafe { OwnedFd::from_raw_fd(number) }),
+            );
+        }
+    }
+    match (descriptors.pop(), descriptors.is_empty()) {
+        (Some(client), true) => Ok((message.bytes, client)),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the hand-over has not exactly one descriptor",
+        )),
+    }
+}
+
+/// The client's `sockaddr`, IPv4 or IPv6, if it is one.
+fn parse_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = libc::c_int::from(u16::from_ne_bytes([*bytes.first()?, *bytes.get(1)?]));
+    let port = u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]);
+    match family {
+        libc::AF_INET => {
+            let ip: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
+            Some(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
+        }
+        libc::AF_INET6 => {
+            // What follows the address may be garbage from the C gateway.
+            let ip: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+            Some(SocketAddrV6::new(Ipv6Addr::from(ip), port, 0, 0).into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        let mut v4 = (libc::AF_INET as u16).to_ne_bytes().to_vec();
+        v4.extend([0x12, 0x34, 192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(parse_address(&v4), "192.0.2.7:4660".parse().ok());
+        let mut v6 = (libc::AF_INET6 as u16).to_ne_bytes().to_vec();
+        v6.extend([0, 80, 0, 0, 0, 0]);
+        v6.extend(Ipv6Addr::LOCALHOST.octets());
+        v6.extend([0xde, 0xad, 0xbe, 0xef]);
+        assert_eq!(parse_address(&v6), "[::1]:80".parse().ok());
+        assert_eq!(parse_address(&v6[..20]), None);
+        assert_eq!(parse_address(b"hello, world"), None);
+    }
+}

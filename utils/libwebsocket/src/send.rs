@@ -1,0 +1,193 @@
+//! To the client: the bytes that go before the server's own, and how many of
+//! its bytes the frame that was announced still needs.
+//!
+//! A non-blocking write may take any part of a frame. What the kernel did not
+//! take of the header waits here; what it did not take of the payload the
+//! server will offer again, and those bytes then complete the frame.
+
+use crate::frame::{FIN, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEADER, Opcode, write_header};
+use crate::utf8::Utf8;
+
+/// Room for a control frame, then a header, then a held character.
+const ROOM: usize = 2 + MAX_CONTROL_PAYLOAD + MAX_SERVER_HEADER + 3;
+
+/// The sending side of one connection.
+#[derive(Debug)]
+pub struct Sender {
+    out: [u8; ROOM],
+    start: usize,
+    /// Where the header of the data frame begins in `out`; `end` if there is none.
+    header: usize,
+    end: usize,
+    /// Payload of the current frame that the server has yet to give.
+    owed: u64,
+    /// First bytes of a character that the server's last write cut.
+    held: [u8; 3],
+    held_len: usize,
+    /// The frame in `out` carries the held bytes.
+    takes_held: bool,
+    closed: bool,
+    /// A message is open, and of this type (explicit API only).
+    open: Option<Opcode>,
+    utf8: Utf8,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Sender::new()
+    }
+}
+
+impl Sender {
+    /// A connection right after its handshake.
+    pub const fn new() -> Self {
+        Sender {
+            out: [0; ROOM],
+            start: 0,
+            header: 0,
+            end: 0,
+            owed: 0,
+            held: [0; 3],
+            held_len: 0,
+            takes_held: false,
+            closed: false,
+            open: None,
+            utf8: Utf8::new(),
+        }
+    }
+
+    /// The bytes that must go before anything else.
+    pub fn pending(&self) -> &[u8] {
+        &self.out[self.start..self.end]
+    }
+
+    /// Payload bytes that the announced frame still needs.
+    pub fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// A frame may begin: nothing is half sent.
+    pub fn is_idle(&self) -> bool {
+        self.owed == 0 && self.start == self.end
+    }
+
+    /// Our Close has been queued; no frame may follow.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Queues a control frame if none is half sent; tells whether it did.
+    /// Payload beyond 125 bytes is cut.
+    pub fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        if !self.is_idle() || self.closed {
+            return false;
+        }
+        let payload = &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)];
+        self.out[0] = FIN | opcode as u8;
+        self.out[1] = payload.len() as u8;
+        self.out[2..2 + payload.len()].copy_from_slice(payload);
+        self.start = 0;
+        self.end = 2 + payload.len();
+        self.header = self.end;
+        self.closed = opcode == Opcode::Close;
+        true
+    }
+
+    /// Announces a frame of `len` bytes from the server, the held bytes before
+    /// them. A queued control frame goes first. Only when nothing is owed.
+    pub fn begin(&mut self, first: u8, len: u64) {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+        let mut header = [0; MAX_SERVER_HEADER];
+        let size = write_header(first, len + self.held_len as u64, &mut header);
+        self.header = self.end;
+        self.put(size, header);
+        let held = self.held;
+        self.out[self.end..self.end + self.held_len].copy_from_slice(&held[..self.held_len]);
+        self.end += self.held_len;
+        self.takes_held = true;
+        self.owed = len;
+    }
+
+    fn put(&mut self, size: usize, header: [u8; MAX_SERVER_HEADER]) {
+        self.out[self.end..self.end + size].copy_from_slice(&header[..size]);
+        self.end += size;
+    }
+
+    /// The kernel took `n` bytes of [`Sender::pending`] and the payload after
+    /// it; returns how many were payload.
+    pub fn sent(&mut self, n: usize) -> usize {
+        let front = n.min(self.end - self.start);
+        self.start += front;
+        if self.takes_held && self.start > self.header {
+            self.takes_held = false;
+            self.held_len = 0;
+        }
+        let payload = n - front;
+        self.owed = self.owed.saturating_sub(payload as u64);
+        payload
+    }
+
+    /// Takes the announcement back if not a byte of it has gone, so that the
+    /// server may write something else instead.
+    pub fn cancel(&mut self) {
+        if self.header < self.end && self.start <= self.header {
+            self.end = self.header;
+            self.takes_held = false;
+            self.owed = 0;
+        }
+    }
+
+    /// Keeps the first bytes of a cut character for the next frame; at most 3.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().take(3 - self.held_len) {
+            self.held[self.held_len] = *byte;
+            self.held_len += 1;
+        }
+    }
+
+    /// The first bytes of a character whose rest the server has not written.
+    pub fn held(&self) -> &[u8] {
+        &self.held[..self.held_len]
+    }
+
+    /// The first byte of the next frame of an explicit message, if the order
+    /// of fragments allows it (RFC 6455, section 5.4).
+    pub fn message_frame(&mut self, opcode: Opcode, fin: bool) -> Option<u8> {
+        let continues = opcode == Opcode::Continuation;
+        if opcode.is_control() || continues != self.open.is_some() {
+            return None;
+        }
+        Some(if fin { FIN } else { 0 } | opcode as u8)
+    }
+
+    /// Checks the text of the next frame; false if it may not be sent. What
+    /// it learns counts only once [`Sender::message_began`] is called.
+    pub fn text_is_valid(&self, opcode: Opcode, fin: bool, pieces: &[&[u8]]) -> Option<Utf8> {
+        let kind = match opcode {
+            Opcode::Continuation => self.open?,
+            other => other,
+        };
+        let mut utf8 = match opcode {
+            Opcode::Continuation => self.utf8.clone(),
+            _ => Utf8::new(),
+        };
+        if kind != Opcode::Text {
+            return Some(Utf8::new());
+        }
+        let valid = pieces.iter().all(|piece| utf8.push(piece));
+        (valid && !(fin && utf8.unfinished() > 0)).then_some(utf8)
+    }
+
+    /// The frame was announced: the message is open until its last frame.
+    pub fn message_began(&mut self, opcode: Opcode, fin: bool, utf8: Utf8) {
+        self.utf8 = utf8;
+        if fin {
+            self.open = None;
+        } else if opcode != Opcode::Continuation {
+            self.open = Some(opcode);
+        }
+    }
+}

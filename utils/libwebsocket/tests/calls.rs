@@ -1,0 +1,172 @@
+//! The calls a server makes more seldom, one by one, from a C program that is
+//! linked with the library instead of having it preloaded.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Client, Server, compile, library, masked};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+fn server() -> Server {
+    let directory = library()
+        .parent()
+        .expect("it is in a directory")
+        .display()
+        .to_string();
+    Server::start(false, |scratch, socket| {
+        let path = format!("-Wl,-rpath,{directory}");
+        let search = format!("-L{directory}");
+        let flags = ["-Wno-unused-function", &search, "-lwebsocket", &path];
+        let mut command = Command::new(compile("tests/servers/calls.c", scratch, &flags));
+        command.arg(socket);
+        command
+    })
+}
+
+/// Names the check, sends these frames, and gives the client.
+fn ask(server: &Server, name: &str, frames: &[(u8, &[u8])]) -> Client {
+    let mut client = server.client();
+    client.send(TEXT, name.as_bytes());
+    let bytes: Vec<u8> = frames
+        .iter()
+        .flat_map(|(first, payload)| masked(*first, payload))
+        .collect();
+    client.raw(&bytes);
+    client
+}
+
+fn expect_ok(mut client: Client) {
+    let (kind, answer) = client.frame();
+    assert_eq!(
+        (kind, String::from_utf8_lossy(&answer).as_ref()),
+        (TEXT, "ok"),
+        "in calls.c"
+    );
+}
+
+#[test]
+fn peeking_takes_nothing() {
+    expect_ok(ask(&server(), "peek", &[(TEXT, b"abcdef")]));
+}
+
+#[test]
+fn waiting_for_all_reads_over_frames() {
+    let frames = [
+        (TEXT, &b"ab"[..]),
+        (0x89, b""),
+        (0x01, b"cd"),
+        (0x80, b"ef"),
+    ];
+    let server = server();
+    let mut client = ask(&server, "waitall", &frames);
+    assert_eq!(client.frame(), (0x8a, vec![]));
+    expect_ok(client);
+}
+
+#[test]
+fn fionread_tells_what_a_read_gives() {
+    expect_ok(ask(
+        &server(),
+        "fionread",
+        &[(TEXT, b"12345"), (TEXT, b"67")],
+    ));
+}
+
+#[test]
+fn all_descriptors_of_a_client_share_it() {
+    let server = server();
+    let mut client = server.client();
+    client.send(TEXT, b"dup");
+    for word in ["one", "two", "three", "four"] {
+        client.send(TEXT, word.as_bytes());
+    }
+    expect_ok(client);
+}
+
+#[test]
+fn pings_do_not_shorten_or_lengthen_a_wait() {
+    let server = server();
+    let mut client = server.client();
+    client.send(TEXT, b"timeouts");
+    client.stream.set_nonblocking(false).expect("blocking");
+    let mut pings = client.stream.try_clone().expect("a second handle");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::io::Write;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed)
+                && pings.write_all(&masked(0x89, b"?")).is_ok()
+            {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        let answer = loop {
+            match client.frame() {
+                (0x8a, payload) => assert_eq!(payload, b"?"),
+                answer => break answer,
+            }
+        };
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(
+            (answer.0, String::from_utf8_lossy(&answer.1).as_ref()),
+            (TEXT, "ok")
+        );
+    });
+}
+
+#[test]
+fn a_gathered_write_is_one_message() {
+    let server = server();
+    let mut client = ask(&server, "vectors", &[(TEXT, b"abc")]);
+    assert_eq!(client.frame(), (TEXT, b"xyz".to_vec()));
+    expect_ok(client);
+}
+
+#[test]
+fn nothing_bypasses_the_frames() {
+    expect_ok(ask(&server(), "bypass", &[]));
+}
+
+#[test]
+fn an_address_is_of_the_kind_there_is_room_for() {
+    expect_ok(ask(&server(), "addresses", &[]));
+}
+
+#[test]
+fn only_text_goes_out_as_text() {
+    let server = server();
+    let mut client = ask(&server, "types", &[]);
+    assert_eq!(client.frame(), (BINARY, vec![0xff]));
+    assert_eq!(client.frame(), (TEXT, "\u{20ac}".as_bytes().to_vec()));
+    expect_ok(client);
+}
+
+#[test]
+fn after_its_shutdown_a_server_still_reads() {
+    let server = server();
+    let mut client = ask(&server, "half_close", &[]);
+    let (kind, payload) = client.frame();
+    assert_eq!((kind, &payload[..]), (0x88, &1000u16.to_be_bytes()[..]));
+    client.send(TEXT, b"later");
+    client.send(0x88, &payload);
+    client.at_end();
+}
+
+#[test]
+fn partial_writes_lose_and_repeat_nothing() {
+    let server = server();
+    let mut client = ask(&server, "partial", &[]);
+    // Let it run into a full socket first.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let data = client.payload(TEXT, 8 << 20);
+    assert!(
+        data.iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == b'a' + (at % 23) as u8)
+    );
+    assert_eq!(data.len(), 8 << 20);
+    expect_ok(client);
+}

@@ -1,0 +1,178 @@
+//! Servers that use the explicit API: websocket.h from C, the crate from Rust.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Server, compile, library};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// The C example, linked as its head says but for pkg-config.
+fn c_example() -> Server {
+    let directory = library()
+        .parent()
+        .expect("it is in a directory")
+        .display()
+        .to_string();
+    Server::start(false, |scratch, socket| {
+        let include = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include");
+        let search = format!("-L{directory}");
+        let path = format!("-Wl,-rpath,{directory}");
+        let flags = [include, &search, "-lwebsocket", &path];
+        let mut command = Command::new(compile("examples/message_echo.c", scratch, &flags));
+        command.arg(socket);
+        command
+    })
+}
+
+/// The Rust example. `cargo test` has built it beside the tests, but not
+/// where single tests were asked for.
+fn rust_example() -> Server {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("target/PROFILE/deps");
+    let program = profile.join("examples/message_echo");
+    if !program.exists() {
+        let status = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "-p",
+                "libwebsocket",
+                "--example",
+                "message_echo",
+                "--target-dir",
+            ])
+            .arg(profile.parent().expect("target"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the example does not build"
+        );
+    }
+    Server::start(false, |_, socket| {
+        let mut command = Command::new(program);
+        command.arg(socket);
+        command
+    })
+}
+
+/// What every echo server with the explicit API must do.
+fn keeps_messages(server: &Server) {
+    let mut client = server.client();
+    // Types, boundaries and empty messages.
+    for (kind, payload) in [
+        (TEXT, &b"Hello"[..]),
+        (BINARY, b"\0\xff"),
+        (TEXT, b""),
+        (BINARY, b""),
+    ] {
+        client.send(kind, payload);
+        assert_eq!(client.frame(), (kind, payload.to_vec()));
+    }
+    // A message as long as it likes, whole on the other side.
+    let text = "\u{20ac}".repeat(30_000);
+    client.send(TEXT, text.as_bytes());
+    assert!(client.message() == (TEXT & 0x0f, text.into_bytes()));
+    // Fragments with a ping between them; one message comes back.
+    client.send(0x02, b"one ");
+    client.send(0x89, b"");
+    client.send(0x00, b"message");
+    client.send(0x80, b"");
+    let mut pongs = 0;
+    let mut all = Vec::new();
+    loop {
+        match client.frame() {
+            (0x8a, _) => pongs += 1,
+            (kind, payload) => {
+                all.extend(payload);
+                if kind & 0x80 != 0 {
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!((pongs, &all[..]), (1, &b"one message"[..]));
+    // The client's code comes back.
+    client.send(0x88, &[0x0b, 0xb8, b'!']);
+    assert_eq!(client.closed(), Some(3000));
+    // And so does the server's own, with its reason.
+    let mut client = server.client();
+    client.send(TEXT, b"bye");
+    let (kind, payload) = client.frame();
+    assert_eq!((kind, &payload[..]), (0x88, &b"\x0f\xa0bye yourself"[..]));
+    client.send(0x88, &payload);
+    client.at_end();
+}
+
+/// And what it must not put up with.
+fn refuses_bad_frames(server: &Server) {
+    for (bytes, code) in [
+        (&b"\x81\x05hello"[..], 1002),
+        (b"\xc1\x80\0\0\0\0", 1002),
+        (b"\x83\x80\0\0\0\0", 1002),
+        (b"\x80\x80\0\0\0\0", 1002),
+        (b"\x09\x80\0\0\0\0", 1002),
+        (b"\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 1002),
+        (b"\x81\x82\0\0\0\0\xc3\x28", 1007),
+        (b"\x81\x81\0\0\0\0\xc3", 1007),
+        (b"\x88\x81\0\0\0\0\x03", 1002),
+        (b"\x88\x82\0\0\0\0\x03\xed", 1002),
+    ] {
+        let mut client = server.client();
+        client.raw(bytes);
+        assert_eq!(client.closed(), Some(code), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn the_c_example_keeps_messages_as_they_are() {
+    let server = c_example();
+    keeps_messages(&server);
+}
+
+#[test]
+fn the_c_example_refuses_bad_frames() {
+    refuses_bad_frames(&c_example());
+}
+
+#[test]
+fn the_c_example_closes_plain_clients() {
+    use std::io::Read;
+    let server = c_example();
+    let mut plain = server.plain();
+    assert_eq!(plain.read(&mut [0]).expect("an end"), 0);
+    keeps_messages(&server);
+}
+
+#[test]
+fn the_rust_example_keeps_messages_as_they_are() {
+    keeps_messages(&rust_example());
+}
+
+#[test]
+fn the_rust_example_refuses_bad_frames() {
+    refuses_bad_frames(&rust_example());
+}
+
+#[test]
+fn the_header_is_good_c_and_cpp() {
+    for (language, standard) in [("c", "c99"), ("c++", "c++11")] {
+        let header = concat!(env!("CARGO_MANIFEST_DIR"), "/include/websocket.h");
+        let output = Command::new("cc")
+            .args(["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-pedantic"])
+            .args(["-x", language, &format!("-std={standard}"), header])
+            .output()
+            .expect("cc is installed");
+        let message = String::from_utf8_lossy(&output.stderr);
+        // A machine for C alone has no C++ compiler behind cc.
+        assert!(
+            output.status.success() || message.contains("cc1plus"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! Unmodified stream servers under LD_PRELOAD: each must pass every scene.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::Command;
+
+use support::{Server, compile, masked};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+fn c_server(name: &str, mode: Option<&str>) -> Server {
+    Server::start(true, |directory, socket| {
+        let mut command = Command::new(compile(&format!("tests/servers/{name}.c"), directory, &[]));
+        command.arg(socket).args(mode);
+        command
+    })
+}
+
+fn script(program: &str, file: &str, mode: Option<&str>) -> Server {
+    Server::start(true, |_, socket| {
+        let mut command = Command::new(program);
+        command
+            .arg(
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/servers")
+                    .join(file),
+            )
+            .arg(socket)
+            .args(mode);
+        command
+    })
+}
+
+/// Bytes that are no pattern a mistake could repeat.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as u8
+        })
+        .collect()
+}
+
+type Scene = (&'static str, fn(&Server));
+
+const SCENES: &[Scene] = &[
+    ("text and binary keep their type", |server| {
+        let mut client = server.client();
+        client.send(TEXT, "h\u{e9}llo".as_bytes());
+        assert_eq!(client.frame(), (TEXT, "h\u{e9}llo".as_bytes().to_vec()));
+        client.send(BINARY, &[0, 255, 1]);
+        assert_eq!(client.frame(), (BINARY, vec![0, 255, 1]));
+    }),
+    ("70 000 bytes come back", |server| {
+        let mut client = server.client();
+        let data = noise(70_000);
+        client.send(BINARY, &data);
+        assert!(client.payload(BINARY, data.len()) == data);
+    }),
+    ("characters cut by the server's reads stay text", |server| {
+        let mut client = server.client();
+        let text = "\u{20ac}\u{1f600}x".repeat(9000);
+        client.send(TEXT, text.as_bytes());
+        let mut back = String::new();
+        while back.len() < text.len() {
+            let (kind, payload) = client.frame();
+            assert_eq!(kind, TEXT);
+            back.push_str(std::str::from_utf8(&payload).expect("whole characters"));
+        }
+        assert!(back == text);
+    }),
+    ("a ping alone is answered and stops nobody", |server| {
+        let mut silent = server.client();
+        silent.send(0x89, b"only this");
+        assert_eq!(silent.frame(), (0x8a, b"only this".to_vec()));
+        let mut other = server.client();
+        other.send(TEXT, b"served");
+        assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
+        silent.send(TEXT, b"me too");
+        assert_eq!(silent.frame(), (TEXT, b"me too".to_vec()));
+    }),
+    ("half a header stops nobody", |server| {
+        let mut slow = server.client();
+        let frame = masked(BINARY, &noise(300));
+        slow.raw(&frame[..3]);
+        let mut other = server.client();
+        other.send(TEXT, b"served");
+        assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
+        slow.raw(&frame[3..]);
+        assert_eq!(slow.payload(BINARY, 300), noise(300));
+    }),
+    ("a frame comes byte by byte", |server| {
+        let mut client = server.client();
+        let data = noise(130);
+        for byte in masked(BINARY, &data) {
+            client.raw(&[byte]);
+        }
+        assert_eq!(client.payload(BINARY, data.len()), data);
+    }),
+    ("fragments with a ping between them", |server| {
+        let mut client = server.client();
+        client.send(0x01, b"frag");
+        client.send(0x89, b"p");
+        client.send(0x00, b"");
+        client.send(0x80, b"ment");
+        let mut data = Vec::new();
+        let mut pongs = 0;
+        while data.len() < 8 || pongs < 1 {
+            match client.frame() {
+                (0x8a, payload) => {
+                    assert_eq!(payload, b"p");
+                    pongs += 1;
+                }
+                (kind, payload) => {
+                    assert_eq!(kind, TEXT);
+                    data.extend(payload);
+                }
+            }
+        }
+        assert_eq!(data, b"fragment");
+    }),
+    ("frames in one segment all come back", |server| {
+        let mut client = server.client();
+        let frames: Vec<u8> = (0..50)
+            .flat_map(|i| masked(TEXT, format!("message {i:02}").as_bytes()))
+            .collect();
+        client.raw(&frames);
+        let expected: String = (0..50).map(|i| format!("message {i:02}")).collect();
+        assert_eq!(client.payload(TEXT, expected.len()), expected.as_bytes());
+    }),
+    ("the client's Close is echoed after its data", |server| {
+        let mut client = server.client();
+        let mut bytes = masked(TEXT, b"last words");
+        bytes.extend(masked(0x88, &1001u16.to_be_bytes()));
+        client.raw(&bytes);
+        assert_eq!(client.frame(), (TEXT, b"last words".to_vec()));
+        assert_eq!(client.closed(), Some(1001));
+        let mut client = server.client();
+        client.send(0x88, b"");
+        assert_eq!(client.closed(), None);
+    }),
+    ("the server's close is a Close 1000", |server| {
+        let mut client = server.client();
+        client.send(TEXT, b"quit");
+        assert_eq!(client.frame(), (TEXT, b"quit".to_vec()));
+        let (kind, payload) = client.frame();
+        assert_eq!((kind, &payload[..2]), (0x88, &1000u16.to_be_bytes()[..]));
+        client.send(0x88, &1000u16.to_be_bytes());
+        client.at_end();
+    }),
+    ("an unmasked frame closes with 1002", |server| {
+        let mut client = server.client();
+        client.raw(b"\x81\x05hello");
+        assert_eq!(client.closed(), Some(1002));
+    }),
+    ("text that is not UTF-8 closes with 1007", |server| {
+        let mut client = server.client();
+        client.send(TEXT, b"\xce\xba\xed\xa0");
+        assert_eq!(client.closed(), Some(1007));
+    }),
+    ("a client may vanish", |server| {
+        for bytes in [&b""[..], b"\x81", &masked(TEXT, b"hello")[..8]] {
+            let mut client = server.client();
+            client.raw(bytes);
+        }
+        let mut client = server.client();
+        client.send(TEXT, b"still there?");
+        assert_eq!(client.frame(), (TEXT, b"still there?".to_vec()));
+    }),
+    ("a slow reader gets every byte", |server| {
+        let mut client = server.client();
+        let data = noise(4 << 20);
+        let mut stream = client.stream.try_clone().expect("a second handle");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for chunk in data.chunks(60_000) {
+                    stream
+                        .write_all(&masked(BINARY, chunk))
+                        .expect("the server reads on");
+                }
+            });
+            // Until the server has to stop, too: it has been given more than
+            // all buffers hold once this client's own writes block.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            assert!(client.payload(BINARY, data.len()) == data);
+        });
+    }),
+    ("a plain UNIX client is served as ever", |server| {
+        let mut plain = server.plain();
+        plain.write_all(b"no frames here").expect("a connection");
+        let mut back = [0; 14];
+        plain.read_exact(&mut back).expect("the echo");
+        assert_eq!(&back, b"no frames here");
+    }),
+    ("fifty clients at a time", |server| {
+        let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
+        for round in 0..3 {
+            for (i, client) in clients.iter_mut().enumerate() {
+                client.send(TEXT, format!("{round}/{i}").as_bytes());
+            }
+            for (i, client) in clients.iter_mut().enumerate() {
+                assert_eq!(client.frame(), (TEXT, format!("{round}/{i}").into_bytes()));
+            }
+        }
+        for client in &mut clients {
+            client.send(0x88, &1000u16.to_be_bytes());
+        }
+        for client in &mut clients {
+            assert_eq!(client.closed(), Some(1000));
+        }
+    }),
+];
+
+/// Plays every scene but those named.
+fn play(mut server: Server, without: &[&str]) {
+    for (name, scene) in SCENES {
+        if !without.contains(name) {
+            eprintln!("scene: {name}");
+            scene(&server);
+            assert!(server.is_alive(), "the server ended in: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_thread_server_speaks_websocket() {
+    play(c_server("thread", None), &[]);
+}
+
+#[test]
+fn a_forking_server_speaks_websocket() {
+    play(c_server("fork", None), &[]);
+}
+
+#[test]
+fn a_select_server_speaks_websocket() {
+    play(c_server("select", None), &["a slow reader gets every byte"]);
+}
+
+#[test]
+fn a_poll_server_speaks_websocket() {
+    play(c_server("poll", None), &["a slow reader gets every byte"]);
+}
+
+#[test]
+fn an_epoll_server_speaks_websocket() {
+    play(c_server("epoll", None), &[]);
+}
+
+#[test]
+fn an_edge_triggered_server_speaks_websocket() {
+    play(c_server("epoll", Some("edge")), &[]);
+}
+
+#[test]
+fn a_one_shot_epoll_server_speaks_websocket() {
+    play(c_server("epoll", Some("oneshot")), &[]);
+}
+
+/// Plays every scene under valgrind; the slow reader would take minutes.
+fn play_under_valgrind(name: &str, mode: Option<&str>) {
+    let directory = support::directory();
+    let log = directory.join("log");
+    let mut server = Server::start(true, |directory, socket| {
+        let program = compile(&format!("tests/servers/{name}.c"), directory, &["-g"]);
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--leak-check=full", "--errors-for-leak-kinds=definite"])
+            .arg(format!("--log-file={}", log.display()))
+            .arg(program)
+            .arg(socket)
+            .args(mode);
+        command
+    });
+    for (name, scene) in SCENES {
+        if *name != "a slow reader gets every byte" {
+            eprintln!("scene: {name}");
+            scene(&server);
+        }
+    }
+    server.terminate();
+    let log_text = std::fs::read_to_string(&log).expect("valgrind's log");
+    let _ = std::fs::remove_dir_all(&directory);
+    assert!(log_text.contains("ERROR SUMMARY: 0 errors"), "{log_text}");
+}
+
+#[test]
+fn valgrind_finds_nothing_in_a_thread_server() {
+    play_under_valgrind("thread", None);
+}
+
+#[test]
+fn valgrind_finds_nothing_in_an_epoll_server() {
+    play_under_valgrind("epoll", Some("edge"));
+}
+
+#[test]
+fn valgrind_finds_nothing_in_a_select_server() {
+    play_under_valgrind("select", None);
+}
+
+#[test]
+fn python_socketserver_speaks_websocket() {
+    play(script("python3", "echo.py", Some("thread")), &[]);
+}
+
+#[test]
+fn python_forking_socketserver_speaks_websocket() {
+    play(script("python3", "echo.py", Some("fork")), &[]);
+}
+
+#[test]
+fn node_net_server_speaks_websocket() {
+    play(script("node", "echo.js", None), &[]);
+}
+
+#[test]
+fn socat_speaks_websocket() {
+    let server = Server::start(true, |_, socket| {
+        let mut command = Command::new("socat");
+        command
+            .arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()))
+            .arg("PIPE");
+        command
+    });
+    play(server, &["the server's close is a Close 1000"]);
+}

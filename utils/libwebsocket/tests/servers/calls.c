@@ -1,0 +1,226 @@
+/* Does what a client names, with the calls that other servers seldom use, and
+ * answers "ok" or the line that went wrong. Linked with -lwebsocket. */
+#include "common.h"
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define CHECK(condition)                                                       \
+	do {                                                                   \
+		if (!(condition))                                              \
+			return __LINE__;                                       \
+	} while (0)
+
+static char buffer[4096];
+
+static int is(ssize_t n, const char *text)
+{
+	return n == (ssize_t)strlen(text) && !memcmp(buffer, text, n);
+}
+
+static long now_ms(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static int readable(int fd, int ms)
+{
+	struct pollfd entry = { .fd = fd, .events = POLLIN };
+	return poll(&entry, 1, ms);
+}
+
+/* Client: "abcdef". */
+static int peek(int fd)
+{
+	CHECK(is(recv(fd, buffer, 3, MSG_PEEK), "abc"));
+	CHECK(is(recv(fd, buffer, sizeof(buffer), MSG_PEEK), "abcdef"));
+	CHECK(is(read(fd, buffer, 2), "ab"));
+	CHECK(is(recv(fd, buffer, sizeof(buffer), MSG_PEEK), "cdef"));
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "cdef"));
+	errno = 42;
+	CHECK(recv(fd, buffer, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+	return 0;
+}
+
+/* Client: "ab", "cd", "ef", and a ping among them. */
+static int waitall(int fd)
+{
+	CHECK(is(recv(fd, buffer, 6, MSG_WAITALL), "abcdef"));
+	return 0;
+}
+
+/* Client: "12345", "67". */
+static int fionread(int fd)
+{
+	int count = -1;
+	CHECK(readable(fd, 10000) == 1);
+	CHECK(ioctl(fd, FIONREAD, &count) == 0 && count == 5);
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "12345"));
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "67"));
+	CHECK(ioctl(fd, FIONREAD, &count) == 0 && count == 0);
+	return 0;
+}
+
+/* Client: "one", "two", "three", "four". */
+static int duplicate(int fd)
+{
+	int second = dup(fd), third = fcntl(fd, F_DUPFD_CLOEXEC, 100), fourth;
+	CHECK(second >= 0 && third >= 100);
+	CHECK(is(read(second, buffer, sizeof(buffer)), "one"));
+	CHECK(close(second) == 0);
+	CHECK(is(read(third, buffer, sizeof(buffer)), "two"));
+	fourth = dup2(third, second);
+	CHECK(fourth == second && close(third) == 0);
+	CHECK(is(read(fourth, buffer, sizeof(buffer)), "three"));
+	CHECK(dup3(open("/dev/null", O_RDONLY), fourth, O_CLOEXEC) == fourth);
+	CHECK(read(fourth, buffer, sizeof(buffer)) == 0 && close(fourth) == 0);
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "four"));
+	return 0;
+}
+
+/* Client: pings only, until the answer comes. */
+static int timeouts(int fd)
+{
+	long start = now_ms();
+	CHECK(readable(fd, 200) == 0);
+	CHECK(now_ms() - start >= 200);
+	start = now_ms();
+	fd_set set;
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	struct timeval left = { .tv_usec = 200000 };
+	CHECK(select(fd + 1, &set, NULL, NULL, &left) == 0 && !FD_ISSET(fd, &set));
+	CHECK(now_ms() - start >= 200);
+	start = now_ms();
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7 };
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	CHECK(epoll_wait(epoll, &event, 1, 200) == 0);
+	CHECK(now_ms() - start >= 200);
+	CHECK(readable(fd, 0) == 0);
+	event = (struct epoll_event){ .events = EPOLLOUT, .data.u64 = 8 };
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) == 0);
+	CHECK(epoll_wait(epoll, &event, 1, 200) == 1 && event.data.u64 == 8);
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) == 0 && close(epoll) == 0);
+	return 0;
+}
+
+/* Client: "abc". The answer: "xyz", one message of three buffers. */
+static int vectors(int fd)
+{
+	char one[2], two[8];
+	struct iovec in[] = { { NULL, 0 }, { one, 2 }, { two, 8 } };
+	ssize_t n = readv(fd, in, 3);
+	CHECK(n == 2 && !memcmp(one, "ab", 2));
+	struct msghdr message = { .msg_iov = in + 1, .msg_iovlen = 2 };
+	CHECK(recvmsg(fd, &message, 0) == 1 && one[0] == 'c');
+	struct iovec out[] = { { "x", 1 }, { NULL, 0 }, { "y", 1 }, { "z", 1 } };
+	CHECK(writev(fd, out, 4) == 3);
+	return 0;
+}
+
+/* Nothing that bypasses the frames. */
+static int bypass(int fd)
+{
+	int file = open("/proc/self/exe", O_RDONLY);
+	CHECK(sendfile(fd, file, NULL, 10) == -1 && errno == EINVAL);
+	CHECK(close(file) == 0);
+	CHECK(send(fd, "!", 1, MSG_OOB) == -1 && errno == EOPNOTSUPP);
+	CHECK(write(fd, "", 0) == 0 && read(fd, buffer, 0) == 0);
+	return 0;
+}
+
+static int addresses(int fd)
+{
+	struct sockaddr_storage any;
+	struct sockaddr_un unix_only;
+	socklen_t size = sizeof(any);
+	CHECK(getpeername(fd, (struct sockaddr *)&any, &size) == 0);
+	CHECK(any.ss_family == AF_INET && size == sizeof(struct sockaddr_in));
+	size = sizeof(unix_only);
+	CHECK(getpeername(fd, (struct sockaddr *)&unix_only, &size) == 0);
+	CHECK(unix_only.sun_family == AF_UNIX && size == sizeof(sa_family_t));
+	return 0;
+}
+
+/* What is no text goes out as binary, half a character waits for its rest:
+ * the answers are binary ff, then the text of e2 82 ac. */
+static int types(int fd)
+{
+	CHECK(write(fd, "\xff", 1) == 1);
+	CHECK(write(fd, "\xe2\x82", 2) == 2);
+	CHECK(write(fd, "\xac", 1) == 1);
+	return 0;
+}
+
+/* The client sends "later" after our Close, then its own. */
+static int half_close(int fd)
+{
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	CHECK(write(fd, "no more", 7) == -1 && errno == EPIPE);
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "later"));
+	CHECK(read(fd, buffer, sizeof(buffer)) == 0);
+	CHECK(readable(fd, 0) == 1);
+	return 0;
+}
+
+/* What a full socket does not take: no byte is lost, none comes twice. The
+ * client begins to read when it has been told by the ping's pong. */
+static int partial(int fd)
+{
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	static char block[50000];
+	unsigned int sent = 0, total = 8u << 20;
+	while (sent < total) {
+		unsigned int size = total - sent < sizeof(block) ? total - sent : sizeof(block);
+		for (unsigned int at = 0; at < size; at++)
+			block[at] = 'a' + (sent + at) % 23;
+		/* Another length at each try, as programs may. */
+		ssize_t n = write(fd, block, size - size * (sent % 7) / 10);
+		if (n < 0) {
+			CHECK(errno == EAGAIN);
+			struct pollfd entry = { .fd = fd, .events = POLLOUT };
+			CHECK(poll(&entry, 1, 30000) == 1);
+			continue;
+		}
+		sent += n;
+	}
+	CHECK(fcntl(fd, F_SETFL, 0) == 0);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*check)(int fd);
+} CHECKS[] = {
+	{ "peek", peek },	  { "waitall", waitall },     { "fionread", fionread },
+	{ "dup", duplicate },	  { "timeouts", timeouts },   { "vectors", vectors },
+	{ "bypass", bypass },	  { "addresses", addresses }, { "types", types },
+	{ "half_close", half_close }, { "partial", partial },
+};
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	int listener = listen_on(argv[1]);
+	for (;;) {
+		struct sockaddr_storage address = { 0 };
+		socklen_t size = sizeof(address);
+		int fd = accept(listener, (struct sockaddr *)&address, &size);
+		ssize_t n = read(fd, buffer, sizeof(buffer));
+		for (size_t at = 0; n > 0 && at < sizeof(CHECKS) / sizeof(*CHECKS); at++) {
+			if (!is(n, CHECKS[at].name))
+				continue;
+			int line = address.ss_family == AF_INET ? CHECKS[at].check(fd) : __LINE__;
+			char answer[32];
+			snprintf(answer, sizeof(answer), line ? "line %d" : "ok", line);
+			write_all(fd, answer, strlen(answer));
+			break;
+		}
+		close(fd);
+	}
+}
