@@ -6,6 +6,9 @@
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30000;
 
+/** A connection that lasted as long was a good one: the waits begin anew, in milliseconds. */
+const GOOD_TIME = 5000;
+
 /** Most entries a log keeps. */
 const LOG_ENTRIES = 200;
 
@@ -59,12 +62,14 @@ function closeMeaning(code) {
  * `on.open()`, `on.message(data)`, `on.close(event, opened)` are called as things happen;
  * `stateElement` shows where it stands: data-state is closed, connecting, open or waiting.
  * `failures` counts the attempts in vain since the last connection, so that a page can tell
- * of the first only. It does not reconnect after an end in order (1000) or one that this page asked for.
+ * of the first only. It does not reconnect after an end that this page asked for, nor,
+ * with `afterEnd` false, after one in order (1000).
  */
 class Connection {
-  constructor(stateElement, on) {
+  constructor(stateElement, on, { afterEnd = true } = {}) {
     this.stateElement = stateElement;
     this.on = on;
+    this.afterEnd = afterEnd;
     this.socket = null;
     this.timer = null;
     this.wait = FIRST_WAIT;
@@ -86,7 +91,7 @@ class Connection {
   }
 
   open() {
-    let opened = false;
+    let opened = 0;
     let socket;
     try {
       socket = new WebSocket(serviceUrl(this.name));
@@ -99,8 +104,7 @@ class Connection {
     this.leaving = false;
     this.show('connecting', `Connecting to ${socket.url}`);
     socket.onopen = () => {
-      opened = true;
-      this.wait = FIRST_WAIT;
+      opened = performance.now();
       this.failures = 0;
       this.show('open', `Connected to ${socket.url}`);
       this.on.open();
@@ -109,10 +113,11 @@ class Connection {
     socket.onclose = (event) => {
       this.socket = null;
       if (!opened) this.failures += 1;
-      const again = !this.leaving && !(opened && event.code === 1000);
+      else if (performance.now() - opened > GOOD_TIME) this.wait = FIRST_WAIT;
+      const again = !this.leaving && (this.afterEnd || event.code !== 1000);
       if (again) this.retry();
       else this.show('closed', 'Not connected');
-      this.on.close(event, opened);
+      this.on.close(event, opened > 0);
     };
   }
 
