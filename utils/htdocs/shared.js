@@ -179,6 +179,17 @@ function addEntry(log, kind, what, note, bad) {
   return entry;
 }
 
+/**
+ * Fills a list with a row for each of `values`, but only if they are others than before:
+ * who is in the list with the keyboard stays where they are.
+ */
+function fillList(list, values, row) {
+  const content = JSON.stringify(values);
+  if (list.dataset.content === content) return;
+  list.dataset.content = content;
+  list.replaceChildren(...values.map(row));
+}
+
 /** A number of bytes, readable. */
 function bytesText(count) {
   if (count < 1024) return `${count} bytes`;

@@ -144,30 +144,24 @@ function show(kind, { from, to, text, color }) {
 
 /** The people here, and whom a message may go to. */
 function listPeople() {
-  const list = byId('people');
+  const names = [...people.keys()].sort((a, b) => a.localeCompare(b));
+  const others = names.map((name) => ({ name, color: people.get(name).color }));
+  const all = myself ? [{ name: myself, color: myColor(), me: true }, ...others] : others;
+  fillList(byId('people'), all, personRow);
+
   const to = byId('to');
   const chosen = to.value;
-  const names = [...people.keys()].sort((a, b) => a.localeCompare(b));
-  const rows = names.map((name) => personRow(name, people.get(name).color));
-  if (myself) {
-    const me = element('li');
-    me.dataset.name = myself;
-    const label = element('span', 'name', `${myself} (you)`);
-    paint(label, myColor());
-    me.append(label);
-    rows.unshift(me);
-  }
-  list.replaceChildren(...rows);
-  const everyone = new Option('everyone', '');
-  to.replaceChildren(everyone, ...names.map((name) => new Option(name, name)));
+  fillList(to, ['', ...names], (name) => new Option(name || 'everyone', name));
   to.value = people.has(chosen) ? chosen : '';
 }
 
-function personRow(name, color) {
+function personRow({ name, color, me }) {
   const row = element('li');
   row.dataset.name = name;
-  const label = element('span', 'name', name);
+  const label = element('span', 'name', me ? `${name} (you)` : name);
   paint(label, color);
+  row.append(label);
+  if (me) return row;
   const write = element('button', 'plain', 'Write');
   write.setAttribute('aria-label', `Write to ${name} privately`);
   write.dataset.action = 'private';
@@ -179,7 +173,7 @@ function personRow(name, color) {
   whois.setAttribute('aria-label', `Ask where ${name} is`);
   whois.dataset.action = 'whois';
   whois.addEventListener('click', () => connection.send(`WSWhois ${name}`));
-  row.append(label, write, whois);
+  row.append(write, whois);
   return row;
 }
 

@@ -105,19 +105,21 @@ async function listTables() {
   } catch {
     rows = [];
   }
-  const items = (Array.isArray(rows) ? rows : []).map(({ name }) => {
-    const item = element('li');
-    const button = element('button', '', name);
-    button.dataset.table = name;
-    button.addEventListener('click', () => {
-      const query = `SELECT * FROM "${name.replaceAll('"', '""')}" LIMIT ${GLANCE}`;
-      byId('query').value = query;
-      run(query);
-    });
-    item.append(button);
-    return item;
+  const names = Array.isArray(rows) ? rows.map((row) => String(row.name)) : [];
+  fillList(byId('tables'), names, tableRow);
+}
+
+function tableRow(name) {
+  const row = element('li');
+  const button = element('button', '', name);
+  button.dataset.table = name;
+  button.addEventListener('click', () => {
+    const query = `SELECT * FROM "${name.replaceAll('"', '""')}" LIMIT ${GLANCE}`;
+    byId('query').value = query;
+    run(query);
   });
-  byId('tables').replaceChildren(...items);
+  row.append(button);
+  return row;
 }
 
 byId('asked').addEventListener('submit', (event) => {
