@@ -37,11 +37,12 @@ enum Boundary {
 
 impl Boundary {
     fn of(config: &ServiceConfig, backend: &Backend) -> Self {
+        // A socket that keeps boundaries itself needs no framing.
         match config.framing {
+            _ if backend.is_packet() => Self::Packet,
             Framing::Length => Self::Length,
             Framing::Line => Self::Byte(b'\n'),
             Framing::Nul => Self::Byte(0),
-            Framing::Stream if backend.is_packet() => Self::Packet,
             Framing::Stream => Self::None,
         }
     }
