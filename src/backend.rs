@@ -216,8 +216,7 @@ impl Backend {
             Kind::Pipe => PollFlags::empty(),
             _ => PollFlags::POLLIN,
         };
-        match self.wait_for(readable) {
-            Err(Errno::EAGAIN) => return Ok(Input::Silence),
+        match self.wait_for(readable, PollTimeout::NONE) {
             Err(Errno::EPIPE) => return Ok(Input::End),
             result => result?,
         }
@@ -231,8 +230,8 @@ impl Backend {
         }
     }
 
-    /// Waits for a device; `EAGAIN` after the limit, `EPIPE` once it was cut.
-    fn wait_for(&self, events: PollFlags) -> nix::Result<()> {
+    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
+    fn wait_for(&self, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
         let Some((wake, _)) = &self.wake else {
             return Ok(());
         };
@@ -240,7 +239,6 @@ impl Backend {
             PollFd::new(wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.fd.as_fd(), events),
         ];
-        let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
         match retry(|| poll(&mut fds, limit))? {
             0 => Err(Errno::EAGAIN),
             _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
@@ -282,7 +280,8 @@ impl Backend {
                 sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None)
             }
             (Kind::Device | Kind::Pipe, _) => {
-                self.wait_for(PollFlags::POLLOUT)?;
+                let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
+                self.wait_for(PollFlags::POLLOUT, limit)?;
                 let first = slices.iter().find(|slice| !slice.is_empty());
                 first.map_or(Ok(0), |slice| write(&self.fd, slice))
             }
