@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -45,6 +46,8 @@ pub struct Backend {
     wake: Option<(OwnedFd, OwnedFd)>,
     /// Longest wait for a device; sockets have it as an option.
     limit: Duration,
+    /// A packet socket was closed by a peer that left bytes unread.
+    was_reset: AtomicBool,
 }
 
 /// What one read gave.
@@ -165,6 +168,7 @@ impl Backend {
             kind,
             wake: None,
             limit: Duration::ZERO,
+            was_reset: AtomicBool::new(false),
         }
     }
 
@@ -175,6 +179,7 @@ impl Backend {
             kind,
             wake,
             limit,
+            was_reset: AtomicBool::new(false),
         })
     }
 
@@ -199,8 +204,19 @@ impl Backend {
 
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
     /// and the end of the stream without one: this tells an empty packet from the end.
+    ///
+    /// A peer that closes with bytes unread is told once, before the packets it had sent: those
+    /// are read first.
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        match retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer)) {
+        let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        if result == Err(Errno::ECONNRESET) {
+            self.was_reset.store(true, Ordering::Relaxed);
+            result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        }
+        match result {
+            Ok((0, None)) if self.was_reset.load(Ordering::Relaxed) => {
+                Err(Errno::ECONNRESET.into())
+            }
             Ok((0, None)) => Ok(Input::End),
             Ok((count, _)) if count == buffer.len() => Err(io::Error::new(
                 io::ErrorKind::InvalidData,

@@ -145,6 +145,24 @@ fn both_pieces_leave_in_one_write() {
 }
 
 #[test]
+fn packets_sent_before_a_reset_are_read_first() {
+    let (backend, far) = packet_pair();
+    backend
+        .write_all_of(&[b"never read", b""], wait_on)
+        .expect("written");
+    far.write(b"one");
+    far.write(b"two");
+    drop(far);
+    let mut buffer = [0; 8];
+    for _ in 0..2 {
+        let input = backend.read(&mut buffer).expect("a packet");
+        assert_eq!(input, Input::Bytes(3));
+    }
+    let error = backend.read(&mut buffer).expect_err("it was reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn a_backend_that_never_reads_is_waited_for_only_while_asked() {
     let (near, _far) = UnixStream::pair().expect("a pair");
     set_limits(near.as_fd(), SHORT);
