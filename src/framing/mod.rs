@@ -37,11 +37,14 @@ enum Boundary {
 
 impl Boundary {
     fn of(config: &ServiceConfig, backend: &Backend) -> Self {
+        // `framing` is for byte streams; and a message in one packet may not fit the socket.
+        if backend.is_packet() {
+            return Self::Packet;
+        }
         match config.framing {
             Framing::Length => Self::Length,
             Framing::Line => Self::Byte(b'\n'),
             Framing::Nul => Self::Byte(0),
-            Framing::Stream if backend.is_packet() => Self::Packet,
             Framing::Stream => Self::None,
         }
     }
