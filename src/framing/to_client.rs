@@ -120,7 +120,11 @@ impl<'a> ToClient<'a> {
             buffer.resize(buffer.len() * 4, 0);
         }
         self.buffer = buffer;
-        result.and_then(|()| self.flush())
+        match result {
+            Err(Forward::Send(error)) => Err(Forward::Send(error)),
+            // Messages before a bad one go out.
+            result => self.flush().and(result),
+        }
     }
 
     /// The backend has ended its stream: what it had begun is sent.
@@ -191,6 +195,9 @@ impl<'a> ToClient<'a> {
                     return Err(Forward::BadOpcode(opcode));
                 }
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.max_message {
+                    return Err(Forward::TooBig);
+                }
             }
             let take = self.left.min(bytes.len());
             self.left -= take;
@@ -271,3 +278,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "to_client_tests.rs"]
+mod tests;
