@@ -107,8 +107,18 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
+    /// Grows, but not beyond what the longest message needs and its next frame with it.
     fn grow(&mut self) {
-        self.buffer.resize(self.buffer.len() * 4, 0);
+        let most = match self.holding {
+            true => self.max_message.saturating_add(SMALL_BUFFER),
+            false => LARGE_BUFFER,
+        };
+        let len = self
+            .buffer
+            .len()
+            .saturating_mul(4)
+            .min(most.max(LARGE_BUFFER));
+        self.buffer.resize(len.max(self.held + SMALL_BUFFER), 0);
     }
 
     /// A message begins; `length` is known unless it is fragmented.
@@ -267,3 +277,7 @@ fn prefix(length: usize, text: bool) -> [u8; PREFIX] {
     let [a, b, c, d] = (length as u32).to_be_bytes();
     [a, b, c, d, if text { TEXT } else { BINARY }]
 }
+
+#[cfg(test)]
+#[path = "to_backend_tests.rs"]
+mod tests;
