@@ -149,10 +149,17 @@ fn bind(config: &Config) -> Result<Vec<Arc<Server>>, Failure> {
 }
 
 /// Reads what `tls` sections name, as a start would.
-#[cfg_attr(not(feature = "tls"), expect(unused_variables, clippy::unnecessary_wraps))]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(unused_variables, clippy::unnecessary_wraps)
+)]
 fn check_certificates(config: &Config) -> Result<(), Failure> {
     #[cfg(feature = "tls")]
-    for tls in config.servers.iter().filter_map(|server| server.tls.as_ref()) {
+    for tls in config
+        .servers
+        .iter()
+        .filter_map(|server| server.tls.as_ref())
+    {
         Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
     }
     Ok(())
