@@ -202,6 +202,21 @@ impl Backend {
         }
     }
 
+    /// Reads what is there already from a byte stream; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
+        if self.kind != Kind::Stream {
+            return Ok(None);
+        }
+        let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        match retry(|| nix::sys::socket::recv(fd, buffer, flags)) {
+            Err(Errno::EAGAIN) => Ok(None),
+            result => input(result).map(Some),
+        }
+    }
+
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
     /// and the end of the stream without one: this tells an empty packet from the end.
     ///

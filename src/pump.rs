@@ -252,7 +252,7 @@ impl Pump<'_> {
                 }
                 Event::Pong => Ok(()),
                 Event::Close(code) => {
-                    let _ = out.finish();
+                    let _ = out.broken();
                     return Some(ClientEnd::Close(code));
                 }
                 _ if *dropping => Ok(()),
@@ -333,9 +333,14 @@ impl Pump<'_> {
 
     fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
         loop {
-            let forwarded = match self.backend.read(out.room()) {
-                Ok(Input::Bytes(count)) => out.forward(count),
-                Ok(Input::End) => match out.end() {
+            let input = match out.is_filling() {
+                true => self.backend.read_now(out.room()),
+                false => self.backend.read(out.room()).map(Some),
+            };
+            let forwarded = match input {
+                Ok(Some(Input::Bytes(count))) => out.forward(count),
+                Ok(None) => out.forward(0),
+                Ok(Some(Input::End)) => match out.end() {
                     Ok(()) => return BackendEnd::Ended,
                     Err(forward) => Err(forward),
                 },

@@ -204,7 +204,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client broke a rule: messages that were whole before that are delivered.
+    /// The client broke a rule, or closed within a message: messages that were whole before
+    /// that are delivered.
     ///
     /// # Errors
     /// As [`Delivery`].

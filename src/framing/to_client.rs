@@ -39,8 +39,10 @@ pub struct ToClient<'a> {
     client_sends_text: &'a AtomicBool,
     max_message: usize,
     buffer: Vec<u8>,
-    /// Bytes of a cut character at the front of the buffer, at most 3.
+    /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
     carried: usize,
+    /// What the backend wrote may go on beyond the buffer it was read into.
+    filling: bool,
     small_reads: u8,
     /// The message that has begun: it goes out whole, as one frame.
     held: Option<Vec<u8>>,
@@ -75,6 +77,7 @@ impl<'a> ToClient<'a> {
             max_message: config.max_message,
             buffer: vec![0; size],
             carried: 0,
+            filling: false,
             small_reads: 0,
             held: None,
             prefix: [0; PREFIX],
@@ -95,6 +98,12 @@ impl<'a> ToClient<'a> {
         &mut self.buffer[self.carried..]
     }
 
+    /// Whether a write of the backend has filled the buffer: what there is of it already is
+    /// read before any of it is sent, so that it stays one message if the largest buffer holds it.
+    pub fn is_filling(&self) -> bool {
+        self.filling
+    }
+
     /// Sends what the backend's `count` bytes in `room` say.
     ///
     /// # Errors
@@ -102,6 +111,13 @@ impl<'a> ToClient<'a> {
     pub fn forward(&mut self, count: usize) -> Result<(), Forward> {
         let end = self.carried + count;
         let space = self.buffer.len() - self.carried;
+        self.filling =
+            self.boundary == Boundary::None && count == space && self.buffer.len() < LARGE_BUFFER;
+        if self.filling {
+            self.carried = end;
+            self.adapt(count, space);
+            return Ok(());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match self.boundary {
             Boundary::None => self.stream(&mut buffer[..end]),
@@ -138,6 +154,9 @@ impl<'a> ToClient<'a> {
     /// # Errors
     /// See [`Forward`].
     pub fn end(&mut self) -> Result<(), Forward> {
+        if self.filling {
+            self.forward(0)?;
+        }
         if self.carried > 0 {
             let carried = self.buffer[..std::mem::take(&mut self.carried)].to_vec();
             if self.frame_type == FrameType::Text {
