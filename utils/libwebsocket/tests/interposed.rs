@@ -154,6 +154,22 @@ const SCENES: &[Scene] = &[
         client.send(0x88, &1000u16.to_be_bytes());
         client.at_end();
     }),
+    (
+        "a client that talks on gets the server's last words",
+        |server| {
+            let mut client = server.client();
+            client.send(TEXT, b"quit");
+            assert_eq!(client.frame(), (TEXT, b"quit".to_vec()));
+            // The server has closed, or is about to: no reset may come of this.
+            for _ in 0..50 {
+                client.send(TEXT, b"and another thing");
+            }
+            assert_eq!(client.frame().0, 0x88);
+            client.send(TEXT, b"and one more");
+            client.send(0x88, &1000u16.to_be_bytes());
+            client.at_end();
+        },
+    ),
     ("an unmasked frame closes with 1002", |server| {
         let mut client = server.client();
         client.raw(b"\x81\x05hello");
@@ -331,5 +347,9 @@ fn socat_speaks_websocket() {
             .arg("PIPE");
         command
     });
-    play(server, &["the server's close is a Close 1000"]);
+    let without = [
+        "the server's close is a Close 1000",
+        "a client that talks on gets the server's last words",
+    ];
+    play(server, &without);
 }

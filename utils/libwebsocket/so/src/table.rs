@@ -9,6 +9,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::connection::Connection;
+use crate::lingering;
 use crate::sys::Lock;
 
 /// Descriptors a page holds, and pages there are: a million descriptors, the
@@ -27,6 +28,9 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The process whose table this is; 0 before the first connection.
 static OWNER: AtomicI32 = AtomicI32::new(0);
+
+// SAFETY: a connection is shared by design; each part has its lock.
+unsafe impl Send for Ref {}
 
 /// A connection in use; it lives at least as long as this.
 pub(crate) struct Ref(*mut Connection);
@@ -115,6 +119,8 @@ pub(crate) fn insert(fd: c_int) -> Option<Ref> {
         block
     };
     let connection = Ref(connection);
+    // A descriptor that was closed behind our back.
+    drop(remove(fd));
     share(fd, &connection).then_some(connection)
 }
 
@@ -215,6 +221,7 @@ extern "C" fn in_child() {
     unsafe {
         LOCK.reset();
         OWNER.store(libc::getpid(), Ordering::Relaxed);
+        lingering::abandon();
     }
     // Threads of the parent that were inside a call are not here to let go.
     for_each(|_, connection| {
