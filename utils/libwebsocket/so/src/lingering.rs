@@ -26,8 +26,6 @@ struct Entry {
     connection: Ref,
     fd: c_int,
     until: i64,
-    /// Our side has ended.
-    shut: bool,
 }
 
 static LIST: Guarded<[Option<Entry>; PLACES]> = Guarded::new([const { None }; PLACES]);
@@ -36,13 +34,11 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 impl Entry {
     /// Goes on as far as that goes without waiting; true when all is done.
     fn is_done(&mut self) -> bool {
-        if !self.shut
-            && let Some(mut tx) = self.connection.tx.try_lock()
+        if let Some(mut tx) = self.connection.tx.try_lock()
             && (tx::flush_locked(&self.connection, &mut tx, self.fd) || tx.owed() > 0)
         {
-            // SAFETY: a plain system call.
+            // SAFETY: a plain system call, which may be repeated.
             unsafe { sys::shutdown(self.fd, libc::SHUT_WR) };
-            self.shut = true;
         }
         drain(self.fd, 0) || sys::now_ms() > self.until
     }
@@ -54,7 +50,6 @@ pub(crate) fn keep(connection: Ref, fd: c_int) {
         connection,
         fd,
         until: sys::now_ms() + PATIENCE,
-        shut: false,
     };
     if entry.is_done() || entry.connection.epolls.lock().is_beyond_us() {
         return;

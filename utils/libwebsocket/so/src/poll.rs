@@ -50,6 +50,7 @@ impl Deadline {
     ///
     /// # Safety
     /// The pointer is null or valid.
+    #[inline(never)]
     pub(crate) unsafe fn of<W: Word>(timeout: *const Time<W>, nanos: i64) -> Self {
         // SAFETY: the caller's promise.
         let Some(time) = (unsafe { timeout.as_ref() }) else {
@@ -62,6 +63,7 @@ impl Deadline {
     }
 
     /// How long to wait at a time, as poll takes it.
+    #[inline(never)]
     pub(crate) fn left_ms(self) -> c_int {
         lingering::slice(self.0.map_or(-1, |end| {
             (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int
@@ -78,6 +80,7 @@ impl Deadline {
     }
 
     /// True once it has passed.
+    #[inline(never)]
     pub(crate) fn is_past(self) -> bool {
         self.0.is_some_and(|end| end <= sys::now_ms())
     }
@@ -85,6 +88,7 @@ impl Deadline {
 
 /// Takes back what the kernel said of connections that have no payload;
 /// returns how many entries are left, and whether any was taken back.
+#[inline(never)]
 fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
     let mut ready = 0;
     let mut filtered = false;
