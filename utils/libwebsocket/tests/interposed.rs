@@ -334,6 +334,29 @@ fn python_forking_socketserver_speaks_websocket() {
 }
 
 #[test]
+fn a_server_on_rusts_std_speaks_websocket() {
+    let server = Server::start(true, |directory, socket| {
+        let program = directory.join("echo");
+        let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args(["--edition", "2024", "-o"])
+            .arg(&program)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/servers/echo.rs"
+            ))
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the server does not compile"
+        );
+        let mut command = Command::new(program);
+        command.arg(socket);
+        command
+    });
+    play(server, &[]).wait_until_idle();
+}
+
+#[test]
 fn node_net_server_speaks_websocket() {
     play(script("node", "echo.js", None), &[]).wait_until_idle();
 }
