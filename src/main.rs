@@ -14,7 +14,10 @@ use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::{self, Config, Diagnostic, Severity};
 use ouistiti::daemon::{self, Order, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::logging::{self, Destination};
+use ouistiti::server::StartError;
 use ouistiti::servers::{STOP_WAIT, Servers};
+#[cfg(feature = "tls")]
+use ouistiti::tls::Certificates;
 
 /// Exit code for what goes wrong while running.
 const FAILURE: u8 = 1;
@@ -89,6 +92,9 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         None => None,
     };
     if options.test {
+        // Warnings about certificates go where the others have gone.
+        logging::init(Destination::Stderr, LevelFilter::Warn).map_err(failure("cannot log"))?;
+        check_certificates(&config)?;
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
@@ -105,7 +111,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .transpose()
         .map_err(pid_failure)?;
     start_log(options, &config.log_file).map_err(failure("cannot log"))?;
-    let servers = Servers::bind(config.servers).map_err(failure(""))?;
+    let servers = Servers::bind(config.servers).map_err(|error| {
+        let code = match error {
+            #[cfg(feature = "tls")]
+            StartError::Tls(_) => CONFIGURATION,
+            StartError::Bind(..) | StartError::Thread(_) => FAILURE,
+        };
+        (code, error.to_string())
+    })?;
     if let Some(file) = &pid_file {
         file.write().map_err(|error| pid_failure(error.into()))?;
     }
@@ -132,6 +145,23 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     obey(orders, sender, servers, reload);
     drop(programs);
     log::logger().flush();
+    Ok(())
+}
+
+/// Reads what `tls` sections name, as a start would.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(unused_variables, clippy::unnecessary_wraps)
+)]
+fn check_certificates(config: &Config) -> Result<(), Failure> {
+    #[cfg(feature = "tls")]
+    for tls in config
+        .servers
+        .iter()
+        .filter_map(|server| server.tls.as_ref())
+    {
+        Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
+    }
     Ok(())
 }
 

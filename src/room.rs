@@ -4,13 +4,15 @@
 //! free again, whatever ended the client.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::server::Server;
-use crate::wire::Wire;
+use crate::server::{STACK, Server};
+use crate::wire::{WATCHES, Wire};
 
 /// Clients beyond `maxclients` that are told so; further ones are closed without a word.
 const SPARE_PLACES: usize = 16;
@@ -24,9 +26,44 @@ pub struct Room {
     seats: Mutex<Seats>,
     /// Told whenever a seat becomes free.
     freed: Condvar,
+    /// The thread that watches silent clients, once there is one, and its pause.
+    watch: Mutex<Option<Duration>>,
 }
 
 impl Room {
+    /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
+    /// the room.
+    ///
+    /// # Errors
+    /// When the thread cannot be created.
+    pub fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
+        let pause = ping / u32::from(WATCHES);
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() {
+            let room = Arc::downgrade(self);
+            thread::Builder::new()
+                .name("watch".into())
+                .stack_size(STACK)
+                .spawn(move || {
+                    while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
+                        thread::sleep(pause);
+                    }
+                })?;
+        }
+        *watch = Some(pause);
+        Ok(())
+    }
+
+    /// Looks at every client once; the pause until the next look.
+    fn look_round(&self) -> Option<Duration> {
+        for seat in self.seats().taken.values() {
+            if let Hold::Wire(wire) = &seat.hold {
+                wire.watch();
+            }
+        }
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether nobody is being served.
     pub fn is_empty(&self) -> bool {
         self.seats().taken.is_empty()
@@ -109,7 +146,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds a place for a client of `server`; `None` when there are none left even for those who are refused.
+    /// Finds a place for a client of `server`; `None` when there are none left even for those
+    /// who are refused.
     pub fn find(server: &Arc<Server>, socket: &TcpStream) -> Option<Place> {
         let config = server.config();
         let ip = socket

@@ -109,6 +109,9 @@ impl Server {
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(self: &Arc<Self>) -> io::Result<()> {
+        if let Some(websocket) = &self.config.websocket {
+            self.room.watch(websocket.ping)?;
+        }
         for (index, door) in self.doors.iter().enumerate() {
             if door.is_new() && door.lead_to(self) {
                 let door = Arc::clone(door);

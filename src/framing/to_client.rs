@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT};
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{self, Data, OpCode};
@@ -41,6 +41,7 @@ pub struct ToClient<'a> {
     buffer: Vec<u8>,
     /// Bytes of a cut character at the front of the buffer, at most 3.
     carried: usize,
+    small_reads: u8,
     /// The message that has begun: it goes out whole, as one frame.
     held: Option<Vec<u8>>,
     prefix: [u8; PREFIX],
@@ -74,6 +75,7 @@ impl<'a> ToClient<'a> {
             max_message: config.max_message,
             buffer: vec![0; size],
             carried: 0,
+            small_reads: 0,
             held: None,
             prefix: [0; PREFIX],
             prefix_len: 0,
@@ -93,22 +95,13 @@ impl<'a> ToClient<'a> {
         &mut self.buffer[self.carried..]
     }
 
-    /// Gives back what a quiet connection does not need.
-    pub fn shrink(&mut self) {
-        if self.boundary != Boundary::Packet && self.buffer.len() > SMALL_BUFFER {
-            self.buffer.truncate(SMALL_BUFFER);
-            self.buffer.shrink_to_fit();
-        }
-        self.frames.shrink_to_fit();
-    }
-
     /// Sends what the backend's `count` bytes in `room` say.
     ///
     /// # Errors
     /// See [`Forward`].
     pub fn forward(&mut self, count: usize) -> Result<(), Forward> {
         let end = self.carried + count;
-        let full = end == self.buffer.len();
+        let space = self.buffer.len() - self.carried;
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match self.boundary {
             Boundary::None => self.stream(&mut buffer[..end]),
@@ -116,11 +109,24 @@ impl<'a> ToClient<'a> {
             Boundary::Length => self.lengths(&buffer[..end]),
             Boundary::Packet => self.piece(&buffer[..end], end != PACKET, None),
         };
-        if full && self.boundary != Boundary::Packet && buffer.len() < LARGE_BUFFER {
-            buffer.resize(buffer.len() * 4, 0);
-        }
         self.buffer = buffer;
-        result.and_then(|()| self.flush())
+        result.and_then(|()| self.flush())?;
+        self.adapt(count, space);
+        Ok(())
+    }
+
+    /// Fits the buffer to the backend; a packet's has its size for good.
+    fn adapt(&mut self, count: usize, space: usize) {
+        if self.boundary == Boundary::Packet {
+            return;
+        }
+        let size = self.buffer.len();
+        let next = next_size(size, count, space, &mut self.small_reads);
+        self.buffer.resize(next, 0);
+        if next < size {
+            self.buffer.shrink_to_fit();
+            self.frames = Vec::new();
+        }
     }
 
     /// The backend has ended its stream: what it had begun is sent.
@@ -191,6 +197,9 @@ impl<'a> ToClient<'a> {
                     return Err(Forward::BadOpcode(opcode));
                 }
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.max_message {
+                    return Err(Forward::TooBig);
+                }
             }
             let take = self.left.min(bytes.len());
             self.left -= take;

@@ -54,7 +54,15 @@ impl fmt::Display for TlsError {
                 write!(f, "cannot read {}: {error}", file.display())
             }
             TlsError::TooLong(file) => write!(f, "{}: longer than 4 MiB", file.display()),
-            TlsError::BadPem(file, error) => write!(f, "{}: bad PEM: {error}", file.display()),
+            TlsError::BadPem(file, error) => {
+                write!(f, "{}: bad PEM: ", file.display())?;
+                match error {
+                    PemError::IllegalSectionStart { .. } => f.write_str("a broken BEGIN line"),
+                    PemError::MissingSectionEnd { .. } => f.write_str("an END line is missing"),
+                    PemError::Base64Decode(_) => f.write_str("a character that is not base64"),
+                    error => error.fmt(f),
+                }
+            }
             TlsError::NoCertificate(file) => {
                 write!(
                     f,

@@ -144,3 +144,57 @@ impl Outgoing {
         self.bytes.shrink_to(SMALL);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_buffer_grows_under_load_and_shrinks_when_it_is_over() {
+        let (mut far, near) = UnixStream::pair().expect("a pair");
+        let near = TcpStream::from(OwnedFd::from(near));
+        let mut incoming = Incoming::default();
+        let mut read = |sent: &[u8]| {
+            far.write_all(sent).expect("room");
+            incoming.fill(&near).expect("bytes");
+            let mut seen = vec![0; sent.len()];
+            let count = incoming.read(&mut seen).expect("memory");
+            assert!(incoming.is_empty() && seen[..count] == sent[..count]);
+            incoming.bytes.len()
+        };
+        assert_eq!(read(&[1; 100]), SMALL);
+        assert_eq!(read(&[2; SMALL]), SMALL);
+        assert_eq!(read(&[3; SMALL]), LARGE);
+        for _ in 0..CALM {
+            read(&[4; 100]);
+        }
+        assert_eq!(read(&[5; 100]), SMALL);
+        assert_eq!(read(&[6; SMALL]), SMALL);
+        assert_eq!(read(&[7; 100]), LARGE);
+        incoming.rest();
+        assert_eq!(incoming.bytes.len(), 0);
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_kept_in_order() {
+        let (mut far, near) = UnixStream::pair().expect("a pair");
+        let near = TcpStream::from(OwnedFd::from(near));
+        let sent: Vec<u8> = (0..2_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut outgoing = Outgoing {
+            bytes: sent.clone(),
+            sent: 0,
+        };
+        let error = outgoing
+            .send_now(&near)
+            .expect_err("more than the socket takes");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let mut received = vec![0; sent.len()];
+        std::thread::scope(|scope| {
+            scope.spawn(|| outgoing.send_all(&near).expect("a reader"));
+            far.read_exact(&mut received).expect("all of it");
+        });
+        assert!(received == sent);
+    }
+}

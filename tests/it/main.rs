@@ -29,3 +29,5 @@ mod refusals;
 mod reload;
 mod startup;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import urllib.request
 
@@ -19,20 +20,25 @@ def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     try:
-        lines = []
+        lines, hosts = [], {}
         for line in demo.stdout:
             lines.append(line)
-            if found := re.search(r"http://(localhost:\d+)/", line):
+            hosts.update(re.findall(r"(https?)://(localhost:\d+)/", line))
+            if len(hosts) == 2:
                 break
         else:
-            raise AssertionError("it printed no address:\n" + "".join(lines))
-        host = found[1]
+            raise AssertionError("it printed no two addresses:\n" + "".join(lines))
+        host = hosts["http"]
         with urllib.request.urlopen(f"http://{host}/", timeout=DEADLINE) as page:
             assert b"<title>" in page.read()
         with connect(f"ws://{host}/echo", origin=f"http://{host}") as client:
             client.send("from the demo")
             assert client.recv(timeout=DEADLINE) == "from the demo"
         (root,) = tmp_path.iterdir()
+        known = ssl.create_default_context(cafile=root / "crt.pem")
+        page = f"https://{hosts['https']}/"
+        with urllib.request.urlopen(page, timeout=DEADLINE, context=known) as page:
+            assert b"<title>" in page.read()
         os.killpg(demo.pid, signal.SIGINT)
         rest = demo.stdout.read()
         demo.wait(DEADLINE)

@@ -217,8 +217,8 @@ const SCENES: &[Scene] = &[
     }),
 ];
 
-/// Plays every scene but those named.
-fn play(mut server: Server, without: &[&str]) {
+/// Plays every scene but those named, and gives the server back.
+fn play(mut server: Server, without: &[&str]) -> Server {
     for (name, scene) in SCENES {
         if !without.contains(name) {
             eprintln!("scene: {name}");
@@ -226,41 +226,42 @@ fn play(mut server: Server, without: &[&str]) {
             assert!(server.is_alive(), "the server ended in: {name}");
         }
     }
+    server
 }
 
 #[test]
 fn a_thread_server_speaks_websocket() {
-    play(c_server("thread", None), &[]);
+    play(c_server("thread", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_forking_server_speaks_websocket() {
-    play(c_server("fork", None), &[]);
+    play(c_server("fork", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_select_server_speaks_websocket() {
-    play(c_server("select", None), &["a slow reader gets every byte"]);
+    play(c_server("select", None), &["a slow reader gets every byte"]).wait_until_idle();
 }
 
 #[test]
 fn a_poll_server_speaks_websocket() {
-    play(c_server("poll", None), &["a slow reader gets every byte"]);
+    play(c_server("poll", None), &["a slow reader gets every byte"]).wait_until_idle();
 }
 
 #[test]
 fn an_epoll_server_speaks_websocket() {
-    play(c_server("epoll", None), &[]);
+    play(c_server("epoll", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn an_edge_triggered_server_speaks_websocket() {
-    play(c_server("epoll", Some("edge")), &[]);
+    play(c_server("epoll", Some("edge")), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_one_shot_epoll_server_speaks_websocket() {
-    play(c_server("epoll", Some("oneshot")), &[]);
+    play(c_server("epoll", Some("oneshot")), &[]).wait_until_idle();
 }
 
 /// Plays every scene under valgrind; the slow reader would take minutes.
@@ -284,6 +285,7 @@ fn play_under_valgrind(name: &str, mode: Option<&str>) {
             scene(&server);
         }
     }
+    server.wait_until_idle();
     server.terminate();
     let log_text = std::fs::read_to_string(&log).expect("valgrind's log");
     let _ = std::fs::remove_dir_all(&directory);
@@ -307,17 +309,17 @@ fn valgrind_finds_nothing_in_a_select_server() {
 
 #[test]
 fn python_socketserver_speaks_websocket() {
-    play(script("python3", "echo.py", Some("thread")), &[]);
+    play(script("python3", "echo.py", Some("thread")), &[]).wait_until_idle();
 }
 
 #[test]
 fn python_forking_socketserver_speaks_websocket() {
-    play(script("python3", "echo.py", Some("fork")), &[]);
+    play(script("python3", "echo.py", Some("fork")), &[]).wait_until_idle();
 }
 
 #[test]
 fn node_net_server_speaks_websocket() {
-    play(script("node", "echo.js", None), &[]);
+    play(script("node", "echo.js", None), &[]).wait_until_idle();
 }
 
 #[test]

@@ -8,11 +8,11 @@ use core::sync::atomic::Ordering;
 
 use libc::{
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLONESHOT, EPOLLRDNORM,
-    epoll_event, sigset_t, timespec,
+    c_long, epoll_event, sigset_t,
 };
 
 use crate::connection::Connection;
-use crate::poll::{self, Deadline};
+use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
 use crate::{rx, table, tx};
 
@@ -20,7 +20,7 @@ next! {
     fn next_epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
     fn next_epoll_wait = c"epoll_wait"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: c_int) -> c_int;
     fn next_epoll_pwait = c"epoll_pwait"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: c_int, mask: *const sigset_t) -> c_int;
-    fn next_epoll_pwait2 = c"epoll_pwait2"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int;
+    fn next_epoll_pwait2 = c"epoll_pwait2"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
 }
 
 /// Marks our data; no pointer, descriptor or small number looks like it.
@@ -263,18 +263,32 @@ pub unsafe extern "C" fn epoll_pwait2(
     epoll: c_int,
     events: *mut epoll_event,
     n: c_int,
-    timeout: *const timespec,
+    timeout: *const Time<c_long>,
     mask: *const sigset_t,
 ) -> c_int {
-    // SAFETY: passed on; the time left is ours.
+    // SAFETY: passed on.
     unsafe {
-        let deadline = poll::deadline(timeout);
-        wait(epoll, events, deadline, || {
-            let left = deadline.left();
-            let left = left
-                .as_ref()
-                .map_or(core::ptr::null(), |left| left as *const timespec);
+        pwait2_with(epoll, events, timeout, |left| {
             next_epoll_pwait2(epoll, events, n, left, mask)
+        })
+    }
+}
+
+/// epoll_pwait2 of either width of time.
+///
+/// # Safety
+/// As epoll_pwait2 demands of its arguments.
+pub(crate) unsafe fn pwait2_with<W: Word>(
+    epoll: c_int,
+    events: *mut epoll_event,
+    timeout: *const Time<W>,
+    mut kernel: impl FnMut(*const Time<W>) -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let deadline = Deadline::of(timeout, 1);
+        wait(epoll, events, deadline, || {
+            kernel(pointer(&deadline.left(1)))
         })
     }
 }

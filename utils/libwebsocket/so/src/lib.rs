@@ -10,7 +10,7 @@
 //! - `table`: which descriptors are WebSocket connections
 //! - `connection`, `rx`, `tx`, `closing`: one connection, over the state
 //!   machines of the `libwebsocket` crate
-//! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`:
+//! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`, `time64`:
 //!   the calls stepped into
 //! - `api`: websocket.h
 //!
@@ -32,6 +32,8 @@ mod rx;
 mod select;
 mod sys;
 mod table;
+#[cfg(target_pointer_width = "32")]
+mod time64;
 mod tx;
 
 /// Nothing here panics by intent; if it does, the program ends as by abort(3).

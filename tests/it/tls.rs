@@ -1,0 +1,392 @@
+//! TLS through the daemon: a rustls client on one side, a UNIX server on the
+//! other. Versions, names and client certificates are proved inside the crate.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::frames::{self, BINARY, TEXT, message};
+use crate::gateway::{Gateway, daemon};
+use crate::http::upgrade;
+use crate::process::{DEADLINE, Process, TempDir, wait_until};
+
+/// Bytes each way in a flood, in messages of so many bytes.
+const TOTAL: usize = 8 << 20;
+const MESSAGE: usize = 50_000;
+
+/// New keys after so many bytes sent (RFC 8446, section 4.6.3).
+const KEY_UPDATE: usize = 100_000;
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// A directory with `crt` and `key`, a certificate that is its own authority.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Files {
+        let files = Files(TempDir::new());
+        files.renew();
+        files
+    }
+
+    /// Makes both files anew.
+    fn renew(&self) {
+        self.openssl(&[
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "3650",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-subj",
+            "/CN=gateway",
+            "-addext",
+            "subjectAltName = DNS:gateway.test",
+            "-addext",
+            "basicConstraints = critical,CA:FALSE",
+            "-keyout",
+            "key",
+            "-out",
+            "crt",
+        ]);
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let run = Command::new("openssl")
+            .args(arguments)
+            .current_dir(self.0.path())
+            .output();
+        let run = run.expect("the tests need the program openssl");
+        assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The `tls` section with these files.
+    fn section(&self, certificate: &str, key: &str) -> String {
+        let (certificate, key) = (self.path(certificate), self.path(key));
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("tls = {{ crtfile = \"{certificate}\"; keyfile = \"{key}\"; }};")
+    }
+
+    /// A gateway with these settings besides `tls`, and in its `websocket` section.
+    fn gateway(&self, server: &str, websocket: &str) -> Gateway {
+        Gateway::with(
+            &format!("{} {server}", self.section("crt", "key")),
+            websocket,
+        )
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.path("crt")).expect("a certificate")
+    }
+
+    /// A client that trusts the certificate there is now.
+    fn connect(&self, gateway: &Gateway) -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions ring knows")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("gateway.test").expect("a name");
+        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        StreamOwned::new(tls, gateway.connect())
+    }
+
+    /// A client of the service `name`, past its upgrade.
+    fn open(&self, gateway: &Gateway, name: &str) -> Tls {
+        let mut client = self.connect(gateway);
+        let request = upgrade(gateway, &format!("/{name}"), "");
+        client
+            .write_all(request.as_bytes())
+            .expect("the gateway reads");
+        let head = read_head(&mut client);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client
+    }
+}
+
+/// An HTTP head and no byte more.
+fn read_head(client: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(take::<1>(client)[0]);
+    }
+    String::from_utf8(head).expect("an ASCII head")
+}
+
+/// Exactly the next bytes.
+fn take<const COUNT: usize>(client: &mut impl Read) -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
+    client
+        .read_exact(&mut bytes)
+        .expect("bytes from the gateway");
+    bytes
+}
+
+#[test]
+fn a_message_goes_there_and_back_over_wss() {
+    let files = Files::new();
+    let gateway = files.gateway("", "");
+    gateway.backend("echo").echo();
+    let mut client = files.open(&gateway, "echo");
+    client
+        .write_all(&message(TEXT, b"Hello"))
+        .expect("the gateway reads");
+    assert_eq!(&take(&mut client), b"\x81\x05Hello");
+}
+
+#[test]
+fn close_notify_comes_after_the_close_frame_and_before_fin() {
+    let files = Files::new();
+    let gateway = files.gateway("", "");
+    let backend = gateway.backend("bye");
+    let mut client = files.open(&gateway, "bye");
+    client
+        .write_all(&frames::close(1001))
+        .expect("the gateway reads");
+    assert_eq!(backend.accept().rest(), b"");
+    assert_eq!(take(&mut client), [0x88, 2, 0x03, 0xe9]);
+    // without a close_notify rustls calls this an error
+    assert_eq!(client.read(&mut [0; 16]).expect("a close_notify"), 0);
+
+    let mut client = files.open(&gateway, "bye");
+    backend.accept().give(b"last");
+    assert_eq!(&take(&mut client), b"\x81\x04last\x88\x02\x03\xe8");
+    client
+        .write_all(&frames::close(1000))
+        .expect("the gateway reads");
+    assert_eq!(client.read(&mut [0; 16]).expect("a close_notify"), 0);
+}
+
+#[test]
+fn a_truncated_stream_is_a_client_that_vanished() {
+    let files = Files::new();
+    let gateway = files.gateway("", "");
+    let backend = gateway.backend("gone");
+    for polite in [true, false] {
+        let mut client = files.open(&gateway, "gone");
+        let mut connection = backend.accept();
+        client
+            .write_all(&message(TEXT, b"last words"))
+            .expect("the gateway reads");
+        if polite {
+            client.conn.send_close_notify();
+            client.flush().expect("the gateway reads");
+        }
+        client.sock.shutdown(Shutdown::Write).expect("connected");
+        assert_eq!(connection.rest(), b"last words");
+    }
+}
+
+/// A byte that shows when something is lost, doubled or moved.
+fn byte(position: usize) -> u8 {
+    (position % 253) as u8 ^ (position >> 16) as u8
+}
+
+/// Takes payloads out of a server's frames, however they arrive.
+#[derive(Default)]
+struct Payloads {
+    head: Vec<u8>,
+    left: usize,
+    count: usize,
+}
+
+impl Payloads {
+    fn take(&mut self, bytes: &[u8]) {
+        for found in bytes {
+            if self.left > 0 {
+                assert_eq!(*found, byte(self.count), "at {}", self.count);
+                self.left -= 1;
+                self.count += 1;
+                continue;
+            }
+            self.head.push(*found);
+            let (length, extended) = match self.head.get(1) {
+                None => continue,
+                Some(126) => (0, 2),
+                Some(127) => (0, 8),
+                Some(short) => (usize::from(*short), 0),
+            };
+            if self.head.len() == 2 + extended {
+                let number = self.head[2..]
+                    .iter()
+                    .fold(0, |all, byte| all << 8 | usize::from(*byte));
+                self.left = length + number;
+                self.head.clear();
+            }
+        }
+    }
+}
+
+#[test]
+fn both_directions_flooded_under_new_keys_keep_every_byte() {
+    let files = Files::new();
+    let gateway = files.gateway("", "frametype = \"binary\";");
+    gateway.backend("echo").echo();
+    let StreamOwned { mut conn, mut sock } = files.open(&gateway, "echo");
+    sock.set_nonblocking(true).expect("a socket");
+    let (mut sent, mut updated, mut payloads) = (0, 0, Payloads::default());
+    let (mut frame, mut buffer) = (Vec::new(), vec![0; 32_768]);
+    let end = Instant::now() + DEADLINE;
+    while payloads.count < TOTAL {
+        assert!(
+            Instant::now() < end,
+            "sent {sent}, received {}",
+            payloads.count
+        );
+        if !conn.wants_write() && (sent < TOTAL || !frame.is_empty()) {
+            if frame.is_empty() {
+                let payload: Vec<u8> = (sent..TOTAL.min(sent + MESSAGE)).map(byte).collect();
+                frame = message(BINARY, &payload);
+                sent += payload.len();
+            }
+            let count = conn.writer().write(&frame).expect("memory");
+            frame.drain(..count);
+            if sent - updated >= KEY_UPDATE {
+                conn.refresh_traffic_keys().expect("TLS 1.3");
+                updated = sent;
+            }
+        }
+        let mut events = PollFlags::POLLIN;
+        events.set(PollFlags::POLLOUT, conn.wants_write());
+        poll(
+            &mut [PollFd::new(sock.as_fd(), events)],
+            PollTimeout::from(1000_u16),
+        )
+        .expect("poll");
+        while conn.wants_write() && conn.write_tls(&mut sock).is_ok() {}
+        while conn.read_tls(&mut sock).is_ok_and(|count| count > 0) {
+            conn.process_new_packets().expect("good records");
+            loop {
+                match conn.reader().read(&mut buffer) {
+                    Ok(0) => panic!("the gateway ended the stream"),
+                    Ok(count) => payloads.take(&buffer[..count]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+    assert_eq!((sent, payloads.count), (TOTAL, TOTAL));
+}
+
+#[test]
+fn plain_http_on_the_tls_port_gets_a_400_to_read() {
+    let files = Files::new();
+    let gateway = files.gateway("", "");
+    let mut client = gateway.connect();
+    client
+        .write_all(b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("the gateway reads");
+    let mut answer = String::new();
+    client
+        .read_to_string(&mut answer)
+        .expect("an answer, then the end");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("https"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_handshake_that_never_ends_meets_the_deadline() {
+    let files = Files::new();
+    let gateway = files.gateway("keepalivetimeout = 1;", "");
+    for sent in [&b""[..], b"\x16\x03\x01\x02\x00"] {
+        let start = Instant::now();
+        let mut client = gateway.connect();
+        client.write_all(sent).expect("the gateway reads");
+        // the end, or a reset where bytes were left unread
+        let _ = client.read(&mut [0; 16]).map(|count| assert_eq!(count, 0));
+        assert!(
+            start.elapsed() >= Duration::from_millis(900),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(start.elapsed() < DEADLINE);
+    }
+}
+
+#[test]
+fn a_bad_pair_ends_the_start_with_78_and_names_the_file() {
+    let (files, other) = (Files::new(), Files::new());
+    std::fs::write(files.path("garbage"), "-----BEGIN CERT").expect("write");
+    std::fs::copy(other.path("key"), files.path("other")).expect("copy");
+    let cases = [
+        ("garbage", "key", "garbage"),
+        ("crt", "garbage", "garbage"),
+        ("crt", "crt", "no private key"),
+        ("crt", "missing", "missing"),
+        ("crt", "other", "belongs to another"),
+    ];
+    for (certificate, key, reason) in cases {
+        let section = files.section(certificate, key);
+        let text = format!("servers = ( {{ addr = \"127.0.0.1\"; port = 1; {section} }} );\n");
+        let file = files.path("ouistiti.conf");
+        std::fs::write(&file, text).expect("write");
+        for options in [&[][..], &["-t"]] {
+            let (code, log) = Process::start(daemon().args(options).arg("-f").arg(&file)).finish();
+            assert_eq!(code, Some(78), "{log}");
+            assert!(log.contains(reason), "{reason}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_a_warning() {
+    let files = Files::new();
+    let key = files.path("key");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(&key, mode(0o644)).expect("our own file");
+    let gateway = files.gateway("", "");
+    assert!(
+        gateway.process.log().contains("read this key"),
+        "{}",
+        gateway.process.log()
+    );
+    std::fs::set_permissions(&key, mode(0o640)).expect("our own file");
+    let gateway = files.gateway("", "");
+    assert!(
+        !gateway.process.log().contains("read this key"),
+        "{}",
+        gateway.process.log()
+    );
+}
+
+#[test]
+fn changed_files_are_noticed_and_open_connections_kept() {
+    let files = Files::new();
+    let gateway = files.gateway("", "");
+    gateway.backend("echo").echo();
+    let mut open = files.open(&gateway, "echo");
+    files.renew();
+    // it refuses the old certificate: served means renewed
+    wait_until("the new certificate", || {
+        files.connect(&gateway).write_all(b"GET").is_ok()
+    });
+    open.write_all(&message(TEXT, b"Hello"))
+        .expect("the gateway reads");
+    assert_eq!(&take(&mut open), b"\x81\x05Hello");
+}
