@@ -6,6 +6,7 @@
 //! unless it is the backend that has ended: then it is what ends the client.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -164,7 +165,10 @@ impl Pump<'_> {
     fn copy_client(&self) -> u64 {
         let client = self.wire.client();
         let mut out = ToBackend::new(self.backend, self.config, || !client.has_left());
-        let end = self.read_client(&mut out);
+        let end = unless_panic(
+            || self.read_client(&mut out),
+            ClientEnd::Failed(CloseCode::Error),
+        );
         debug!("client's direction over: {end:?}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
@@ -172,7 +176,7 @@ impl Pump<'_> {
         self.backend.end();
         if !self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT)) {
             self.backend.cut();
-            if !self.from_backend.wait(LAST_WORDS, Some(LAST_WORDS)) {
+            if !self.from_backend.wait(CLOSE_WAIT, Some(CLOSE_WAIT)) {
                 client.cut();
                 self.from_backend.wait(CLOSE_WAIT, Some(CLOSE_WAIT));
             }
@@ -260,7 +264,11 @@ impl Pump<'_> {
                     self.client_sends_text.store(text, Ordering::Relaxed);
                     out.start(text, length)
                 }
-                Event::Payload(range) => out.payload(range),
+                Event::Payload(range) => {
+                    // Nothing but data counts: control frames alone keep no backend.
+                    self.from_client.moved();
+                    out.payload(range)
+                }
                 Event::End => out.end(),
             };
             if let Err(delivery) = delivered
@@ -272,7 +280,6 @@ impl Pump<'_> {
         if *dropping {
             return None;
         }
-        self.from_client.moved();
         match out.pause() {
             Ok(()) => None,
             Err(delivery) => self.undelivered(delivery, dropping),
@@ -304,10 +311,11 @@ impl Pump<'_> {
             self.config,
             &self.client_sends_text,
         );
-        let end = match self.wire.open(greet) {
+        let work = || match self.wire.open(greet) {
             Ok(()) => self.read_backend(&mut out),
             Err(_) => BackendEnd::Client,
         };
+        let end = unless_panic(work, BackendEnd::Failed(CloseCode::Error));
         debug!("backend's direction over: {end:?}");
         let code = match end {
             BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
@@ -320,7 +328,7 @@ impl Pump<'_> {
             let _ = self.wire.close(Some(code));
         }
         self.from_backend.open();
-        if self.wire.close_sent().is_none() && matches!(end, BackendEnd::Client) {
+        if self.wire.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
             client.cut();
         }
         // The backend may still read; what the client sent before its Close is delivered.
@@ -369,3 +377,14 @@ impl Pump<'_> {
         }
     }
 }
+
+/// What `work` comes to, or `failed` if it panics: a mistake of ours ends one client, not two
+/// threads that wait for each other.
+fn unless_panic<T>(work: impl FnOnce() -> T, failed: T) -> T {
+    // What it was at is not looked at again but to count bytes.
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
+}
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

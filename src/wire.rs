@@ -8,7 +8,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::client::Client;
 use crate::frame::{self, CloseCode, Control, ControlPayload, OpCode};
@@ -16,7 +16,7 @@ use crate::frame::{self, CloseCode, Control, ControlPayload, OpCode};
 /// Why a frame was not sent.
 #[derive(Debug)]
 pub enum SendError {
-    /// A Close has been sent: nothing may follow it (RFC 6455, section 5.5.1).
+    /// Frames may not be sent: a Close has been (RFC 6455, section 5.5.1), or no 101 yet.
     Closed,
     /// The client is gone or too slow.
     Io(io::Error),
@@ -156,10 +156,8 @@ impl Wire {
         let result = {
             let mut phase = lock(&self.phase);
             self.pay(&mut phase, true).and_then(|()| match *phase {
-                Phase::Closed => Err(SendError::Closed),
-                Phase::Opening | Phase::Open => {
-                    self.client.write_all_of(pieces).map_err(SendError::Io)
-                }
+                Phase::Opening | Phase::Closed => Err(SendError::Closed),
+                Phase::Open => self.client.write_all_of(pieces).map_err(SendError::Io),
             })
         };
         self.settle();
@@ -227,8 +225,10 @@ impl Wire {
     /// holder looks again after letting go, so that nothing owed is forgotten.
     pub fn settle(&self) {
         while self.is_owing() && self.client.is_writable() {
-            let Ok(mut phase) = self.phase.try_lock() else {
-                return;
+            let mut phase = match self.phase.try_lock() {
+                Ok(phase) => phase,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
             };
             // A failed write is found again by the next reader of the socket.
             if self.pay(&mut phase, false).is_err() {
@@ -271,3 +271,7 @@ impl Wire {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
