@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,9 @@ const SPARE_PLACES: usize = 16;
 
 /// Pause of an accept loop that finds no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two tries to send a Close to clients without room for it.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
@@ -312,8 +316,12 @@ impl Server {
         if count >= self.config.max_clients {
             // The oldest handshake that does not come to its end gives way.
             let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
-            match seats.taken.values().find(late) {
-                Some(seat) => seat.cut(),
+            match seats.taken.values_mut().find(|seat| late(&&**seat)) {
+                Some(seat) => {
+                    seat.cut();
+                    // It gives way to one client: the next one finds the next.
+                    seat.since = now;
+                }
                 None => spare = true,
             }
         }
@@ -351,7 +359,19 @@ impl Server {
                 Hold::Socket(_) => seat.cut(),
             }
         }
-        self.wait_empty(patience);
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.wait_empty(left.min(SETTLE_PAUSE)) || left.is_zero() {
+                break;
+            }
+            // A client without room for its Close gets it as soon as it has some.
+            for seat in self.seats().taken.values() {
+                if let Hold::Wire(wire) = &seat.hold {
+                    wire.settle();
+                }
+            }
+        }
         for seat in self.seats().taken.values() {
             seat.cut();
         }
@@ -363,9 +383,12 @@ impl Server {
         }
     }
 
-    fn wait_empty(&self, limit: Duration) {
+    /// Waits until all are gone; false if they are not after `limit`.
+    fn wait_empty(&self, limit: Duration) -> bool {
         let taken = |seats: &mut Seats| !seats.taken.is_empty();
-        let _ = self.freed.wait_timeout_while(self.seats(), limit, taken);
+        let waited = (self.freed).wait_timeout_while(self.seats(), limit, taken);
+        let (seats, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        seats.taken.is_empty()
     }
 }
 
@@ -460,6 +483,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
+                && std::fs::symlink_metadata(path)?.file_type().is_socket()
                 && UnixStream::connect(path)
                     .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
         {
@@ -469,3 +493,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         result => result,
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
