@@ -67,8 +67,7 @@ fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<An
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
     {
-        return open(&request, websocket, client, deadline)
-            .map(|session| Answer::Session(Box::new(session)));
+        return open(&request, websocket, client).map(|session| Answer::Session(Box::new(session)));
     }
     match server.document() {
         Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
@@ -104,37 +103,39 @@ fn open<'a>(
     request: &Request,
     websocket: &'a WebsocketConfig,
     client: &Client,
-    deadline: Instant,
 ) -> Result<Session<'a>, Refusal> {
     let upgrade = handshake::check(request)?;
     let start = Instant::now();
     loop {
-        let result =
-            access::resolve(websocket, request, &upgrade, client.is_tls()).and_then(|service| {
-                let backend = backend::connect(&service.target, websocket.ping)
-                    .map_err(|error| Refusal::Unavailable(format!("{}: {error}", service.name)))?;
-                Ok((service, backend))
-            });
-        match result {
-            Ok((service, backend)) => {
-                return Ok(Session {
-                    upgrade,
-                    service,
-                    backend,
-                    ping: websocket.ping,
-                });
-            }
-            // A backend that restarts is away for a moment, its socket too.
-            Err(Refusal::Unavailable(_) | Refusal::NoService(_))
-                if start.elapsed() < websocket.service.wait && Instant::now() < deadline =>
-            {
-                std::thread::sleep(RETRY_PAUSE);
-            }
+        // A backend that restarts is away for a moment, its socket too.
+        let (wait, refusal) = match access::resolve(websocket, request, &upgrade, client.is_tls()) {
+            Ok(service) => match backend::connect(&service.target, websocket.ping) {
+                Ok(backend) => {
+                    return Ok(Session {
+                        upgrade,
+                        service,
+                        backend,
+                        ping: websocket.ping,
+                    });
+                }
+                Err(error) => {
+                    let reason = format!("{}: {error}", service.name);
+                    (service.config.wait, Refusal::Unavailable(reason))
+                }
+            },
             Err(Refusal::NoService(name)) if !websocket.service.wait.is_zero() => {
-                return Err(Refusal::Unavailable(format!("{name}: not there")));
+                let reason = format!("{name}: not there");
+                (websocket.service.wait, Refusal::Unavailable(reason))
             }
             Err(refusal) => return Err(refusal),
+        };
+        if start.elapsed() >= wait {
+            return Err(refusal);
         }
+        if client.has_left() {
+            return Err(Refusal::Gone(io::ErrorKind::UnexpectedEof.into()));
+        }
+        std::thread::sleep(RETRY_PAUSE);
     }
 }
 
@@ -227,5 +228,64 @@ impl fmt::Display for Peer<'_> {
             Some(address) => write!(f, "{address}"),
             None => f.write_str("unix"),
         }
+    }
+}
+
+#[cfg(all(test, feature = "websocket"))]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::thread;
+
+    use crate::beneath::tests::Scratch;
+    use crate::request::tests::{EXAMPLE, pair, parse};
+
+    /// A `websocket` section in whose docroot nothing stands, with a link to a backend.
+    fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> WebsocketConfig {
+        let text = format!(
+            "servers = ({{ websocket = {{ docroot = \"{0}\"; origins = \"*\"; wait = {wait}; \
+             links = ({{ origin = \"chat\"; type = \"unix\"; destination = \"{0}/x\"; \
+             wait = {link_wait}; }}); }}; }});",
+            scratch.0.display()
+        );
+        let loaded = crate::config::from_text(Path::new("x.conf"), &text);
+        let (config, _) = loaded.expect("a good configuration");
+        config.servers[0].websocket.clone().expect("it has one")
+    }
+
+    #[test]
+    fn a_link_waits_as_long_as_it_says_itself() {
+        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
+        let (client, _far) = pair();
+        let scratch = Scratch::new();
+        let start = Instant::now();
+        let config = section(&scratch, 60, 0);
+        let refused = open(&request, &config, &client);
+        assert!(matches!(refused, Err(Refusal::Unavailable(_))));
+        assert!(start.elapsed() < Duration::from_secs(30), "at once");
+
+        let config = section(&scratch, 0, 60);
+        thread::scope(|scope| {
+            let opened = scope.spawn(|| open(&request, &config, &client).map(|_| ()));
+            // The backend is away, for a moment.
+            thread::sleep(4 * RETRY_PAUSE);
+            let _backend = UnixListener::bind(scratch.0.join("x")).expect("a free name");
+            let opened = opened.join().expect("no panic");
+            assert!(opened.is_ok(), "{opened:?}");
+        });
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_not_waited_with() {
+        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
+        let (client, far) = pair();
+        drop(far);
+        let scratch = Scratch::new();
+        let config = section(&scratch, 0, 60);
+        let start = Instant::now();
+        let refused = open(&request, &config, &client);
+        assert!(matches!(refused, Err(Refusal::Gone(_))));
+        assert!(start.elapsed() < Duration::from_secs(30), "at once");
     }
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -150,6 +151,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
+                && std::fs::symlink_metadata(path)?.file_type().is_socket()
                 && UnixStream::connect(path)
                     .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
         {
@@ -157,5 +159,26 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             UnixListener::bind(path)
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::beneath::tests::Scratch;
+
+    #[test]
+    fn a_unix_socket_of_a_daemon_that_is_gone_is_replaced_and_a_live_one_is_not() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("x.sock");
+        let first = bind_unix(&path).expect("a free name");
+        let refused = bind_unix(&path).expect_err("it is listened on");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind_unix(&path).expect("stale");
+        std::fs::remove_file(&path).expect("a socket");
+        std::fs::write(&path, "precious").expect("a file");
+        assert!(bind_unix(&path).is_err());
+        assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
     }
 }

@@ -17,6 +17,9 @@ use crate::wire::{WATCHES, Wire};
 /// Clients beyond `maxclients` that are told so; further ones are closed without a word.
 const SPARE_PLACES: usize = 16;
 
+/// Pause between two tries to send a Close to clients without room for it.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
 
@@ -86,11 +89,25 @@ impl Room {
         }
     }
 
-    /// Waits until nobody is being served.
+    /// Waits until nobody is being served. A client that had no room for its Close gets it as
+    /// soon as it has some.
     pub fn wait_empty(&self, deadline: Instant) {
-        let limit = deadline.saturating_duration_since(Instant::now());
         let taken = |seats: &mut Seats| !seats.taken.is_empty();
-        let _ = self.freed.wait_timeout_while(self.seats(), limit, taken);
+        let mut seats = self.seats();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = left.min(SETTLE_PAUSE);
+            let waited = self.freed.wait_timeout_while(seats, pause, taken);
+            seats = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if seats.taken.is_empty() || left.is_zero() {
+                return;
+            }
+            for seat in seats.taken.values() {
+                if let Hold::Wire(wire) = &seat.hold {
+                    wire.settle();
+                }
+            }
+        }
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -167,8 +184,12 @@ impl Place {
         if count >= config.max_clients {
             // The oldest handshake that does not come to its end gives way.
             let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
-            match seats.taken.values().find(late) {
-                Some(seat) => seat.cut(),
+            match seats.taken.values_mut().find(|seat| late(&&**seat)) {
+                Some(seat) => {
+                    seat.cut();
+                    // It gives way to one client: the next one finds the next.
+                    seat.since = now;
+                }
                 None => spare = true,
             }
         }
@@ -229,3 +250,7 @@ impl Drop for Place {
         self.server.room().freed.notify_all();
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;
