@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -45,6 +46,8 @@ pub struct Backend {
     wake: Option<(OwnedFd, OwnedFd)>,
     /// Longest wait for a device; sockets have it as an option.
     limit: Duration,
+    /// A packet socket was closed by a peer that left bytes unread.
+    was_reset: AtomicBool,
 }
 
 /// What one read gave.
@@ -165,6 +168,7 @@ impl Backend {
             kind,
             wake: None,
             limit: Duration::ZERO,
+            was_reset: AtomicBool::new(false),
         }
     }
 
@@ -175,6 +179,7 @@ impl Backend {
             kind,
             wake,
             limit,
+            was_reset: AtomicBool::new(false),
         })
     }
 
@@ -214,8 +219,19 @@ impl Backend {
 
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
     /// and the end of the stream without one: this tells an empty packet from the end.
+    ///
+    /// A peer that closes with bytes unread is told once, before the packets it had sent: those
+    /// are read first.
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        match retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer)) {
+        let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        if result == Err(Errno::ECONNRESET) {
+            self.was_reset.store(true, Ordering::Relaxed);
+            result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        }
+        match result {
+            Ok((0, None)) if self.was_reset.load(Ordering::Relaxed) => {
+                Err(Errno::ECONNRESET.into())
+            }
             Ok((0, None)) => Ok(Input::End),
             Ok((count, _)) if count == buffer.len() => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -231,8 +247,7 @@ impl Backend {
             Kind::Pipe => PollFlags::empty(),
             _ => PollFlags::POLLIN,
         };
-        match self.wait_for(readable) {
-            Err(Errno::EAGAIN) => return Ok(Input::Silence),
+        match self.wait_for(readable, PollTimeout::NONE) {
             Err(Errno::EPIPE) => return Ok(Input::End),
             result => result?,
         }
@@ -246,8 +261,8 @@ impl Backend {
         }
     }
 
-    /// Waits for a device; `EAGAIN` after the limit, `EPIPE` once it was cut.
-    fn wait_for(&self, events: PollFlags) -> nix::Result<()> {
+    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
+    fn wait_for(&self, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
         let Some((wake, _)) = &self.wake else {
             return Ok(());
         };
@@ -255,7 +270,6 @@ impl Backend {
             PollFd::new(wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.fd.as_fd(), events),
         ];
-        let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
         match retry(|| poll(&mut fds, limit))? {
             0 => Err(Errno::EAGAIN),
             _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
@@ -297,7 +311,8 @@ impl Backend {
                 sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None)
             }
             (Kind::Device | Kind::Pipe, _) => {
-                self.wait_for(PollFlags::POLLOUT)?;
+                let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
+                self.wait_for(PollFlags::POLLOUT, limit)?;
                 let first = slices.iter().find(|slice| !slice.is_empty());
                 first.map_or(Ok(0), |slice| write(&self.fd, slice))
             }

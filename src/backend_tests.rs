@@ -20,6 +20,13 @@ const LONG: Duration = Duration::from_secs(10);
 /// A limit that tests wait for.
 const SHORT: Duration = Duration::from_millis(50);
 
+/// Bounds writes as `connect` does, and reads too, so that no test waits for ever.
+fn set_limits(fd: BorrowedFd<'_>, limit: Duration) {
+    set_limit(fd, limit);
+    let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).expect("short"));
+    setsockopt(&fd, sockopt::ReceiveTimeout, &limit).expect("a limit");
+}
+
 /// How a backend is spoken to by default.
 pub(crate) fn service(framing: Framing) -> ServiceConfig {
     ServiceConfig {
@@ -138,12 +145,21 @@ fn both_pieces_leave_in_one_write() {
 }
 
 #[test]
-fn silence_is_told_after_the_limit() {
-    let (near, _far) = UnixStream::pair().expect("a pair");
-    set_limits(near.as_fd(), SHORT);
-    let backend = Backend::new(near.into(), Kind::Stream);
-    let input = backend.read(&mut [0; 8]).expect("nothing yet");
-    assert_eq!(input, Input::Silence);
+fn packets_sent_before_a_reset_are_read_first() {
+    let (backend, far) = packet_pair();
+    backend
+        .write_all_of(&[b"never read", b""], wait_on)
+        .expect("written");
+    far.write(b"one");
+    far.write(b"two");
+    drop(far);
+    let mut buffer = [0; 8];
+    for _ in 0..2 {
+        let input = backend.read(&mut buffer).expect("a packet");
+        assert_eq!(input, Input::Bytes(3));
+    }
+    let error = backend.read(&mut buffer).expect_err("it was reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]
