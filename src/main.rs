@@ -139,7 +139,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     let name = user.map_or("the starting user".to_owned(), |user| user.name);
     servers.announce(&name);
     if let Some(ready) = ready {
-        ready.tell().map_err(failure("/dev/null"))?;
+        ready.tell().map_err(failure("cannot leave the terminal"))?;
     }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
     obey(orders, sender, servers, reload);

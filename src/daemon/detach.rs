@@ -32,7 +32,7 @@ pub enum Role {
 /// session of its own. Its errors go to the caller's terminal until [`Ready::tell`].
 ///
 /// # Errors
-/// As fork(2) and execve(2).
+/// As fork(2) and execve(2); when there is no /dev/null to turn to later.
 pub fn detach() -> io::Result<Role> {
     if std::env::var_os(VARIABLE).is_none() {
         return start().map(Role::Caller);
@@ -41,7 +41,8 @@ pub fn detach() -> io::Result<Role> {
     let _ = setsid();
     // Started as /proc/self/exe, it would be called `exe` in a list of processes.
     let _ = nix::sys::prctl::set_name(c"ouistiti");
-    Ok(Role::Daemon(Ready(())))
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    Ok(Role::Daemon(Ready(null)))
 }
 
 /// The exit code: 0 once the daemon serves, else the daemon's own.
@@ -75,15 +76,15 @@ fn start() -> io::Result<u8> {
 }
 
 /// The daemon's word to its caller, still to be said.
-pub struct Ready(());
+pub struct Ready(File);
 
 impl Ready {
     /// Lets the caller go, and the terminal too.
     ///
     /// # Errors
-    /// When there is no /dev/null to turn to.
+    /// As dup2(2).
     pub fn tell(self) -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let Self(null) = self;
         dup2_stdin(&null)?;
         dup2_stderr(&null)?;
         // A caller that did not wait is no reason to stop.

@@ -74,11 +74,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// As [`Delivery`]: to make room, held bytes may have to be written.
     pub fn room(&mut self) -> Result<(&mut [u8], usize), Delivery> {
         if self.held == self.buffer.len() {
-            let size = self.buffer.len();
-            if self.holding {
-                self.buffer.resize(size * 2, 0);
-            } else if size < LARGE_BUFFER {
-                self.buffer.resize((size * 4).min(LARGE_BUFFER), 0);
+            if self.holding || self.buffer.len() < LARGE_BUFFER {
+                self.grow();
             } else {
                 self.streaming = true;
                 self.stream()?;
@@ -107,6 +104,20 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             self.buffer.truncate(next);
             self.buffer.shrink_to_fit();
         }
+    }
+
+    /// Grows, but not beyond what the longest message needs and its next frame with it.
+    fn grow(&mut self) {
+        let most = match self.holding {
+            true => self.max_message.saturating_add(SMALL_BUFFER),
+            false => LARGE_BUFFER,
+        };
+        let len = self
+            .buffer
+            .len()
+            .saturating_mul(4)
+            .min(most.max(LARGE_BUFFER));
+        self.buffer.resize(len.max(self.held + SMALL_BUFFER), 0);
     }
 
     /// A message begins; `length` is known unless it is fragmented.
@@ -266,3 +277,7 @@ fn prefix(length: usize, text: bool) -> [u8; PREFIX] {
     let [a, b, c, d] = (length as u32).to_be_bytes();
     [a, b, c, d, if text { TEXT } else { BINARY }]
 }
+
+#[cfg(test)]
+#[path = "to_backend_tests.rs"]
+mod tests;

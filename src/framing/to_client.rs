@@ -126,7 +126,11 @@ impl<'a> ToClient<'a> {
             Boundary::Packet => self.piece(&buffer[..end], end != PACKET, None),
         };
         self.buffer = buffer;
-        result.and_then(|()| self.flush())?;
+        match result {
+            Err(Forward::Send(error)) => return Err(Forward::Send(error)),
+            // Messages before a bad one go out.
+            result => self.flush().and(result)?,
+        }
         self.adapt(count, space);
         Ok(())
     }
@@ -299,3 +303,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "to_client_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLRDNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::sys::{self, next};
-use crate::{rx, table, tx};
+use crate::{lingering, rx, table, tx};
 
 next! {
     fn next_poll = c"poll"(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int;
@@ -50,6 +50,7 @@ impl Deadline {
     ///
     /// # Safety
     /// The pointer is null or valid.
+    #[inline(never)]
     pub(crate) unsafe fn of<W: Word>(timeout: *const Time<W>, nanos: i64) -> Self {
         // SAFETY: the caller's promise.
         let Some(time) = (unsafe { timeout.as_ref() }) else {
@@ -61,33 +62,33 @@ impl Deadline {
         Deadline::after_ms(ms.saturating_add((part + 999_999) / 1_000_000).max(0))
     }
 
-    /// What is left, as poll takes it.
+    /// How long to wait at a time, as poll takes it.
+    #[inline(never)]
     pub(crate) fn left_ms(self) -> c_int {
-        match self.0 {
-            None => -1,
-            Some(end) => (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int,
-        }
+        lingering::slice(self.0.map_or(-1, |end| {
+            (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int
+        }))
     }
 
-    /// What is left, in seconds and parts of so many nanoseconds.
+    /// How long to wait at a time, in seconds and parts of so many nanoseconds.
     pub(crate) fn left<W: Word>(self, nanos: i32) -> Option<Time<W>> {
-        self.0.map(|_| {
-            let ms = self.left_ms();
-            Time {
-                sec: W::from(ms / 1000),
-                part: W::from(ms % 1000 * (1_000_000 / nanos)),
-            }
+        let ms = self.left_ms();
+        (ms >= 0).then(|| Time {
+            sec: W::from(ms / 1000),
+            part: W::from(ms % 1000 * (1_000_000 / nanos)),
         })
     }
 
     /// True once it has passed.
+    #[inline(never)]
     pub(crate) fn is_past(self) -> bool {
-        self.left_ms() == 0
+        self.0.is_some_and(|end| end <= sys::now_ms())
     }
 }
 
 /// Takes back what the kernel said of connections that have no payload;
 /// returns how many entries are left, and whether any was taken back.
+#[inline(never)]
 fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
     let mut ready = 0;
     let mut filtered = false;
@@ -118,16 +119,14 @@ unsafe fn wait(
     let entries = unsafe { core::slice::from_raw_parts_mut(fds, n as usize) };
     tx::flush_stalled();
     loop {
+        lingering::tend();
         let result = kernel();
-        if result <= 0 {
+        if result < 0 || (result == 0 && deadline.is_past()) {
             return result;
         }
         let (ready, filtered) = filter(entries);
-        if ready > 0 || !filtered {
+        if ready > 0 || (filtered && deadline.is_past()) {
             return ready;
-        }
-        if deadline.is_past() {
-            return 0;
         }
     }
 }
@@ -135,7 +134,7 @@ unsafe fn wait(
 /// poll(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int {
-    if n == 0 || fds.is_null() || table::is_empty() {
+    if n == 0 || fds.is_null() || lingering::is_all_foreign() {
         // SAFETY: passed on.
         return unsafe { next_poll(fds, n, timeout) };
     }
@@ -166,7 +165,7 @@ pub(crate) unsafe fn ppoll_with<W: Word>(
     timeout: *const Time<W>,
     mut kernel: impl FnMut(*const Time<W>) -> c_int,
 ) -> c_int {
-    if n == 0 || fds.is_null() || table::is_empty() {
+    if n == 0 || fds.is_null() || lingering::is_all_foreign() {
         return kernel(timeout);
     }
     // SAFETY: the caller's promise.

@@ -6,7 +6,7 @@ use libc::{c_long, fd_set, sigset_t};
 
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{rx, table, tx};
+use crate::{lingering, rx, table, tx};
 
 /// Descriptors a set has place for (FD_SETSIZE).
 const SIZE: c_int = 1024;
@@ -87,8 +87,9 @@ impl Sets {
     unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
         tx::flush_stalled();
         loop {
+            lingering::tend();
             let result = kernel();
-            if result <= 0 {
+            if result < 0 || (result == 0 && deadline.is_past()) {
                 return result;
             }
             // SAFETY: the caller's promise.
@@ -113,7 +114,7 @@ fn words(n: c_int) -> usize {
 
 /// A call that concerns no connection, or that the kernel should refuse.
 fn is_foreign(n: c_int) -> bool {
-    table::is_empty() || !(1..=SIZE).contains(&n)
+    lingering::is_all_foreign() || !(1..=SIZE).contains(&n)
 }
 
 /// select(2).
