@@ -226,8 +226,10 @@ fn greet(_: &Server, socket: TcpStream, _: Instant) -> Result<Client, std::conve
     Ok(Client::plain(socket))
 }
 
-/// Does the TLS handshake where there is one to do.
+/// Does the TLS handshake where there is one to do. Never inlined: the stack it needs would
+/// stay touched for as long as each client is there, those without TLS too.
 #[cfg(feature = "tls")]
+#[inline(never)]
 fn greet(
     server: &Server,
     socket: TcpStream,

@@ -6,7 +6,10 @@
 use std::io;
 use std::process::ExitCode;
 
-use unixserver::{Client, CommandLine, PACKET, Server};
+use unixserver::{Client, CommandLine, Server};
+
+/// Bytes of one read: as many as the gateway gives a stream in one write, and two packets.
+const BUFFER: usize = 64 << 10;
 
 fn main() -> ExitCode {
     let command = CommandLine::new(
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
 
 /// Sends back all that comes, until the client ends its side.
 fn echo(client: &Client) -> io::Result<()> {
-    let mut buffer = vec![0; PACKET];
+    let mut buffer = vec![0; BUFFER];
     while let Some(length) = client.receive(&mut buffer)? {
         client.send(&buffer[..length])?;
     }
@@ -32,7 +35,7 @@ fn echo(client: &Client) -> io::Result<()> {
 
 /// Sends back what comes first, then closes.
 fn answer(client: Client) -> io::Result<()> {
-    let mut buffer = vec![0; PACKET];
+    let mut buffer = vec![0; BUFFER];
     if let Some(length) = client.receive(&mut buffer)? {
         client.send(&buffer[..length])?;
         client.finish();
