@@ -3,6 +3,7 @@
 //! The only maker of a [`Service`]: a name that has not passed the grammar, the
 //! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
 
+use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -192,29 +193,43 @@ fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Resul
     let Some(origin) = &upgrade.origin else {
         return Ok(());
     };
-    let refuse = || Err(Refusal::OriginNotAllowed(origin.clone()));
-    let Some((scheme, authority)) = origin.split_once("://") else {
-        // `null`: a page from a file, or one whose origin is hidden.
-        return match &config.origins {
-            Some(globs) if globs.iter().any(|glob| glob.as_str() == "*") => Ok(()),
-            _ => refuse(),
-        };
-    };
-    let Some(from) = Authority::parse(authority, default_port(scheme)) else {
-        return refuse();
-    };
     let allowed = match &config.origins {
-        Some(globs) => globs.iter().any(|glob| {
-            let glob_matches = |text: &str| matches(glob, text);
-            glob_matches(&from.host) || glob_matches(&format!("{}:{}", from.host, from.port))
-        }),
-        None => {
-            // A proxy in front may speak TLS for us: a Host without port means its scheme's.
-            let port = if tls { 443 } else { default_port(scheme) };
-            Authority::parse(&upgrade.host, port).is_some_and(|to| to == from)
-        }
+        Some(globs) => is_listed(globs, origin),
+        None => is_own(&upgrade.host, origin, tls),
     };
-    if allowed { Ok(()) } else { refuse() }
+    match allowed {
+        true => Ok(()),
+        false => Err(Refusal::OriginNotAllowed(origin.clone())),
+    }
+}
+
+/// Whether `origins` lists the origin's host, with its port or without. `*` lists even `null`:
+/// a page from a file, or one whose origin is hidden.
+fn is_listed(globs: &[Pattern], origin: &str) -> bool {
+    let from = origin.split_once("://").and_then(|(scheme, authority)| {
+        Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()))
+    });
+    globs.iter().any(|glob| {
+        let lists = |from: &Authority| {
+            matches(glob, &from.host) || matches(glob, &format!("{}:{}", from.host, from.port))
+        };
+        glob.as_str() == "*" || from.as_ref().is_some_and(lists)
+    })
+}
+
+/// Whether a page comes from the host and port that it asks for (RFC 6454, section 5).
+fn is_own(host: &str, origin: &str, tls: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    // A proxy in front may speak TLS for us, but none takes it away.
+    if scheme != "https" && (tls || scheme != "http") {
+        return false;
+    }
+    // So a Host without port means the page's scheme's.
+    let port = default_port(&scheme);
+    Authority::parse(authority, port).is_some_and(|from| Authority::parse(host, port) == Some(from))
 }
 
 fn default_port(scheme: &str) -> u16 {
@@ -238,16 +253,27 @@ impl Authority {
             Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
             _ => (text, ""),
         };
-        let bracketed = host.starts_with('[') && host.ends_with(']');
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if host.is_empty() || !(bracketed || host.bytes().all(plain)) {
+        let address = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let good = match address {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => host.bytes().all(plain),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if !good || host.is_empty() {
             return None;
         }
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let port = match port {
             "" => default_port,
-            digits => digits.parse().ok()?,
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            _ => return None,
         };
         Some(Self { host, port })
     }
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -8,10 +8,11 @@ use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, recvfrom, send, sendmsg,
@@ -41,8 +42,12 @@ enum Kind {
 pub struct Backend {
     fd: OwnedFd,
     kind: Kind,
-    /// Wakes the reader of a device, which no shutdown(2) reaches: closed by writing a byte.
+    /// Wakes who waits for a device, which no shutdown(2) reaches: closed by writing a byte.
     wake: Option<(OwnedFd, OwnedFd)>,
+    /// Longest wait for a device; sockets have it as an option.
+    limit: Duration,
+    /// A packet socket was closed by a peer that left bytes unread.
+    was_reset: AtomicBool,
 }
 
 /// What one read gave.
@@ -50,8 +55,6 @@ pub struct Backend {
 pub enum Input {
     /// So many bytes; from a SEQPACKET socket one packet, which may be empty.
     Bytes(usize),
-    /// Nothing within the time limit.
-    Silence,
     /// The backend has ended its stream.
     End,
 }
@@ -65,8 +68,8 @@ pub fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit),
-        Target::Tty(path, baud) => open_device(path, *baud),
-        Target::Fifo(path) => open_pipe(path),
+        Target::Tty(path, baud) => open_device(path, *baud, limit),
+        Target::Fifo(path) => open_pipe(path, limit),
     }
 }
 
@@ -84,7 +87,7 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
 fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     let fd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    set_limits(fd.as_fd(), limit);
+    set_limit(fd.as_fd(), limit);
     loop {
         match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}
@@ -102,7 +105,7 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 let fd = OwnedFd::from(stream);
-                set_limits(fd.as_fd(), limit);
+                set_limit(fd.as_fd(), limit);
                 return Ok(Backend::new(fd, Kind::Stream));
             }
             Err(error) => last = error,
@@ -112,11 +115,10 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
 }
 
 /// A serial line or another character device, raw (termios(3)).
-fn open_device(path: &Path, baud: u32) -> io::Result<Backend> {
-    // Without O_NONBLOCK the open waits for a modem's carrier.
+fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
+    // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
     if let Ok(mut settings) = termios::tcgetattr(&fd) {
         termios::cfmakeraw(&mut settings);
         settings.control_flags |= termios::ControlFlags::CLOCAL | termios::ControlFlags::CREAD;
@@ -125,19 +127,14 @@ fn open_device(path: &Path, baud: u32) -> io::Result<Backend> {
         }
         termios::tcsetattr(&fd, SetArg::TCSANOW, &settings)?;
     }
-    Ok(Backend::with_wake(
-        fd,
-        Kind::Device,
-        pipe2(OFlag::O_CLOEXEC)?,
-    ))
+    Backend::with_wake(fd, Kind::Device, limit)
 }
 
-fn open_pipe(path: &Path) -> io::Result<Backend> {
+fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
     // With O_NONBLOCK a pipe that nobody reads is refused at once (ENXIO, fifo(7)).
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
-    Ok(Backend::with_wake(fd, Kind::Pipe, pipe2(OFlag::O_CLOEXEC)?))
+    Backend::with_wake(fd, Kind::Pipe, limit)
 }
 
 /// The speeds of serial lines in use; 0 leaves the line's speed as it is.
@@ -158,25 +155,32 @@ fn baud_rate(baud: u32) -> Option<BaudRate> {
     })
 }
 
-/// A failure to set a limit leaves the socket without one, as it came.
-fn set_limits(fd: BorrowedFd<'_>, limit: Duration) {
+/// A failure to set the limit leaves the socket without one, as it came.
+fn set_limit(fd: BorrowedFd<'_>, limit: Duration) {
     let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
     let _ = setsockopt(&fd, sockopt::SendTimeout, &limit);
-    let _ = setsockopt(&fd, sockopt::ReceiveTimeout, &limit);
 }
 
 impl Backend {
     fn new(fd: OwnedFd, kind: Kind) -> Self {
-        let wake = None;
-        Self { fd, kind, wake }
-    }
-
-    fn with_wake(fd: OwnedFd, kind: Kind, wake: (OwnedFd, OwnedFd)) -> Self {
         Self {
             fd,
             kind,
-            wake: Some(wake),
+            wake: None,
+            limit: Duration::ZERO,
+            was_reset: AtomicBool::new(false),
         }
+    }
+
+    fn with_wake(fd: OwnedFd, kind: Kind, limit: Duration) -> io::Result<Self> {
+        let wake = Some(pipe2(OFlag::O_CLOEXEC)?);
+        Ok(Self {
+            fd,
+            kind,
+            wake,
+            limit,
+            was_reset: AtomicBool::new(false),
+        })
     }
 
     /// Whether it keeps packet boundaries (SEQPACKET).
@@ -184,7 +188,7 @@ impl Backend {
         self.kind == Kind::Packet
     }
 
-    /// Reads what is there, or one packet, waiting for it up to the limit given to `connect`.
+    /// Reads what is there, or one packet, waiting for it.
     ///
     /// # Errors
     /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
@@ -198,41 +202,78 @@ impl Backend {
         }
     }
 
+    /// Reads what is there already from a byte stream; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
+        if self.kind != Kind::Stream {
+            return Ok(None);
+        }
+        let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        match retry(|| nix::sys::socket::recv(fd, buffer, flags)) {
+            Err(Errno::EAGAIN) => Ok(None),
+            result => input(result).map(Some),
+        }
+    }
+
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
     /// and the end of the stream without one: this tells an empty packet from the end.
+    ///
+    /// A peer that closes with bytes unread is told once, before the packets it had sent: those
+    /// are read first.
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        match retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer)) {
+        let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        if result == Err(Errno::ECONNRESET) {
+            self.was_reset.store(true, Ordering::Relaxed);
+            result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        }
+        match result {
+            Ok((0, None)) if self.was_reset.load(Ordering::Relaxed) => {
+                Err(Errno::ECONNRESET.into())
+            }
             Ok((0, None)) => Ok(Input::End),
             Ok((count, _)) if count == buffer.len() => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("packet of {count} bytes or more"),
             )),
             Ok((count, _)) => Ok(Input::Bytes(count)),
-            Err(Errno::EAGAIN) => Ok(Input::Silence),
             Err(error) => Err(error.into()),
         }
     }
 
     fn read_device(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        let Some((wake, _)) = &self.wake else {
-            return Ok(Input::End);
-        };
         let readable = match self.kind {
             Kind::Pipe => PollFlags::empty(),
             _ => PollFlags::POLLIN,
         };
-        let mut fds = [
-            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.fd.as_fd(), readable),
-        ];
-        retry(|| poll(&mut fds, PollTimeout::NONE))?;
-        if fds[0].any() == Some(true) || self.kind == Kind::Pipe {
+        match self.wait_for(readable, PollTimeout::NONE) {
+            Err(Errno::EPIPE) => return Ok(Input::End),
+            result => result?,
+        }
+        if self.kind == Kind::Pipe {
             return Ok(Input::End);
         }
         match retry(|| read(&self.fd, buffer)) {
             // A serial line whose other side hung up.
             Err(Errno::EIO) => Ok(Input::End),
             result => input(result),
+        }
+    }
+
+    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
+    fn wait_for(&self, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
+        let Some((wake, _)) = &self.wake else {
+            return Ok(());
+        };
+        let mut fds = [
+            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.fd.as_fd(), events),
+        ];
+        match retry(|| poll(&mut fds, limit))? {
+            0 => Err(Errno::EAGAIN),
+            _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
+            _ => Ok(()),
         }
     }
 
@@ -270,6 +311,8 @@ impl Backend {
                 sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None)
             }
             (Kind::Device | Kind::Pipe, _) => {
+                let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
+                self.wait_for(PollFlags::POLLOUT, limit)?;
                 let first = slices.iter().find(|slice| !slice.is_empty());
                 first.map_or(Ok(0), |slice| write(&self.fd, slice))
             }
@@ -310,7 +353,6 @@ fn input(result: nix::Result<usize>) -> io::Result<Input> {
     match result {
         Ok(0) => Ok(Input::End),
         Ok(count) => Ok(Input::Bytes(count)),
-        Err(Errno::EAGAIN) => Ok(Input::Silence),
         Err(error) => Err(error.into()),
     }
 }
@@ -323,3 +365,7 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+pub(crate) mod tests;

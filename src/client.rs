@@ -122,6 +122,9 @@ impl Client {
     /// # Errors
     /// As writev(2); `WouldBlock` when the write limit has passed.
     pub fn write_all_of(&self, pieces: &[&[u8]]) -> io::Result<()> {
+        if let ([piece], Stream::Plain(socket)) = (pieces, &self.stream) {
+            return (&*socket).write_all(piece);
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
@@ -182,8 +185,11 @@ impl Client {
         let _ = socket.set_nodelay(true);
         let _ = setsockopt(socket, sockopt::KeepAlive, &true);
         let _ = setsockopt(socket, sockopt::TcpKeepIdle, &seconds);
-        let _ = setsockopt(socket, sockopt::TcpKeepInterval, &seconds);
-        let _ = setsockopt(socket, sockopt::TcpKeepCount, &2);
+        let _ = setsockopt(
+            socket,
+            sockopt::TcpUserTimeout,
+            &(seconds.saturating_mul(2000)),
+        );
     }
 
     /// Whether the socket has room, so that a control frame can be written without waiting.
@@ -192,17 +198,15 @@ impl Client {
             .contains(PollFlags::POLLOUT)
     }
 
-    /// Waits until there is something to read or room to write; false after `limit`.
-    pub fn wait_ready(&self, limit: Duration) -> bool {
+    /// Waits until there is something to read or room to write.
+    pub fn wait_ready(&self) {
         #[cfg(feature = "tls")]
         if let Stream::Tls(session) = &self.stream
             && session.buffered()
         {
-            return true;
+            return;
         }
-        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        let ready = self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, limit);
-        !ready.is_empty()
+        self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
     }
 
     /// Whether the other side has closed its end or is gone.
@@ -239,13 +243,10 @@ impl Client {
     /// Reads and drops until the client closes its end, for `limit` at most: closing a socket
     /// with unread bytes makes TCP send a reset, and the client loses what we sent last.
     pub fn linger(&self, limit: Duration) {
-        /// Most bytes dropped: a client that floods a closed door is not waited for.
-        const MOST: usize = 1 << 20;
         let deadline = Instant::now() + limit;
         let mut dropped = [0; 2048];
-        let mut count = 0;
         let socket = self.socket();
-        while count < MOST {
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.set_read_timeout(Some(left)).is_err() {
                 return;
@@ -253,7 +254,7 @@ impl Client {
             // Raw bytes: on TLS too, since nobody wants to know what they say.
             match (&*socket).read(&mut dropped) {
                 Ok(0) => return,
-                Ok(read) => count += read,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
             }

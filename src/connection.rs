@@ -19,7 +19,7 @@ use crate::document::Document;
 use crate::refusal::Refusal;
 use crate::request::{self, Request};
 use crate::response;
-use crate::server::Place;
+use crate::room::Place;
 use crate::wire::Wire;
 #[cfg(feature = "websocket")]
 use crate::{

@@ -1,16 +1,27 @@
-//! Start-up: what makes a process a daemon: pid file, user, signals.
+//! Start-up: what makes a process a daemon: detaching, pid file, user, signals.
 //!
-//! `main` calls these in order; nothing here knows of clients.
+//! `main` calls these in order; nothing here knows of clients. Its rooms each do one
+//! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
+//! `init_d` starts the administrator's programs, `user` gives privileges up.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+mod detach;
+mod init_d;
+mod pid_file;
+mod user;
+
+pub use detach::{Ready, Role, detach};
+pub use init_d::Programs;
+pub use pid_file::{PidFile, PidFileError, kill};
+pub use user::{become_user, find_user};
+
+use std::io;
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{User, initgroups, setresgid, setresuid};
+
+/// The daemon's own name, as it stands before its messages.
+pub const NAME: &str = "ouistiti";
 
 /// What the daemon is told from outside, or by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +34,19 @@ pub enum Order {
     Stopped,
 }
 
-/// Blocks the signals that are orders, for this thread and those it creates. Call it first.
+/// Blocks the signals that are orders, for this thread and those it creates. Call it before
+/// any thread is made, and after the last program has been started: children inherit it.
 ///
 /// # Errors
 /// As pthread_sigmask(3).
 pub fn block_signals() -> io::Result<SigSet> {
-    let mut orders = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        orders.add(signal);
-    }
+    let orders = orders();
     orders.thread_block()?;
     Ok(orders)
+}
+
+fn orders() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
 }
 
 /// Forwards signals as orders, from a thread of its own.
@@ -43,7 +56,7 @@ pub fn block_signals() -> io::Result<SigSet> {
 pub fn forward_signals(signals: SigSet, orders: Sender<Order>) -> io::Result<()> {
     thread::Builder::new()
         .name("signals".into())
-        .stack_size(crate::pump::STACK)
+        .stack_size(crate::server::STACK)
         .spawn(move || {
             while let Ok(signal) = signals.wait() {
                 let order = match signal {
@@ -56,56 +69,4 @@ pub fn forward_signals(signals: SigSet, orders: Sender<Order>) -> io::Result<()>
             }
         })
         .map(drop)
-}
-
-/// A locked pid file, removed at the end.
-pub struct PidFile {
-    path: PathBuf,
-    _lock: Flock<File>,
-}
-
-impl PidFile {
-    /// Locks the file and writes this process's id.
-    ///
-    /// # Errors
-    /// `WouldBlock` when another instance holds it; as open(2) and write(2).
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
-        let lock =
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
-        lock.set_len(0)?;
-        writeln!(&*lock, "{}", std::process::id())?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Becomes `name` for good: its groups, its group, its user, all four ids of each.
-///
-/// # Errors
-/// An unknown user, or no right to become it.
-pub fn become_user(name: &str) -> io::Result<()> {
-    let Some(user) = User::from_name(name)? else {
-        let reason = format!("there is no user '{name}' on this machine");
-        return Err(io::Error::new(io::ErrorKind::NotFound, reason));
-    };
-    if user.uid.is_root() || nix::unistd::geteuid() != user.uid {
-        let name = std::ffi::CString::new(user.name)?;
-        initgroups(&name, user.gid)?;
-        setresgid(user.gid, user.gid, user.gid)?;
-        setresuid(user.uid, user.uid, user.uid)?;
-    }
-    Ok(())
 }

@@ -29,6 +29,8 @@ pub enum ProtocolError {
     Unmasked,
     /// A payload length with its highest bit set (section 5.2).
     LengthOverflow(u64),
+    /// A payload length written in more bytes than it needs (section 5.2).
+    PaddedLength(u64),
     /// A control frame without FIN (section 5.5).
     FragmentedControl,
     /// A control frame longer than 125 bytes (section 5.5).
@@ -54,6 +56,7 @@ impl ProtocolError {
             | Self::ReservedOpcode(_)
             | Self::Unmasked
             | Self::LengthOverflow(_)
+            | Self::PaddedLength(_)
             | Self::FragmentedControl
             | Self::LongControl(_)
             | Self::NothingToContinue
@@ -71,6 +74,9 @@ impl fmt::Display for ProtocolError {
             Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode}"),
             Self::Unmasked => write!(f, "frame without masking key"),
             Self::LengthOverflow(length) => write!(f, "payload length {length} out of range"),
+            Self::PaddedLength(length) => {
+                write!(f, "payload length {length} written longer than it needs")
+            }
             Self::FragmentedControl => write!(f, "fragmented control frame"),
             Self::LongControl(length) => write!(f, "control frame of {length} bytes"),
             Self::NothingToContinue => write!(f, "continuation frame without a message"),
@@ -164,65 +170,68 @@ impl Decoder {
     /// # Errors
     /// The rule that the client broke. The connection is then to be failed (section 7.1.7).
     pub fn next(&mut self, input: &mut [u8], at: &mut usize) -> Result<Event, ProtocolError> {
-        if self.frame.is_none() {
-            match self.read_header(&input[*at..])? {
-                (used, None) => {
-                    *at += used;
-                    return Ok(Event::Starved);
-                }
-                (used, frame) => {
-                    *at += used;
-                    self.frame = frame;
+        // A fragment may be empty, and so may be any number after it.
+        loop {
+            if self.frame.is_none() {
+                match self.read_header(&input[*at..])? {
+                    (used, None) => {
+                        *at += used;
+                        return Ok(Event::Starved);
+                    }
+                    (used, frame) => {
+                        *at += used;
+                        self.frame = frame;
+                    }
                 }
             }
-        }
-        if let (Some(length), Some(text)) = (self.start.take(), self.message) {
-            return Ok(Event::Start { text, length });
-        }
-        let Some(frame) = self.frame.as_mut() else {
-            return Ok(Event::Starved);
-        };
-        let available = input.len() - *at;
-        let take = usize::try_from(frame.left).map_or(available, |left| left.min(available));
-        let range = *at..*at + take;
-        *at += take;
-        unmask(&mut input[range.clone()], &mut frame.key);
-        frame.left -= take as u64;
-        let whole = frame.left == 0;
-        match frame.opcode {
-            OpCode::Control(kind) => {
-                let payload = self.control.get_or_insert(ControlPayload::EMPTY);
-                payload.push(&input[range]);
-                if !whole {
-                    return Ok(Event::Starved);
-                }
-                let payload = *payload;
-                self.control = None;
-                self.frame = None;
-                control_event(kind, payload)
+            if let (Some(length), Some(text)) = (self.start.take(), self.message) {
+                return Ok(Event::Start { text, length });
             }
-            OpCode::Data(_) => {
-                let last = frame.last;
-                let text = self.message == Some(true);
-                if text && !self.utf8.push(&input[range.clone()]) {
-                    return Err(ProtocolError::BadUtf8);
+            let Some(frame) = self.frame.as_mut() else {
+                return Ok(Event::Starved);
+            };
+            let available = input.len() - *at;
+            let take = usize::try_from(frame.left).map_or(available, |left| left.min(available));
+            let range = *at..*at + take;
+            *at += take;
+            unmask(&mut input[range.clone()], &mut frame.key);
+            frame.left -= take as u64;
+            let whole = frame.left == 0;
+            match frame.opcode {
+                OpCode::Control(kind) => {
+                    let payload = self.control.get_or_insert(ControlPayload::EMPTY);
+                    payload.push(&input[range]);
+                    if !whole {
+                        return Ok(Event::Starved);
+                    }
+                    let payload = *payload;
+                    self.control = None;
+                    self.frame = None;
+                    return control_event(kind, payload);
                 }
-                if take > 0 {
-                    // The end, if it is here, is told by the next call, which takes no bytes.
-                    return Ok(Event::Payload(range));
+                OpCode::Data(_) => {
+                    let last = frame.last;
+                    let text = self.message == Some(true);
+                    if text && !self.utf8.push(&input[range.clone()]) {
+                        return Err(ProtocolError::BadUtf8);
+                    }
+                    if take > 0 {
+                        // The end, if it is here, is told by the next call, which takes no bytes.
+                        return Ok(Event::Payload(range));
+                    }
+                    if !whole {
+                        return Ok(Event::Starved);
+                    }
+                    self.frame = None;
+                    if !last {
+                        continue;
+                    }
+                    self.message = None;
+                    if text && !self.utf8.is_whole() {
+                        return Err(ProtocolError::BadUtf8);
+                    }
+                    return Ok(Event::End);
                 }
-                if !whole {
-                    return Ok(Event::Starved);
-                }
-                self.frame = None;
-                if !last {
-                    return self.next(input, at);
-                }
-                self.message = None;
-                if text && !self.utf8.is_whole() {
-                    return Err(ProtocolError::BadUtf8);
-                }
-                Ok(Event::End)
             }
         }
     }
@@ -238,22 +247,31 @@ impl Decoder {
         loop {
             let needed = header_len(&self.header[..self.header_len])?;
             let missing = needed - self.header_len;
+            if missing == 0 {
+                break;
+            }
             let take = missing.min(input.len() - used);
+            if take == 0 {
+                return Ok((used, None));
+            }
             self.header[self.header_len..self.header_len + take]
                 .copy_from_slice(&input[used..used + take]);
             self.header_len += take;
             used += take;
-            if take < missing {
-                return Ok((used, None));
-            }
-            if header_len(&self.header[..self.header_len])? == self.header_len {
-                break;
-            }
         }
         let mut cursor = Cursor::new(&self.header[..self.header_len]);
         let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
             return Err(ProtocolError::ReservedOpcode(self.header[0] & 0x0f));
         };
+        // Section 5.2: the shortest form only.
+        let shortest = match length {
+            0..=125 => 6,
+            126..=0xffff => 8,
+            _ => MAX_HEADER,
+        };
+        if self.header_len > shortest {
+            return Err(ProtocolError::PaddedLength(length));
+        }
         self.header_len = 0;
         self.begin(&header, length).map(|frame| (used, Some(frame)))
     }
@@ -442,3 +460,7 @@ impl Utf8 {
         self.cut_len == 0
     }
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -24,6 +24,7 @@ pub mod daemon;
 #[cfg(feature = "websocket_rt")]
 pub mod direct;
 pub mod document;
+pub mod door;
 pub mod escape;
 pub mod frame;
 #[cfg(feature = "websocket")]
@@ -36,7 +37,9 @@ pub mod pump;
 pub mod refusal;
 pub mod request;
 pub mod response;
+pub mod room;
 pub mod server;
+pub mod servers;
 mod sink;
 #[cfg(feature = "tls")]
 pub mod tls;

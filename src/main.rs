@@ -4,19 +4,20 @@
 //! comes before they are dropped, and no thread before the signals are blocked.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use log::{LevelFilter, info};
+use log::{LevelFilter, error, info, warn};
 use ouistiti::cli::{self, Command, Options};
-use ouistiti::config::{self, Config};
-use ouistiti::daemon::{self, Order, PidFile};
+use ouistiti::config::{self, Config, Diagnostic, Severity};
+use ouistiti::daemon::{self, Order, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::logging::{self, Destination};
-use ouistiti::pump::CLOSE_WAIT;
-use ouistiti::server::Server;
+use ouistiti::server::StartError;
+use ouistiti::servers::{STOP_WAIT, Servers};
 #[cfg(feature = "tls")]
-use ouistiti::{server::StartError, tls::Certificates};
+use ouistiti::tls::Certificates;
 
 /// Exit code for what goes wrong while running.
 const FAILURE: u8 = 1;
@@ -25,94 +26,169 @@ const USAGE: u8 = 2;
 /// Exit code for a configuration that cannot be used (EX_CONFIG of sysexits.h).
 const CONFIGURATION: u8 = 78;
 
+/// An exit code, and what to say.
+type Failure = (u8, String);
+
 fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {
             print!("{text}");
-            Ok(())
+            Ok(0)
         }
-        Ok(Command::Run(options)) => run(&options),
+        Ok(Command::Run(options)) => begin(&options),
         Err(error) => Err((USAGE, format!("{error}\nTry 'ouistiti -h'."))),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((code, message)) => {
-            if !message.is_empty() {
-                eprintln!("ouistiti: {message}");
-            }
-            ExitCode::from(code)
-        }
-    }
+    let code = result.unwrap_or_else(|(code, message)| {
+        eprintln!("ouistiti: {message}");
+        code
+    });
+    ExitCode::from(code)
 }
 
-/// An exit code, and what to say.
-type Failure = (u8, String);
-
-fn run(options: &Options) -> Result<(), Failure> {
-    let signals = daemon::block_signals().map_err(|error| (FAILURE, error.to_string()))?;
+/// Does what the options ask for; the exit code.
+fn begin(options: &Options) -> Result<u8, Failure> {
+    let ready = match options.detach.then(daemon::detach).transpose() {
+        Ok(Some(Role::Caller(code))) => return Ok(code),
+        Ok(Some(Role::Daemon(ready))) => Some(ready),
+        Ok(None) => None,
+        Err(error) => return Err((FAILURE, format!("cannot detach: {error}"))),
+    };
     if let Some(directory) = &options.directory {
-        std::env::set_current_dir(directory).map_err(|error| {
-            (
-                FAILURE,
-                format!("cannot enter {}: {error}", directory.display()),
-            )
-        })?;
+        let enter = std::env::set_current_dir(directory);
+        enter.map_err(failure(&format!("cannot enter {}", directory.display())))?;
     }
-    let config = load(options)?;
+    if let (true, Some(path)) = (options.kill, &options.pid_file) {
+        return kill(path.clone());
+    }
+    let config = load(options, |line| eprintln!("{line}"))?;
+    if options.kill {
+        let without = "-K needs a pid file: -p, or 'pid-file' in the configuration";
+        let path = config.pid_file.ok_or((USAGE, without.to_owned()))?;
+        return kill(path);
+    }
+    let detached = options.detach;
+    run(options, config, ready)
+        .inspect_err(|(_, message)| {
+            if detached {
+                // At boot nobody reads the terminal.
+                error!("{message}");
+            }
+        })
+        .map(|()| 0)
+}
+
+fn kill(path: PathBuf) -> Result<u8, Failure> {
+    let stopped = daemon::kill(&path);
+    stopped.map_err(failure(&format!("pid file {}", path.display())))?;
+    Ok(0)
+}
+
+fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Failure> {
+    let user = match &config.user {
+        Some(name) => Some(
+            daemon::find_user(name)
+                .map_err(|error| (CONFIGURATION, format!("user = {name:?}: {error}")))?,
+        ),
+        None => None,
+    };
     if options.test {
         // Warnings about certificates go where the others have gone.
-        logging::init(Destination::Stderr, LevelFilter::Warn)
-            .map_err(|error| (FAILURE, format!("cannot log: {error}")))?;
+        logging::init(Destination::Stderr, LevelFilter::Warn).map_err(failure("cannot log"))?;
         check_certificates(&config)?;
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
-    start_log(options, &config)?;
-    let servers = bind(&config)?;
     let pid_path = options.pid_file.as_ref().or(config.pid_file.as_ref());
-    let _pid_file = match pid_path {
-        Some(path) => Some(PidFile::create(path).map_err(|error| {
-            let reason = match error.kind() {
-                std::io::ErrorKind::WouldBlock => "another ouistiti is running".to_owned(),
-                _ => error.to_string(),
-            };
-            (FAILURE, format!("pid file {}: {reason}", path.display()))
-        })?),
+    let pid_failure = |error: PidFileError| {
+        let path = pid_path.map(|path| path.display().to_string());
+        (
+            FAILURE,
+            format!("pid file {}: {error}", path.unwrap_or_default()),
+        )
+    };
+    let pid_file = pid_path
+        .map(|path| PidFile::lock(path))
+        .transpose()
+        .map_err(pid_failure)?;
+    start_log(options, &config.log_file).map_err(failure("cannot log"))?;
+    let servers = Servers::bind(config.servers).map_err(|error| {
+        let code = match error {
+            #[cfg(feature = "tls")]
+            StartError::Tls(_) => CONFIGURATION,
+            StartError::Bind(..) | StartError::Thread(_) => FAILURE,
+        };
+        (code, error.to_string())
+    })?;
+    if let Some(file) = &pid_file {
+        file.write().map_err(|error| pid_failure(error.into()))?;
+    }
+    // Programs are started by the user we still are, with no signal blocked.
+    let programs = match &config.init_d {
+        Some(path) => Some(Programs::start(path).map_err(failure(&path.display().to_string()))?),
         None => None,
     };
-    if let Some(user) = &config.user {
-        daemon::become_user(user)
-            .map_err(|error| (CONFIGURATION, format!("user = {user:?}: {error}")))?;
+    let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
+    if let Some(user) = &user {
+        let become_user = daemon::become_user(user);
+        become_user.map_err(failure(&format!("cannot become {}", user.name)))?;
     }
     let (sender, orders) = mpsc::channel();
-    let started = daemon::forward_signals(signals, sender.clone())
-        .and_then(|()| servers.iter().try_for_each(Server::start));
-    started.map_err(|error| (FAILURE, format!("cannot create a thread: {error}")))?;
-    announce(&config, &servers);
-    obey(&orders, &sender, &servers);
+    let forward = daemon::forward_signals(signals, sender.clone());
+    forward.map_err(failure("cannot create a thread"))?;
+    servers.start().map_err(failure(""))?;
+    let name = user.map_or("the starting user".to_owned(), |user| user.name);
+    servers.announce(&name);
+    if let Some(ready) = ready {
+        ready.tell().map_err(failure("cannot leave the terminal"))?;
+    }
+    let reload = |servers: &mut Servers| reload(options, servers, &name);
+    obey(orders, sender, servers, reload);
+    drop(programs);
     log::logger().flush();
     Ok(())
 }
 
-fn load(options: &Options) -> Result<Config, Failure> {
-    let (mut config, warnings) = config::load(&options.config).map_err(|errors| {
-        let wrong = |error: &&config::Diagnostic| error.severity == config::Severity::Error;
-        let count = errors.iter().filter(wrong).count();
-        for error in errors {
-            eprintln!("{error}");
-        }
-        let file = options.config.display();
+/// Reads what `tls` sections name, as a start would.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(unused_variables, clippy::unnecessary_wraps)
+)]
+fn check_certificates(config: &Config) -> Result<(), Failure> {
+    #[cfg(feature = "tls")]
+    for tls in config
+        .servers
+        .iter()
+        .filter_map(|server| server.tls.as_ref())
+    {
+        Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What could not be done, and why, as a run-time failure.
+fn failure<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> Failure {
+    move |error| match what {
+        "" => (FAILURE, error.to_string()),
+        what => (FAILURE, format!("{what}: {error}")),
+    }
+}
+
+/// The configuration of the file and of the options together; `tell` gets what is wrong with it.
+fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Failure> {
+    let file = options.config.display();
+    let (mut config, warnings) = config::load(&options.config).map_err(|diagnostics| {
+        diagnostics.iter().for_each(&tell);
+        let wrong = |line: &&Diagnostic| line.severity == Severity::Error;
+        let count = diagnostics.iter().filter(wrong).count();
         (
             CONFIGURATION,
             format!("{file}: not usable ({count} to mend)"),
         )
     })?;
-    for warning in warnings {
-        eprintln!("{warning}");
-    }
+    warnings.iter().for_each(&tell);
     if let Some(number) = options.server {
-        if number == 0 || number > config.servers.len() {
-            let count = config.servers.len();
+        let count = config.servers.len();
+        if number > count {
             let message = format!("-s {number}: the configuration has {count} server(s)");
             return Err((USAGE, message));
         }
@@ -121,72 +197,40 @@ fn load(options: &Options) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn start_log(options: &Options, config: &Config) -> Result<(), Failure> {
+fn start_log(options: &Options, configured: &Option<PathBuf>) -> std::io::Result<()> {
     let level = match options.verbose {
         0 => LevelFilter::Info,
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    let file = options.log_file.as_ref().or(config.log_file.as_ref());
-    let destination = match file {
+    let destination = match options.log_file.as_ref().or(configured.as_ref()) {
         Some(path) => Destination::File(path.clone()),
         None if options.detach => Destination::Syslog,
         None => Destination::Stderr,
     };
-    logging::init(destination, level).map_err(|error| (FAILURE, format!("cannot log: {error}")))
-}
-
-fn bind(config: &Config) -> Result<Vec<Arc<Server>>, Failure> {
-    let servers = config.servers.iter().cloned().map(Server::bind);
-    servers
-        .map(|server| match server {
-            Ok(server) => Ok(Arc::new(server)),
-            #[cfg(feature = "tls")]
-            Err(error @ StartError::Tls(_)) => Err((CONFIGURATION, error.to_string())),
-            Err(error) => Err((FAILURE, error.to_string())),
-        })
-        .collect()
-}
-
-/// Reads what `tls` sections name, as a start would.
-#[cfg_attr(not(feature = "tls"), expect(unused_variables, clippy::unnecessary_wraps))]
-fn check_certificates(config: &Config) -> Result<(), Failure> {
-    #[cfg(feature = "tls")]
-    for tls in config.servers.iter().filter_map(|server| server.tls.as_ref()) {
-        Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// The one line of the start: where it listens, who it runs as, what it serves.
-fn announce(config: &Config, servers: &[Arc<Server>]) {
-    let user = config.user.as_deref().unwrap_or("the starting user");
-    for server in servers {
-        let websocket = server.config().websocket.as_ref();
-        let serves = websocket.map_or("files only".to_owned(), |websocket| {
-            format!("services in {}", websocket.docroot.display())
-        });
-        info!("listening on {} as {user}, {serves}", server.names());
-    }
+    logging::init(destination, level)
 }
 
 /// Waits for orders until everything has stopped.
-fn obey(orders: &mpsc::Receiver<Order>, sender: &mpsc::Sender<Order>, servers: &[Arc<Server>]) {
-    let mut stopping = false;
+fn obey(
+    orders: Receiver<Order>,
+    sender: Sender<Order>,
+    servers: Servers,
+    reload: impl Fn(&mut Servers),
+) {
+    let mut running = Some(servers);
     for order in orders {
-        match order {
-            Order::Reload => reload(servers),
-            Order::Stop if !stopping => {
+        match (order, running.take()) {
+            (Order::Reload, Some(mut servers)) => {
+                reload(&mut servers);
+                running = Some(servers);
+            }
+            (Order::Reload, None) => {}
+            (Order::Stop, Some(servers)) => {
                 info!("stopping");
-                stopping = true;
-                let servers = servers.to_vec();
                 let sender = sender.clone();
                 let stop = move || {
-                    thread::scope(|scope| {
-                        for server in &servers {
-                            scope.spawn(|| server.stop(CLOSE_WAIT));
-                        }
-                    });
+                    servers.stop(STOP_WAIT);
                     let _ = sender.send(Order::Stopped);
                 };
                 if thread::Builder::new()
@@ -197,22 +241,35 @@ fn obey(orders: &mpsc::Receiver<Order>, sender: &mpsc::Sender<Order>, servers: &
                     return;
                 }
             }
-            Order::Stop | Order::Stopped => return,
+            (Order::Stop, None) | (Order::Stopped, _) => return,
         }
     }
 }
 
-/// Renews certificates; connections are kept, and so are certificates that cannot be renewed.
-fn reload(servers: &[Arc<Server>]) {
-    for server in servers {
-        #[cfg(feature = "tls")]
-        if server.config().tls.is_some() {
-            match server.reload_certificates() {
-                Ok(()) => info!("{}: certificates read again", server.names()),
-                Err(error) => log::error!("{}: {error}; the old ones stay", server.names()),
-            }
+/// Reads the configuration, the certificates and the name of the log file again. Whatever
+/// cannot be had leaves all as it was; connections are kept in any case.
+fn reload(options: &Options, servers: &mut Servers, user: &str) {
+    let tell = |line: &Diagnostic| {
+        let text = line.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        match line.severity {
+            Severity::Error => error!("{first}"),
+            Severity::Warning => warn!("{first}"),
         }
-        #[cfg(not(feature = "tls"))]
-        info!("{}: nothing to read again", server.names());
+    };
+    let config = match load(options, tell) {
+        Ok(config) => config,
+        Err((_, message)) => return error!("{message}; all stays as it was"),
+    };
+    if config.user.as_deref().is_some_and(|wanted| wanted != user) {
+        warn!("the user stays {user}: it changes only with a new start");
     }
+    if let Err(error) = servers.reload(config.servers) {
+        return error!("{error}; all stays as it was");
+    }
+    if let Err(error) = start_log(options, &config.log_file) {
+        error!("cannot open the log file: {error}; the old one stays");
+    }
+    info!("configuration read again");
+    servers.announce(user);
 }

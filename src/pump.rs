@@ -50,8 +50,6 @@ enum ClientEnd {
     Close(Option<CloseCode>),
     /// Its stream ended without one.
     Vanished,
-    /// It was silent, and did not answer a ping.
-    Dead,
     /// It broke a rule, or sent too much at once: it is told this code.
     Failed(CloseCode),
 }
@@ -111,8 +109,6 @@ struct Pump<'a> {
     wire: &'a Wire,
     backend: &'a Backend,
     config: &'a ServiceConfig,
-    /// Silence before a ping, and before a client that owes a pong counts as dead.
-    ping: Duration,
     /// Whether the client's last message was text; so before its first.
     client_sends_text: AtomicBool,
     /// The client has closed, so that the backend's end is only the answer to it.
@@ -136,15 +132,14 @@ pub fn run(
         wire,
         backend,
         config,
-        ping,
         client_sends_text: AtomicBool::new(true),
         client_over: AtomicBool::new(false),
         from_client: Gate::default(),
         from_backend: Gate::default(),
     };
-    // Neither limit may stay from the opening: silence is what pings are for.
     let client = wire.client();
-    client.set_read_timeout(Some(ping))?;
+    // The limit on the opening must not stay: silence is watched by the server.
+    client.set_read_timeout(None)?;
     client.tune(ping);
     thread::scope(|scope| {
         let name = thread::current()
@@ -175,9 +170,6 @@ impl Pump<'_> {
         self.from_client.open();
         // What came before goes to the backend, and its last words to the client (SPEC 4).
         self.backend.end();
-        if matches!(end, ClientEnd::Dead) {
-            client.cut();
-        }
         if !self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT)) {
             self.backend.cut();
             if !self.from_backend.wait(LAST_WORDS, Some(LAST_WORDS)) {
@@ -189,7 +181,7 @@ impl Pump<'_> {
         let _ = match end {
             ClientEnd::Close(code) => self.wire.close(code),
             ClientEnd::Failed(code) => self.wire.close(Some(code)),
-            ClientEnd::Vanished | ClientEnd::Dead => Ok(()),
+            ClientEnd::Vanished => Ok(()),
         };
         client.finish();
         client.linger(CLOSE_WAIT);
@@ -198,7 +190,6 @@ impl Pump<'_> {
 
     fn read_client<G: Fn() -> bool>(&self, out: &mut ToBackend<'_, G>) -> ClientEnd {
         let mut decoder = Decoder::default();
-        let mut pinged = false;
         // The backend takes no more; the client's frames are still read, for its Close.
         let mut dropping = false;
         loop {
@@ -213,39 +204,20 @@ impl Pump<'_> {
                 },
             };
             let space = buffer.len() - start;
-            let mut silent = false;
-            if self.wire.is_owing() {
-                silent = !self.wire.client().wait_ready(self.ping);
-                self.wire.settle();
-            }
-            let read = match silent {
-                true => Err(io::ErrorKind::WouldBlock.into()),
-                false => self.wire.client().read(&mut buffer[start..]),
-            };
-            match read {
+            match self.wire.read(&mut buffer[start..]) {
                 Ok(0) => {
                     let _ = out.finish();
                     return ClientEnd::Vanished;
                 }
                 Ok(count) => {
-                    pinged = false;
-                    match self.decode(&mut decoder, out, start, start + count, &mut dropping) {
-                        None => {}
-                        Some(end) => return end,
+                    if let Some(end) =
+                        self.decode(&mut decoder, out, start, start + count, &mut dropping)
+                    {
+                        return end;
                     }
-                    if count == space {
-                        out.filled();
-                    }
+                    out.adapt(count, space);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if pinged {
-                        return ClientEnd::Dead;
-                    }
-                    pinged = true;
-                    self.wire.ping();
-                    out.shrink();
-                }
                 Err(_) => {
                     let _ = out.finish();
                     return ClientEnd::Vanished;
@@ -280,7 +252,7 @@ impl Pump<'_> {
                 }
                 Event::Pong => Ok(()),
                 Event::Close(code) => {
-                    let _ = out.finish();
+                    let _ = out.broken();
                     return Some(ClientEnd::Close(code));
                 }
                 _ if *dropping => Ok(()),
@@ -361,13 +333,14 @@ impl Pump<'_> {
 
     fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
         loop {
-            let forwarded = match self.backend.read(out.room()) {
-                Ok(Input::Bytes(count)) => out.forward(count),
-                Ok(Input::Silence) => {
-                    out.shrink();
-                    Ok(())
-                }
-                Ok(Input::End) => match out.end() {
+            let input = match out.is_filling() {
+                true => self.backend.read_now(out.room()),
+                false => self.backend.read(out.room()).map(Some),
+            };
+            let forwarded = match input {
+                Ok(Some(Input::Bytes(count))) => out.forward(count),
+                Ok(None) => out.forward(0),
+                Ok(Some(Input::End)) => match out.end() {
                     Ok(()) => return BackendEnd::Ended,
                     Err(forward) => Err(forward),
                 },

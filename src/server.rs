@@ -1,39 +1,27 @@
-//! Listening: sockets, the accept loops, and the places of the clients.
+//! One server: its addresses, its accept loops, and a thread for each client.
 //!
 //! The accept thread of an address only accepts; everything else happens on the
-//! client's own thread. A [`Place`] is a client's seat: no seat, no service; when
-//! it is dropped the seat is free again, whatever ended the client.
+//! client's own thread, in a place that `room` gives it.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::client::Client;
 use crate::config::{Listen, ServerConfig};
 use crate::connection;
 use crate::document::Document;
+use crate::door::Door;
+use crate::room::{Place, Room};
 #[cfg(feature = "tls")]
 use crate::tls::{Certificates, TlsError};
-use crate::wire::Wire;
-
-/// Clients beyond `maxclients` that are told so; further ones are closed without a word.
-const SPARE_PLACES: usize = 16;
 
 /// Pause of an accept loop that finds no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// A handshake younger than this does not give way to a new client.
-const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
 
 /// Stack of a client's thread, in bytes. What is not touched costs nothing; debug builds need
 /// more (a TLS handshake with RSA overflows 32 KiB there).
@@ -48,168 +36,37 @@ pub struct Server {
     config: ServerConfig,
     document: Option<Document>,
     #[cfg(feature = "tls")]
-    certificates: Option<Certificates>,
-    listeners: Vec<Listener>,
-    seats: Mutex<Seats>,
-    /// Told whenever a seat becomes free.
-    freed: Condvar,
-    stopping: AtomicBool,
-}
-
-/// The clients that are being served.
-#[derive(Default)]
-struct Seats {
-    next: usize,
-    taken: BTreeMap<usize, Seat>,
-}
-
-struct Seat {
-    since: Instant,
-    ip: Option<IpAddr>,
-    /// To end it from outside: the wire, or the bare socket while it has none.
-    hold: Hold,
-}
-
-enum Hold {
-    /// In the TLS handshake, or given away: a descriptor to cut, if any.
-    Socket(Option<TcpStream>),
-    Wire(Arc<Wire>),
-}
-
-impl Seat {
-    /// Whether its client has not come as far as the 101.
-    fn is_opening(&self) -> bool {
-        match &self.hold {
-            Hold::Socket(socket) => socket.is_some(),
-            Hold::Wire(wire) => !wire.is_open(),
-        }
-    }
-
-    fn cut(&self) {
-        match &self.hold {
-            Hold::Socket(Some(socket)) => {
-                let _ = socket.shutdown(std::net::Shutdown::Both);
-            }
-            Hold::Socket(None) => {}
-            Hold::Wire(wire) => wire.client().cut(),
-        }
-    }
-}
-
-/// A client's place among `maxclients`; dropping it makes room for the next.
-pub struct Place {
-    server: Arc<Server>,
-    seat: usize,
-    spare: bool,
-}
-
-impl Place {
-    /// Whether the server is full, so that this client can only be told so.
-    pub fn is_spare(&self) -> bool {
-        self.spare
-    }
-
-    /// Its server.
-    pub fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Puts a client here.
-    pub fn put(&self, client: Client) -> Arc<Wire> {
-        let wire = Arc::new(Wire::new(client));
-        if let Some(seat) = self.server.seats().taken.get_mut(&self.seat) {
-            seat.hold = Hold::Wire(Arc::clone(&wire));
-        }
-        wire
-    }
-
-    /// Takes the client away, to give it to somebody else. `None` if somebody else is just
-    /// ending it.
-    pub fn take(&self, wire: Arc<Wire>) -> Option<Client> {
-        if let Some(seat) = self.server.seats().taken.get_mut(&self.seat) {
-            seat.hold = Hold::Socket(None);
-        }
-        Arc::into_inner(wire).map(Wire::into_client)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.server.seats().taken.remove(&self.seat);
-        self.server.freed.notify_all();
-    }
-}
-
-/// A listening socket.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Listener {
-    /// # Errors
-    /// As accept(2).
-    fn accept(&self) -> io::Result<TcpStream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
-            // Read, written and shut down alike; only its address is none.
-            Self::Unix(listener) => listener
-                .accept()
-                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
-        }
-    }
-
-    /// Wakes its accept loop, which then finds that the server stops.
-    fn close(&self) {
-        let fd = match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener) => listener.as_raw_fd(),
-        };
-        let _ = shutdown(fd, Shutdown::Both);
-    }
-
-    /// Where it listens, as the start line says it.
-    fn name(&self, tls: bool) -> String {
-        let scheme = if tls { "https" } else { "http" };
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(
-                |error| error.to_string(),
-                |address| format!("{scheme}://{address}"),
-            ),
-            Self::Unix(listener) => listener
-                .local_addr()
-                .ok()
-                .and_then(|address| Some(format!("unix:{}", address.as_pathname()?.display())))
-                .unwrap_or_default(),
-        }
-    }
+    certificates: Option<Arc<Certificates>>,
+    doors: Vec<Arc<Door>>,
+    room: Arc<Room>,
 }
 
 impl Server {
-    /// Reads certificates and binds every address.
+    /// Binds every address and reads certificates. Of a server that is being replaced, the
+    /// doors in `kept` are used again where the address is the same, and its clients are kept.
     ///
     /// # Errors
     /// What cannot be read or bound, and why.
-    pub fn bind(config: ServerConfig) -> Result<Self, StartError> {
-        #[cfg(feature = "tls")]
-        let certificates = match &config.tls {
-            Some(tls) => Some(Certificates::load(tls).map_err(StartError::Tls)?),
-            None => None,
-        };
-        let document = config.document.as_ref().map(Document::new);
-        let mut listeners = Vec::new();
+    pub fn bind(config: ServerConfig, kept: &mut Vec<Arc<Door>>) -> Result<Self, StartError> {
+        let mut doors = Vec::new();
         for address in &config.listen {
-            let listener = bind(address).map_err(|error| StartError::Bind(address.clone(), error));
-            listeners.push(listener?);
+            let door = match kept.iter().position(|door| door.address() == address) {
+                Some(index) => kept.remove(index),
+                None => Door::open(address)
+                    .map(Arc::new)
+                    .map_err(|error| StartError::Bind(address.clone(), error))?,
+            };
+            doors.push(door);
         }
+        let before = doors.iter().find_map(|door| door.server());
         Ok(Self {
-            document,
+            document: config.document.as_ref().map(Document::new),
             #[cfg(feature = "tls")]
-            certificates,
-            listeners,
-            seats: Mutex::default(),
-            freed: Condvar::new(),
-            stopping: AtomicBool::new(false),
+            certificates: certificates(&config, before.as_deref())?,
+            doors,
+            room: before
+                .map(|server| Arc::clone(&server.room))
+                .unwrap_or_default(),
             config,
         })
     }
@@ -227,11 +84,7 @@ impl Server {
     /// The addresses it listens on, for a person.
     pub fn names(&self) -> String {
         let tls = self.config.tls.is_some();
-        let names: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.name(tls))
-            .collect();
+        let names: Vec<_> = self.doors.iter().map(|door| door.name(tls)).collect();
         names.join(" ")
     }
 
@@ -243,49 +96,54 @@ impl Server {
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
         self.certificates
             .as_ref()
-            .map_or(Ok(()), Certificates::reload)
+            .map_or(Ok(()), |certificates| certificates.reload())
     }
 
-    /// Starts an accept thread for each address.
+    /// The addresses it listens on.
+    pub fn doors(&self) -> &[Arc<Door>] {
+        &self.doors
+    }
+
+    /// Starts an accept thread for each address that has none yet.
     ///
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(self: &Arc<Self>) -> io::Result<()> {
-        for index in 0..self.listeners.len() {
-            let server = Arc::clone(self);
-            thread::Builder::new()
-                .name(format!("accept-{index}"))
-                .stack_size(STACK)
-                .spawn(move || server.accept(&server.listeners[index]))?;
+        if let Some(websocket) = &self.config.websocket {
+            self.room.watch(websocket.ping)?;
+        }
+        for (index, door) in self.doors.iter().enumerate() {
+            if door.is_new() && door.lead_to(self) {
+                let door = Arc::clone(door);
+                thread::Builder::new()
+                    .name(format!("accept-{index}"))
+                    .stack_size(STACK)
+                    .spawn(move || accept(&door))?;
+            }
         }
         Ok(())
     }
 
-    fn accept(self: &Arc<Self>, listener: &Listener) {
-        loop {
-            match listener.accept() {
-                _ if self.stopping.load(Ordering::Acquire) => return,
-                Ok(socket) => self.admit(socket),
-                Err(error) => match error.raw_os_error() {
-                    // The client left before it was accepted: the next one waits.
-                    Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
-                    _ => {
-                        warn!("cannot accept a client: {error}");
-                        thread::sleep(EXHAUSTED_PAUSE);
-                    }
-                },
-            }
+    /// Takes over from the server its addresses led to before.
+    pub fn take_over(self: &Arc<Self>) {
+        for door in &self.doors {
+            door.lead_to(self);
         }
+    }
+
+    /// Its clients' places.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Gives a new client a place and a thread.
     fn admit(self: &Arc<Self>, socket: TcpStream) {
-        let Some(place) = self.seat(&socket) else {
+        let Some(place) = Place::find(self, &socket) else {
             return;
         };
         let deadline = Instant::now() + self.config.head_timeout;
         let spawned = thread::Builder::new()
-            .name(format!("c{}", place.seat))
+            .name(format!("c{}", place.number()))
             .stack_size(STACK)
             .spawn(move || serve(place, socket, deadline));
         if let Err(error) = spawned {
@@ -293,79 +151,62 @@ impl Server {
         }
     }
 
-    /// Finds a place; `None` when there are none left even for those who are refused.
-    fn seat(self: &Arc<Self>, socket: &TcpStream) -> Option<Place> {
-        let ip = socket
-            .peer_addr()
-            .ok()
-            .map(|address| address.ip().to_canonical());
-        let now = Instant::now();
-        let mut seats = self.seats();
-        let count = seats.taken.len();
-        let of_ip = |seat: &&Seat| ip.is_some() && seat.ip == ip;
-        let crowded = self.config.max_per_ip > 0
-            && seats.taken.values().filter(of_ip).count() >= self.config.max_per_ip;
-        if count >= self.config.max_clients + SPARE_PLACES {
-            return None;
-        }
-        let mut spare = crowded;
-        if count >= self.config.max_clients {
-            // The oldest handshake that does not come to its end gives way.
-            let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
-            match seats.taken.values().find(late) {
-                Some(seat) => seat.cut(),
-                None => spare = true,
-            }
-        }
-        let seat = seats.next;
-        seats.next = seat.wrapping_add(1);
-        // Cut from outside, should it be stopped before it has a wire.
-        let hold = Hold::Socket(match self.config.tls {
-            Some(_) => socket.try_clone().ok(),
-            None => None,
-        });
-        let since = now;
-        seats.taken.insert(seat, Seat { since, ip, hold });
-        let server = Arc::clone(self);
-        Some(Place {
-            server,
-            seat,
-            spare,
-        })
-    }
-
-    fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
-    /// for their answers.
-    pub fn stop(&self, patience: Duration) {
-        self.stopping.store(true, Ordering::Release);
-        for listener in &self.listeners {
-            listener.close();
-        }
-        for seat in self.seats().taken.values() {
-            match &seat.hold {
-                Hold::Wire(wire) => wire.stop(),
-                Hold::Socket(_) => seat.cut(),
-            }
-        }
-        self.wait_empty(patience);
-        for seat in self.seats().taken.values() {
-            seat.cut();
-        }
-        self.wait_empty(patience / 5);
-        for address in &self.config.listen {
-            if let Listen::Unix(path) = address {
-                let _ = std::fs::remove_file(path);
+    /// Closes the addresses that lead here.
+    pub fn close(self: &Arc<Self>) {
+        for door in &self.doors {
+            if door
+                .server()
+                .is_some_and(|server| Arc::ptr_eq(&server, self))
+            {
+                door.close();
             }
         }
     }
 
-    fn wait_empty(&self, limit: Duration) {
-        let taken = |seats: &mut Seats| !seats.taken.is_empty();
-        let _ = self.freed.wait_timeout_while(self.seats(), limit, taken);
+    /// Begins to stop gracefully: no new clients, Close 1001 to those there are.
+    pub fn stop(self: &Arc<Self>) {
+        self.close();
+        self.room.stop();
+    }
+}
+
+/// The accept loop of one address, until it is closed.
+fn accept(door: &Door) {
+    loop {
+        let accepted = door.accept();
+        let Some(server) = door.server() else {
+            return;
+        };
+        match accepted {
+            Ok(socket) => server.admit(socket),
+            Err(error) => match error.raw_os_error() {
+                // The client left before it was accepted: the next one waits.
+                Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
+                _ => {
+                    warn!("cannot accept a client: {error}");
+                    thread::sleep(EXHAUSTED_PAUSE);
+                }
+            },
+        }
+    }
+}
+
+/// Reads certificates, unless the server before has the same: those are renewed in place, and
+/// stay if the user can no longer read the key.
+#[cfg(feature = "tls")]
+fn certificates(
+    config: &ServerConfig,
+    before: Option<&Server>,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    match before {
+        Some(before) if before.config.tls.as_ref() == Some(tls) => Ok(before.certificates.clone()),
+        _ => {
+            let certificates = Certificates::load(tls).map_err(StartError::Tls)?;
+            Ok(Some(Arc::new(certificates)))
+        }
     }
 }
 
@@ -418,6 +259,8 @@ pub enum StartError {
     /// A certificate or its key is unfit.
     #[cfg(feature = "tls")]
     Tls(TlsError),
+    /// There is no thread to accept clients.
+    Thread(io::Error),
 }
 
 impl std::fmt::Display for StartError {
@@ -429,43 +272,9 @@ impl std::fmt::Display for StartError {
             }
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),
+            Self::Thread(error) => write!(f, "cannot create a thread: {error}"),
         }
     }
 }
 
 impl std::error::Error for StartError {}
-
-fn bind(address: &Listen) -> io::Result<Listener> {
-    match address {
-        Listen::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
-        Listen::Unix(path) => bind_unix(path).map(Listener::Unix),
-    }
-}
-
-/// All addresses: IPv6 and IPv4 by one socket, or IPv4 where there is no IPv6.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address) {
-        Err(error)
-            if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
-                && address.ip().is_unspecified() =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
-        }
-        result => result,
-    }
-}
-
-/// Replaces the socket of a daemon that is gone, never one that is listened on.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && UnixStream::connect(path)
-                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
-        {
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        result => result,
-    }
-}

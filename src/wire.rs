@@ -7,7 +7,7 @@
 //! sent by whoever writes next.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::client::Client;
@@ -37,6 +37,13 @@ impl Owed {
     }
 }
 
+/// Watches of silence before a ping, and again before a client counts as dead: the server
+/// watches its clients so many times in each `ping` period.
+pub const WATCHES: u8 = 4;
+
+/// The reader of the client is busy with what it has read: that is no silence.
+const BUSY: u8 = u8::MAX;
+
 /// What may be written now.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -56,6 +63,8 @@ pub struct Wire {
     /// Held while a frame is written.
     phase: Mutex<Phase>,
     is_open: AtomicBool,
+    /// Watches since the client's reader began to wait, or [`BUSY`].
+    silence: AtomicU8,
     /// The code of the Close sent, 0 before it, 1005 for a Close without code.
     close_sent: AtomicU16,
 }
@@ -73,6 +82,7 @@ impl Wire {
             owed: Mutex::default(),
             phase: Mutex::default(),
             is_open: AtomicBool::new(false),
+            silence: AtomicU8::new(BUSY),
             close_sent: AtomicU16::new(0),
         }
     }
@@ -97,6 +107,44 @@ impl Wire {
         match self.close_sent.load(Ordering::Acquire) {
             0 => None,
             code => Some(code),
+        }
+    }
+
+    /// Reads the client as [`Client::read`] does, while [`Wire::watch`] counts the silence; what
+    /// is owed is paid as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.silence.store(0, Ordering::Relaxed);
+        if self.is_owing() {
+            self.client.wait_ready();
+            self.settle();
+        }
+        let result = self.client.read(buffer);
+        self.silence.store(BUSY, Ordering::Relaxed);
+        result
+    }
+
+    /// One look at the client, four in each `ping` period: a silent one is pinged, and one that
+    /// does not answer in as long again is cut.
+    pub fn watch(&self) {
+        let silence = self.silence.load(Ordering::Relaxed);
+        if silence == BUSY || !self.is_open() {
+            return;
+        }
+        // A read that ends meanwhile must not be taken for a silence that goes on.
+        let counted = self.silence.compare_exchange(
+            silence,
+            silence + 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match silence + 1 {
+            _ if counted.is_err() => {}
+            WATCHES => self.ping(),
+            silence if silence >= 2 * WATCHES => self.client.cut(),
+            _ => {}
         }
     }
 
@@ -146,16 +194,16 @@ impl Wire {
 
     /// The server stops: a client that is open is told so (1001), another is cut.
     pub fn stop(&self) {
-        match self.is_open() {
-            true => self.close_soon(CloseCode::Away),
-            false => self.client.cut(),
+        lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
+        // While the 101 is being sent the wire is taken: who sends it settles what is owed.
+        let is_opening = self
+            .phase
+            .try_lock()
+            .is_ok_and(|phase| *phase == Phase::Opening);
+        match is_opening {
+            true => self.client.cut(),
+            false => self.settle(),
         }
-    }
-
-    /// Owes the client a Close, and sends it if that needs no waiting.
-    pub fn close_soon(&self, code: CloseCode) {
-        lock(&self.owed).close.get_or_insert(Some(code));
-        self.settle();
     }
 
     /// Owes the client a pong, and sends it if that needs no waiting.
@@ -165,7 +213,7 @@ impl Wire {
     }
 
     /// Owes the client a ping, and sends it if that needs no waiting.
-    pub fn ping(&self) {
+    fn ping(&self) {
         lock(&self.owed).ping = true;
         self.settle();
     }

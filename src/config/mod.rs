@@ -100,7 +100,7 @@ pub struct Network {
 }
 
 /// The `tls` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate pairs; the first is the default. Never empty.
     pub pairs: Vec<TlsPair>,
@@ -111,7 +111,7 @@ pub struct TlsConfig {
 }
 
 /// One certificate chain and its key, both PEM files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsPair {
     /// The chain, leaf first (`crtfile`).
     pub certificate: PathBuf,

@@ -16,8 +16,32 @@ use crate::config::{Framing, ServiceConfig};
 /// Smallest buffer, in bytes: what a connection keeps while it is quiet.
 const SMALL_BUFFER: usize = 4 << 10;
 
-/// Largest buffer, in bytes, unless a message must be held whole: near the top of throughput.
-const LARGE_BUFFER: usize = 64 << 10;
+/// Largest buffer, in bytes, unless a message must be held whole: near the top of throughput,
+/// and room for a message of 64 KiB with its header.
+const LARGE_BUFFER: usize = 68 << 10;
+
+/// Reads that would have fitted the smallest buffer, one after another, before a larger one is
+/// given back.
+const SMALL_READS: u8 = 8;
+
+/// The size of a buffer after a read of `count` bytes into the `space` it had: larger when the
+/// read has filled it, small again after some that needed little.
+fn next_size(size: usize, count: usize, space: usize, small_reads: &mut u8) -> usize {
+    if count == space {
+        *small_reads = 0;
+        return (size * 4).min(LARGE_BUFFER).max(size);
+    }
+    if count > SMALL_BUFFER / 2 || size == SMALL_BUFFER {
+        *small_reads = 0;
+        return size;
+    }
+    *small_reads += 1;
+    if *small_reads < SMALL_READS {
+        return size;
+    }
+    *small_reads = 0;
+    SMALL_BUFFER
+}
 
 /// Length of a packet that does not end its message, in bytes (SEQPACKET backends).
 const PACKET: usize = 32 << 10;

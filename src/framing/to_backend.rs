@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT};
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::config::ServiceConfig;
 
@@ -27,6 +27,7 @@ pub struct ToBackend<'a, G> {
     buffer: Vec<u8>,
     /// Payload at the front of the buffer, not yet written.
     held: usize,
+    small_reads: u8,
     /// How much of it belongs to messages that are whole (`merge`).
     whole: usize,
     /// The message is longer than the buffer: what is held goes out as it comes.
@@ -52,6 +53,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             max_message: config.max_message,
             buffer: vec![0; SMALL_BUFFER],
             held: 0,
+            small_reads: 0,
             whole: 0,
             streaming: false,
             prefix: None,
@@ -92,23 +94,30 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         &mut self.buffer[..end]
     }
 
-    /// A read has filled all the room there was: give more next time.
-    pub fn filled(&mut self) {
-        if self.buffer.len() < LARGE_BUFFER {
-            self.grow();
-        }
-    }
-
-    /// Gives back what a quiet connection does not need.
-    pub fn shrink(&mut self) {
-        if self.held <= SMALL_BUFFER && self.buffer.len() > SMALL_BUFFER {
-            self.buffer.truncate(SMALL_BUFFER);
+    /// Fits the buffer to the client: `count` bytes came where there was `space` for more.
+    pub fn adapt(&mut self, count: usize, space: usize) {
+        let size = self.buffer.len();
+        let next = next_size(size, count, space, &mut self.small_reads);
+        if next > size {
+            self.buffer.resize(next, 0);
+        } else if next < size && self.held <= next {
+            self.buffer.truncate(next);
             self.buffer.shrink_to_fit();
         }
     }
 
+    /// Grows, but not beyond what the longest message needs and its next frame with it.
     fn grow(&mut self) {
-        self.buffer.resize(self.buffer.len() * 4, 0);
+        let most = match self.holding {
+            true => self.max_message.saturating_add(SMALL_BUFFER),
+            false => LARGE_BUFFER,
+        };
+        let len = self
+            .buffer
+            .len()
+            .saturating_mul(4)
+            .min(most.max(LARGE_BUFFER));
+        self.buffer.resize(len.max(self.held + SMALL_BUFFER), 0);
     }
 
     /// A message begins; `length` is known unless it is fragmented.
@@ -195,7 +204,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client broke a rule: messages that were whole before that are delivered.
+    /// The client broke a rule, or closed within a message: messages that were whole before
+    /// that are delivered.
     ///
     /// # Errors
     /// As [`Delivery`].
@@ -267,3 +277,7 @@ fn prefix(length: usize, text: bool) -> [u8; PREFIX] {
     let [a, b, c, d] = (length as u32).to_be_bytes();
     [a, b, c, d, if text { TEXT } else { BINARY }]
 }
+
+#[cfg(test)]
+#[path = "to_backend_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT};
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{self, Data, OpCode};
@@ -39,8 +39,11 @@ pub struct ToClient<'a> {
     client_sends_text: &'a AtomicBool,
     max_message: usize,
     buffer: Vec<u8>,
-    /// Bytes of a cut character at the front of the buffer, at most 3.
+    /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
     carried: usize,
+    /// What the backend wrote may go on beyond the buffer it was read into.
+    filling: bool,
+    small_reads: u8,
     /// The message that has begun: it goes out whole, as one frame.
     held: Option<Vec<u8>>,
     prefix: [u8; PREFIX],
@@ -74,6 +77,8 @@ impl<'a> ToClient<'a> {
             max_message: config.max_message,
             buffer: vec![0; size],
             carried: 0,
+            filling: false,
+            small_reads: 0,
             held: None,
             prefix: [0; PREFIX],
             prefix_len: 0,
@@ -93,13 +98,10 @@ impl<'a> ToClient<'a> {
         &mut self.buffer[self.carried..]
     }
 
-    /// Gives back what a quiet connection does not need.
-    pub fn shrink(&mut self) {
-        if self.boundary != Boundary::Packet && self.buffer.len() > SMALL_BUFFER {
-            self.buffer.truncate(SMALL_BUFFER);
-            self.buffer.shrink_to_fit();
-        }
-        self.frames.shrink_to_fit();
+    /// Whether a write of the backend has filled the buffer: what there is of it already is
+    /// read before any of it is sent, so that it stays one message if the largest buffer holds it.
+    pub fn is_filling(&self) -> bool {
+        self.filling
     }
 
     /// Sends what the backend's `count` bytes in `room` say.
@@ -108,7 +110,14 @@ impl<'a> ToClient<'a> {
     /// See [`Forward`].
     pub fn forward(&mut self, count: usize) -> Result<(), Forward> {
         let end = self.carried + count;
-        let full = end == self.buffer.len();
+        let space = self.buffer.len() - self.carried;
+        self.filling =
+            self.boundary == Boundary::None && count == space && self.buffer.len() < LARGE_BUFFER;
+        if self.filling {
+            self.carried = end;
+            self.adapt(count, space);
+            return Ok(());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match self.boundary {
             Boundary::None => self.stream(&mut buffer[..end]),
@@ -116,11 +125,28 @@ impl<'a> ToClient<'a> {
             Boundary::Length => self.lengths(&buffer[..end]),
             Boundary::Packet => self.piece(&buffer[..end], end != PACKET, None),
         };
-        if full && self.boundary != Boundary::Packet && buffer.len() < LARGE_BUFFER {
-            buffer.resize(buffer.len() * 4, 0);
-        }
         self.buffer = buffer;
-        result.and_then(|()| self.flush())
+        match result {
+            Err(Forward::Send(error)) => return Err(Forward::Send(error)),
+            // Messages before a bad one go out.
+            result => self.flush().and(result)?,
+        }
+        self.adapt(count, space);
+        Ok(())
+    }
+
+    /// Fits the buffer to the backend; a packet's has its size for good.
+    fn adapt(&mut self, count: usize, space: usize) {
+        if self.boundary == Boundary::Packet {
+            return;
+        }
+        let size = self.buffer.len();
+        let next = next_size(size, count, space, &mut self.small_reads);
+        self.buffer.resize(next, 0);
+        if next < size {
+            self.buffer.shrink_to_fit();
+            self.frames = Vec::new();
+        }
     }
 
     /// The backend has ended its stream: what it had begun is sent.
@@ -128,6 +154,9 @@ impl<'a> ToClient<'a> {
     /// # Errors
     /// See [`Forward`].
     pub fn end(&mut self) -> Result<(), Forward> {
+        if self.filling {
+            self.forward(0)?;
+        }
         if self.carried > 0 {
             let carried = self.buffer[..std::mem::take(&mut self.carried)].to_vec();
             if self.frame_type == FrameType::Text {
@@ -191,6 +220,9 @@ impl<'a> ToClient<'a> {
                     return Err(Forward::BadOpcode(opcode));
                 }
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.max_message {
+                    return Err(Forward::TooBig);
+                }
             }
             let take = self.left.min(bytes.len());
             self.left -= take;
@@ -271,3 +303,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "to_client_tests.rs"]
+mod tests;

@@ -50,6 +50,56 @@ fn stream_makes_one_message_of_one_read() {
 }
 
 #[test]
+fn stream_keeps_a_backends_long_write_in_one_message_even_the_first() {
+    let gateway = Gateway::start("");
+    let text = "0123456789".repeat(3_000);
+    for _ in 0..3 {
+        let (mut client, mut connection) = pair_of(&gateway, "source");
+        for _ in 0..2 {
+            connection.give(text.as_bytes());
+            let (_, got) = client.message();
+            assert_eq!(got.len(), text.len(), "one write came as several messages");
+        }
+    }
+}
+
+#[test]
+fn stream_gives_the_backend_a_long_message_in_one_write_even_the_first() {
+    let gateway = Gateway::start("");
+    let bytes = noise(60_000);
+    let (half, rest) = bytes.split_at(30_000);
+    for _ in 0..3 {
+        let (mut client, mut connection) = pair_of(&gateway, "sink");
+        client.send(&frames::frame(BINARY, half));
+        client.send(&message(PING, b""));
+        client.frame();
+        client.send(&frames::frame(FIN | CONTINUATION, rest));
+        assert_eq!(
+            connection.read().len(),
+            bytes.len(),
+            "one message came in pieces"
+        );
+    }
+}
+
+#[test]
+fn stream_drops_the_held_fragments_of_a_message_that_a_close_cuts() {
+    let gateway = Gateway::start("");
+    let (mut client, mut connection) = pair_of(&gateway, "sink");
+    client.text("whole");
+    client.send(&frames::frame(TEXT, b"never ended"));
+    client.send(&frames::close(1000));
+    assert_eq!(connection.rest(), b"whole");
+}
+
+/// A client of `name` and its backend's connection; the backend listens anew each time.
+fn pair_of(gateway: &Gateway, name: &str) -> (Client, crate::backend::Connection) {
+    let _ = std::fs::remove_file(gateway.path("run").join(name));
+    let backend = gateway.backend(name);
+    (gateway.open(name), backend.accept())
+}
+
+#[test]
 fn merge_keeps_every_byte_in_order() {
     let gateway = Gateway::start("merge = true;");
     let backend = gateway.backend("sink");
@@ -262,21 +312,16 @@ fn frametype_auto_follows_the_client_and_never_sends_broken_text() {
 #[test]
 fn frametype_binary_and_text_are_kept() {
     let gateway = Gateway::start("frametype = \"binary\";");
-    let (mut client, mut connection) = pair(&gateway);
+    let (mut client, mut connection) = pair_of(&gateway, "source");
     connection.give(b"plain");
     assert_eq!(client.message(), (BINARY, b"plain".to_vec()));
 
     let gateway = Gateway::start("frametype = \"text\";");
-    let (mut client, mut connection) = pair(&gateway);
+    let (mut client, mut connection) = pair_of(&gateway, "source");
     client.binary(b"q");
     assert_eq!(connection.take(1), b"q");
     connection.give(b"plain");
     assert_eq!(client.message(), (TEXT, b"plain".to_vec()));
     connection.give(b"\xff");
     client.expect_close(1007);
-}
-
-fn pair(gateway: &Gateway) -> (Client, crate::backend::Connection) {
-    let backend = gateway.backend("source");
-    (gateway.open("source"), backend.accept())
 }

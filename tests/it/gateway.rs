@@ -96,7 +96,7 @@ pub(crate) fn daemon() -> Command {
 
 /// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each
 /// gateway gets an address of its own, and a port free there stays free.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static COUNT: AtomicU8 = AtomicU8::new(1);
     let pid = std::process::id().to_be_bytes();
     let host = COUNT.fetch_add(1, Ordering::Relaxed);

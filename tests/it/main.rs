@@ -17,6 +17,7 @@ mod http;
 mod process;
 
 mod closing;
+mod daemon;
 mod documents;
 mod exactness;
 mod floods;
@@ -25,6 +26,7 @@ mod matrix;
 mod names;
 mod reach;
 mod refusals;
+mod reload;
 mod startup;
 mod tidy;
 #[cfg(feature = "tls")]

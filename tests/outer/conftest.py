@@ -51,11 +51,13 @@ class Site:
     def backend(self, name, *options, program="websocket_echo"):
         """Starts a sample server as the service `name`."""
         command = [RELEASE / program, "-R", self.run, "-n", name, *options]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        log = self.directory / f"{name}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output)
         self.processes.append(process)
         path = self.run / name
         wait_until(f"{program} to listen", lambda: path.is_socket() or process.poll() is not None)
-        assert process.poll() is None, f"{program} ended at its start"
+        assert process.poll() is None, f"{program}: {log.read_text()}"
 
     def start(self, websocket="", server="", addr=None):
         """Starts the gateway with these settings in its sections."""
@@ -110,6 +112,22 @@ def site(tmp_path_factory):
     site = Site(tmp_path_factory.mktemp("s"))
     yield site
     site.stop()
+
+
+# Lines for the end of the run: what was measured.
+_figures = []
+
+
+@pytest.fixture
+def figure():
+    """Takes a line to print when all is done."""
+    return _figures.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the figures below the results."""
+    for line in _figures:
+        terminalreporter.write_line(f"figure: {line}")
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def is_good(case, result):
         ("stream", [], "", EMPTY + list(LONG), len(EMPTY) + sum(LONG.values())),
     ],
 )
-def test_every_case_is_ok(site, out, name, options, settings, excluded, left_out):
+def test_every_case_is_ok(site, out, figure, name, options, settings, excluded, left_out):
     site.backend("echo", *options)
     site.start(websocket=settings + " maxmessage = 16777216;")
     report = out / f"autobahn-{name}"
@@ -63,5 +63,5 @@ def test_every_case_is_ok(site, out, name, options, settings, excluded, left_out
     if bad:
         again = run(site, out / f"autobahn-{name}-again", bad, [])
         bad = {case: result for case, result in again.items() if not is_good(case, result)}
-    print(f"autobahn {name}: {len(results) - len(bad)} of {len(results)} as they should be")
+    figure(f"Autobahn, {name}: {len(results) - len(bad)} of {len(results)} as they should be")
     assert not bad

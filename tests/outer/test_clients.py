@@ -39,8 +39,8 @@ def test_websockets_ping_is_answered(echo):
 
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4999])
 def test_websockets_close_code_comes_back(echo, code):
-    client = connect(echo.url("echo"))
-    client.close(code, "goodbye")
+    with connect(echo.url("echo")) as client:
+        client.close(code, "goodbye")
     assert client.protocol.close_rcvd.code == code
 
 

@@ -43,7 +43,7 @@ def exchange(client):
     assert got == ECHO
 
 
-def test_an_idle_daemon_and_its_idle_connections_are_small(site):
+def test_an_idle_daemon_and_its_idle_connections_are_small(site, figure):
     site.backend("echo", "-m", str(CONNECTIONS + 10))
     site.start(server=f"maxclients = {CONNECTIONS + 10};", websocket="ping = 3600;")
     idle = site.pss()
@@ -54,7 +54,7 @@ def test_an_idle_daemon_and_its_idle_connections_are_small(site):
     used = (site.pss() - idle) / CONNECTIONS
     for client in clients:
         client.close()
-    print(f"idle daemon {idle} KiB PSS; a connection {quiet:.1f} KiB, once used {used:.1f} KiB")
+    figure(f"idle daemon {idle} KiB PSS; a connection {quiet:.1f} KiB, once used {used:.1f} KiB")
     assert idle <= IDLE
     assert quiet <= CONNECTION
     assert used <= CONNECTION

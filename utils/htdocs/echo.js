@@ -36,7 +36,7 @@ const connection = new Connection(byId('state'), {
     entry.dataset.reason = event.reason;
     pending = [];
   },
-});
+}, { afterEnd: false });
 
 function enable(open) {
   for (const id of ['send', 'sendbinary', 'sendlarge', 'close']) byId(id).disabled = !open;

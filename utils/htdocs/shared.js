@@ -6,6 +6,9 @@
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30000;
 
+/** A connection that lasted as long was a good one: the waits begin anew, in milliseconds. */
+const GOOD_TIME = 5000;
+
 /** Most entries a log keeps. */
 const LOG_ENTRIES = 200;
 
@@ -58,15 +61,19 @@ function closeMeaning(code) {
  *
  * `on.open()`, `on.message(data)`, `on.close(event, opened)` are called as things happen;
  * `stateElement` shows where it stands: data-state is closed, connecting, open or waiting.
- * It does not reconnect after an end in order (1000) or one that this page asked for.
+ * `failures` counts the attempts in vain since the last connection, so that a page can tell
+ * of the first only. It does not reconnect after an end that this page asked for, nor,
+ * with `afterEnd` false, after one in order (1000).
  */
 class Connection {
-  constructor(stateElement, on) {
+  constructor(stateElement, on, { afterEnd = true } = {}) {
     this.stateElement = stateElement;
     this.on = on;
+    this.afterEnd = afterEnd;
     this.socket = null;
     this.timer = null;
     this.wait = FIRST_WAIT;
+    this.failures = 0;
     this.show('closed', 'Not connected');
   }
 
@@ -79,11 +86,12 @@ class Connection {
     this.abandon();
     this.name = name;
     this.wait = FIRST_WAIT;
+    this.failures = 0;
     this.open();
   }
 
   open() {
-    let opened = false;
+    let opened = 0;
     let socket;
     try {
       socket = new WebSocket(serviceUrl(this.name));
@@ -96,18 +104,20 @@ class Connection {
     this.leaving = false;
     this.show('connecting', `Connecting to ${socket.url}`);
     socket.onopen = () => {
-      opened = true;
-      this.wait = FIRST_WAIT;
+      opened = performance.now();
+      this.failures = 0;
       this.show('open', `Connected to ${socket.url}`);
       this.on.open();
     };
     socket.onmessage = (event) => this.on.message(event.data);
     socket.onclose = (event) => {
       this.socket = null;
-      const again = !this.leaving && !(opened && event.code === 1000);
+      if (!opened) this.failures += 1;
+      else if (performance.now() - opened > GOOD_TIME) this.wait = FIRST_WAIT;
+      const again = !this.leaving && (this.afterEnd || event.code !== 1000);
       if (again) this.retry();
       else this.show('closed', 'Not connected');
-      this.on.close(event, opened);
+      this.on.close(event, opened > 0);
     };
   }
 
@@ -169,9 +179,123 @@ function addEntry(log, kind, what, note, bad) {
   return entry;
 }
 
+/**
+ * Fills a list with a row for each of `values`, but only if they are others than before:
+ * who is in the list with the keyboard stays where they are.
+ */
+function fillList(list, values, row) {
+  const content = JSON.stringify(values);
+  if (list.dataset.content === content) return;
+  list.dataset.content = content;
+  list.replaceChildren(...values.map(row));
+}
+
 /** A number of bytes, readable. */
 function bytesText(count) {
   if (count < 1024) return `${count} bytes`;
   if (count < 1048576) return `${(count / 1024).toFixed(1)} KiB`;
   return `${(count / 1048576).toFixed(1)} MiB`;
+}
+
+/** The first JSON text in `text` and what follows it; null if its end has not come yet. */
+function takeJson(text) {
+  const start = text.search(/[{[]/);
+  if (start < 0) return null;
+  let depth = 0;
+  let quoted = false;
+  for (let at = start; at < text.length; at += 1) {
+    const c = text[at];
+    if (quoted) {
+      if (c === '\\') at += 1;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === '{' || c === '[') depth += 1;
+    else if (c === '}' || c === ']') depth -= 1;
+    if (depth === 0) return [text.slice(start, at + 1), text.slice(at + 1)];
+  }
+  return null;
+}
+
+/** What arrived, as text. */
+function asText(data) {
+  return typeof data === 'string' ? data : new TextDecoder().decode(data);
+}
+
+/** Longest wait for an answer, in milliseconds. */
+const ANSWER_TIME = 15000;
+
+/**
+ * A JSON-RPC 2.0 client on a connection. A stream behind the gateway may cut answers and
+ * join them, so it reads JSON texts, not messages.
+ */
+class Rpc {
+  constructor(stateElement, on) {
+    this.waiting = new Map();
+    this.next = 1;
+    this.unread = '';
+    this.connection = new Connection(stateElement, {
+      open: () => {
+        this.unread = '';
+        on.open();
+      },
+      message: (data) => this.read(asText(data)),
+      close: (event, opened) => {
+        this.waiting.forEach((call) => call.fail('the connection ended'));
+        this.waiting.clear();
+        on.close(event, opened);
+      },
+    });
+  }
+
+  /** Calls a method; the promise brings its result, or an Error with the server's words. */
+  call(method, params) {
+    const id = this.next;
+    this.next += 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.take(id)?.fail('no answer in time'), ANSWER_TIME);
+      const done = (settle) => (value) => {
+        clearTimeout(timer);
+        settle(value);
+      };
+      const fail = done((words) => reject(new Error(words)));
+      this.waiting.set(id, { resolve: done(resolve), fail });
+      if (!this.connection.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))) {
+        this.take(id).fail('not connected');
+      }
+    });
+  }
+
+  read(text) {
+    this.unread += text;
+    for (let taken = takeJson(this.unread); taken; taken = takeJson(this.unread)) {
+      this.unread = taken[1];
+      this.answer(taken[0]);
+    }
+  }
+
+  answer(text) {
+    let answer;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      return;
+    }
+    const call = this.take(answer.id);
+    if (!call) return;
+    if (answer.error) call.fail(errorText(answer.error));
+    else call.resolve(answer.result);
+  }
+
+  take(id) {
+    const call = this.waiting.get(id);
+    this.waiting.delete(id);
+    return call;
+  }
+}
+
+/** A JSON-RPC error in words: its message and, where there is more, its data. */
+function errorText(error) {
+  const data = error.data;
+  const more = typeof data === 'string' ? data : data && data.message;
+  return more && more !== error.message ? `${error.message}: ${more}` : String(error.message);
 }

@@ -157,7 +157,7 @@ fn a_detached_server_listens_when_its_start_returns() {
 
 #[test]
 fn signals_end_the_server_and_remove_its_socket() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut server = Server::start(ECHO, &[]);
         let client = server.connect();
         assert_eq!(server.stop(signal).code(), Some(0));
@@ -226,6 +226,20 @@ fn a_client_too_many_is_closed_and_the_place_is_free_again_later() {
 }
 
 #[test]
+fn a_server_out_of_descriptors_says_so_once_and_recovers() {
+    let server = Server::start(ECHO, &[]);
+    let pid = server.pid().to_string();
+    let limited = Command::new("prlimit")
+        .args(["--pid", &pid, "--nofile=12:12"])
+        .status();
+    assert!(limited.unwrap().success());
+    let clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    server.wait_for_line("cannot accept clients for now");
+    drop(clients);
+    assert!(is_served(&server.connect()));
+}
+
+#[test]
 fn root_becomes_the_user_for_good() {
     if !geteuid().is_root() {
         return;
@@ -288,4 +302,16 @@ fn end_daemon(root: &Path) {
         .parse()
         .unwrap();
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn the_manual_has_every_option_of_the_help() {
+    let manual = include_str!("../../../man/websocket_echo.1").replace('\\', "");
+    let help = String::from_utf8(run(ECHO, &["-h"]).stdout).unwrap();
+    let words = help
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"));
+    for word in words {
+        assert!(manual.contains(&format!("--{word}")), "--{word}");
+    }
 }

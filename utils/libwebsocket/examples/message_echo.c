@@ -5,12 +5,12 @@
  *	./message_echo /var/run/websocket/echo
  *
  * One process and poll(2), to show that a client's descriptor waits like any
- * other. A message of any length passes in pieces: what was read becomes a
- * fragment, and the fragment that ends the message has WEBSOCKET_FIN.
+ * other. A message comes in pieces, which are collected until WEBSOCKET_FIN.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,35 +19,67 @@
 #include <websocket.h>
 
 #define CLIENTS 64
+#define MIN_ROOM 16384
+#define MAX_MESSAGE (32 << 20)
 
-struct client {
-	int continues; /* The message being echoed has begun. */
+/* The message a client is sending. */
+struct message {
+	char *data;
+	size_t length, size;
 };
 
-/* Echoes a piece; returns 0 when the connection is over and closed. */
-static int echo(int fd, struct client *client)
+/* Makes room for the next piece: 0, or -1 without memory. */
+static int make_room(struct message *message)
 {
-	char buffer[16384];
-	int kind;
-	ssize_t n = websocket_recv(fd, buffer, sizeof(buffer), &kind);
+	size_t size = message->size ? message->size * 2 : MIN_ROOM;
+	char *data;
 
-	if (n < 0 || (kind & ~WEBSOCKET_FIN) == WEBSOCKET_CLOSE) {
-		if (n >= 0)
-			printf("closed with %d\n", websocket_close_code(fd));
-		websocket_close(fd, 0, NULL);
+	if (message->size - message->length >= MIN_ROOM / 2)
+		return 0;
+	data = realloc(message->data, size);
+	if (!data)
+		return -1;
+	message->data = data;
+	message->size = size;
+	return 0;
+}
+
+/* Reads a piece, and echoes the message if it was the last; 0 when the
+ * connection is over, with the close code that is due, or 0, in *code. */
+static int serve(int fd, struct message *message, int *code)
+{
+	int kind;
+	ssize_t n;
+
+	*code = 1011;
+	if (make_room(message))
+		return 0;
+	n = websocket_recv(fd, message->data + message->length,
+			   message->size - message->length, &kind);
+	*code = 0;
+	if (n < 0)
+		return 0;
+	if (kind == (WEBSOCKET_CLOSE | WEBSOCKET_FIN)) {
+		printf("closed with %d\n", websocket_close_code(fd));
 		return 0;
 	}
-	if (client->continues)
-		kind = (kind & WEBSOCKET_FIN) | WEBSOCKET_CONTINUATION;
-	client->continues = !(kind & WEBSOCKET_FIN);
-	if (n == 3 && kind != WEBSOCKET_CONTINUATION && !memcmp(buffer, "bye", 3)) {
-		websocket_close(fd, 4000, "bye yourself");
+	message->length += n;
+	if (message->length > MAX_MESSAGE) {
+		*code = 1009;
 		return 0;
 	}
-	if (websocket_send(fd, kind, buffer, n) != n) {
-		close(fd);
+	if (!(kind & WEBSOCKET_FIN))
+		return 1;
+	if (message->length == 3 && !memcmp(message->data, "bye", 3)) {
+		*code = 4000;
 		return 0;
 	}
+	n = websocket_send(fd, kind, message->data, message->length);
+	if (n != (ssize_t)message->length)
+		return 0;
+	/* An idle client holds no memory. */
+	free(message->data);
+	*message = (struct message){ 0 };
 	return 1;
 }
 
@@ -55,7 +87,8 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct pollfd set[1 + CLIENTS];
-	struct client clients[1 + CLIENTS];
+	struct message messages[1 + CLIENTS];
+	int code;
 	int count = 1;
 
 	if (argc != 2 || strlen(argv[1]) >= sizeof(address.sun_path)) {
@@ -79,11 +112,13 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		for (int at = count - 1; at > 0; at--) {
-			if (set[at].revents && !echo(set[at].fd, &clients[at])) {
-				count--;
-				set[at] = set[count];
-				clients[at] = clients[count];
-			}
+			if (!set[at].revents || serve(set[at].fd, &messages[at], &code))
+				continue;
+			websocket_close(set[at].fd, code, code == 4000 ? "bye yourself" : NULL);
+			free(messages[at].data);
+			count--;
+			set[at] = set[count];
+			messages[at] = messages[count];
 		}
 		if (set[0].revents) {
 			int fd = websocket_accept(set[0].fd, NULL, NULL);
@@ -91,7 +126,7 @@ int main(int argc, char **argv)
 			if (fd < 0)
 				continue;
 			set[count] = (struct pollfd){ .fd = fd, .events = POLLIN };
-			clients[count] = (struct client){ 0 };
+			messages[count] = (struct message){ 0 };
 			count++;
 		}
 	}

@@ -2,15 +2,18 @@
 //!
 //!     cargo run -p libwebsocket --example message_echo -- /var/run/websocket/echo
 //!
-//! A thread a client. Messages of any length pass in constant memory: what
-//! was read goes out as a fragment, `fin` with the last.
+//! A thread a client. Messages are collected, up to a limit; a server that can
+//! do with pieces uses `read` and `write_fragment` instead.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 use std::thread;
 
-use libwebsocket::{Accepted, Opcode, Piece, WebSocket, accept};
+use libwebsocket::{Accepted, WebSocket, accept};
+
+/// Longest message, in bytes; a longer one closes with 1009.
+const MAX_MESSAGE: usize = 32 << 20;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args_os().nth(1) else {
@@ -44,20 +47,12 @@ fn serve(connection: UnixStream) -> io::Result<()> {
 }
 
 fn echo(client: WebSocket) -> io::Result<()> {
-    let mut buffer = [0; 16 << 10];
-    let mut continues = false;
-    while let Piece::Data { opcode, len, fin } = client.read(&mut buffer)? {
-        let piece = &buffer[..len];
-        if !continues && fin && piece == b"bye" {
+    let mut message = Vec::new();
+    while let Some(opcode) = client.read_message(&mut message, MAX_MESSAGE)? {
+        if message == b"bye" {
             return client.close(Some(4000), "bye yourself");
         }
-        let opcode = if continues {
-            Opcode::Continuation
-        } else {
-            opcode
-        };
-        client.write_fragment(opcode, piece, fin)?;
-        continues = !fin;
+        client.write(opcode, &message)?;
     }
     client.close(None, "")
 }

@@ -216,7 +216,7 @@ fn theirs(bytes: &[u8], role: Role) -> (Vec<(Opcode, Vec<u8>)>, bool) {
 #[test]
 fn what_tungstenite_sends_arrives_whole() {
     let mut random = Random(1);
-    for round in 0..150 {
+    for round in 0..60 {
         let bytes = stream(&mut random, 12);
         let (messages, end) = ours(&mut random, &bytes);
         assert_eq!(end, End::Eof, "round {round}");
@@ -228,7 +228,7 @@ fn what_tungstenite_sends_arrives_whole() {
 fn what_tungstenite_refuses_is_refused() {
     let mut random = Random(2);
     let mut refused = 0;
-    for round in 0..3000 {
+    for round in 0..1000 {
         let mut bytes = stream(&mut random, 2);
         // The headers are at the front, where most of the damage is to be.
         let reach = if random.one_in(2) { 12 } else { 300 }.min(bytes.len());
@@ -253,13 +253,13 @@ fn what_tungstenite_refuses_is_refused() {
             }
         }
     }
-    assert!(refused > 500, "only {refused} streams were broken");
+    assert!(refused > 200, "only {refused} streams were broken");
 }
 
 #[test]
 fn random_bytes_do_no_harm() {
     let mut random = Random(3);
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         let len = random.below(60);
         let mut bytes = random.bytes(len);
         if len > 2 && random.one_in(2) {
@@ -289,7 +289,7 @@ fn send(random: &mut Random, sender: &mut Sender, mut payload: &[u8], out: &mut 
 #[test]
 fn tungstenite_reads_what_is_sent_in_any_pieces() {
     let mut random = Random(4);
-    for round in 0..300 {
+    for round in 0..100 {
         let mut sender = Sender::new();
         let mut out = Vec::new();
         let mut expected = Vec::new();

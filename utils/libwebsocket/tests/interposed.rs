@@ -154,6 +154,22 @@ const SCENES: &[Scene] = &[
         client.send(0x88, &1000u16.to_be_bytes());
         client.at_end();
     }),
+    (
+        "a client that talks on gets the server's last words",
+        |server| {
+            let mut client = server.client();
+            client.send(TEXT, b"quit");
+            assert_eq!(client.frame(), (TEXT, b"quit".to_vec()));
+            // The server has closed, or is about to: no reset may come of this.
+            for _ in 0..50 {
+                client.send(TEXT, b"and another thing");
+            }
+            assert_eq!(client.frame().0, 0x88);
+            client.send(TEXT, b"and one more");
+            client.send(0x88, &1000u16.to_be_bytes());
+            client.at_end();
+        },
+    ),
     ("an unmasked frame closes with 1002", |server| {
         let mut client = server.client();
         client.raw(b"\x81\x05hello");
@@ -217,8 +233,8 @@ const SCENES: &[Scene] = &[
     }),
 ];
 
-/// Plays every scene but those named.
-fn play(mut server: Server, without: &[&str]) {
+/// Plays every scene but those named, and gives the server back.
+fn play(mut server: Server, without: &[&str]) -> Server {
     for (name, scene) in SCENES {
         if !without.contains(name) {
             eprintln!("scene: {name}");
@@ -226,41 +242,42 @@ fn play(mut server: Server, without: &[&str]) {
             assert!(server.is_alive(), "the server ended in: {name}");
         }
     }
+    server
 }
 
 #[test]
 fn a_thread_server_speaks_websocket() {
-    play(c_server("thread", None), &[]);
+    play(c_server("thread", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_forking_server_speaks_websocket() {
-    play(c_server("fork", None), &[]);
+    play(c_server("fork", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_select_server_speaks_websocket() {
-    play(c_server("select", None), &["a slow reader gets every byte"]);
+    play(c_server("select", None), &["a slow reader gets every byte"]).wait_until_idle();
 }
 
 #[test]
 fn a_poll_server_speaks_websocket() {
-    play(c_server("poll", None), &["a slow reader gets every byte"]);
+    play(c_server("poll", None), &["a slow reader gets every byte"]).wait_until_idle();
 }
 
 #[test]
 fn an_epoll_server_speaks_websocket() {
-    play(c_server("epoll", None), &[]);
+    play(c_server("epoll", None), &[]).wait_until_idle();
 }
 
 #[test]
 fn an_edge_triggered_server_speaks_websocket() {
-    play(c_server("epoll", Some("edge")), &[]);
+    play(c_server("epoll", Some("edge")), &[]).wait_until_idle();
 }
 
 #[test]
 fn a_one_shot_epoll_server_speaks_websocket() {
-    play(c_server("epoll", Some("oneshot")), &[]);
+    play(c_server("epoll", Some("oneshot")), &[]).wait_until_idle();
 }
 
 /// Plays every scene under valgrind; the slow reader would take minutes.
@@ -284,6 +301,7 @@ fn play_under_valgrind(name: &str, mode: Option<&str>) {
             scene(&server);
         }
     }
+    server.wait_until_idle();
     server.terminate();
     let log_text = std::fs::read_to_string(&log).expect("valgrind's log");
     let _ = std::fs::remove_dir_all(&directory);
@@ -307,17 +325,40 @@ fn valgrind_finds_nothing_in_a_select_server() {
 
 #[test]
 fn python_socketserver_speaks_websocket() {
-    play(script("python3", "echo.py", Some("thread")), &[]);
+    play(script("python3", "echo.py", Some("thread")), &[]).wait_until_idle();
 }
 
 #[test]
 fn python_forking_socketserver_speaks_websocket() {
-    play(script("python3", "echo.py", Some("fork")), &[]);
+    play(script("python3", "echo.py", Some("fork")), &[]).wait_until_idle();
+}
+
+#[test]
+fn a_server_on_rusts_std_speaks_websocket() {
+    let server = Server::start(true, |directory, socket| {
+        let program = directory.join("echo");
+        let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args(["--edition", "2024", "-o"])
+            .arg(&program)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/servers/echo.rs"
+            ))
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the server does not compile"
+        );
+        let mut command = Command::new(program);
+        command.arg(socket);
+        command
+    });
+    play(server, &[]).wait_until_idle();
 }
 
 #[test]
 fn node_net_server_speaks_websocket() {
-    play(script("node", "echo.js", None), &[]);
+    play(script("node", "echo.js", None), &[]).wait_until_idle();
 }
 
 #[test]
@@ -329,5 +370,9 @@ fn socat_speaks_websocket() {
             .arg("PIPE");
         command
     });
-    play(server, &["the server's close is a Close 1000"]);
+    let without = [
+        "the server's close is a Close 1000",
+        "a client that talks on gets the server's last words",
+    ];
+    play(server, &without);
 }

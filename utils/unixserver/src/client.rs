@@ -70,7 +70,7 @@ impl Client {
             let length = self.receive(&mut buffer)?.unwrap_or(0);
             let (fixed, rest) = buffer[..length]
                 .split_first_chunk()
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
+                .ok_or_else(proxy::invalid)?;
             let (family, _) = proxy::parse_fixed(fixed)?;
             self.told = proxy::parse_source(family, rest)?;
         } else {

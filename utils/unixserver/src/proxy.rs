@@ -64,7 +64,8 @@ pub(crate) fn parse_source(family: Family, rest: &[u8]) -> io::Result<Option<IpA
     }
 }
 
-fn invalid() -> io::Error {
+/// What is said of a connection that begins otherwise.
+pub(crate) fn invalid() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no PROXY v2 header")
 }
 

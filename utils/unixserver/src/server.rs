@@ -22,7 +22,7 @@ use crate::{Client, Error, Options, log, privileges};
 const STACK_SIZE: usize = 128 * 1024;
 
 /// How long to wait when the system has no descriptor or memory for a client.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens. Dropping it removes the socket from its directory.
 pub struct Server {
@@ -74,7 +74,7 @@ impl Server {
     }
 
     /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
-    /// `handler` in a thread of its own, until SIGTERM, SIGINT or SIGHUP.
+    /// `handler` in a thread of its own, until SIGTERM or SIGINT.
     ///
     /// What a handler returns ends its client only.
     ///
@@ -104,6 +104,7 @@ impl Server {
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
         let mut slots = Slots::new(self.max_clients);
+        let mut failing = false;
         loop {
             let mut ready = [
                 PollFd::new(stop.as_fd(), PollFlags::POLLIN),
@@ -116,13 +117,18 @@ impl Server {
                 Ok(_) => {}
             }
             match accept(&self.listener).and_then(Client::new) {
-                Ok(client) => self.start(client, &mut slots, &handler),
-                Err(error) if is_exhausted(&error) => {
-                    log(&format!("cannot accept a client: {error}"));
-                    thread::sleep(EXHAUSTED_PAUSE);
+                Ok(client) => {
+                    failing = false;
+                    self.start(client, &mut slots, &handler);
                 }
-                // The client left before we came, or poll was too hopeful.
-                Err(_) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    if !failing {
+                        log(&format!("cannot accept clients for now: {error}"));
+                    }
+                    failing = true;
+                    thread::sleep(FAILURE_PAUSE);
+                }
             }
         }
     }
@@ -222,18 +228,17 @@ impl Drop for Slot {
 /// Blocks the signals that end a server and makes them readable; before any thread starts,
 /// since threads inherit the mask.
 fn stop_signals() -> nix::Result<SignalFd> {
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
-        .into_iter()
-        .collect();
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     signals.thread_block()?;
     SignalFd::new(&signals)
 }
 
-/// Whether an accept failed for want of descriptors or memory: trying at once would spin.
-fn is_exhausted(error: &io::Error) -> bool {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+/// Whether an accept failed because of that client alone: it left, or poll was too hopeful.
+/// Anything else, such as a want of descriptors, would fail again at once.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(
-        error.raw_os_error(),
-        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted | WouldBlock
     )
 }

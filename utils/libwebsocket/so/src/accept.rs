@@ -13,7 +13,7 @@ use libc::{
 };
 
 use crate::sys::{self, Errno, KeepErrno, from_c, next};
-use crate::table;
+use crate::{lingering, table};
 
 /// How long a fresh connection may keep silent before it counts as a plain
 /// client, in milliseconds. The gateway sends at once.
@@ -75,12 +75,17 @@ unsafe fn step_in(
     room: socklen_t,
     flags: c_int,
 ) -> c_int {
+    lingering::tend();
     if fd < 0 || sys::socket_option(fd, libc::SO_DOMAIN) != Some(libc::AF_UNIX) {
         return fd;
     }
     let saved = KeepErrno::new();
     let client = match receive(fd, flags) {
-        Ok(None) => return fd,
+        Ok(None) => {
+            // Not one that was closed behind our back.
+            drop(table::remove(fd));
+            return fd;
+        }
         Ok(Some(client)) => client,
         Err(Errno(error)) => {
             // SAFETY: the connection is ours alone and of no use to anyone.

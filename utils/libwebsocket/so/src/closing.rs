@@ -9,7 +9,8 @@ use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 
 use crate::connection::Connection;
 use crate::sys::{self, KeepErrno};
-use crate::{table, tx};
+use crate::table::{self, Ref};
+use crate::{lingering, tx};
 
 /// How long close(2) on a blocking socket waits for room for our Close, and
 /// then for the client to end its side, in milliseconds.
@@ -74,16 +75,19 @@ pub(crate) fn close_with(connection: &Connection, fd: c_int, code: u16, reason: 
 
 /// close(2) of the last descriptor: the closing handshake, as far as it can
 /// be had without keeping the server waiting.
-pub(crate) fn finish(connection: &Connection, fd: c_int) {
+pub(crate) fn finish(connection: Ref, fd: c_int) {
     if !connection.is_ours() {
         return;
     }
     let _errno = KeepErrno::new();
-    let patience = if is_blocking(fd) { PATIENCE } else { 0 };
-    end_output(connection, fd, patience);
+    if !is_blocking(fd) {
+        end_output(&connection, fd, 0);
+        return lingering::keep(connection, fd);
+    }
+    end_output(&connection, fd, PATIENCE);
     // SAFETY: a plain system call.
     unsafe { sys::shutdown(fd, libc::SHUT_WR) };
-    drain(fd, patience);
+    drain(fd, PATIENCE);
 }
 
 fn is_blocking(fd: c_int) -> bool {
@@ -92,7 +96,8 @@ fn is_blocking(fd: c_int) -> bool {
 
 /// Reads and drops until the client has ended its side: unread bytes would
 /// make TCP reset the connection, and the client lose what we sent last.
-pub(crate) fn drain(fd: c_int, patience: i64) {
+/// True once the client has ended it, or gone on for too long.
+pub(crate) fn drain(fd: c_int, patience: i64) -> bool {
     let until = sys::now_ms() + patience;
     let mut scrap = [0u8; 4096];
     for _ in 0..MOST_DROPPED {
@@ -101,12 +106,15 @@ pub(crate) fn drain(fd: c_int, patience: i64) {
         if n > 0 {
             continue;
         }
-        let waits = n < 0 && matches!(sys::errno(), libc::EAGAIN | libc::EINTR);
+        if n == 0 || !matches!(sys::errno(), libc::EAGAIN | libc::EINTR) {
+            return true;
+        }
         let left = until - sys::now_ms();
-        if !waits || left <= 0 || !sys::wait_for(fd, POLLIN, left) {
-            return;
+        if left <= 0 || !sys::wait_for(fd, POLLIN, left) {
+            return false;
         }
     }
+    true
 }
 
 /// At exit: what the program left open ends as if it had closed it, all of it
@@ -130,7 +138,10 @@ extern "C" fn at_exit() {
         // SAFETY: a plain system call.
         unsafe { sys::shutdown(fd, libc::SHUT_WR) };
     });
-    ours(|_, fd, left| drain(fd, left));
+    ours(|_, fd, left| {
+        drain(fd, left);
+    });
+    lingering::finish(until);
 }
 
 /// The dynamic loader calls what stands in this section at exit(3).

@@ -1,7 +1,7 @@
 //! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and
 //! ioctl that concerns a connection.
 
-use core::ffi::{c_int, c_ulong};
+use core::ffi::{c_int, c_long, c_ulong};
 
 use libc::{c_void, sockaddr, socklen_t};
 
@@ -9,6 +9,8 @@ use crate::sys::next;
 use crate::{accept, closing, epoll, rx, table};
 
 next! {
+    #[allow(clippy::too_many_arguments)]
+    fn next_syscall = c"syscall"(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long, g: c_long) -> c_long;
     fn next_close = c"close"(fd: c_int) -> c_int;
     fn next_shutdown = c"shutdown"(fd: c_int, how: c_int) -> c_int;
     fn next_dup = c"dup"(fd: c_int) -> c_int;
@@ -30,7 +32,7 @@ fn forget(fd: c_int) {
     if let Some((connection, last)) = table::remove(fd) {
         epoll::forget(&connection, fd);
         if last {
-            closing::finish(&connection, fd);
+            closing::finish(connection, fd);
         }
     }
 }
@@ -53,6 +55,27 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     forget(fd);
     // SAFETY: passed on.
     unsafe { next_close(fd) }
+}
+
+/// syscall(2), by which libuv closes. Its variable arguments are words; the
+/// ones that were not given are passed on as they happen to be, and ignored.
+#[unsafe(no_mangle)]
+#[allow(clippy::too_many_arguments)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: c_long,
+    b: c_long,
+    c: c_long,
+    d: c_long,
+    e: c_long,
+    f: c_long,
+    g: c_long,
+) -> c_long {
+    if number == libc::SYS_close {
+        forget(a as c_int);
+    }
+    // SAFETY: passed on.
+    unsafe { next_syscall(number, a, b, c, d, e, f, g) }
 }
 
 /// shutdown(2): the end of our stream is a Close frame, and TCP's own end of

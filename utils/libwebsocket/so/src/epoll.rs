@@ -8,19 +8,19 @@ use core::sync::atomic::Ordering;
 
 use libc::{
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLONESHOT, EPOLLRDNORM,
-    epoll_event, sigset_t, timespec,
+    c_long, epoll_event, sigset_t,
 };
 
 use crate::connection::Connection;
-use crate::poll::{self, Deadline};
+use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{rx, table, tx};
+use crate::{lingering, rx, table, tx};
 
 next! {
     fn next_epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
     fn next_epoll_wait = c"epoll_wait"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: c_int) -> c_int;
     fn next_epoll_pwait = c"epoll_pwait"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: c_int, mask: *const sigset_t) -> c_int;
-    fn next_epoll_pwait2 = c"epoll_pwait2"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int;
+    fn next_epoll_pwait2 = c"epoll_pwait2"(epoll: c_int, events: *mut epoll_event, n: c_int, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
 }
 
 /// Marks our data; no pointer, descriptor or small number looks like it.
@@ -40,15 +40,26 @@ struct Registration {
 }
 
 /// Where a connection is registered.
-pub(crate) struct Registrations([Option<Registration>; PLACES]);
+pub(crate) struct Registrations {
+    places: [Option<Registration>; PLACES],
+    overflown: bool,
+}
 
 impl Registrations {
     pub(crate) const fn new() -> Self {
-        Registrations([None; PLACES])
+        Registrations {
+            places: [None; PLACES],
+            overflown: false,
+        }
+    }
+
+    /// Some epoll watches the socket of which nothing is known here.
+    pub(crate) fn is_beyond_us(&self) -> bool {
+        self.overflown
     }
 
     fn find(&mut self, epoll: c_int, fd: c_int) -> Option<&mut Option<Registration>> {
-        self.0
+        self.places
             .iter_mut()
             .find(|place| place.is_some_and(|known| known.epoll == epoll && known.fd == fd))
     }
@@ -56,7 +67,7 @@ impl Registrations {
     /// The registration an event of `epoll` is due to; if that was made under
     /// another number of the same epoll (dup), the descriptor's own.
     fn get(&self, epoll: c_int, fd: c_int) -> Option<Registration> {
-        let mut of_fd = self.0.iter().flatten().filter(|known| known.fd == fd);
+        let mut of_fd = self.places.iter().flatten().filter(|known| known.fd == fd);
         of_fd
             .clone()
             .find(|known| known.epoll == epoll)
@@ -68,7 +79,7 @@ impl Registrations {
         if self.find(epoll, fd).is_some() {
             return self.find(epoll, fd);
         }
-        self.0.iter_mut().find(|place| place.is_none())
+        self.places.iter_mut().find(|place| place.is_none())
     }
 }
 
@@ -90,6 +101,7 @@ pub unsafe extern "C" fn epoll_ctl(
     match (operation, wanted) {
         (EPOLL_CTL_ADD | EPOLL_CTL_MOD, Some(wanted)) => {
             let Some(place) = known.place(epoll, fd) else {
+                known.overflown = true;
                 // SAFETY: passed on.
                 return unsafe { next_epoll_ctl(epoll, operation, fd, event) };
             };
@@ -132,7 +144,7 @@ fn register(operation: c_int, ours: Registration) -> c_int {
 /// The descriptor is about to close. If a child has the socket still open,
 /// the kernel would go on reporting it to us.
 pub(crate) fn forget(connection: &Connection, fd: c_int) {
-    for place in &mut connection.epolls.lock().0 {
+    for place in &mut connection.epolls.lock().places {
         if let Some(known) = place.filter(|known| known.fd == fd) {
             register(EPOLL_CTL_DEL, known);
             *place = None;
@@ -210,8 +222,9 @@ unsafe fn wait(
 ) -> c_int {
     tx::flush_stalled();
     loop {
+        lingering::tend();
         let n = kernel();
-        if n <= 0 {
+        if n < 0 || (n == 0 && deadline.is_past()) {
             return n;
         }
         // SAFETY: the kernel wrote n events.
@@ -263,18 +276,32 @@ pub unsafe extern "C" fn epoll_pwait2(
     epoll: c_int,
     events: *mut epoll_event,
     n: c_int,
-    timeout: *const timespec,
+    timeout: *const Time<c_long>,
     mask: *const sigset_t,
 ) -> c_int {
-    // SAFETY: passed on; the time left is ours.
+    // SAFETY: passed on.
     unsafe {
-        let deadline = poll::deadline(timeout);
-        wait(epoll, events, deadline, || {
-            let left = deadline.left();
-            let left = left
-                .as_ref()
-                .map_or(core::ptr::null(), |left| left as *const timespec);
+        pwait2_with(epoll, events, timeout, |left| {
             next_epoll_pwait2(epoll, events, n, left, mask)
+        })
+    }
+}
+
+/// epoll_pwait2 of either width of time.
+///
+/// # Safety
+/// As epoll_pwait2 demands of its arguments.
+pub(crate) unsafe fn pwait2_with<W: Word>(
+    epoll: c_int,
+    events: *mut epoll_event,
+    timeout: *const Time<W>,
+    mut kernel: impl FnMut(*const Time<W>) -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let deadline = Deadline::of(timeout, 1);
+        wait(epoll, events, deadline, || {
+            kernel(pointer(&deadline.left(1)))
         })
     }
 }

@@ -3,8 +3,9 @@
 
 use core::ffi::c_int;
 
-use libc::{c_void, nfds_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec};
+use libc::{c_long, c_void, nfds_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t};
 
+use crate::poll::Time;
 use crate::{calls, poll};
 
 /// Ends the program, as glibc does, where a call could overrun its buffer.
@@ -76,7 +77,7 @@ pub unsafe extern "C" fn __poll_chk(
 pub unsafe extern "C" fn __ppoll_chk(
     fds: *mut pollfd,
     n: nfds_t,
-    timeout: *const timespec,
+    timeout: *const Time<c_long>,
     mask: *const sigset_t,
     room: size_t,
 ) -> c_int {

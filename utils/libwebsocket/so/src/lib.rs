@@ -8,9 +8,9 @@
 //!
 //! - `sys`: the C library's own functions, errno, locks
 //! - `table`: which descriptors are WebSocket connections
-//! - `connection`, `rx`, `tx`, `closing`: one connection, over the state
+//! - `connection`, `rx`, `tx`, `closing`, `lingering`: one connection, over the state
 //!   machines of the `libwebsocket` crate
-//! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`:
+//! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`, `time64`:
 //!   the calls stepped into
 //! - `api`: websocket.h
 //!
@@ -27,11 +27,14 @@ mod connection;
 mod descriptors;
 mod epoll;
 mod fortify;
+mod lingering;
 mod poll;
 mod rx;
 mod select;
 mod sys;
 mod table;
+#[cfg(target_pointer_width = "32")]
+mod time64;
 mod tx;
 
 /// Nothing here panics by intent; if it does, the program ends as by abort(3).

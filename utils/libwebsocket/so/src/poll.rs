@@ -6,14 +6,33 @@
 
 use core::ffi::c_int;
 
-use libc::{POLLIN, POLLRDNORM, nfds_t, pollfd, sigset_t, timespec};
+use libc::{POLLIN, POLLRDNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::sys::{self, next};
-use crate::{rx, table, tx};
+use crate::{lingering, rx, table, tx};
 
 next! {
     fn next_poll = c"poll"(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int;
-    fn next_ppoll = c"ppoll"(fds: *mut pollfd, n: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int;
+    fn next_ppoll = c"ppoll"(fds: *mut pollfd, n: nfds_t, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
+}
+
+/// A `timespec` or `timeval`: with words of a C long, or, where those have 32
+/// bits, of 64 bits for the functions of the new time_t.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Time<W> {
+    pub(crate) sec: W,
+    pub(crate) part: W,
+}
+
+/// What a [`Time`] is made of.
+pub(crate) trait Word: Copy + From<i32> + Into<i64> {}
+impl Word for i32 {}
+impl Word for i64 {}
+
+/// The pointer that a C function takes for an optional time.
+pub(crate) fn pointer<W>(time: &Option<Time<W>>) -> *const Time<W> {
+    time.as_ref().map_or(core::ptr::null(), |time| time)
 }
 
 /// The end of a wait, in milliseconds of the monotonic clock.
@@ -26,48 +45,50 @@ impl Deadline {
         Deadline((ms >= 0).then(|| sys::now_ms().saturating_add(ms)))
     }
 
-    /// A time as ppoll and its like take it, rounded up.
-    pub(crate) fn after_nanos(seconds: i64, nanos: i64) -> Self {
-        Deadline::after_ms(
-            seconds
-                .saturating_mul(1000)
-                .saturating_add((nanos + 999_999) / 1_000_000),
-        )
+    /// The time to wait, with a part of so many nanoseconds, rounded up; none
+    /// if null.
+    ///
+    /// # Safety
+    /// The pointer is null or valid.
+    #[inline(never)]
+    pub(crate) unsafe fn of<W: Word>(timeout: *const Time<W>, nanos: i64) -> Self {
+        // SAFETY: the caller's promise.
+        let Some(time) = (unsafe { timeout.as_ref() }) else {
+            return Deadline(None);
+        };
+        // On 32-bit targets half of a wide part is padding.
+        let part = i64::from(Into::<i64>::into(time.part) as i32) * nanos;
+        let ms = Into::<i64>::into(time.sec).saturating_mul(1000);
+        Deadline::after_ms(ms.saturating_add((part + 999_999) / 1_000_000).max(0))
     }
 
-    /// No deadline.
-    pub(crate) fn never() -> Self {
-        Deadline(None)
-    }
-
-    /// What is left, as poll takes it.
+    /// How long to wait at a time, as poll takes it.
+    #[inline(never)]
     pub(crate) fn left_ms(self) -> c_int {
-        match self.0 {
-            None => -1,
-            Some(end) => (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int,
-        }
+        lingering::slice(self.0.map_or(-1, |end| {
+            (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int
+        }))
     }
 
-    /// What is left, as ppoll and pselect take it.
-    pub(crate) fn left(self) -> Option<timespec> {
-        self.0.map(|_| {
-            let ms = self.left_ms();
-            // SAFETY: an all-zero timespec is valid; it may have padding.
-            let mut time: timespec = unsafe { core::mem::zeroed() };
-            time.tv_sec = (ms / 1000) as _;
-            time.tv_nsec = (ms % 1000 * 1_000_000) as _;
-            time
+    /// How long to wait at a time, in seconds and parts of so many nanoseconds.
+    pub(crate) fn left<W: Word>(self, nanos: i32) -> Option<Time<W>> {
+        let ms = self.left_ms();
+        (ms >= 0).then(|| Time {
+            sec: W::from(ms / 1000),
+            part: W::from(ms % 1000 * (1_000_000 / nanos)),
         })
     }
 
     /// True once it has passed.
+    #[inline(never)]
     pub(crate) fn is_past(self) -> bool {
-        self.left_ms() == 0
+        self.0.is_some_and(|end| end <= sys::now_ms())
     }
 }
 
 /// Takes back what the kernel said of connections that have no payload;
 /// returns how many entries are left, and whether any was taken back.
+#[inline(never)]
 fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
     let mut ready = 0;
     let mut filtered = false;
@@ -98,16 +119,14 @@ unsafe fn wait(
     let entries = unsafe { core::slice::from_raw_parts_mut(fds, n as usize) };
     tx::flush_stalled();
     loop {
+        lingering::tend();
         let result = kernel();
-        if result <= 0 {
+        if result < 0 || (result == 0 && deadline.is_past()) {
             return result;
         }
         let (ready, filtered) = filter(entries);
-        if ready > 0 || !filtered {
+        if ready > 0 || (filtered && deadline.is_past()) {
             return ready;
-        }
-        if deadline.is_past() {
-            return 0;
         }
     }
 }
@@ -115,7 +134,7 @@ unsafe fn wait(
 /// poll(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int {
-    if n == 0 || fds.is_null() || table::is_empty() {
+    if n == 0 || fds.is_null() || lingering::is_all_foreign() {
         // SAFETY: passed on.
         return unsafe { next_poll(fds, n, timeout) };
     }
@@ -129,37 +148,29 @@ pub unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_
 pub unsafe extern "C" fn ppoll(
     fds: *mut pollfd,
     n: nfds_t,
-    timeout: *const timespec,
+    timeout: *const Time<c_long>,
     mask: *const sigset_t,
 ) -> c_int {
-    if n == 0 || fds.is_null() || table::is_empty() {
-        // SAFETY: passed on.
-        return unsafe { next_ppoll(fds, n, timeout, mask) };
-    }
-    // SAFETY: null or the server's.
-    let deadline = unsafe { deadline(timeout) };
-    // SAFETY: passed on; the time left is ours.
-    unsafe {
-        wait(fds, n, deadline, || {
-            let left = deadline.left();
-            next_ppoll(
-                fds,
-                n,
-                left.as_ref().map_or(core::ptr::null(), |left| left),
-                mask,
-            )
-        })
-    }
+    // SAFETY: passed on.
+    unsafe { ppoll_with(fds, n, timeout, |left| next_ppoll(fds, n, left, mask)) }
 }
 
-/// The deadline of a timespec; a null pointer has none.
+/// ppoll of either width of time.
 ///
 /// # Safety
-/// The pointer is null or valid.
-pub(crate) unsafe fn deadline(timeout: *const timespec) -> Deadline {
+/// As ppoll demands of its arguments.
+pub(crate) unsafe fn ppoll_with<W: Word>(
+    fds: *mut pollfd,
+    n: nfds_t,
+    timeout: *const Time<W>,
+    mut kernel: impl FnMut(*const Time<W>) -> c_int,
+) -> c_int {
+    if n == 0 || fds.is_null() || lingering::is_all_foreign() {
+        return kernel(timeout);
+    }
     // SAFETY: the caller's promise.
-    match unsafe { timeout.as_ref() } {
-        None => Deadline::never(),
-        Some(time) => Deadline::after_nanos(time.tv_sec as i64, time.tv_nsec as i64),
+    unsafe {
+        let deadline = Deadline::of(timeout, 1);
+        wait(fds, n, deadline, || kernel(pointer(&deadline.left(1))))
     }
 }

@@ -1,13 +1,12 @@
 //! select and pselect: as poll, with sets of bits.
 
 use core::ffi::{c_int, c_ulong};
-use core::ptr::null;
 
-use libc::{fd_set, sigset_t, timespec, timeval};
+use libc::{c_long, fd_set, sigset_t};
 
-use crate::poll::{self, Deadline};
+use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{rx, table, tx};
+use crate::{lingering, rx, table, tx};
 
 /// Descriptors a set has place for (FD_SETSIZE).
 const SIZE: c_int = 1024;
@@ -15,8 +14,8 @@ const BITS: usize = c_ulong::BITS as usize;
 const WORDS: usize = SIZE as usize / BITS;
 
 next! {
-    fn next_select = c"select"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *mut timeval) -> c_int;
-    fn next_pselect = c"pselect"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int;
+    fn next_select = c"select"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *mut Time<c_long>) -> c_int;
+    fn next_pselect = c"pselect"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
 }
 
 type Words = [c_ulong; WORDS];
@@ -88,8 +87,9 @@ impl Sets {
     unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
         tx::flush_stalled();
         loop {
+            lingering::tend();
             let result = kernel();
-            if result <= 0 {
+            if result < 0 || (result == 0 && deadline.is_past()) {
                 return result;
             }
             // SAFETY: the caller's promise.
@@ -114,36 +114,54 @@ fn words(n: c_int) -> usize {
 
 /// A call that concerns no connection, or that the kernel should refuse.
 fn is_foreign(n: c_int) -> bool {
-    table::is_empty() || !(1..=SIZE).contains(&n)
+    lingering::is_all_foreign() || !(1..=SIZE).contains(&n)
 }
 
-/// select(2). As on Linux, the timeout becomes the time that is left.
+/// select(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn select(
     n: c_int,
     reads: *mut fd_set,
     writes: *mut fd_set,
     others: *mut fd_set,
-    timeout: *mut timeval,
+    timeout: *mut Time<c_long>,
 ) -> c_int {
-    if is_foreign(n) {
-        // SAFETY: passed on.
-        return unsafe { next_select(n, reads, writes, others, timeout) };
-    }
-    // SAFETY: the server's sets and timeout, null or valid.
+    // SAFETY: passed on.
     unsafe {
-        let deadline = timeout.as_ref().map_or(Deadline::never(), |time| {
-            Deadline::after_nanos(time.tv_sec as i64, time.tv_usec as i64 * 1000)
-        });
-        let sets = Sets::new(n, [reads, writes, others]);
+        select_with(n, [reads, writes, others], timeout, || {
+            next_select(n, reads, writes, others, timeout)
+        })
+    }
+}
+
+/// select of either width of time. As on Linux, the timeout becomes the time
+/// that is left.
+///
+/// # Safety
+/// As select demands of its arguments.
+pub(crate) unsafe fn select_with<W: Word>(
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: *mut Time<W>,
+    mut kernel: impl FnMut() -> c_int,
+) -> c_int {
+    /// Nanoseconds in the part of a `timeval`.
+    const MICRO: i32 = 1000;
+    if is_foreign(n) {
+        return kernel();
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let deadline = Deadline::of(timeout, i64::from(MICRO));
+        let sets = Sets::new(n, sets);
         let mut first = true;
         sets.wait(deadline, || {
-            if let (false, Some(time), Some(left)) = (first, timeout.as_mut(), deadline.left()) {
-                time.tv_sec = left.tv_sec;
-                time.tv_usec = (left.tv_nsec / 1000) as _;
+            if let (false, Some(time), Some(left)) = (first, timeout.as_mut(), deadline.left(MICRO))
+            {
+                *time = left;
             }
             first = false;
-            next_select(n, reads, writes, others, timeout)
+            kernel()
         })
     }
 }
@@ -155,21 +173,34 @@ pub unsafe extern "C" fn pselect(
     reads: *mut fd_set,
     writes: *mut fd_set,
     others: *mut fd_set,
-    timeout: *const timespec,
+    timeout: *const Time<c_long>,
     mask: *const sigset_t,
 ) -> c_int {
-    if is_foreign(n) {
-        // SAFETY: passed on.
-        return unsafe { next_pselect(n, reads, writes, others, timeout, mask) };
-    }
-    // SAFETY: the server's sets, timeout and mask, null or valid.
+    // SAFETY: passed on.
     unsafe {
-        let deadline = poll::deadline(timeout);
-        let sets = Sets::new(n, [reads, writes, others]);
-        sets.wait(deadline, || {
-            let left = deadline.left();
-            let left = left.as_ref().map_or(null(), |left| left as *const timespec);
+        pselect_with(n, [reads, writes, others], timeout, |left| {
             next_pselect(n, reads, writes, others, left, mask)
         })
+    }
+}
+
+/// pselect of either width of time.
+///
+/// # Safety
+/// As pselect demands of its arguments.
+pub(crate) unsafe fn pselect_with<W: Word>(
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: *const Time<W>,
+    mut kernel: impl FnMut(*const Time<W>) -> c_int,
+) -> c_int {
+    if is_foreign(n) {
+        return kernel(timeout);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let deadline = Deadline::of(timeout, 1);
+        let sets = Sets::new(n, sets);
+        sets.wait(deadline, || kernel(pointer(&deadline.left(1))))
     }
 }

@@ -216,6 +216,7 @@ impl<T> DerefMut for Guard<'_, T> {
 }
 
 /// Milliseconds of the monotonic clock.
+#[inline(never)]
 pub(crate) fn now_ms() -> i64 {
     // SAFETY: an all-zero timespec is valid, and the call only fills it.
     let time = unsafe {
@@ -227,6 +228,7 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 /// Waits up to `ms` for `events`; false when none of them came.
+#[inline(never)]
 pub(crate) fn wait_for(fd: c_int, events: libc::c_short, ms: i64) -> bool {
     let until = now_ms() + ms;
     loop {
@@ -245,6 +247,7 @@ pub(crate) fn wait_for(fd: c_int, events: libc::c_short, ms: i64) -> bool {
 }
 
 /// The descriptor's O_ flags; 0 if it has none.
+#[inline(never)]
 pub(crate) fn file_flags(fd: c_int) -> c_int {
     // SAFETY: F_GETFL takes no argument.
     unsafe { fcntl(fd, libc::F_GETFL, 0) }.max(0)

@@ -30,6 +30,7 @@ impl<'a> Source<'a> {
     }
 
     /// The next buffers, up to `limit` bytes in all; returns how many pieces.
+    #[inline(never)]
     fn pieces(&self, limit: u64, out: &mut [&[u8]; MAX_PIECES]) -> usize {
         let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut used = 0;
@@ -53,6 +54,7 @@ impl<'a> Source<'a> {
         used
     }
 
+    #[inline(never)]
     fn skip(&mut self, mut n: usize) {
         while let Some((first, rest)) = self.buffers.split_first() {
             let left = first.iov_len - self.offset;

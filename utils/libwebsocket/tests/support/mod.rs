@@ -137,8 +137,29 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Waits until the server has closed every client.
+    pub fn wait_until_idle(&self) {
+        let started = Instant::now();
+        while self.sockets() > 1 {
+            assert!(
+                started.elapsed() < DEADLINE,
+                "the server keeps {} sockets",
+                self.sockets()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// How many sockets the server has open, the listener's included.
+    fn sockets(&self) -> usize {
+        let is_socket = |path: PathBuf| {
+            fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+        };
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        entries
+            .flatten()
+            .filter(|entry| is_socket(entry.path()))
+            .count()
     }
 
     /// Asks the server to end, and waits; its exit code.

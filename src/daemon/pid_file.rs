@@ -1,0 +1,211 @@
+//! The pid file: who runs, locked for as long as it runs.
+//!
+//! The lock tells, not the number: a file left by a daemon that was killed is taken
+//! over, and a number in it that now belongs to another process is never signalled.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+/// Longest wait for a daemon to end: the close handshakes, then its programs.
+const KILL_WAIT: Duration = Duration::from_secs(30);
+
+/// Pause between two looks whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Longest content read, in bytes.
+const MAX_LENGTH: u64 = 32;
+
+/// Tries to lock a file that others are just removing.
+const TRIES: usize = 5;
+
+/// A locked pid file, removed at the end.
+pub struct PidFile {
+    path: PathBuf,
+    lock: Flock<File>,
+}
+
+impl PidFile {
+    /// Takes the file; it is empty until [`PidFile::write`].
+    ///
+    /// # Errors
+    /// [`PidFileError::Taken`] when another instance holds it; as open(2) and flock(2).
+    pub fn lock(path: &Path) -> Result<Self, PidFileError> {
+        for _ in 0..TRIES {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(path)?;
+            let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => lock,
+                Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+                    return Err(PidFileError::Taken(read(&file)));
+                }
+                Err((_, errno)) => return Err(io::Error::from(errno).into()),
+            };
+            // Its last owner may have removed it between the two calls.
+            let ours = lock.metadata()?.ino();
+            if fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
+                lock.set_len(0)?;
+                let path = path.to_owned();
+                return Ok(Self { path, lock });
+            }
+        }
+        Err(io::Error::other("it is removed again and again").into())
+    }
+
+    /// Writes this process's id.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(&self) -> io::Result<()> {
+        writeln!(&*self.lock, "{}", std::process::id())
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Where the user may not remove it, at least nobody is named in it.
+        let _ = self.lock.set_len(0);
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Stops the daemon that holds the file, and waits for its end.
+///
+/// # Errors
+/// No such daemon; no right to stop it; it does not stop.
+pub fn kill(path: &Path) -> Result<(), PidFileError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(PidFileError::NotRunning);
+        }
+        result => result?,
+    };
+    let pid = read(&file);
+    let Err(mut file) = try_lock(file)? else {
+        return Err(PidFileError::NotRunning);
+    };
+    let Some(pid) = pid else {
+        return Err(io::Error::other("it names no process: the daemon is just starting").into());
+    };
+    signal::kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(io::Error::from)?;
+    let deadline = Instant::now() + KILL_WAIT;
+    while Instant::now() < deadline {
+        match try_lock(file)? {
+            Ok(()) => return Ok(()),
+            Err(held) => file = held,
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Err(PidFileError::Taken(Some(pid)))
+}
+
+/// Whether nobody holds the file; gives it back if somebody does.
+fn try_lock(file: File) -> io::Result<Result<(), File>> {
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(Ok(())),
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => Ok(Err(file)),
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+/// The process the file names; none in a file that is empty or is no pid file.
+fn read(file: &File) -> Option<i32> {
+    let mut text = String::new();
+    file.take(MAX_LENGTH).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok().filter(|&pid| pid > 1)
+}
+
+/// Why a pid file is of no use.
+#[derive(Debug)]
+pub enum PidFileError {
+    /// Another instance holds it: this process, if it says which.
+    Taken(Option<i32>),
+    /// Nobody holds it.
+    NotRunning,
+    /// It cannot be opened, locked or written, or its process not be signalled.
+    Io(io::Error),
+}
+
+impl From<io::Error> for PidFileError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for PidFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(Some(pid)) => write!(f, "another ouistiti is running, process {pid}"),
+            Self::Taken(None) => f.write_str("another ouistiti is running"),
+            Self::NotRunning => f.write_str("ouistiti is not running"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for PidFileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::beneath::tests::Scratch;
+
+    #[test]
+    fn a_second_owner_is_told_who_is_the_first() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        let first = PidFile::lock(&path).expect("nobody holds it");
+        let error = PidFile::lock(&path).err().expect("it is held");
+        assert!(matches!(error, PidFileError::Taken(None)), "{error}");
+        first.write().expect("an open file");
+        let error = PidFile::lock(&path).err().expect("it is held");
+        assert!(error.to_string().contains(&std::process::id().to_string()));
+        drop(first);
+        assert!(!path.exists());
+        PidFile::lock(&path).expect("it is free again");
+    }
+
+    #[test]
+    fn a_file_left_behind_is_taken_over() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        fs::write(&path, "4194304999 is longer than before").expect("a file");
+        let file = PidFile::lock(&path).expect("nobody holds it");
+        file.write().expect("an open file");
+        let expected = format!("{}\n", std::process::id());
+        assert_eq!(fs::read_to_string(&path).expect("a file"), expected);
+    }
+
+    #[test]
+    fn nobody_is_killed_for_a_stale_number() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        assert!(matches!(kill(&path), Err(PidFileError::NotRunning)));
+        // Our own: a signal would end this test.
+        fs::write(&path, std::process::id().to_string()).expect("a file");
+        assert!(matches!(kill(&path), Err(PidFileError::NotRunning)));
+    }
+
+    #[test]
+    fn what_is_no_process_is_none() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        for text in ["", "0", "1", "-1", "-5", "x", "99999999999999999999"] {
+            fs::write(&path, text).expect("a file");
+            let file = File::open(&path).expect("a file");
+            assert_eq!(read(&file), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The places of the clients: who is being served, and how it is ended from outside.
+//!
+//! A [`Place`] is a client's seat: no seat, no service; when it is dropped the seat is
+//! free again, whatever ended the client.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::server::{STACK, Server};
+use crate::wire::{WATCHES, Wire};
+
+/// Clients beyond `maxclients` that are told so; further ones are closed without a word.
+const SPARE_PLACES: usize = 16;
+
+/// A handshake younger than this does not give way to a new client.
+const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
+
+/// The clients' places. The next configuration's server takes it over, with who is in it.
+#[derive(Default)]
+pub struct Room {
+    seats: Mutex<Seats>,
+    /// Told whenever a seat becomes free.
+    freed: Condvar,
+    /// The thread that watches silent clients, once there is one, and its pause.
+    watch: Mutex<Option<Duration>>,
+}
+
+impl Room {
+    /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
+    /// the room.
+    ///
+    /// # Errors
+    /// When the thread cannot be created.
+    pub fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
+        let pause = ping / u32::from(WATCHES);
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() {
+            let room = Arc::downgrade(self);
+            thread::Builder::new()
+                .name("watch".into())
+                .stack_size(STACK)
+                .spawn(move || {
+                    while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
+                        thread::sleep(pause);
+                    }
+                })?;
+        }
+        *watch = Some(pause);
+        Ok(())
+    }
+
+    /// Looks at every client once; the pause until the next look.
+    fn look_round(&self) -> Option<Duration> {
+        for seat in self.seats().taken.values() {
+            if let Hold::Wire(wire) = &seat.hold {
+                wire.watch();
+            }
+        }
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody is being served.
+    pub fn is_empty(&self) -> bool {
+        self.seats().taken.is_empty()
+    }
+
+    /// Sends Close 1001 to those that have come so far, and ends the others.
+    pub fn stop(&self) {
+        for seat in self.seats().taken.values() {
+            match &seat.hold {
+                Hold::Wire(wire) => wire.stop(),
+                Hold::Socket(_) => seat.cut(),
+            }
+        }
+    }
+
+    /// Ends everybody.
+    pub fn cut(&self) {
+        for seat in self.seats().taken.values() {
+            seat.cut();
+        }
+    }
+
+    /// Waits until nobody is being served.
+    pub fn wait_empty(&self, deadline: Instant) {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let taken = |seats: &mut Seats| !seats.taken.is_empty();
+        let _ = self.freed.wait_timeout_while(self.seats(), limit, taken);
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The clients that are being served.
+#[derive(Default)]
+struct Seats {
+    next: usize,
+    taken: BTreeMap<usize, Seat>,
+}
+
+struct Seat {
+    since: Instant,
+    ip: Option<IpAddr>,
+    /// To end it from outside: the wire, or the bare socket while it has none.
+    hold: Hold,
+}
+
+enum Hold {
+    /// In the TLS handshake, or given away: a descriptor to cut, if any.
+    Socket(Option<TcpStream>),
+    Wire(Arc<Wire>),
+}
+
+impl Seat {
+    /// Whether its client has not come as far as the 101.
+    fn is_opening(&self) -> bool {
+        match &self.hold {
+            Hold::Socket(socket) => socket.is_some(),
+            Hold::Wire(wire) => !wire.is_open(),
+        }
+    }
+
+    fn cut(&self) {
+        match &self.hold {
+            Hold::Socket(Some(socket)) => {
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+            Hold::Socket(None) => {}
+            Hold::Wire(wire) => wire.client().cut(),
+        }
+    }
+}
+
+/// A client's place among `maxclients`; dropping it makes room for the next.
+pub struct Place {
+    server: Arc<Server>,
+    seat: usize,
+    spare: bool,
+}
+
+impl Place {
+    /// Finds a place for a client of `server`; `None` when there are none left even for those
+    /// who are refused.
+    pub fn find(server: &Arc<Server>, socket: &TcpStream) -> Option<Place> {
+        let config = server.config();
+        let ip = socket
+            .peer_addr()
+            .ok()
+            .map(|address| address.ip().to_canonical());
+        let now = Instant::now();
+        let mut seats = server.room().seats();
+        let count = seats.taken.len();
+        let of_ip = |seat: &&Seat| ip.is_some() && seat.ip == ip;
+        let crowded = config.max_per_ip > 0
+            && seats.taken.values().filter(of_ip).count() >= config.max_per_ip;
+        if count >= config.max_clients + SPARE_PLACES {
+            return None;
+        }
+        let mut spare = crowded;
+        if count >= config.max_clients {
+            // The oldest handshake that does not come to its end gives way.
+            let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
+            match seats.taken.values().find(late) {
+                Some(seat) => seat.cut(),
+                None => spare = true,
+            }
+        }
+        let seat = seats.next;
+        seats.next = seat.wrapping_add(1);
+        // Cut from outside, should it be stopped before it has a wire.
+        let hold = Hold::Socket(match config.tls {
+            Some(_) => socket.try_clone().ok(),
+            None => None,
+        });
+        let since = now;
+        seats.taken.insert(seat, Seat { since, ip, hold });
+        let server = Arc::clone(server);
+        Some(Place {
+            server,
+            seat,
+            spare,
+        })
+    }
+
+    /// Whether the server is full, so that this client can only be told so.
+    pub fn is_spare(&self) -> bool {
+        self.spare
+    }
+
+    /// Its number, which no other client has.
+    pub fn number(&self) -> usize {
+        self.seat
+    }
+
+    /// Its server.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Puts a client here.
+    pub fn put(&self, client: Client) -> Arc<Wire> {
+        let wire = Arc::new(Wire::new(client));
+        if let Some(seat) = self.server.room().seats().taken.get_mut(&self.seat) {
+            seat.hold = Hold::Wire(Arc::clone(&wire));
+        }
+        wire
+    }
+
+    /// Takes the client away, to give it to somebody else. `None` if somebody else is just
+    /// ending it.
+    pub fn take(&self, wire: Arc<Wire>) -> Option<Client> {
+        if let Some(seat) = self.server.room().seats().taken.get_mut(&self.seat) {
+            seat.hold = Hold::Socket(None);
+        }
+        Arc::into_inner(wire).map(Wire::into_client)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.room().seats().taken.remove(&self.seat);
+        self.server.room().freed.notify_all();
+    }
+}

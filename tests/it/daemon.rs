@@ -1,0 +1,202 @@
+//! The daemon as init scripts see it: detached, alone, without privileges, stopped.
+
+use std::fs::{self, Permissions};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::gateway::{Gateway, daemon, free_address};
+use crate::process::{Process, TempDir};
+
+/// A directory with a configuration; what is detached from it is stopped at the end.
+struct Home {
+    directory: TempDir,
+    address: SocketAddr,
+}
+
+impl Home {
+    /// `DIR` in the settings stands for the directory.
+    fn new(settings: &str) -> Home {
+        let (directory, address) = (TempDir::new(), free_address());
+        let (ip, port) = (address.ip(), address.port());
+        let text = format!(
+            "pid-file = \"DIR/pid\"; log-file = \"DIR/log\"; {settings}\n\
+             servers = ( {{ addr = \"{ip}\"; port = {port}; websocket = {{ docroot = \"DIR\"; }}; }} );\n"
+        );
+        let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
+        fs::write(directory.path().join("conf"), text).expect("a file");
+        Home { directory, address }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Runs to the end with these options: exit code and standard error.
+    fn run(&self, options: &[&str]) -> (Option<i32>, String) {
+        Process::start(daemon().args(options).arg("-f").arg(self.path("conf"))).finish()
+    }
+
+    /// A field of the detached daemon's /proc/PID/status, without its name.
+    fn status(&self, field: &str) -> Vec<String> {
+        let path = format!("/proc/{}/status", self.read("pid").trim());
+        let status = fs::read_to_string(path).expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let values = line.expect("a known field").trim_start_matches(':');
+        values.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.run(&["-K"]);
+    }
+}
+
+#[test]
+fn a_detached_daemon_serves_when_its_caller_returns() {
+    let home = Home::new("");
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    TcpStream::connect(home.address).expect("it listens");
+    assert_eq!(home.status("Name"), ["ouistiti"]);
+    let pid = home.read("pid").trim().to_owned();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let session = stat.rsplit(") ").next().unwrap().split(' ').nth(3).unwrap();
+    assert_eq!(session, pid, "it leads its own session");
+    for stream in 0..3 {
+        let target = fs::read_link(format!("/proc/{pid}/fd/{stream}")).unwrap();
+        assert_eq!(target.to_str(), Some("/dev/null"));
+    }
+}
+
+#[test]
+fn kill_returns_when_the_daemon_is_gone() {
+    let home = Home::new("");
+    assert_eq!(home.run(&["-D"]).0, Some(0));
+    assert_eq!(home.run(&["-K"]), (Some(0), String::new()));
+    assert!(TcpStream::connect(home.address).is_err());
+    assert!(!home.path("pid").exists());
+    let (code, errors) = home.run(&["-K"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("ouistiti is not running"), "{errors}");
+}
+
+#[test]
+fn kill_without_a_pid_file_is_a_usage_error() {
+    let gateway = Gateway::start("");
+    let file = gateway.path("ouistiti.conf");
+    let (code, errors) = Process::start(daemon().arg("-K").arg("-f").arg(file)).finish();
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("-K needs a pid file"), "{errors}");
+}
+
+#[test]
+fn a_second_instance_says_that_there_is_one() {
+    let home = Home::new("");
+    assert_eq!(home.run(&["-D"]).0, Some(0));
+    let pid = home.read("pid");
+    for options in [&["-D"][..], &[]] {
+        let (code, errors) = home.run(options);
+        assert_eq!(code, Some(1));
+        let expected = format!("another ouistiti is running, process {}", pid.trim());
+        assert!(errors.contains(&expected), "{errors}");
+    }
+    assert_eq!(home.read("pid"), pid);
+}
+
+#[test]
+fn a_detached_start_that_fails_has_the_true_exit_code_and_says_why() {
+    let home = Home::new("");
+    let taken = TcpListener::bind(home.address).unwrap();
+    let (code, errors) = home.run(&["-D"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains(&home.address.to_string()), "{errors}");
+    assert!(home.read("log").contains(&home.address.to_string()));
+    assert!(!home.path("pid").exists());
+    drop(taken);
+    fs::write(home.path("conf"), "servers = 1;").unwrap();
+    let (code, errors) = home.run(&["-D"]);
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains("error:"), "{errors}");
+}
+
+#[test]
+fn an_unknown_user_ends_the_start_with_78() {
+    let home = Home::new("user = \"no-such-user\";");
+    for options in [&["-D"][..], &["-t"]] {
+        let (code, errors) = home.run(options);
+        assert_eq!(code, Some(78), "{errors}");
+        assert!(
+            errors.contains("there is no user 'no-such-user'"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn a_user_is_become_for_good() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let home = Home::new("user = \"nobody\";");
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    let nobody = nix::unistd::User::from_name("nobody")
+        .unwrap()
+        .expect("Debian has it");
+    assert_eq!(home.status("Uid"), vec![nobody.uid.to_string(); 4]);
+    assert_eq!(home.status("Gid"), vec![nobody.gid.to_string(); 4]);
+    assert_eq!(home.status("Groups"), [nobody.gid.to_string()]);
+    assert_eq!(home.status("NoNewPrivs"), ["1"]);
+    assert_eq!(home.status("CapPrm"), ["0000000000000000"]);
+}
+
+#[test]
+fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
+    let home = Home::new("init_d = \"DIR/init\";");
+    fs::create_dir(home.path("init")).unwrap();
+    for name in ["10-first", "20-second"] {
+        // By another name and then renamed: a file that is still open for writing, as it is in a
+        // child that another test is just forking, cannot be run.
+        let script = format!(
+            "#!/bin/sh\n{{ echo {name} $1; grep SigBlk /proc/self/status; }} >> {}\n",
+            home.path("ran").display()
+        );
+        let status = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""])
+            .arg(home.path("init").join(name))
+            .arg(script)
+            .status();
+        assert!(status.unwrap().success());
+    }
+    fs::write(home.path("init/README"), "no program").unwrap();
+    fs::set_permissions(home.path("init/README"), Permissions::from_mode(0o644)).unwrap();
+    let free = "SigBlk:\t0000000000000000\n";
+    let started = format!("10-first start\n{free}20-second start\n{free}");
+    assert_eq!(home.run(&["-D"]).0, Some(0));
+    assert_eq!(home.read("ran"), started);
+    assert_eq!(home.run(&["-K"]).0, Some(0));
+    let stopped = format!("20-second stop\n{free}10-first stop\n{free}");
+    assert_eq!(home.read("ran"), started + &stopped);
+}
+
+#[test]
+fn the_manual_page_has_the_options_of_the_program() {
+    let page = include_str!("../../man/ouistiti.8");
+    let documented: Vec<char> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Fl ")?.chars().next())
+        .collect();
+    let output = daemon().arg("-h").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let offered: Vec<char> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("    -")?.chars().next())
+        .collect();
+    assert!(!offered.is_empty(), "{help}");
+    assert_eq!(documented, offered);
+}

@@ -1,0 +1,196 @@
+"""Chromium windows chat, manage users and ask SQL, as people would."""
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from conftest import DEADLINE, RELEASE
+
+# What must never become an element of a page.
+MARKUP = "<img src=x onerror=alert(1)> 🐒"
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One headless Chromium for all tests."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(browser, site):
+    """Opens windows; what goes wrong in their scripts, or asks, fails the test."""
+    windows, errors = [], []
+
+    def open_window(path, viewport=DESK):
+        page = browser.new_page(viewport=viewport)
+        page.set_default_timeout(DEADLINE * 1000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        page.goto(site.url(path, "http"))
+        windows.append(page)
+        return page
+
+    yield open_window
+    for page in windows:
+        page.close()
+    assert not errors
+
+
+def join(page, nick):
+    """Joins the chat as this page's person."""
+    page.fill("#nick", nick)
+    page.click("#join")
+    expect(page.locator("#send")).to_be_enabled()
+
+
+def people(page, *names):
+    """Waits until exactly these are listed, the page's own person first."""
+    rows = page.locator("#people li")
+    expect(rows).to_have_count(len(names))
+    assert [row.get_attribute("data-name") for row in rows.all()] == list(names)
+
+
+def line(page, kind, sender):
+    """The newest line of this kind from this person."""
+    return page.locator(f"#messages li[data-kind={kind}][data-from={sender}]").last
+
+
+@pytest.mark.parametrize("packets", [["-q"], []])
+def test_three_windows_chat(site, window, out, packets):
+    site.backend("chat", "-w", *packets, program="websocket_chat")
+    site.start()
+    ann, bob, cid = (window("webchat.html", size) for size in (PHONE, DESK, DESK))
+    join(ann, "ann")
+    join(bob, "bob")
+    people(ann, "ann", "bob")
+    join(cid, "cid")
+    people(ann, "ann", "bob", "cid")
+    people(bob, "bob", "ann", "cid")
+    people(cid, "cid", "ann", "bob")
+
+    ann.fill("#text", MARKUP)
+    ann.press("#text", "Enter")
+    for page in (bob, cid):
+        expect(line(page, "message", "ann")).to_contain_text(MARKUP)
+        assert page.locator("#messages img").count() == 0
+
+    bob.click("#people li[data-name=cid] [data-action=private]")
+    bob.fill("#text", "for cid alone")
+    bob.click("#send")
+    expect(line(cid, "private", "bob")).to_contain_text("for cid alone")
+    bob.click("#people li[data-name=ann] [data-action=whois]")
+    expect(bob.locator("#messages")).to_contain_text("address of ann")
+    for name, page in (("ann", ann), ("bob", bob)):
+        page.screenshot(path=out / f"webchat-{name}.png", full_page=True)
+
+    cid.click("#leave")
+    people(ann, "ann", "bob")
+    bob.close()
+    people(ann, "ann")
+    assert "for cid alone" not in ann.text_content("#messages")
+
+
+def test_a_taken_nickname_gets_digits(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    first, second = window("webchat.html"), window("webchat.html")
+    join(first, "ann")
+    join(second, "ann")
+    expect(second.locator("#messages")).to_contain_text("ann is here already: you are ann0")
+
+
+def test_a_page_comes_back_when_its_server_does(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    server = site.processes[-1]
+    site.start()
+    page = window("webchat.html")
+    join(page, "ann")
+    server.terminate()
+    server.wait()
+    expect(page.locator("#state")).to_have_attribute("data-state", "waiting")
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    expect(page.locator("#send")).to_be_enabled()
+
+
+def test_a_user_is_created_signed_in_changed_and_removed(site, window, out, tmp_path):
+    plugin = RELEASE / "libauthrpc.so"
+    options = ["-q", "-L", plugin, "-C", tmp_path / "users.db"]
+    site.backend("auth", *options, program="websocket_jsonrpc")
+    site.start()
+    page = window("webauth.html")
+    newest = page.locator("#log li").first
+
+    def press(button, words, kind="received"):
+        page.click(button)
+        expect(newest).to_contain_text(words)
+        expect(newest).to_have_attribute("data-kind", kind)
+
+    expect(page.locator("#auth")).to_be_enabled()
+    page.fill("#user", "admin")
+    page.fill("#passwd", "a first secret")
+    press("#adduser", "adduser admin: user added")
+    press("#auth", "auth admin: ")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+
+    page.fill("#user", "ann")
+    page.fill("#passwd", "another secret")
+    press("#adduser", "adduser ann: user added")
+    page.fill("#new", "a third secret")
+    page.fill("#confirm", "not the same")
+    press("#change-passwd", "confirm new password", "error")
+    page.fill("#confirm", "a third secret")
+    press("#change-passwd", "passwd ann: password changed")
+    page.screenshot(path=out / "webauth.png", full_page=True)
+
+    page.click("#rmuser")
+    expect(page.locator("#rmuser")).to_have_text("Really remove ann?")
+    press("#rmuser", "rmuser ann: user removed")
+    press("#auth", "user or password not found", "error")
+    assert "secret" not in page.text_content("body")
+
+
+def test_sql_makes_a_table_and_shows_its_rows(site, window, out, tmp_path):
+    plugin = RELEASE / "libjsonsql.so"
+    options = ["-q", "-L", plugin, "-C", tmp_path / "data.db"]
+    site.backend("sql", *options, program="websocket_jsonrpc")
+    site.start()
+    page = window("websql.html")
+    message = page.locator("#message")
+
+    def run(query):
+        page.fill("#query", query)
+        page.press("#query", "Control+Enter")
+
+    expect(page.locator("#run")).to_be_enabled()
+    run("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT)")
+    expect(message).to_have_text("Query OK")
+    run(f"INSERT INTO things (name) VALUES ('{MARKUP}'), (NULL)")
+    expect(page.locator("#log li")).to_have_count(2)
+    page.click("#tables button[data-table=things]")
+    rows = page.locator("#result tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first.locator("td").nth(1)).to_have_text(MARKUP)
+    expect(rows.last.locator("td").nth(1)).to_have_text("NULL")
+    assert page.locator("#result img").count() == 0
+    page.screenshot(path=out / "websql.png", full_page=True)
+    run("SELEC 1")
+    expect(message).to_contain_text("syntax error")
+
+
+def test_the_overview_tells_which_services_answer(site, window, out):
+    site.backend("echo")
+    site.start()
+    page = window("index.html")
+    expect(page.locator("[data-service=echo]")).to_have_attribute("data-state", "open")
+    expect(page.locator("[data-service=chat]")).to_have_attribute("data-state", "closed")
+    page.screenshot(path=out / "index.png", full_page=True)
+    page.click("h2 a[href='echo.html']")
+    expect(page).to_have_title("Echo · ouistiti")
