@@ -24,6 +24,7 @@ mod floods;
 mod framings;
 mod matrix;
 mod names;
+mod packaging;
 mod reach;
 mod refusals;
 mod reload;

@@ -1,0 +1,61 @@
+//! What goes to other build systems says the same as what it is made of.
+
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn both_ways_to_cross_compile_know_the_same_targets() {
+    let cross = read("cross.toml");
+    let of_cross: Vec<_> = cross
+        .lines()
+        .filter_map(|line| line.strip_prefix("[target.")?.strip_suffix(']'))
+        .collect();
+    let script = read("tests/cross");
+    let mut of_script: Vec<_> = script
+        .lines()
+        .filter_map(|line| line.split_once(") qemu=").map(|(target, _)| target.trim()))
+        .collect();
+    let mut sorted = of_cross.clone();
+    sorted.sort_unstable();
+    of_script.sort_unstable();
+    assert!(sorted.len() >= 5, "{sorted:?}");
+    assert_eq!(sorted, of_script);
+    for target in of_cross {
+        let image = format!("image = \"ghcr.io/cross-rs/{target}:main\"");
+        assert!(cross.contains(&image), "{image}");
+    }
+}
+
+#[test]
+fn packages_have_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (path, line) in [
+        ("package/openwrt/Makefile", "PKG_VERSION:="),
+        ("package/buildroot/ouistiti.mk", "OUISTITI_VERSION = "),
+    ] {
+        let expected = format!("{line}{version}\n");
+        assert!(read(path).contains(&expected), "{path}: {expected}");
+    }
+    let archive = format!("ouistiti-{version}.tar.gz");
+    assert!(
+        read("package/buildroot/Config.in").contains(&archive),
+        "{archive}"
+    );
+}
+
+#[test]
+fn the_busybox_script_is_as_buildroot_wants_it() {
+    let script = read("init/S50ouistiti");
+    assert!(script.starts_with("#!/bin/sh\n"));
+    for (number, line) in script.lines().enumerate() {
+        assert!(!line.starts_with(' '), "line {}: no tab", number + 1);
+        assert!(line.len() <= 80, "line {}: too long", number + 1);
+    }
+    for action in ["start()", "stop()", "restart()", "reload()", "status()"] {
+        assert!(script.contains(&format!("\n{action} {{\n")), "{action}");
+    }
+}
