@@ -170,7 +170,7 @@ fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
     Ok(Found::Header(length, source))
 }
 
-/// Whether these are whole TLVs: type, two bytes of length, value (section 2.2.1).
+/// Whether these are whole TLVs: type, two bytes of length, value (section 2.2).
 fn are_tlvs(mut bytes: &[u8]) -> bool {
     while let [_, high, low, rest @ ..] = bytes {
         let length = usize::from(u16::from_be_bytes([*high, *low]));

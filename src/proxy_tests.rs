@@ -1,6 +1,8 @@
 //! PROXY headers, by bytes written out.
 
 use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 
 use super::*;
 use crate::request::tests::{pair, soon};
@@ -182,6 +184,18 @@ fn a_header_comes_off_the_socket_and_not_a_byte_behind_it() {
         assert_eq!(client.read(&mut next).unwrap(), 5);
         assert_eq!(next[..5], *b"GET /");
     }
+}
+
+#[test]
+fn behind_a_unix_socket_there_is_no_address_and_a_proxy_header_tells_one() {
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let client = Client::plain(TcpStream::from(OwnedFd::from(near)));
+    assert_eq!((client.peer(), client.local()), (None, None));
+    far.write_all(LINE).unwrap();
+    let told = read(&client, soon()).unwrap();
+    assert_eq!(told, address("192.0.2.1:4660"));
+    client.comes_from(told.unwrap());
+    assert_eq!(client.source(), told);
 }
 
 #[test]
