@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +23,8 @@ const MAX_SLICES: usize = 4;
 pub struct Client {
     stream: Stream,
     peer: Option<SocketAddr>,
+    /// Where it comes from, told by a proxy in front.
+    source: OnceLock<SocketAddr>,
 }
 
 enum Stream {
@@ -38,6 +41,7 @@ impl Client {
         Self {
             stream: Stream::Plain(socket),
             peer,
+            source: OnceLock::new(),
         }
     }
 
@@ -48,12 +52,47 @@ impl Client {
         Self {
             stream: Stream::Tls(Box::new(session)),
             peer,
+            source: OnceLock::new(),
         }
     }
 
     /// Its address; `None` behind a UNIX socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Where it comes from: what [`Client::comes_from`] was told, its peer otherwise. Port 0
+    /// stands for an unknown one.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.source.get().copied().or(self.peer)
+    }
+
+    /// Learns, once, where it comes from when its peer is only a proxy.
+    pub fn comes_from(&self, source: SocketAddr) {
+        self.source.get_or_init(|| source);
+    }
+
+    /// The address it has connected to; `None` behind a UNIX socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket().local_addr().ok()
+    }
+
+    /// The server name it asked for in its TLS handshake.
+    pub fn server_name(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.server_name(),
+        }
+    }
+
+    /// The subject of its certificate (RFC 4514 text).
+    pub fn subject(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.client_subject(),
+        }
     }
 
     /// Whether what it sends is encrypted.

@@ -16,10 +16,12 @@ use crate::client::Client;
 #[cfg(feature = "websocket_rt")]
 use crate::direct;
 use crate::document::Document;
+use crate::proxy;
 use crate::refusal::Refusal;
 use crate::request::{self, Request};
 use crate::response;
 use crate::room::Place;
+use crate::trust;
 use crate::wire::Wire;
 #[cfg(feature = "websocket")]
 use crate::{
@@ -58,7 +60,7 @@ enum Answer<'a> {
 
 /// Reads the request and gives it to who answers it.
 fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<Answer<'a>, Refusal> {
-    let request = request::read(client, deadline)?;
+    let request = read_request(place, client, deadline)?;
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
     }
@@ -73,6 +75,23 @@ fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<An
         Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
         None => Err(Refusal::NotAnUpgrade),
     }
+}
+
+/// Reads the request, and from a trusted peer whom it is made for.
+fn read_request(place: &Place, client: &Client, deadline: Instant) -> Result<Request, Refusal> {
+    if !place.is_trusted() {
+        return request::read(client, deadline);
+    }
+    let nearest = proxy::read(client, deadline)?.or(client.peer());
+    let request = request::read(client, deadline)?;
+    let trusted = &place.server().config().trusted;
+    if let Some(source) = trust::source(trusted, nearest, request.list("X-Forwarded-For")) {
+        client.comes_from(source);
+        if !place.belongs_to(source.ip()) {
+            return Err(Refusal::TooManyClients);
+        }
+    }
+    Ok(request)
 }
 
 fn send_file(client: &Client, document: &Document, request: &Request) -> Result<(), Refusal> {
@@ -109,7 +128,7 @@ fn open<'a>(
     loop {
         // A backend that restarts is away for a moment, its socket too.
         let (wait, refusal) = match access::resolve(websocket, request, &upgrade, client.is_tls()) {
-            Ok(service) => match backend::connect(&service.target, websocket.ping) {
+            Ok(service) => match reach(&service, websocket.ping, client, request) {
                 Ok(backend) => {
                     return Ok(Session {
                         upgrade,
@@ -137,6 +156,43 @@ fn open<'a>(
         }
         std::thread::sleep(RETRY_PAUSE);
     }
+}
+
+/// Tells the backend who the client is, before anything else, if it wants to know (`proxy`).
+#[cfg(feature = "websocket")]
+fn introduce(
+    client: &Client,
+    request: &Request,
+    service: &Service<'_>,
+    backend: &Backend,
+) -> io::Result<()> {
+    if !service.config.proxy {
+        return Ok(());
+    }
+    let header = proxy::header(
+        client.source(),
+        client.local(),
+        &[
+            (proxy::AUTHORITY, client.server_name().as_deref()),
+            (proxy::NAME, Some(&service.name)),
+            (proxy::ORIGIN, request.header("Origin")),
+            (proxy::SUBJECT, client.subject().as_deref()),
+        ],
+    );
+    backend.write_all_of(&[&header, &[]], || false)
+}
+
+/// Connects a backend and tells it of the client, if it wants to know.
+#[cfg(feature = "websocket")]
+fn reach(
+    service: &Service<'_>,
+    limit: Duration,
+    client: &Client,
+    request: &Request,
+) -> io::Result<Backend> {
+    let backend = backend::connect(&service.target, limit)?;
+    introduce(client, request, service, &backend)?;
+    Ok(backend)
 }
 
 #[cfg(feature = "websocket")]
@@ -187,7 +243,7 @@ impl Session<'_> {
         let Some(client) = place.take(wire) else {
             return debug!("{peer} {name}: ended before its hand-over");
         };
-        let address = client.peer();
+        let (address, source) = (client.peer(), client.source());
         let left = match (client.into_plain(), address) {
             (Ok(socket), Some(address)) => {
                 match direct::hand_over(socket, self.backend.as_fd(), address) {
@@ -202,6 +258,9 @@ impl Session<'_> {
             (Ok(socket), None) => Client::plain(socket),
             (Err(client), _) => client,
         };
+        if let Some(source) = source {
+            left.comes_from(source);
+        }
         self.relay(&place.put(left), || Ok(()));
     }
 }
@@ -224,7 +283,8 @@ struct Peer<'a>(&'a Client);
 
 impl fmt::Display for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.peer() {
+        match self.0.source() {
+            Some(address) if address.port() == 0 => write!(f, "{}", address.ip()),
             Some(address) => write!(f, "{address}"),
             None => f.write_str("unix"),
         }

@@ -32,6 +32,7 @@ pub mod framing;
 #[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod logging;
+pub mod proxy;
 #[cfg(feature = "websocket")]
 pub mod pump;
 pub mod refusal;
@@ -43,4 +44,5 @@ pub mod servers;
 mod sink;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trust;
 pub mod wire;

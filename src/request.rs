@@ -67,7 +67,11 @@ pub fn read(client: &Client, deadline: Instant) -> Result<Request, Refusal> {
 }
 
 /// Waits for bytes and looks at them; never returns 0.
-fn peek(client: &Client, deadline: Instant, buffer: &mut [u8]) -> Result<usize, Refusal> {
+pub(crate) fn peek(
+    client: &Client,
+    deadline: Instant,
+    buffer: &mut [u8],
+) -> Result<usize, Refusal> {
     loop {
         client.set_deadline(deadline).map_err(refusal)?;
         match client.peek(buffer) {
@@ -80,7 +84,7 @@ fn peek(client: &Client, deadline: Instant, buffer: &mut [u8]) -> Result<usize, 
 }
 
 /// Takes the bytes that were peeked at off the socket.
-fn consume(client: &Client, mut peeked: &mut [u8]) -> Result<(), Refusal> {
+pub(crate) fn consume(client: &Client, mut peeked: &mut [u8]) -> Result<(), Refusal> {
     while !peeked.is_empty() {
         match client.read(peeked) {
             Ok(0) => return Err(Refusal::Gone(ErrorKind::UnexpectedEof.into())),

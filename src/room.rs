@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::server::{STACK, Server};
+use crate::trust::is_trusted;
 use crate::wire::{WATCHES, Wire};
 
 /// Clients beyond `maxclients` that are told so; further ones are closed without a word.
@@ -122,6 +123,14 @@ struct Seats {
     taken: BTreeMap<usize, Seat>,
 }
 
+impl Seats {
+    /// Whether an address has so many seats; 0 is no limit.
+    fn is_crowded(&self, ip: IpAddr, limit: usize) -> bool {
+        let of_ip = |seat: &&Seat| seat.ip == Some(ip);
+        limit > 0 && self.taken.values().filter(of_ip).count() >= limit
+    }
+}
+
 struct Seat {
     since: Instant,
     ip: Option<IpAddr>,
@@ -160,6 +169,7 @@ pub struct Place {
     server: Arc<Server>,
     seat: usize,
     spare: bool,
+    trusted: bool,
 }
 
 impl Place {
@@ -167,16 +177,16 @@ impl Place {
     /// who are refused.
     pub fn find(server: &Arc<Server>, socket: &TcpStream) -> Option<Place> {
         let config = server.config();
-        let ip = socket
-            .peer_addr()
-            .ok()
+        let peer = socket.peer_addr().ok();
+        let trusted = is_trusted(&config.trusted, peer, socket.local_addr().ok());
+        // Whom a proxy speaks for is known after the head: see `belongs_to`.
+        let ip = peer
+            .filter(|_| !trusted)
             .map(|address| address.ip().to_canonical());
         let now = Instant::now();
         let mut seats = server.room().seats();
         let count = seats.taken.len();
-        let of_ip = |seat: &&Seat| ip.is_some() && seat.ip == ip;
-        let crowded = config.max_per_ip > 0
-            && seats.taken.values().filter(of_ip).count() >= config.max_per_ip;
+        let crowded = ip.is_some_and(|ip| seats.is_crowded(ip, config.max_per_ip));
         if count >= config.max_clients + SPARE_PLACES {
             return None;
         }
@@ -207,12 +217,32 @@ impl Place {
             server,
             seat,
             spare,
+            trusted,
         })
     }
 
     /// Whether the server is full, so that this client can only be told so.
     pub fn is_spare(&self) -> bool {
         self.spare
+    }
+
+    /// Whether its peer is believed about whom it speaks for.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// Gives the place of a trusted peer to whom it speaks for, unless that address has as many
+    /// as it may have (`maxperip`).
+    pub fn belongs_to(&self, ip: IpAddr) -> bool {
+        let mut seats = self.server.room().seats();
+        let ip = ip.to_canonical();
+        if seats.is_crowded(ip, self.server.config().max_per_ip) {
+            return false;
+        }
+        if let Some(seat) = seats.taken.get_mut(&self.seat) {
+            seat.ip = Some(ip);
+        }
+        true
     }
 
     /// Its number, which no other client has.

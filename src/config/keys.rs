@@ -316,7 +316,10 @@ pub(crate) static PROXY: Key = Key::choice(
     "proxy",
     "none",
     &words(&PROXIES),
-    "Header that tells the backend the client's address before anything else.",
+    "Header that tells the backend the client's address before anything else, and as \
+     TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin, 0xE2 the \
+     subject of the client's certificate. It has at most 536 bytes: a TLV beyond is \
+     left out.",
 );
 pub(crate) static WAIT: Key = Key::number(
     "wait",

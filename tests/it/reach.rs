@@ -6,7 +6,7 @@ use crate::backend::Backend;
 use crate::client::Client;
 use crate::frames::{self, TEXT};
 use crate::gateway::Gateway;
-use crate::http::{Response, ask, upgrade};
+use crate::http::{Response, ask, try_ask, upgrade};
 use crate::process::wait_until;
 
 /// First bytes of a PROXY protocol v2 header.
@@ -84,6 +84,59 @@ fn proxy_v2_tells_the_backend_who_the_client_is() {
 }
 
 #[test]
+fn proxy_v2_is_a_packet_of_its_own_and_names_service_and_origin() {
+    let gateway = Gateway::start("proxy = \"v2\"; origins = \"*\";");
+    let backend = gateway.packet_backend("curious");
+    let mut client = Client::open(&gateway, "curious", "Origin: https://a.test\r\n");
+    let mut connection = backend.accept();
+    let header = connection.packet().unwrap();
+    assert_eq!(&header[..12], PROXY_SIGNATURE);
+    assert_eq!(
+        header[28..],
+        *b"\xe0\x00\x07curious\xe1\x00\x0ehttps://a.test"
+    );
+    client.text("data");
+    assert_eq!(connection.packet().unwrap(), b"data");
+}
+
+#[test]
+fn a_proxy_in_front_is_told_on_to_the_backend() {
+    let gateway = Gateway::with("trusted = \"127.0.0.0/8\";", "proxy = \"v2\";");
+    for before in [
+        &b"PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n"[..],
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\x12\x34\x01\xbb",
+    ] {
+        let backend = gateway.backend("curious");
+        let mut stream = gateway.connect();
+        // The address of the PROXY header is no proxy's: what it forwards is its own word.
+        let request = upgrade(&gateway, "/curious", "X-Forwarded-For: 203.0.113.9\r\n");
+        stream
+            .write_all(&[before, request.as_bytes()].concat())
+            .unwrap();
+        assert_eq!(Response::read_head(&mut stream).unwrap().status, 101);
+        let head = backend.accept().take(28);
+        assert_eq!(head[16..20], [192, 0, 2, 1]);
+        assert_eq!(head[24..26], [0x12, 0x34]);
+        std::fs::remove_file(gateway.path("run/curious")).unwrap();
+    }
+}
+
+#[test]
+fn a_proxy_header_is_no_request_from_anybody_else_or_when_malformed() {
+    for (trusted, line) in [
+        ("", "PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n"),
+        ("trusted = \"127.0.0.0/8\";", "PROXY TCP4 192.0.2.1\r\n"),
+    ] {
+        let gateway = Gateway::with(trusted, "");
+        let backend = gateway.backend("echo");
+        let request = [line, &upgrade(&gateway, "/echo", "")].concat();
+        let answer = try_ask(&gateway, request.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(!backend.is_called());
+    }
+}
+
+#[test]
 fn wait_bridges_the_restart_of_a_backend() {
     let gateway = Gateway::start("wait = 60;");
     drop(gateway.backend("restarting"));
@@ -123,4 +176,15 @@ fn maxperip_limits_the_clients_of_one_address() {
     gateway.backend("echo").echo();
     let _clients = [gateway.open("echo"), gateway.open("echo")];
     assert_eq!(ask(&gateway, &upgrade(&gateway, "/echo", "")).status, 503);
+}
+
+#[test]
+fn maxperip_counts_those_a_proxy_speaks_for_and_not_the_proxy() {
+    let gateway = Gateway::with("maxperip = 1; trusted = \"127.0.0.0/8\";", "");
+    gateway.backend("echo").echo();
+    let from = |ip: &str| format!("X-Forwarded-For: {ip}\r\n");
+    let _one = Client::open(&gateway, "echo", &from("192.0.2.1"));
+    let _two = Client::open(&gateway, "echo", &from("192.0.2.2"));
+    let third = upgrade(&gateway, "/echo", &from("192.0.2.1"));
+    assert_eq!(ask(&gateway, &third).status, 503);
 }
