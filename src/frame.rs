@@ -5,90 +5,22 @@
 //! makes the header of a frame to the client. Neither reads nor writes a socket,
 //! and neither collects a message: that is up to `pump` and `framing`.
 
-use std::fmt;
+mod error;
+mod utf8;
+
 use std::io::Cursor;
 use std::ops::Range;
 
+pub use error::ProtocolError;
 use tungstenite::protocol::frame::FrameHeader;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+pub use utf8::Utf8;
 
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
 
 /// Longest control-frame payload, in bytes (RFC 6455, section 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
-
-/// A rule of RFC 6455 that the client broke, with the value that broke it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProtocolError {
-    /// RSV1, RSV2 or RSV3 without an extension (section 5.2).
-    ReservedBits,
-    /// An opcode that has no meaning yet (section 5.2).
-    ReservedOpcode(u8),
-    /// A client's frame without masking key (section 5.1).
-    Unmasked,
-    /// A payload length with its highest bit set (section 5.2).
-    LengthOverflow(u64),
-    /// A payload length written in more bytes than it needs (section 5.2).
-    PaddedLength(u64),
-    /// A control frame without FIN (section 5.5).
-    FragmentedControl,
-    /// A control frame longer than 125 bytes (section 5.5).
-    LongControl(u64),
-    /// A continuation frame, and no message to continue (section 5.4).
-    NothingToContinue,
-    /// A new message before the last fragment of the one before (section 5.4).
-    UnfinishedMessage,
-    /// A Close of one byte: half a close code (section 5.5.1).
-    HalfCloseCode,
-    /// A close code that must not be sent (section 7.4).
-    BadCloseCode(u16),
-    /// A text message or a close reason that is not UTF-8 (section 8.1).
-    BadUtf8,
-}
-
-impl ProtocolError {
-    /// The code of the Close that answers it (RFC 6455, section 7.4.1).
-    pub fn close_code(self) -> CloseCode {
-        match self {
-            Self::BadUtf8 => CloseCode::Invalid,
-            Self::ReservedBits
-            | Self::ReservedOpcode(_)
-            | Self::Unmasked
-            | Self::LengthOverflow(_)
-            | Self::PaddedLength(_)
-            | Self::FragmentedControl
-            | Self::LongControl(_)
-            | Self::NothingToContinue
-            | Self::UnfinishedMessage
-            | Self::HalfCloseCode
-            | Self::BadCloseCode(_) => CloseCode::Protocol,
-        }
-    }
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ReservedBits => write!(f, "reserved bits set, but no extension was agreed"),
-            Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode}"),
-            Self::Unmasked => write!(f, "frame without masking key"),
-            Self::LengthOverflow(length) => write!(f, "payload length {length} out of range"),
-            Self::PaddedLength(length) => {
-                write!(f, "payload length {length} written longer than it needs")
-            }
-            Self::FragmentedControl => write!(f, "fragmented control frame"),
-            Self::LongControl(length) => write!(f, "control frame of {length} bytes"),
-            Self::NothingToContinue => write!(f, "continuation frame without a message"),
-            Self::UnfinishedMessage => write!(f, "new message before the end of the last"),
-            Self::HalfCloseCode => write!(f, "close frame of one byte"),
-            Self::BadCloseCode(code) => write!(f, "close code {code} is not allowed"),
-            Self::BadUtf8 => write!(f, "text that is not UTF-8"),
-        }
-    }
-}
-
-impl std::error::Error for ProtocolError {}
 
 /// A control frame's payload.
 #[derive(Clone, Copy)]
@@ -416,49 +348,6 @@ pub fn header(opcode: OpCode, last: bool, length: usize) -> Header {
         .expect("14 bytes hold every header");
     let len = MAX_HEADER - rest.len();
     Header { bytes, len }
-}
-
-/// Checks UTF-8 that comes in pieces, failing at the first byte that cannot be right.
-#[derive(Default, Clone, Copy)]
-pub struct Utf8 {
-    /// The bytes of a character that has begun.
-    cut: [u8; 4],
-    cut_len: usize,
-}
-
-impl Utf8 {
-    /// Takes the next piece; false if the text is not UTF-8.
-    #[must_use]
-    pub fn push(&mut self, mut piece: &[u8]) -> bool {
-        while self.cut_len > 0 {
-            let Some((&byte, rest)) = piece.split_first() else {
-                return true;
-            };
-            piece = rest;
-            self.cut[self.cut_len] = byte;
-            self.cut_len += 1;
-            match std::str::from_utf8(&self.cut[..self.cut_len]) {
-                Ok(_) => self.cut_len = 0,
-                Err(error) if error.error_len().is_some() => return false,
-                Err(_) => {}
-            }
-        }
-        match std::str::from_utf8(piece) {
-            Ok(_) => true,
-            Err(error) if error.error_len().is_some() => false,
-            Err(error) => {
-                let cut = &piece[error.valid_up_to()..];
-                self.cut[..cut.len()].copy_from_slice(cut);
-                self.cut_len = cut.len();
-                true
-            }
-        }
-    }
-
-    /// Whether the text may end here: no character is cut.
-    pub fn is_whole(&self) -> bool {
-        self.cut_len == 0
-    }
 }
 
 #[cfg(test)]

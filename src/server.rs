@@ -4,20 +4,18 @@
 //! client's own thread. A [`Place`] is a client's seat: no seat, no service; when
 //! it is dropped the seat is free again, whatever ended the client.
 
+mod error;
+mod listener;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::client::Client;
 use crate::config::{Listen, ServerConfig};
@@ -26,6 +24,8 @@ use crate::document::Document;
 #[cfg(feature = "tls")]
 use crate::tls::{Certificates, TlsError};
 use crate::wire::Wire;
+pub use error::StartError;
+use listener::{Listener, bind};
 
 /// Clients beyond `maxclients` that are told so; further ones are closed without a word.
 const SPARE_PLACES: usize = 16;
@@ -141,51 +141,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.server.seats().taken.remove(&self.seat);
         self.server.freed.notify_all();
-    }
-}
-
-/// A listening socket.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Listener {
-    /// # Errors
-    /// As accept(2).
-    fn accept(&self) -> io::Result<TcpStream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
-            // Read, written and shut down alike; only its address is none.
-            Self::Unix(listener) => listener
-                .accept()
-                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
-        }
-    }
-
-    /// Wakes its accept loop, which then finds that the server stops.
-    fn close(&self) {
-        let fd = match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener) => listener.as_raw_fd(),
-        };
-        let _ = shutdown(fd, Shutdown::Both);
-    }
-
-    /// Where it listens, as the start line says it.
-    fn name(&self, tls: bool) -> String {
-        let scheme = if tls { "https" } else { "http" };
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(
-                |error| error.to_string(),
-                |address| format!("{scheme}://{address}"),
-            ),
-            Self::Unix(listener) => listener
-                .local_addr()
-                .ok()
-                .and_then(|address| Some(format!("unix:{}", address.as_pathname()?.display())))
-                .unwrap_or_default(),
-        }
     }
 }
 
@@ -430,67 +385,6 @@ fn greet(
             }
             Err(error.failure)
         }
-    }
-}
-
-/// Why a server does not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(Listen, io::Error),
-    /// A certificate or its key is unfit.
-    #[cfg(feature = "tls")]
-    Tls(TlsError),
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bind(Listen::Tcp(address), error) => write!(f, "cannot bind {address}: {error}"),
-            Self::Bind(Listen::Unix(path), error) => {
-                write!(f, "cannot bind unix:{}: {error}", path.display())
-            }
-            #[cfg(feature = "tls")]
-            Self::Tls(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-fn bind(address: &Listen) -> io::Result<Listener> {
-    match address {
-        Listen::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
-        Listen::Unix(path) => bind_unix(path).map(Listener::Unix),
-    }
-}
-
-/// All addresses: IPv6 and IPv4 by one socket, or IPv4 where there is no IPv6.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address) {
-        Err(error)
-            if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
-                && address.ip().is_unspecified() =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
-        }
-        result => result,
-    }
-}
-
-/// Replaces the socket of a daemon that is gone, never one that is listened on.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && std::fs::symlink_metadata(path)?.file_type().is_socket()
-                && UnixStream::connect(path)
-                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
-        {
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        result => result,
     }
 }
 

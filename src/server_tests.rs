@@ -2,10 +2,14 @@
 
 use super::*;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use crate::beneath::tests::Scratch;
 use crate::config::from_text;
 use crate::request::tests::{EXAMPLE, pair};
+use listener::bind_unix;
 
 /// Longest wait for something that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
