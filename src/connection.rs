@@ -58,7 +58,9 @@ enum Answer<'a> {
     Session(Box<Session<'a>>),
 }
 
-/// Reads the request and gives it to who answers it.
+/// Reads the request and gives it to who answers it. Its stack, and that of `open`, is not the
+/// pump's: inlined, what they need would stay touched while the client is there.
+#[inline(never)]
 fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<Answer<'a>, Refusal> {
     let request = read_request(place, client, deadline)?;
     if place.is_spare() {
@@ -118,6 +120,7 @@ struct Session<'a> {
 }
 
 #[cfg(feature = "websocket")]
+#[inline(never)]
 fn open<'a>(
     request: &Request,
     websocket: &'a WebsocketConfig,

@@ -112,7 +112,8 @@ fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     }
     let end = text.windows(END.len()).position(|four| four == END);
     let text = &text[..end.map_or(text.len(), |at| at + END.len())];
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    // On the heap: two KiB of stack would stay touched for as long as the client is there.
+    let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
     let status = head.parse(text).map_err(|error| match error {
         httparse::Error::TooManyHeaders => Refusal::TooManyHeaders,

@@ -226,20 +226,30 @@ fn greet(_: &Server, socket: TcpStream, _: Instant) -> Result<Client, std::conve
     Ok(Client::plain(socket))
 }
 
-/// Does the TLS handshake where there is one to do. Never inlined: the stack it needs would
-/// stay touched for as long as each client is there, those without TLS too.
+/// Does the TLS handshake where there is one to do.
 #[cfg(feature = "tls")]
-#[inline(never)]
 fn greet(
     server: &Server,
     socket: TcpStream,
     deadline: Instant,
 ) -> Result<Client, crate::tls::Failure> {
+    match &server.certificates {
+        Some(certificates) => shake_hands(certificates, socket, deadline),
+        None => Ok(Client::plain(socket)),
+    }
+}
+
+/// Does the TLS handshake. Never inlined: the stack it needs would stay touched for as long as
+/// each client is there, those without TLS too.
+#[cfg(feature = "tls")]
+#[inline(never)]
+fn shake_hands(
+    certificates: &Certificates,
+    socket: TcpStream,
+    deadline: Instant,
+) -> Result<Client, crate::tls::Failure> {
     use crate::refusal::Refusal;
     use crate::tls::{Failure, Session};
-    let Some(certificates) = &server.certificates else {
-        return Ok(Client::plain(socket));
-    };
     match Session::accept(socket, certificates, deadline) {
         Ok(session) => Ok(Client::tls(session)),
         Err(error) => {
