@@ -32,6 +32,7 @@ pub mod framing;
 #[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod logging;
+pub mod orders;
 pub mod proxy;
 #[cfg(feature = "websocket")]
 pub mod pump;
@@ -42,6 +43,7 @@ pub mod room;
 pub mod server;
 pub mod servers;
 mod sink;
+pub mod startup;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod trust;

@@ -6,28 +6,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::sync::mpsc;
 
-use log::{LevelFilter, error, info, warn};
+use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
-use ouistiti::config::{self, Config, Diagnostic, Severity};
-use ouistiti::daemon::{self, Order, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::config::Config;
+use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::logging::{self, Destination};
+use ouistiti::orders::{obey, reload};
 use ouistiti::server::StartError;
-use ouistiti::servers::{STOP_WAIT, Servers};
+use ouistiti::servers::Servers;
+use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, start_log};
 #[cfg(feature = "tls")]
 use ouistiti::tls::Certificates;
-
-/// Exit code for what goes wrong while running.
-const FAILURE: u8 = 1;
-/// Exit code for a command line that is not understood.
-const USAGE: u8 = 2;
-/// Exit code for a configuration that cannot be used (EX_CONFIG of sysexits.h).
-const CONFIGURATION: u8 = 78;
-
-/// An exit code, and what to say.
-type Failure = (u8, String);
 
 fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os().skip(1)) {
@@ -110,7 +101,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .map(|path| PidFile::lock(path))
         .transpose()
         .map_err(pid_failure)?;
-    start_log(options, &config.log_file).map_err(failure("cannot log"))?;
+    start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
     let servers = Servers::bind(config.servers).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]
@@ -163,113 +154,4 @@ fn check_certificates(config: &Config) -> Result<(), Failure> {
         Certificates::load(tls).map_err(|error| (CONFIGURATION, error.to_string()))?;
     }
     Ok(())
-}
-
-/// What could not be done, and why, as a run-time failure.
-fn failure<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> Failure {
-    move |error| match what {
-        "" => (FAILURE, error.to_string()),
-        what => (FAILURE, format!("{what}: {error}")),
-    }
-}
-
-/// The configuration of the file and of the options together; `tell` gets what is wrong with it.
-fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Failure> {
-    let file = options.config.display();
-    let (mut config, warnings) = config::load(&options.config).map_err(|diagnostics| {
-        diagnostics.iter().for_each(&tell);
-        let wrong = |line: &&Diagnostic| line.severity == Severity::Error;
-        let count = diagnostics.iter().filter(wrong).count();
-        (
-            CONFIGURATION,
-            format!("{file}: not usable ({count} to mend)"),
-        )
-    })?;
-    warnings.iter().for_each(&tell);
-    if let Some(number) = options.server {
-        let count = config.servers.len();
-        if number > count {
-            let message = format!("-s {number}: the configuration has {count} server(s)");
-            return Err((USAGE, message));
-        }
-        config.servers = vec![config.servers.swap_remove(number - 1)];
-    }
-    Ok(config)
-}
-
-fn start_log(options: &Options, configured: &Option<PathBuf>) -> std::io::Result<()> {
-    let level = match options.verbose {
-        0 => LevelFilter::Info,
-        1 => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
-    };
-    let destination = match options.log_file.as_ref().or(configured.as_ref()) {
-        Some(path) => Destination::File(path.clone()),
-        None if options.detach => Destination::Syslog,
-        None => Destination::Stderr,
-    };
-    logging::init(destination, level)
-}
-
-/// Waits for orders until everything has stopped.
-fn obey(
-    orders: Receiver<Order>,
-    sender: Sender<Order>,
-    servers: Servers,
-    reload: impl Fn(&mut Servers),
-) {
-    let mut running = Some(servers);
-    for order in orders {
-        match (order, running.take()) {
-            (Order::Reload, Some(mut servers)) => {
-                reload(&mut servers);
-                running = Some(servers);
-            }
-            (Order::Reload, None) => {}
-            (Order::Stop, Some(servers)) => {
-                info!("stopping");
-                let sender = sender.clone();
-                let stop = move || {
-                    servers.stop(STOP_WAIT);
-                    let _ = sender.send(Order::Stopped);
-                };
-                if thread::Builder::new()
-                    .name("stop".into())
-                    .spawn(stop)
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            (Order::Stop, None) | (Order::Stopped, _) => return,
-        }
-    }
-}
-
-/// Reads the configuration, the certificates and the name of the log file again. Whatever
-/// cannot be had leaves all as it was; connections are kept in any case.
-fn reload(options: &Options, servers: &mut Servers, user: &str) {
-    let tell = |line: &Diagnostic| {
-        let text = line.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        match line.severity {
-            Severity::Error => error!("{first}"),
-            Severity::Warning => warn!("{first}"),
-        }
-    };
-    let config = match load(options, tell) {
-        Ok(config) => config,
-        Err((_, message)) => return error!("{message}; all stays as it was"),
-    };
-    if config.user.as_deref().is_some_and(|wanted| wanted != user) {
-        warn!("the user stays {user}: it changes only with a new start");
-    }
-    if let Err(error) = servers.reload(config.servers) {
-        return error!("{error}; all stays as it was");
-    }
-    if let Err(error) = start_log(options, &config.log_file) {
-        error!("cannot open the log file: {error}; the old one stays");
-    }
-    info!("configuration read again");
-    servers.announce(user);
 }

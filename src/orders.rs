@@ -1,0 +1,75 @@
+//! Running: the orders that signals bring, until everything has stopped.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
+
+use log::{error, info, warn};
+
+use crate::cli::Options;
+use crate::config::{Diagnostic, Severity};
+use crate::daemon::Order;
+use crate::servers::{STOP_WAIT, Servers};
+use crate::startup;
+
+/// Waits for orders until everything has stopped.
+pub fn obey(
+    orders: Receiver<Order>,
+    sender: Sender<Order>,
+    servers: Servers,
+    reload: impl Fn(&mut Servers),
+) {
+    let mut running = Some(servers);
+    for order in orders {
+        match (order, running.take()) {
+            (Order::Reload, Some(mut servers)) => {
+                reload(&mut servers);
+                running = Some(servers);
+            }
+            (Order::Reload, None) => {}
+            (Order::Stop, Some(servers)) => {
+                info!("stopping");
+                let sender = sender.clone();
+                let stop = move || {
+                    servers.stop(STOP_WAIT);
+                    let _ = sender.send(Order::Stopped);
+                };
+                if thread::Builder::new()
+                    .name("stop".into())
+                    .spawn(stop)
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            (Order::Stop, None) | (Order::Stopped, _) => return,
+        }
+    }
+}
+
+/// Reads the configuration, the certificates and the name of the log file again. Whatever
+/// cannot be had leaves all as it was; connections are kept in any case.
+pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
+    let tell = |line: &Diagnostic| {
+        let text = line.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        match line.severity {
+            Severity::Error => error!("{first}"),
+            Severity::Warning => warn!("{first}"),
+        }
+    };
+    let config = match startup::load(options, tell) {
+        Ok(config) => config,
+        Err((_, message)) => return error!("{message}; all stays as it was"),
+    };
+    if config.user.as_deref().is_some_and(|wanted| wanted != user) {
+        warn!("the user stays {user}: it changes only with a new start");
+    }
+    if let Err(error) = servers.reload(config.servers) {
+        return error!("{error}; all stays as it was");
+    }
+    if let Err(error) = startup::start_log(options, config.log_file.as_deref()) {
+        error!("cannot open the log file: {error}; the old one stays");
+    }
+    info!("configuration read again");
+    servers.announce(user);
+}
