@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::config::{Framing, ServiceConfig};
 
 /// Smallest buffer, in bytes: what a connection keeps while it is quiet.
-const SMALL_BUFFER: usize = 4 << 10;
+const SMALL_BUFFER: usize = 2 << 10;
 
 /// Largest buffer, in bytes, unless a message must be held whole: near the top of throughput,
 /// and room for a message of 64 KiB with its header.
