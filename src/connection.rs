@@ -6,11 +6,14 @@
 
 use std::fmt;
 use std::io;
+#[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+#[cfg(feature = "websocket_rt")]
+use log::warn;
+use log::{debug, info};
 
 use crate::client::Client;
 #[cfg(feature = "websocket_rt")]
@@ -206,6 +209,8 @@ impl Session<'_> {
         if self.service.config.direct && !wire.client().is_tls() {
             return self.hand_over(place, wire);
         }
+        #[cfg(not(feature = "websocket_rt"))]
+        let _ = place;
         self.relay(&wire, || self.switch(wire.client()));
     }
 
