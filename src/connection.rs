@@ -5,15 +5,18 @@
 //! close code. One log line ends each connection that was let in.
 
 use std::fmt;
+#[cfg(feature = "websocket")]
 use std::io;
 #[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::debug;
+#[cfg(feature = "websocket")]
+use log::info;
 #[cfg(feature = "websocket_rt")]
 use log::warn;
-use log::{debug, info};
 
 use crate::client::Client;
 #[cfg(feature = "websocket_rt")]
@@ -45,21 +48,20 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Serves one client; returns when it is gone.
 pub fn serve(place: &Place, wire: Arc<Wire>, deadline: Instant) {
     match answer(place, wire.client(), deadline) {
-        Ok(Answer::Sent) => {}
+        Ok(None) => {}
         #[cfg(feature = "websocket")]
-        Ok(Answer::Session(session)) => session.run(place, wire),
+        Ok(Some(session)) => session.run(place, wire),
+        #[cfg(not(feature = "websocket"))]
+        Ok(Some(never)) => match *never {},
         Err(refusal) => refuse(wire.client(), &refusal),
     }
 }
 
-/// What a request comes to.
-enum Answer<'a> {
-    /// A file, and it has been sent.
-    Sent,
-    /// A WebSocket.
-    #[cfg(feature = "websocket")]
-    Session(Box<Session<'a>>),
-}
+/// What a request comes to: a WebSocket, or nothing more once a file has been sent.
+#[cfg(feature = "websocket")]
+type Answer<'a> = Option<Box<Session<'a>>>;
+#[cfg(not(feature = "websocket"))]
+type Answer<'a> = Option<&'a std::convert::Infallible>;
 
 /// Reads the request and gives it to who answers it. Its stack, and that of `open`, is not the
 /// pump's: inlined, what they need would stay touched while the client is there.
@@ -74,10 +76,10 @@ fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<An
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
     {
-        return open(&request, websocket, client).map(|session| Answer::Session(Box::new(session)));
+        return open(&request, websocket, client).map(|session| Some(Box::new(session)));
     }
     match server.document() {
-        Some(document) => send_file(client, document, &request).map(|()| Answer::Sent),
+        Some(document) => send_file(client, document, &request).map(|()| None),
         None => Err(Refusal::NotAnUpgrade),
     }
 }
