@@ -7,11 +7,14 @@ INSTALL = install
 
 release = target/release
 share = $(DESTDIR)$(PREFIX)/share
+lib = $(DESTDIR)$(PREFIX)/lib
+version = 0.1.0
 
-.PHONY: all demo check bench size install clean
+.PHONY: all demo check bench cross deb size install clean
 
 all:
-	$(CARGO) build --release --workspace
+	$(CARGO) build --release --locked --workspace
+	$(CARGO) build --release --locked --manifest-path utils/libwebsocket/so/Cargo.toml
 
 demo:
 	tests/demo
@@ -19,22 +22,38 @@ demo:
 check:
 	tests/check
 
-bench: all
-	$(CARGO) bench --package ouistiti
+bench:
+	benches/run
+
+# make cross TARGET=mipsel-unknown-linux-musl [COMMAND=test]
+cross:
+	tests/cross $(TARGET) $(COMMAND)
+
+deb:
+	package/debian/build
 
 size: all
-	@find $(release) -maxdepth 1 -type f -executable -printf '%8s  %f\n' | sort -k 2
+	@find $(release) utils/libwebsocket/so/$(release) -maxdepth 1 -type f -executable \
+		-printf '%8s  %f\n' | sort -k 2
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib \
-		$(share)/ouistiti/htdocs $(share)/doc/ouistiti $(DESTDIR)/etc
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include $(share)/ouistiti/htdocs $(share)/doc/ouistiti \
+		$(share)/man/man1 $(share)/man/man3 $(share)/man/man5 $(share)/man/man8 $(DESTDIR)/etc
 	$(INSTALL) -m 755 $(release)/ouistiti $(DESTDIR)$(PREFIX)/sbin
-	find $(release) -maxdepth 1 -type f -executable -name 'websocket_*' \
-		-exec $(INSTALL) -m 755 -t $(DESTDIR)$(PREFIX)/bin {} +
-	find $(release) -maxdepth 1 -type f -name '*.so' \
-		-exec $(INSTALL) -m 644 -t $(DESTDIR)$(PREFIX)/lib {} +
+	$(INSTALL) -m 755 $(release)/websocket_echo $(release)/websocket_chat \
+		$(release)/websocket_jsonrpc $(DESTDIR)$(PREFIX)/bin
+	$(INSTALL) -m 755 $(release)/libauthrpc.so $(lib)/authrpc.so
+	$(INSTALL) -m 755 $(release)/libjsonsql.so $(lib)/jsonsql.so
+	$(INSTALL) -m 755 utils/libwebsocket/so/$(release)/libwebsocket.so $(lib)
+	$(INSTALL) -m 644 utils/libwebsocket/include/websocket.h \
+		utils/rpcplugin/include/rpcplugin.h $(DESTDIR)$(PREFIX)/include
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(PREFIX)/lib,' -e 's,@VERSION@,$(version),' \
+		utils/libwebsocket/libwebsocket.pc.in > $(lib)/pkgconfig/libwebsocket.pc
 	$(INSTALL) -m 644 utils/htdocs/* $(share)/ouistiti/htdocs
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(share)/doc/ouistiti
+	for section in 1 3 5 8; do \
+		$(INSTALL) -m 644 man/*.$$section $(share)/man/man$$section || exit; done
 	test -e $(DESTDIR)/etc/ouistiti.conf || \
 		$(INSTALL) -m 644 etc/ouistiti.conf $(DESTDIR)/etc/ouistiti.conf
 
