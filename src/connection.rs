@@ -166,6 +166,19 @@ fn open<'a>(
     }
 }
 
+/// Connects a backend and tells it of the client, if it wants to know.
+#[cfg(feature = "websocket")]
+fn reach(
+    service: &Service<'_>,
+    limit: Duration,
+    client: &Client,
+    request: &Request,
+) -> io::Result<Backend> {
+    let backend = backend::connect(&service.target, limit)?;
+    introduce(client, request, service, &backend)?;
+    Ok(backend)
+}
+
 /// Tells the backend who the client is, before anything else, if it wants to know (`proxy`).
 #[cfg(feature = "websocket")]
 fn introduce(
@@ -188,19 +201,6 @@ fn introduce(
         ],
     );
     backend.write_all_of(&[&header, &[]], || false)
-}
-
-/// Connects a backend and tells it of the client, if it wants to know.
-#[cfg(feature = "websocket")]
-fn reach(
-    service: &Service<'_>,
-    limit: Duration,
-    client: &Client,
-    request: &Request,
-) -> io::Result<Backend> {
-    let backend = backend::connect(&service.target, limit)?;
-    introduce(client, request, service, &backend)?;
-    Ok(backend)
 }
 
 #[cfg(feature = "websocket")]
