@@ -100,7 +100,11 @@ impl Servers {
             let serves = websocket.map_or("files only".to_owned(), |websocket| {
                 format!("services in {}", websocket.docroot.display())
             });
-            info!("listening on {} as {user}, {serves}", server.names());
+            let names = server.names();
+            match &server.config().hostname {
+                Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
+                None => info!("listening on {names} as {user}, {serves}"),
+            }
         }
     }
 
