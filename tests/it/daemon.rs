@@ -5,11 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::gateway::{Gateway, daemon, free_address, is_emulated};
+use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{Process, TempDir};
-
-/// Why -D is not tried in an emulator.
-const NO_DETACHING: &str = "-D starts the daemon's own file, which this processor cannot run";
 
 /// A directory with a configuration; what is detached from it is stopped at the end.
 struct Home {

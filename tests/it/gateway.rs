@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::backend::Backend;
@@ -93,14 +93,16 @@ impl Gateway {
 /// The daemon's binary; or the words of `OUISTITI_GATEWAY`, an emulator and a
 /// binary for another processor.
 pub(crate) fn daemon() -> Command {
-    let Some(words) = emulation() else {
-        return Command::new(env!("CARGO_BIN_EXE_ouistiti"));
-    };
+    let words = emulation().unwrap_or_default();
     let mut words = words.split_whitespace();
-    let mut command = Command::new(words.next().expect("OUISTITI_GATEWAY names a program"));
-    command.args(words);
+    let mut command = Command::new(words.next().unwrap_or(env!("CARGO_BIN_EXE_ouistiti")));
+    command.args(words).stdin(Stdio::null());
     command
 }
+
+/// Why -D is not tried in an emulator.
+pub(crate) const NO_DETACHING: &str =
+    "-D starts the daemon's own file, which this processor cannot run";
 
 /// True where the daemon runs in an emulator, after having said on the terminal that
 /// what comes next in this test is left out there, and why.
