@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::backend::Backend;
@@ -91,7 +91,9 @@ impl Gateway {
 
 /// The daemon's binary.
 pub(crate) fn daemon() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ouistiti"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ouistiti"));
+    command.stdin(Stdio::null());
+    command
 }
 
 /// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each

@@ -62,7 +62,6 @@ impl Process {
     /// Starts `command` with its standard error collected.
     pub(crate) fn start(command: &mut Command) -> Process {
         let mut child = command
-            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
