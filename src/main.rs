@@ -12,6 +12,7 @@ use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
 use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::inherited;
 use ouistiti::logging::{self, Destination};
 use ouistiti::orders::{obey, reload};
 use ouistiti::server::StartError;
@@ -89,6 +90,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
+    let lent = inherited::doors().map_err(failure("cannot use a socket passed by LISTEN_FDS"))?;
     let pid_path = options.pid_file.as_ref().or(config.pid_file.as_ref());
     let pid_failure = |error: PidFileError| {
         let path = pid_path.map(|path| path.display().to_string());
@@ -102,7 +104,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .transpose()
         .map_err(pid_failure)?;
     start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
-    let servers = Servers::bind(config.servers).map_err(|error| {
+    let servers = Servers::bind(config.servers, lent).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]
             StartError::Tls(_) => CONFIGURATION,

@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod process;
 
+mod activation;
 mod closing;
 mod daemon;
 mod documents;
