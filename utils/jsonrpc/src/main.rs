@@ -53,7 +53,7 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
     // As if a client came and left: a string the plugin cannot use is told now.
     library
         .open(&config)
-        .map_err(|error| format!("the plugin {path} cannot use its -C: {error}"))?;
+        .map_err(|error| format!("the plugin {path} cannot use its -C: {}", error.reason()))?;
     let library = Arc::new(library);
     server.run(move |client| answer_client(client, &library, &config))
 }
@@ -61,7 +61,7 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
 /// Serves one client with a plugin of its own.
 fn answer_client(client: Client, library: &Library, config: &str) -> io::Result<()> {
     let mut methods = library.open(config).unwrap_or_else(|error| {
-        log(&format!("the plugin refuses a client: {error}"));
+        log(&format!("the plugin refuses a client: {}", error.reason()));
         Box::new(Refused)
     });
     let mut socket = Socket(client);
