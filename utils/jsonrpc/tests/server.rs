@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::Signal;
 use plugins::{Client, built, compile, start};
@@ -188,6 +189,8 @@ fn a_plugin_that_crashes_ends_the_server_and_the_next_start_succeeds() {
     let other = server.connect();
     Client::of(&server).ask("crashes");
     assert!(is_ended(&other));
+    let status = server.stop(Signal::SIGTERM);
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32));
     assert!(server.socket().exists(), "nobody was there to remove it");
     let directory = std::mem::replace(&mut server.directory, Directory::new());
     let server = start(directory, &plugin, &[]);
