@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::gateway::is_emulated;
+
 /// How long any single wait may take before a test gives up. Far above what a
 /// loaded machine needs: it only ends tests that would never end.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -158,8 +160,12 @@ impl Process {
         self.status_field("Threads:")
     }
 
-    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)).
+    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)); 0 in an
+    /// emulator, where it would be the emulator's.
     pub(crate) fn memory(&self) -> usize {
+        if is_emulated("its memory is the emulator's, and is not looked at") {
+            return 0;
+        }
         self.status_field("RssAnon:")
     }
 
