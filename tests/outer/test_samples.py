@@ -1,14 +1,18 @@
-"""The sample servers behind the gateway, with more clients than a page has windows."""
+"""The sample servers behind the gateway: a crowd that chats, and the server of utils/README.md."""
 
 import asyncio
 import base64
 import os
+import re
 import socket
 import struct
+import subprocess
+import sys
 
 from websockets.asyncio.client import connect
+from websockets.sync.client import connect as connect_sync
 
-from conftest import DEADLINE, wait_until
+from conftest import DEADLINE, ROOT, wait_until
 
 # Clients of the crowded room: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
@@ -116,3 +120,21 @@ def test_of_200_chat_clients_one_that_never_reads_disturbs_nobody(site, way):
         wait_until("the deaf client to be dropped", lambda: "was dropped" in log.read_text())
     (line,) = [line for line in log.read_text().splitlines() if "was dropped" in line]
     assert "(deaf)" in line and "does not read" in line
+
+
+def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):
+    text = (ROOT / "utils" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (setting,) = re.findall(r'^    (framing = "\w+";)', text, re.MULTILINE)
+    program, path = tmp_path / "shout.py", site.run / "shout"
+    program.write_text(code)
+    site.processes.append(subprocess.Popen([sys.executable, program, path]))
+    wait_until("the server to let others connect",
+               lambda: path.exists() and path.stat().st_mode & 0o777 == 0o666)
+    site.start(websocket=setting)
+    with connect_sync(site.url("shout")) as one, connect_sync(site.url("shout")) as other:
+        one.send("hello")
+        other.send("grüße 🐒")
+        assert one.recv(timeout=DEADLINE) == "HELLO"
+        # Bytes, so only ASCII is upper case then.
+        assert other.recv(timeout=DEADLINE) == "GRüßE 🐒"
