@@ -17,18 +17,13 @@ from conftest import DEADLINE, ROOT, wait_until
 # Clients of the crowded room: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
 
-# What the speaker says: more than fits into the queue of a client that never reads, and
-# into the sockets before it.
-MESSAGES = 80
-LENGTH = 30 * 1024
+# What the speaker says: more than fits into the queue of a client that never reads, and into
+# the sockets before it. Lengths around those of packets, which are 32 KiB.
+LENGTHS = [30_000, 32 * 1024, 32 * 1024 - 1, 5, 64 * 1024, 100_000, 10_000, 33_000]
+MESSAGES = [f"{number:04} ".ljust(LENGTHS[number % len(LENGTHS)], "x").encode() for number in range(64)]
 
 # Messages in flight: who reads at all is never a queue behind.
-AHEAD = 10
-
-
-def message(number):
-    """What the speaker says as its `number`th."""
-    return f"{number:04} ".ljust(LENGTH, "x")
+AHEAD = len(LENGTHS)
 
 
 def masked(payload):
@@ -76,27 +71,27 @@ async def named(site, name):
 
 async def hear(client, whole):
     """Hears all that the speaker says, and asks for more when it has heard enough."""
-    expected = b"".join(message(number).encode() for number in range(MESSAGES))
-    heard, asked = 0, 0
-    while heard < len(expected):
-        part = await received(client)
-        assert part == expected[heard:heard + len(part)], f"after {heard} bytes"
-        assert not whole or len(part) == LENGTH
-        heard += len(part)
-        if heard // (LENGTH * AHEAD) > asked:
-            asked += 1
-            await client.send("WSPrivate speaker next")
+    for start in range(0, len(MESSAGES), AHEAD):
+        expected = MESSAGES[start:start + AHEAD]
+        if whole:
+            assert [await received(client) for _ in expected] == expected
+        else:
+            heard = b""
+            while len(heard) < len(b"".join(expected)):
+                heard += await received(client)
+            assert heard == b"".join(expected)
+        await client.send("WSPrivate speaker next")
 
 
 async def speak(client, listeners):
     """Says all messages, never more than `AHEAD` before all listeners have heard them."""
-    for number in range(MESSAGES):
-        await client.send(message(number))
-        if (number + 1) % AHEAD == 0:
-            words = b""
-            while len(words) < len(b"next") * listeners:
-                words += await received(client)
-            assert words == b"next" * listeners
+    for start in range(0, len(MESSAGES), AHEAD):
+        for message in MESSAGES[start:start + AHEAD]:
+            await client.send(message.decode())
+        words = b""
+        while len(words) < len(b"next") * listeners:
+            words += await received(client)
+        assert words == b"next" * listeners
 
 
 async def crowd(site, whole):
