@@ -2,7 +2,8 @@
 
 A person looks at the pictures after a change; what a program can see is checked here:
 nothing leaves a phone's screen sideways, axe finds nothing (https://github.com/dequelabs/axe-core:
-labels, roles, contrast), the Tab key visits everything in reading order.
+labels, roles, contrast), the Tab key visits everything in reading order, and no page asks
+another host for anything.
 """
 
 import pytest
@@ -133,12 +134,23 @@ def websql(page, _):
     expect(page.locator("#tables button")).to_have_count(1)
 
 
+# Asks for a script of another host, and tells what came of it.
+ELSEWHERE = """() => new Promise(resolve => {
+    document.addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective));
+    const script = document.createElement('script');
+    script.onload = script.onerror = () => resolve('was asked for');
+    script.src = 'http://127.0.0.1:9/script.js';
+    document.head.append(script);
+})"""
+
+
 @pytest.mark.parametrize("use", [index, echo, webchat, webauth, websql])
-def test_a_page_fits_every_screen_and_everybody_can_use_it(browser, whole, out, use):
-    pages = []
+def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, use):
+    pages, said = [], []
 
     def open_page(path):
         page = browser.new_page(viewport=SIZES["phone"])
+        page.on("console", lambda message: said.append(message.text))
         page.set_default_timeout(DEADLINE * 1000)
         page.goto(whole.url(path, "http"))
         pages.append(page)
@@ -165,5 +177,7 @@ def test_a_page_fits_every_screen_and_everybody_can_use_it(browser, whole, out, 
         order.append(page.evaluate(f"{FOCUSABLE}.indexOf(document.activeElement)"))
         page.keyboard.press("Tab")
     assert order == list(range(count)), page.evaluate(f"{FOCUSABLE}.map(e => e.id || e.textContent)")
+    assert not [text for text in said if "Content Security Policy" in text]
+    assert page.evaluate(ELSEWHERE) == "script-src-elem"
     for each in pages:
         each.close()

@@ -1,30 +1,29 @@
-"""The sample servers behind the gateway, with more clients than a page has windows."""
+"""The sample servers behind the gateway: a crowd that chats, and the server of utils/README.md."""
 
 import asyncio
 import base64
 import os
+import re
 import socket
 import struct
+import subprocess
+import sys
 
 from websockets.asyncio.client import connect
+from websockets.sync.client import connect as connect_sync
 
-from conftest import DEADLINE, wait_until
+from conftest import DEADLINE, ROOT, wait_until
 
 # Clients of the crowded room: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
 
-# What the speaker says: more than fits into the queue of a client that never reads, and
-# into the sockets before it.
-MESSAGES = 80
-LENGTH = 30 * 1024
+# What the speaker says: more than fits into the queue of a client that never reads, and into
+# the sockets before it. Lengths around those of packets, which are 32 KiB.
+LENGTHS = [30_000, 32 * 1024, 32 * 1024 - 1, 5, 64 * 1024, 100_000, 10_000, 33_000]
+MESSAGES = [f"{number:04} ".ljust(LENGTHS[number % len(LENGTHS)], "x").encode() for number in range(64)]
 
 # Messages in flight: who reads at all is never a queue behind.
-AHEAD = 10
-
-
-def message(number):
-    """What the speaker says as its `number`th."""
-    return f"{number:04} ".ljust(LENGTH, "x")
+AHEAD = len(LENGTHS)
 
 
 def masked(payload):
@@ -72,27 +71,27 @@ async def named(site, name):
 
 async def hear(client, whole):
     """Hears all that the speaker says, and asks for more when it has heard enough."""
-    expected = b"".join(message(number).encode() for number in range(MESSAGES))
-    heard, asked = 0, 0
-    while heard < len(expected):
-        part = await received(client)
-        assert part == expected[heard:heard + len(part)], f"after {heard} bytes"
-        assert not whole or len(part) == LENGTH
-        heard += len(part)
-        if heard // (LENGTH * AHEAD) > asked:
-            asked += 1
-            await client.send("WSPrivate speaker next")
+    for start in range(0, len(MESSAGES), AHEAD):
+        expected = MESSAGES[start:start + AHEAD]
+        if whole:
+            assert [await received(client) for _ in expected] == expected
+        else:
+            heard = b""
+            while len(heard) < len(b"".join(expected)):
+                heard += await received(client)
+            assert heard == b"".join(expected)
+        await client.send("WSPrivate speaker next")
 
 
 async def speak(client, listeners):
     """Says all messages, never more than `AHEAD` before all listeners have heard them."""
-    for number in range(MESSAGES):
-        await client.send(message(number))
-        if (number + 1) % AHEAD == 0:
-            words = b""
-            while len(words) < len(b"next") * listeners:
-                words += await received(client)
-            assert words == b"next" * listeners
+    for start in range(0, len(MESSAGES), AHEAD):
+        for message in MESSAGES[start:start + AHEAD]:
+            await client.send(message.decode())
+        words = b""
+        while len(words) < len(b"next") * listeners:
+            words += await received(client)
+        assert words == b"next" * listeners
 
 
 async def crowd(site, whole):
@@ -116,3 +115,21 @@ def test_of_200_chat_clients_one_that_never_reads_disturbs_nobody(site, way):
         wait_until("the deaf client to be dropped", lambda: "was dropped" in log.read_text())
     (line,) = [line for line in log.read_text().splitlines() if "was dropped" in line]
     assert "(deaf)" in line and "does not read" in line
+
+
+def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):
+    text = (ROOT / "utils" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (setting,) = re.findall(r'^    (framing = "\w+";)', text, re.MULTILINE)
+    program, path = tmp_path / "shout.py", site.run / "shout"
+    program.write_text(code)
+    site.processes.append(subprocess.Popen([sys.executable, program, path]))
+    wait_until("the server to let others connect",
+               lambda: path.exists() and path.stat().st_mode & 0o777 == 0o666)
+    site.start(websocket=setting)
+    with connect_sync(site.url("shout")) as one, connect_sync(site.url("shout")) as other:
+        one.send("hello")
+        other.send("grüße 🐒")
+        assert one.recv(timeout=DEADLINE) == "HELLO"
+        # Bytes, so only ASCII is upper case then.
+        assert other.recv(timeout=DEADLINE) == "GRüßE 🐒"
