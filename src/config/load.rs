@@ -55,6 +55,22 @@ pub fn from_text(path: &Path, text: &str) -> Loaded {
     text_for(path, text, BUILT)
 }
 
+/// The settings of a text as libconfig knows them, their meaning unchecked.
+///
+/// # Errors
+/// What libconfig could not read either.
+#[doc(hidden)]
+pub fn tree(path: &Path, text: &str) -> Result<Vec<Setting>, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let report = Report::default();
+    let file = sources.add(path, text.to_owned());
+    let settings = parser::parse(&mut sources, &report, file);
+    match report.has_errors() {
+        true => Err(report.finish(&sources)),
+        false => Ok(settings),
+    }
+}
+
 pub(crate) fn load_for(path: &Path, built: Built) -> Loaded {
     let mut sources = Sources::default();
     match sources.read(path) {

@@ -25,9 +25,13 @@ mod value;
 mod websocket;
 
 pub use diagnostic::{Diagnostic, Severity};
+#[doc(hidden)]
+pub use load::tree;
 pub use load::{Loaded, from_text, load};
 pub use manual::manual;
 pub use render::{example, summary};
+#[doc(hidden)]
+pub use value::{Setting, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
