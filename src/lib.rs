@@ -32,6 +32,8 @@ pub mod framing;
 #[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod logging;
+#[cfg(feature = "websocket")]
+pub mod lookup;
 pub mod orders;
 pub mod proxy;
 #[cfg(feature = "websocket")]

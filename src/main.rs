@@ -102,6 +102,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .transpose()
         .map_err(pid_failure)?;
     start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
+    logging::tell_of_panics();
     let servers = Servers::bind(config.servers).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]

@@ -10,7 +10,11 @@
 )]
 
 mod backend;
+#[cfg(feature = "tls")]
+mod certificates;
 mod client;
+#[cfg(target_env = "gnu")]
+mod faults;
 mod frames;
 mod gateway;
 mod http;
@@ -22,8 +26,15 @@ mod documents;
 mod exactness;
 mod floods;
 mod framings;
+mod heads;
+#[cfg(target_env = "gnu")]
+mod isolation;
+mod links;
+mod loss;
 mod matrix;
 mod names;
+mod network;
+mod overload;
 mod packaging;
 mod reach;
 mod refusals;
