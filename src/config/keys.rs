@@ -3,13 +3,17 @@
 //! From here come the checks, the defaults, the messages, the example file
 //! in etc/, the manual page and the list in `ouistiti -h`.
 
+pub(crate) use super::document_keys::{DEFAULTPAGE, DOCUMENT_ROOT, DOCUMENT_SECTION};
+
 use super::choices::{CLIENTAUTHS, FRAMETYPES, FRAMINGS, LINK_TYPES, PROXIES};
 use super::schema::{Key, NEEDED, Section, words};
 
 /// What stands at the top of the file.
 pub(crate) static ROOT: Section = Section {
     name: "the file",
-    keys: &[&USER, &PID_FILE, &LOG_FILE, &CONFIG_D, &INIT_D, &SERVERS],
+    keys: &[
+        &USER, &PID_FILE, &LOG_FILE, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
+    ],
     inherited: &[],
     foreign: &[
         ("mimetypes", "content types are built in"),
@@ -45,6 +49,11 @@ pub(crate) static INIT_D: Key = Key::optional(
      get the argument 'start', and 'stop' at the end.",
 )
 .absent("none", "/etc/ouistiti.init.d");
+pub(crate) static LANDLOCK: Key = Key::flag(
+    "landlock",
+    "Once it serves, the kernel keeps the daemon to the files named here, where it has \
+     Landlock. The manual of ouistiti tells what a reload can then not do.",
+);
 pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
     "The servers, each with its address and what it serves.",
@@ -373,28 +382,3 @@ pub(crate) static BAUD: Key = Key::number(
     (0, 4_000_000),
     "Speed of a serial line, for type tty. 0 leaves it as it is.",
 );
-
-/// The `document` section.
-pub(crate) static DOCUMENT_SECTION: Section = Section {
-    name: "document",
-    keys: &[&DOCUMENT_ROOT, &DEFAULTPAGE],
-    inherited: &[],
-    foreign: &[
-        ("allow", "every file beneath docroot is served"),
-        ("deny", "every file beneath docroot is served"),
-        ("denylast", "every file beneath docroot is served"),
-        (
-            "options",
-            "ranges are always served, directories are never listed, nothing is written",
-        ),
-        ("transfer_type", ""),
-        ("maxsize", ""),
-        ("dochome", ""),
-        ("dirhome", ""),
-    ],
-};
-
-pub(crate) static DOCUMENT_ROOT: Key =
-    Key::optional("docroot", "Directory of the files.").absent(NEEDED, "/srv/www/htdocs");
-pub(crate) static DEFAULTPAGE: Key =
-    Key::text("defaultpage", "index.html", "File served for a directory.");

@@ -39,6 +39,7 @@ mod packaging;
 mod reach;
 mod refusals;
 mod reload;
+mod sandbox;
 mod startup;
 mod tidy;
 #[cfg(feature = "tls")]
