@@ -31,6 +31,7 @@ pub mod frame;
 pub mod framing;
 #[cfg(feature = "websocket")]
 pub mod handshake;
+pub mod inherited;
 pub mod logging;
 #[cfg(feature = "websocket")]
 pub mod lookup;

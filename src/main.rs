@@ -12,6 +12,7 @@ use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
 use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::inherited;
 use ouistiti::logging::{self, Destination};
 use ouistiti::orders::{obey, reload};
 use ouistiti::server::StartError;
@@ -92,6 +93,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
+    let lent = inherited::doors().map_err(failure("cannot use a socket passed by LISTEN_FDS"))?;
     let pid_path = options.pid_file.as_ref().or(config.pid_file.as_ref());
     let pid_failure = |error: PidFileError| {
         let path = pid_path.map(|path| path.display().to_string());
@@ -112,7 +114,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         let (pid_file, log_file) = (pid_path.map(|path| &**path), log_file.map(|path| &**path));
         daemon::Files::of(&config, &options.config, pid_file, log_file)
     });
-    let servers = Servers::bind(config.servers).map_err(|error| {
+    let servers = Servers::bind(config.servers, lent).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]
             StartError::Tls(_) => CONFIGURATION,

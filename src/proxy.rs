@@ -46,8 +46,9 @@ pub const SUBJECT: u8 = 0xe2;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the first bytes of a connection are.
+#[doc(hidden)]
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub enum Found {
     /// No PROXY header.
     Nothing,
     /// The beginning of one, perhaps.
@@ -90,7 +91,12 @@ pub fn read(client: &Client, deadline: Instant) -> Result<Option<SocketAddr>, Re
 
 const MALFORMED: Refusal = Refusal::Malformed("a bad PROXY protocol header");
 
-fn find(seen: &[u8]) -> Result<Found, Refusal> {
+/// Looks at the first bytes of a connection.
+///
+/// # Errors
+/// `Malformed`.
+#[doc(hidden)]
+pub fn find(seen: &[u8]) -> Result<Found, Refusal> {
     if seen.starts_with(SIGNATURE) {
         find_v2(seen)
     } else if seen.starts_with(V1_SIGNATURE) {
@@ -218,8 +224,9 @@ pub fn header(
     };
     for (kind, value) in tlvs {
         let Some(value) = value else { continue };
-        let room = (MAX_V2 - V2_FIXED).saturating_sub(body.len() + 3);
-        if let (true, Ok(length)) = (value.len() <= room, u16::try_from(value.len())) {
+        // Its own type and length are three bytes.
+        let fits = body.len() + 3 + value.len() <= MAX_V2 - V2_FIXED;
+        if let (true, Ok(length)) = (fits, u16::try_from(value.len())) {
             body.push(*kind);
             body.extend(length.to_be_bytes());
             body.extend(value.bytes());

@@ -87,6 +87,21 @@ fn a_header_cut_anywhere_is_a_part_and_ends_where_it_ends() {
 }
 
 #[test]
+fn a_header_is_never_longer_than_its_limit() {
+    for room in 0..8 {
+        let name = "n".repeat(536 - 28 - 3 - room);
+        let tlvs = [(NAME, Some(name.as_str())), (ORIGIN, Some(""))];
+        let header = header(address("192.0.2.1:1"), None, &tlvs);
+        assert!(header.len() <= 536, "{} bytes", header.len());
+        assert_eq!(
+            header.len() == 536,
+            room == 0 || room == 3,
+            "room for {room}"
+        );
+    }
+}
+
+#[test]
 fn a_request_is_no_header() {
     for text in [
         "GET /",

@@ -188,7 +188,7 @@ fn servers_alone(
     servers(&root)
 }
 
-/// Two servers cannot share an address and a host name.
+/// Two servers cannot share an address.
 fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
     for (index, (server, span)) in servers.iter().enumerate() {
         for (number, (earlier, _)) in servers[..index].iter().enumerate() {
@@ -196,11 +196,9 @@ fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
                 .listen
                 .iter()
                 .find(|listen| earlier.listen.contains(listen) && !any_port(listen));
-            if let Some(listen) = same.filter(|_| server.hostname == earlier.hostname) {
-                let message = format!(
-                    "this server listens on {listen} like server {} and has the same hostname",
-                    number + 1
-                );
+            if let Some(listen) = same {
+                let number = number + 1;
+                let message = format!("this server listens on {listen} like server {number}");
                 report.error(*span, message);
             }
         }

@@ -7,7 +7,6 @@
 
 mod choices;
 mod diagnostic;
-mod document_keys;
 mod keys;
 mod lexer;
 mod literal;
@@ -57,7 +56,7 @@ pub struct Config {
 /// One element of `servers`: where to listen and what to serve there.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// The host name this server answers to, any if none (`hostname`).
+    /// What the log calls this server (`hostname`).
     pub hostname: Option<String>,
     /// The addresses to listen on; never empty (`addr`, `port`).
     pub listen: Vec<Listen>,

@@ -52,6 +52,10 @@ fn start() -> io::Result<u8> {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
+    if std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string()) {
+        // Listening sockets that are meant for us are meant for the daemon (`inherited`).
+        command.env_remove("LISTEN_PID");
+    }
     let mut daemon = command
         .args(arguments)
         .env(VARIABLE, "1")

@@ -95,7 +95,10 @@ impl Drop for Programs {
     }
 }
 
+/// Leaves a keeper behind. Signals are blocked from here on, in it too from its first moment:
+/// one to all of the daemon's processes, or ^C, is for the daemon.
 fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
+    super::block_signals()?;
     Command::new(super::detach::OURSELVES)
         .arg0(super::NAME)
         .args(programs)
@@ -115,8 +118,7 @@ pub fn keep() -> Option<ExitCode> {
 }
 
 fn wait_and_stop() -> io::Result<()> {
-    // A signal to all of the daemon's processes, or ^C, is for the daemon.
-    let signals = super::block_signals()?;
+    let signals = super::orders();
     let _ = prctl::set_name(c"ouistiti-keeper");
     let mut order = Vec::new();
     io::stdin().read_to_end(&mut order)?;

@@ -246,8 +246,15 @@ fn length_refuses_what_breaks_its_rules() {
     assert!(matches!(error, Some(Forward::TooBig)), "{error:?}");
     let (_, error) = forward(&config, &[b"\xff\xff\xff\xff\x01"]);
     assert!(matches!(error, Some(Forward::TooBig)), "at once: {error:?}");
-    // What was announced and did not come is no message.
-    assert!(good(&config, &[b"\0\0\0\x05\x01Hell"]).is_empty());
+    for cut in [&b"\0\0\0"[..], b"\0\0\0\x05\x01", b"\0\0\0\x05\x01Hell"] {
+        let (got, error) = forward(&config, &[b"\0\0\0\x01\x01x", cut]);
+        assert!(matches!(error, Some(Forward::Cut)), "{error:?}");
+        assert_eq!(
+            got,
+            [text("x")],
+            "what was announced and did not come is no message"
+        );
+    }
 }
 
 #[test]

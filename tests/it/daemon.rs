@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::gateway::{Gateway, daemon, free_address};
+use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{DEADLINE, Process, TempDir};
 
 /// A directory with a configuration; what is detached from it is stopped at the end.
@@ -88,6 +88,9 @@ impl Drop for Home {
 
 #[test]
 fn a_detached_daemon_serves_when_its_caller_returns() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
     TcpStream::connect(home.address).expect("it listens");
@@ -104,6 +107,9 @@ fn a_detached_daemon_serves_when_its_caller_returns() {
 
 #[test]
 fn kill_returns_when_the_daemon_is_gone() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]).0, Some(0));
     assert_eq!(home.run(&["-K"]), (Some(0), String::new()));
@@ -125,6 +131,9 @@ fn kill_without_a_pid_file_is_a_usage_error() {
 
 #[test]
 fn a_second_instance_says_that_there_is_one() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]).0, Some(0));
     let pid = home.read("pid");
@@ -139,6 +148,9 @@ fn a_second_instance_says_that_there_is_one() {
 
 #[test]
 fn a_detached_start_that_fails_has_the_true_exit_code_and_says_why() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     let taken = TcpListener::bind(home.address).unwrap();
     let (code, errors) = home.run(&["-D"]);
@@ -155,6 +167,9 @@ fn a_detached_start_that_fails_has_the_true_exit_code_and_says_why() {
 
 #[test]
 fn an_unknown_user_ends_the_start_with_78() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("user = \"no-such-user\";");
     for options in [&["-D"][..], &["-t"]] {
         let (code, errors) = home.run(options);
@@ -168,6 +183,9 @@ fn an_unknown_user_ends_the_start_with_78() {
 
 #[test]
 fn a_user_is_become_for_good() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: only root can become another user");
         return;
@@ -186,6 +204,9 @@ fn a_user_is_become_for_good() {
 
 #[test]
 fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     for name in ["10-first", "20-second"] {

@@ -7,6 +7,9 @@ use std::sync::OnceLock;
 
 use crate::gateway::daemon;
 
+/// Why no fault is met in an emulator.
+pub(crate) const NO_FAULTS: &str = "the library of faults is for another processor";
+
 /// A daemon that meets the fault of this name. What it sends with a `value` is in faults.c.
 pub(crate) fn daemon_with(fault: &str, value: impl AsRef<OsStr>) -> Command {
     let mut command = daemon();

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crate::backend::Backend;
 use crate::client::Client;
 use crate::daemon::Home;
-use crate::faults::daemon_with;
+use crate::faults::{NO_FAULTS, daemon_with};
 use crate::frames::{self, TEXT};
-use crate::gateway::{Gateway, free_address};
+use crate::gateway::{Gateway, NO_DETACHING, free_address, is_emulated};
 use crate::process::{DEADLINE, figure, terminal};
 
 /// What makes the daemon panic where it is sent on: see faults.c.
@@ -19,6 +19,9 @@ const POISON: &str = "as the test wants";
 
 #[test]
 fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
+    if is_emulated(NO_FAULTS) {
+        return;
+    }
     let mut command = daemon_with("FAULT_LIE", POISON);
     let gateway = Gateway::run(&mut command, free_address(), "", "");
     gateway.backend("echo").echo();
@@ -88,6 +91,9 @@ fn inheritable(pid: &str) -> (usize, Vec<String>) {
 
 #[test]
 fn every_descriptor_is_closed_on_exec() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     let (_terminal, tty) = terminal();
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -137,6 +143,9 @@ fn every_descriptor_is_closed_on_exec() {
 
 #[test]
 fn a_program_of_init_d_inherits_no_descriptor_but_0_to_2() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     let list = home.path("list");
@@ -217,6 +226,9 @@ fn is_printable(text: &str) -> bool {
 
 #[test]
 fn what_clients_send_stays_one_escaped_line_in_a_file() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     let (code, errors) = home.run(&["-D", "-v"]);
     assert_eq!(code, Some(0), "{errors}");
@@ -240,6 +252,9 @@ fn what_clients_send_stays_one_escaped_line_in_a_file() {
 
 #[test]
 fn what_clients_send_stays_one_escaped_line_in_syslog() {
+    if is_emulated(NO_FAULTS) {
+        return;
+    }
     let home = Home::new("");
     let conf = fs::read_to_string(home.path("conf")).unwrap();
     let setting = format!("log-file = \"{}\";", home.path("log").display());
@@ -285,6 +300,9 @@ fn what_clients_send_stays_one_escaped_line_in_syslog() {
 
 #[test]
 fn ten_lines_of_a_cause_in_a_second_and_then_a_count() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D", "-v"]).0, Some(0));
     let start = Instant::now();

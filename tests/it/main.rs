@@ -13,13 +13,13 @@ mod backend;
 #[cfg(feature = "tls")]
 mod certificates;
 mod client;
-#[cfg(target_env = "gnu")]
 mod faults;
 mod frames;
 mod gateway;
 mod http;
 mod process;
 
+mod activation;
 mod closing;
 mod daemon;
 mod documents;
@@ -27,7 +27,6 @@ mod exactness;
 mod floods;
 mod framings;
 mod heads;
-#[cfg(target_env = "gnu")]
 mod isolation;
 mod links;
 mod loss;

@@ -4,8 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::faults::{NO_FAULTS, daemon_with};
 use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT, message};
-use crate::gateway::{Gateway, free_address};
+use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http::{Response, try_ask, upgrade};
 use crate::process::{DEADLINE, figure, is_root, wait_until};
 
@@ -133,6 +134,9 @@ fn outcome(stream: &mut TcpStream) -> &'static str {
 
 #[test]
 fn with_64_descriptors_200_clients_get_an_answer_and_the_processor_rests() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
     let gateway = Gateway::with("maxclients = 1000;", "");
     gateway.backend("echo").echo();
     let descriptors = gateway.process.descriptors();
@@ -193,14 +197,16 @@ fn refused_for_want_of_a_thread(gateway: &Gateway, rounds: usize) {
     figure(format!("{refused} of {rounds} refused with 503"));
 }
 
-#[cfg(target_env = "gnu")]
 #[test]
 fn a_client_whose_thread_cannot_be_created_gets_503() {
+    if is_emulated(NO_FAULTS) {
+        return;
+    }
     // The first thread of a client, then the second one, which reads the backend.
     for every in ["1", "2"] {
         let directory = crate::process::TempDir::new();
         let switch = directory.path().join("threads");
-        let mut command = crate::faults::daemon_with("FAULT_THREADS", &switch);
+        let mut command = daemon_with("FAULT_THREADS", &switch);
         let gateway = Gateway::run(&mut command, free_address(), "", "");
         gateway.backend("echo").echo();
         let base = (gateway.process.descriptors(), gateway.process.threads());
@@ -216,6 +222,9 @@ fn a_client_whose_thread_cannot_be_created_gets_503() {
 
 #[test]
 fn at_the_kernels_limit_of_threads_a_client_gets_503() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
     if !is_root() {
         return;
     }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::gateway::is_emulated;
+
 /// How long any single wait may take before a test gives up. Far above what a
 /// loaded machine needs: it only ends tests that would never end.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -90,7 +92,6 @@ impl Process {
     /// Starts `command` with its standard error collected.
     pub(crate) fn start(command: &mut Command) -> Process {
         let mut child = command
-            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -187,15 +188,22 @@ impl Process {
         self.status_field("Threads:")
     }
 
-    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)).
+    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)); 0 in an
+    /// emulator, where it would be the emulator's.
     pub(crate) fn memory(&self) -> usize {
+        if is_emulated("its memory is the emulator's, and is not looked at") {
+            return 0;
+        }
         self.status_field("RssAnon:")
     }
 
     /// Memory that is its own, in KiB: the anonymous part of its proportional set size
     /// (`Pss_Anon`, proc_pid_smaps(5)). Code that is read from the file for the first time is
-    /// no growth.
+    /// no growth. 0 in an emulator.
     pub(crate) fn anonymous(&self) -> usize {
+        if is_emulated("its memory is the emulator's, and is not looked at") {
+            return 0;
+        }
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = std::fs::read_to_string(path).expect("the process is there");
         field(&text, "Pss_Anon:")

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use crate::backend::Backend;
 use crate::daemon::Home;
+use crate::gateway::{NO_DETACHING, is_emulated};
 use crate::process::{DEADLINE, figure, is_root, terminal, wait_until};
 
 /// The five sets of capabilities, of every thread (proc_pid_status(5)).
@@ -39,6 +40,9 @@ fn capabilities(pid: &str) -> Vec<String> {
 
 #[test]
 fn no_capability_is_left_to_any_thread_with_and_without_a_user() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     if !is_root() {
         return;
     }
@@ -62,6 +66,9 @@ fn no_capability_is_left_to_any_thread_with_and_without_a_user() {
 
 #[test]
 fn programs_of_init_d_are_stopped_with_the_rights_they_were_started_with() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     if !is_root() {
         return;
     }
@@ -94,6 +101,9 @@ fn programs_of_init_d_are_stopped_with_the_rights_they_were_started_with() {
 
 #[test]
 fn the_keeper_of_a_killed_daemon_stops_nothing_and_ends() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     home.program(
@@ -161,6 +171,9 @@ fn rewrite(home: &Home, from: &str, to: &str) {
 #[cfg(feature = "landlock")]
 #[test]
 fn landlock_keeps_the_daemon_to_the_files_of_the_configuration() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let outside = crate::process::TempDir::new();
     fs::write(outside.path().join("page"), "page").unwrap();
     for landlock in [true, false] {
@@ -210,6 +223,9 @@ fn landlock_keeps_the_daemon_to_the_files_of_the_configuration() {
 #[cfg(all(feature = "landlock", feature = "tls"))]
 #[test]
 fn certificates_are_renewed_under_landlock() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let files = crate::certificates::Files::new();
     let home = Home::new("landlock = true;");
     rewrite(

@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,6 +48,19 @@ fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// A client sends the first `n` bytes of a frame; another is served; then
+/// the first goes on.
+fn half_a_frame_stops_nobody(server: &Server, n: usize) {
+    let mut slow = server.client();
+    let frame = masked(BINARY, &noise(300));
+    slow.raw(&frame[..n]);
+    let mut other = server.client();
+    other.send(TEXT, b"served");
+    assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
+    slow.raw(&frame[n..]);
+    assert_eq!(slow.frame(), (BINARY, noise(300)));
+}
+
 type Scene = (&'static str, fn(&Server));
 
 const SCENES: &[Scene] = &[
@@ -86,46 +100,55 @@ const SCENES: &[Scene] = &[
         assert_eq!(silent.frame(), (TEXT, b"me too".to_vec()));
     }),
     ("half a header stops nobody", |server| {
+        half_a_frame_stops_nobody(server, 3);
+    }),
+    ("half a message stops nobody", |server| {
+        half_a_frame_stops_nobody(server, 100);
+    }),
+    ("a fragment alone stops nobody", |server| {
         let mut slow = server.client();
-        let frame = masked(BINARY, &noise(300));
-        slow.raw(&frame[..3]);
+        slow.send(0x02, &noise(300)[..200]);
         let mut other = server.client();
         other.send(TEXT, b"served");
         assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
-        slow.raw(&frame[3..]);
-        assert_eq!(slow.payload(BINARY, 300), noise(300));
+        slow.send(0x80, &noise(300)[200..]);
+        assert_eq!(slow.frame(), (BINARY, noise(300)));
     }),
-    ("a frame comes byte by byte", |server| {
+    ("a frame comes byte by byte and goes back whole", |server| {
         let mut client = server.client();
         let data = noise(130);
         for byte in masked(BINARY, &data) {
             client.raw(&[byte]);
         }
-        assert_eq!(client.payload(BINARY, data.len()), data);
+        assert_eq!(client.frame(), (BINARY, data));
     }),
-    ("fragments with a ping between them", |server| {
+    (
+        "fragments with a ping between them are one message",
+        |server| {
+            let mut client = server.client();
+            client.send(0x01, b"frag");
+            client.send(0x89, b"p");
+            assert_eq!(client.frame(), (0x8a, b"p".to_vec()));
+            client.send(0x00, b"");
+            client.send(0x89, b"q");
+            client.send(0x80, b"ment");
+            assert_eq!(client.frame(), (0x8a, b"q".to_vec()));
+            assert_eq!(client.frame(), (TEXT, b"fragment".to_vec()));
+            client.send(0x89, b"r");
+            assert_eq!(client.frame(), (0x8a, b"r".to_vec()));
+        },
+    ),
+    ("fragments of a byte each are one message", |server| {
         let mut client = server.client();
-        client.send(0x01, b"frag");
-        client.send(0x89, b"p");
-        client.send(0x00, b"");
-        client.send(0x80, b"ment");
-        let mut data = Vec::new();
-        let mut pongs = 0;
-        while data.len() < 8 || pongs < 1 {
-            match client.frame() {
-                (0x8a, payload) => {
-                    assert_eq!(payload, b"p");
-                    pongs += 1;
-                }
-                (kind, payload) => {
-                    assert_eq!(kind, TEXT);
-                    data.extend(payload);
-                }
-            }
-        }
-        assert_eq!(data, b"fragment");
+        let data = noise(1000);
+        let mut frames = masked(0x02, &data[..1]);
+        frames.extend(data[1..].iter().flat_map(|byte| masked(0x00, &[*byte])));
+        frames.extend(masked(0x80, b""));
+        client.raw(&frames[..3333]);
+        client.raw(&frames[3333..]);
+        assert_eq!(client.frame(), (BINARY, data));
     }),
-    ("frames in one segment all come back", |server| {
+    ("messages in one segment all come back", |server| {
         let mut client = server.client();
         let frames: Vec<u8> = (0..50)
             .flat_map(|i| masked(TEXT, format!("message {i:02}").as_bytes()))
@@ -133,6 +156,30 @@ const SCENES: &[Scene] = &[
         client.raw(&frames);
         let expected: String = (0..50).map(|i| format!("message {i:02}")).collect();
         assert_eq!(client.payload(TEXT, expected.len()), expected.as_bytes());
+    }),
+    ("messages in one segment come back one by one", |server| {
+        let mut client = server.client();
+        let frames: Vec<u8> = (0..50)
+            .flat_map(|i| masked(TEXT, format!("message {i:02}").as_bytes()))
+            .collect();
+        client.raw(&frames);
+        for i in 0..50 {
+            assert_eq!(
+                client.frame(),
+                (TEXT, format!("message {i:02}").into_bytes())
+            );
+        }
+    }),
+    ("empty messages are no bytes and stop nobody", |server| {
+        let mut client = server.client();
+        let mut frames = masked(TEXT, b"");
+        frames.extend(masked(TEXT, b"one"));
+        frames.extend(masked(TEXT, b""));
+        client.raw(&frames);
+        assert_eq!(client.frame(), (TEXT, b"one".to_vec()));
+        client.send(TEXT, b"");
+        client.send(TEXT, b"two");
+        assert_eq!(client.frame(), (TEXT, b"two".to_vec()));
     }),
     ("the client's Close is echoed after its data", |server| {
         let mut client = server.client();
@@ -174,6 +221,35 @@ const SCENES: &[Scene] = &[
         let mut client = server.client();
         client.raw(b"\x81\x05hello");
         assert_eq!(client.closed(), Some(1002));
+    }),
+    (
+        "what came before a broken rule comes back first",
+        |server| {
+            // The rest of the segment is as long as a header, shorter, and longer.
+            for bad in [&b"\x81\x04hell"[..], b"\x83\x80", b"\xc1\x85xxxxhello"] {
+                let mut client = server.client();
+                let mut bytes = masked(TEXT, b"good");
+                bytes.extend(bad);
+                client.raw(&bytes);
+                assert_eq!(client.frame(), (TEXT, b"good".to_vec()));
+                assert_eq!(client.closed(), Some(1002));
+            }
+        },
+    ),
+    ("a message cut off by a Close is dropped", |server| {
+        let mut client = server.client();
+        client.send(TEXT, b"whole");
+        client.send(0x01, b"never ended");
+        client.send(0x88, &1000u16.to_be_bytes());
+        assert_eq!(client.frame(), (TEXT, b"whole".to_vec()));
+        assert_eq!(client.closed(), Some(1000));
+    }),
+    ("a message cut off by the end comes back", |server| {
+        let mut client = server.client();
+        let frame = masked(BINARY, &noise(300));
+        client.raw(&frame[..100]);
+        client.stream.shutdown(Shutdown::Write).expect("our end");
+        assert_eq!(client.payload(BINARY, 92), &noise(300)[..92]);
     }),
     ("text that is not UTF-8 closes with 1007", |server| {
         let mut client = server.client();
@@ -371,6 +447,8 @@ fn socat_speaks_websocket() {
         command
     });
     let without = [
+        // The pipe between socat's two sides joins them.
+        "messages in one segment come back one by one",
         "the server's close is a Close 1000",
         "a client that talks on gets the server's last words",
     ];
