@@ -33,6 +33,8 @@ pub mod framing;
 pub mod handshake;
 pub mod inherited;
 pub mod logging;
+#[cfg(feature = "websocket")]
+pub mod lookup;
 pub mod orders;
 pub mod proxy;
 #[cfg(feature = "websocket")]

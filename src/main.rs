@@ -22,6 +22,9 @@ use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, s
 use ouistiti::tls::Certificates;
 
 fn main() -> ExitCode {
+    if let Some(code) = daemon::keep() {
+        return code;
+    }
     let result = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {
             print!("{text}");
@@ -104,6 +107,13 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .transpose()
         .map_err(pid_failure)?;
     start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
+    logging::tell_of_panics();
+    #[cfg(feature = "landlock")]
+    let files = config.landlock.then(|| {
+        let log_file = options.log_file.as_ref().or(config.log_file.as_ref());
+        let (pid_file, log_file) = (pid_path.map(|path| &**path), log_file.map(|path| &**path));
+        daemon::Files::of(&config, &options.config, pid_file, log_file)
+    });
     let servers = Servers::bind(config.servers, lent).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]
@@ -121,9 +131,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         None => None,
     };
     let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
-    if let Some(user) = &user {
-        let become_user = daemon::become_user(user);
-        become_user.map_err(failure(&format!("cannot become {}", user.name)))?;
+    let given_up = daemon::give_up_privileges(user.as_ref());
+    given_up.map_err(failure(&match &user {
+        Some(user) => format!("cannot become {}", user.name),
+        None => "cannot give privileges up".to_owned(),
+    }))?;
+    #[cfg(feature = "landlock")]
+    if let Some(files) = files {
+        files.confine().map_err(failure("landlock"))?;
     }
     let (sender, orders) = mpsc::channel();
     let forward = daemon::forward_signals(signals, sender.clone());

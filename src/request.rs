@@ -104,7 +104,11 @@ fn refusal(error: io::Error) -> Refusal {
 }
 
 /// Looks at what is there of a head: where it ends and what it says, or nothing yet.
-fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
+///
+/// # Errors
+/// As [`read`], for what can be seen.
+#[doc(hidden)]
+pub fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     let start = skip_empty_lines(seen)?;
     let text = &seen[start..];
     if text.first() == Some(&TLS_HANDSHAKE) {

@@ -2,7 +2,7 @@
 //! servers of `config_d`.
 
 use super::diagnostic::{Diagnostic, Report, Severity};
-use super::keys::{CONFIG_D, INIT_D, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
+use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
 use super::parser;
 use super::reader::Reader;
 use super::server;
@@ -29,6 +29,8 @@ pub(crate) struct Built {
     pub(crate) websocket_rt: bool,
     /// TLS.
     pub(crate) tls: bool,
+    /// Confinement by Landlock.
+    pub(crate) landlock: bool,
 }
 
 /// This build.
@@ -36,6 +38,7 @@ const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),
     tls: cfg!(feature = "tls"),
+    landlock: cfg!(feature = "landlock"),
 };
 
 /// Reads and checks a configuration file.
@@ -53,6 +56,22 @@ pub fn load(path: &Path) -> Loaded {
 /// Everything that is wrong with it, in the order of the text.
 pub fn from_text(path: &Path, text: &str) -> Loaded {
     text_for(path, text, BUILT)
+}
+
+/// The settings of a text as libconfig knows them, their meaning unchecked.
+///
+/// # Errors
+/// What libconfig could not read either.
+#[doc(hidden)]
+pub fn tree(path: &Path, text: &str) -> Result<Vec<Setting>, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let report = Report::default();
+    let file = sources.add(path, text.to_owned());
+    let settings = parser::parse(&mut sources, &report, file);
+    match report.has_errors() {
+        true => Err(report.finish(&sources)),
+        false => Ok(settings),
+    }
 }
 
 pub(crate) fn load_for(path: &Path, built: Built) -> Loaded {
@@ -78,8 +97,16 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
     let root = Reader::root(&settings, start_of(file), &report, built);
     let path = |key| root.text(key).map(PathBuf::from);
     let mut servers = servers(&root);
-    if let Some(directory) = path(&CONFIG_D) {
-        match more_servers(&mut sources, &report, &directory, built) {
+    let landlock = root.flag(&LANDLOCK);
+    if landlock && !built.landlock {
+        root.error(
+            &LANDLOCK,
+            "this ouistiti was built without Landlock (feature 'landlock')",
+        );
+    }
+    let config_d = path(&CONFIG_D);
+    if let Some(directory) = &config_d {
+        match more_servers(&mut sources, &report, directory, built) {
             Ok(more) => servers.extend(more),
             Err(error) => {
                 let message = format!("cannot read directory {}: {error}", directory.display());
@@ -102,6 +129,8 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
         pid_file: path(&PID_FILE),
         log_file: path(&LOG_FILE),
         init_d: path(&INIT_D),
+        config_d,
+        landlock,
         servers: servers.into_iter().map(|(server, _)| server).collect(),
     };
     let diagnostics = report.finish(&sources);

@@ -25,9 +25,13 @@ mod value;
 mod websocket;
 
 pub use diagnostic::{Diagnostic, Severity};
+#[doc(hidden)]
+pub use load::tree;
 pub use load::{Loaded, from_text, load};
 pub use manual::manual;
 pub use render::{example, summary};
+#[doc(hidden)]
+pub use value::{Setting, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,6 +49,10 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Directory of executables run before serving (`init_d`).
     pub init_d: Option<PathBuf>,
+    /// Directory of files with more servers (`config_d`).
+    pub config_d: Option<PathBuf>,
+    /// Let the kernel keep the daemon to the files it needs (`landlock`).
+    pub landlock: bool,
     /// The `servers` list, those of `config_d` included.
     pub servers: Vec<ServerConfig>,
 }

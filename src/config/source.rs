@@ -14,13 +14,13 @@ const MAX_FILES: usize = 100;
 
 /// A run of bytes in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span {
+pub struct Span {
     /// Index of the file in [`Sources`].
-    pub(crate) file: usize,
+    pub file: usize,
     /// Offset of the first byte.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Offset behind the last byte.
-    pub(crate) end: usize,
+    pub end: usize,
 }
 
 /// One file.

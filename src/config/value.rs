@@ -4,23 +4,23 @@ use super::source::Span;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
     /// What it is.
-    pub(crate) value: Value,
+    pub value: Value,
     /// Its text, from the first byte to the last; of a group, list or array
     /// the opening bracket.
-    pub(crate) span: Span,
+    pub span: Span,
 }
 
 /// A libconfig value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// `true` or `false`, in any case.
     Bool(bool),
     /// A whole number, however it was written.
     Int(i64),
-    /// A number with a point or an exponent.
-    Float(f64),
+    /// A number with a point or an exponent, as it was written.
+    Float(String),
     /// A string, escapes resolved and neighbours joined.
     Text(String),
     /// `[ ... ]`: scalars of one type.
@@ -33,18 +33,18 @@ pub(crate) enum Value {
 
 /// A name and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Setting {
+pub struct Setting {
     /// The name.
-    pub(crate) name: String,
+    pub name: String,
     /// Where the name stands.
-    pub(crate) name_span: Span,
+    pub name_span: Span,
     /// The value.
-    pub(crate) node: Node,
+    pub node: Node,
 }
 
 impl Value {
     /// The type's name in a message.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Bool(_) => "a boolean",
             Self::Int(_) => "a whole number",

@@ -18,7 +18,7 @@ pub(super) const VARIABLE: &str = "OUISTITI_DETACHED";
 const READY: &[u8] = b"ready\n";
 
 /// This process's own program, even if its file has been replaced since.
-const OURSELVES: &str = "/proc/self/exe";
+pub(super) const OURSELVES: &str = "/proc/self/exe";
 
 /// Which of the two processes this is.
 pub enum Role {

@@ -27,7 +27,16 @@ impl Gateway {
     /// Starts one with these settings in the server, and these in its
     /// `websocket` section. `DIR` stands for the temporary directory.
     pub(crate) fn with(server: &str, websocket: &str) -> Gateway {
-        let address = free_address();
+        Gateway::run(&mut daemon(), free_address(), server, websocket)
+    }
+
+    /// The same, at this address and by this command, which takes the daemon's options.
+    pub(crate) fn run(
+        command: &mut Command,
+        address: SocketAddr,
+        server: &str,
+        websocket: &str,
+    ) -> Gateway {
         let directory = TempDir::new();
         std::fs::create_dir(directory.path().join("run")).expect("a docroot");
         std::fs::create_dir(directory.path().join("www")).expect("a document root");
@@ -39,7 +48,7 @@ impl Gateway {
         let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
         let file = directory.path().join("ouistiti.conf");
         std::fs::write(&file, text).expect("a configuration file");
-        let process = Process::start(daemon().arg("-f").arg(&file));
+        let process = Process::start(command.arg("-f").arg(&file));
         let wanted = address.to_string();
         if process.find_line(|line| line.contains(&wanted)).is_none() {
             panic!("the gateway ended at its start:\n{}", process.log());

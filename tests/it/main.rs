@@ -10,7 +10,10 @@
 )]
 
 mod backend;
+#[cfg(feature = "tls")]
+mod certificates;
 mod client;
+mod faults;
 mod frames;
 mod gateway;
 mod http;
@@ -23,12 +26,19 @@ mod documents;
 mod exactness;
 mod floods;
 mod framings;
+mod heads;
+mod isolation;
+mod links;
+mod loss;
 mod matrix;
 mod names;
+mod network;
+mod overload;
 mod packaging;
 mod reach;
 mod refusals;
 mod reload;
+mod sandbox;
 mod startup;
 mod tidy;
 #[cfg(feature = "tls")]

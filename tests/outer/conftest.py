@@ -14,6 +14,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "target" / "release"
 LIBRARY = ROOT / "utils" / "libwebsocket" / "so" / "target" / "release" / "libwebsocket.so"
 OUT = ROOT / "out"
+
+# The gateway that is looked at: with OUISTITI_GATEWAY one for another processor, in an emulator.
+GATEWAY = os.environ.get("OUISTITI_GATEWAY", str(RELEASE / "ouistiti")).split()
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ouistiti"
 
 # Longest wait for anything, in seconds; it only ends what would never end.
@@ -84,7 +87,7 @@ class Site:
         path.write_text(text)
         log = []
         self.gateway = subprocess.Popen(
-            [RELEASE / "ouistiti", "-f", path], stdin=subprocess.DEVNULL,
+            [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)

@@ -13,7 +13,9 @@ use websocket::WEBSOCKET_SECTION;
 /// What stands at the top of the file.
 pub(crate) static ROOT: Section = Section {
     name: "the file",
-    keys: &[&USER, &PID_FILE, &LOG_FILE, &CONFIG_D, &INIT_D, &SERVERS],
+    keys: &[
+        &USER, &PID_FILE, &LOG_FILE, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
+    ],
     inherited: &[],
     foreign: &[
         ("mimetypes", "content types are built in"),
@@ -49,6 +51,11 @@ pub(crate) static INIT_D: Key = Key::optional(
      get the argument 'start', and 'stop' at the end.",
 )
 .absent("none", "/etc/ouistiti.init.d");
+pub(crate) static LANDLOCK: Key = Key::flag(
+    "landlock",
+    "Once it serves, the kernel keeps the daemon to the files named here, where it has \
+     Landlock. The manual of ouistiti tells what a reload can then not do.",
+);
 pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
     "The servers, each with its address and what it serves.",

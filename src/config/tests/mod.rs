@@ -6,16 +6,14 @@ mod fuzz;
 mod links;
 mod syntax;
 
-use super::diagnostic::Report;
 use super::load::{Built, text_for};
-use super::parser;
-use super::source::Sources;
 use super::value::Setting;
-use super::{Config, Loaded};
+use super::{Config, Loaded, tree};
 use std::path::Path;
 
 /// A program with every feature.
 const ALL: Built = Built {
+    landlock: true,
     websocket: true,
     websocket_rt: true,
     tls: true,
@@ -23,14 +21,7 @@ const ALL: Built = Built {
 
 /// Parses a text; in error the messages with their lines and columns.
 fn parse(text: &str) -> Result<Vec<Setting>, Vec<String>> {
-    let mut sources = Sources::default();
-    let report = Report::default();
-    let file = sources.add(Path::new("x.conf"), text.to_owned());
-    let settings = parser::parse(&mut sources, &report, file);
-    match report.has_errors() {
-        true => Err(short(&report.finish(&sources))),
-        false => Ok(settings),
-    }
+    tree(Path::new("x.conf"), text).map_err(|diagnostics| short(&diagnostics))
 }
 
 fn short(diagnostics: &[super::Diagnostic]) -> Vec<String> {
