@@ -30,6 +30,8 @@ pub mod frame;
 #[cfg(feature = "websocket")]
 pub mod framing;
 #[cfg(feature = "websocket")]
+pub mod gate;
+#[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod logging;
 pub mod orders;
@@ -44,6 +46,7 @@ pub mod server;
 pub mod servers;
 mod sink;
 pub mod startup;
+mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod trust;
