@@ -5,7 +5,7 @@
 //! sockets are found here by themselves. What the bytes mean is `framing`'s.
 
 use std::io::{self, IoSlice};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{pipe2, read, write};
 
 use crate::config::Target;
+use crate::lookup::lookup;
 
 /// How the descriptor is read, written and ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<
 fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
     let deadline = Instant::now() + limit;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
-    for address in (host, port).to_socket_addrs()? {
+    for address in lookup(host, port, limit)? {
         let left = deadline.saturating_duration_since(Instant::now());
         match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
             Ok(stream) => {

@@ -163,6 +163,7 @@ fn version() -> String {
         (cfg!(feature = "websocket"), " websocket"),
         (cfg!(feature = "websocket_rt"), " websocket_rt"),
         (cfg!(feature = "tls"), " tls"),
+        (cfg!(feature = "landlock"), " landlock"),
     ];
     let built: String = features
         .iter()

@@ -224,6 +224,8 @@ impl Client {
         let _ = socket.set_nodelay(true);
         let _ = setsockopt(socket, sockopt::KeepAlive, &true);
         let _ = setsockopt(socket, sockopt::TcpKeepIdle, &seconds);
+        // Between two probes; 75 s by itself (tcp(7)), far beyond what a silent client gets.
+        let _ = setsockopt(socket, sockopt::TcpKeepInterval, &seconds);
         let _ = setsockopt(
             socket,
             sockopt::TcpUserTimeout,

@@ -106,9 +106,9 @@ fn send_file(client: &Client, document: &Document, request: &Request) -> Result<
     let sent = document.serve(client, request)?;
     client.finish();
     client.linger(REFUSAL_WAIT);
-    let seconds = start.elapsed().as_secs_f32();
+    let took = Seconds(start.elapsed());
     debug!(
-        "{} file {:?}: {sent} bytes, {seconds:.3} s",
+        "{} file {:?}: {sent} bytes, {took}",
         Peer(client),
         request.path
     );
@@ -222,11 +222,11 @@ impl Session<'_> {
         let name = &self.service.name;
         match pump::run(wire, &self.backend, self.service.config, self.ping, greet) {
             Ok(report) => info!(
-                "{peer} {name}: {}, {} bytes in, {} bytes out, {:.3} s",
+                "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
                 report.code,
                 report.to_backend,
                 report.to_client,
-                start.elapsed().as_secs_f32()
+                Seconds(start.elapsed())
             ),
             Err(error) => {
                 let reason = format!("{name}: cannot create a thread: {error}");
@@ -298,6 +298,15 @@ impl fmt::Display for Peer<'_> {
             Some(address) => write!(f, "{address}"),
             None => f.write_str("unix"),
         }
+    }
+}
+
+/// A duration in the log. Whole numbers: what shows fractions would add a fiftieth to the program.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03} s", self.0.as_secs(), self.0.subsec_millis())
     }
 }
 

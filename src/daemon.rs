@@ -2,17 +2,22 @@
 //!
 //! `main` calls these in order; nothing here knows of clients. Its rooms each do one
 //! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
-//! `init_d` starts the administrator's programs, `user` gives privileges up.
+//! `init_d` starts the administrator's programs, `user` gives privileges up, `confine` has
+//! the kernel see to the rest.
 
+#[cfg(feature = "landlock")]
+mod confine;
 mod detach;
 mod init_d;
 mod pid_file;
 mod user;
 
+#[cfg(feature = "landlock")]
+pub use confine::Files;
 pub use detach::{Ready, Role, detach};
-pub use init_d::Programs;
+pub use init_d::{Programs, keep};
 pub use pid_file::{PidFile, PidFileError, kill};
-pub use user::{become_user, find_user};
+pub use user::{find_user, give_up_privileges};
 
 use std::io;
 use std::sync::mpsc::Sender;

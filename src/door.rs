@@ -3,14 +3,15 @@
 //! A [`Door`] outlives its server when a new configuration keeps the address: it then
 //! leads to the next one, and no client that knocks in between is lost.
 
-use std::io;
+use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::config::Listen;
@@ -21,6 +22,15 @@ pub struct Door {
     address: Listen,
     listener: Listener,
     leads: Mutex<Leads>,
+    lent: Option<Lent>,
+}
+
+/// What a socket needs that another process listens on as well: shut down, or made to accept
+/// for us alone, it would be lost for the next start. A byte in this pipe ends the wait for
+/// clients instead.
+struct Lent {
+    closed: PipeReader,
+    close: PipeWriter,
 }
 
 enum Leads {
@@ -51,6 +61,40 @@ impl Door {
             address: address.clone(),
             listener: listener?,
             leads: Mutex::new(Leads::Nowhere),
+            lent: None,
+        })
+    }
+
+    /// Takes a socket that another process has bound, and keeps as well.
+    ///
+    /// # Errors
+    /// As getsockname(2), fcntl(2) and pipe(2).
+    pub fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
+        let address = Listen::Tcp(listener.local_addr()?);
+        listener.set_nonblocking(true)?;
+        Self::lent(address, Listener::Tcp(listener))
+    }
+
+    /// As [`Door::lent_tcp`].
+    ///
+    /// # Errors
+    /// When it has no path; and as there.
+    pub fn lent_unix(listener: UnixListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = address
+            .as_pathname()
+            .ok_or_else(|| io::Error::other("a UNIX socket without a path"))?;
+        listener.set_nonblocking(true)?;
+        Self::lent(Listen::Unix(path.to_owned()), Listener::Unix(listener))
+    }
+
+    fn lent(address: Listen, listener: Listener) -> io::Result<Self> {
+        let (closed, close) = io::pipe()?;
+        Ok(Self {
+            address,
+            listener,
+            leads: Mutex::new(Leads::Nowhere),
+            lent: Some(Lent { closed, close }),
         })
     }
 
@@ -81,23 +125,27 @@ impl Door {
     /// # Errors
     /// As accept(2); any once it is closed.
     pub fn accept(&self) -> io::Result<TcpStream> {
-        match &self.listener {
-            Listener::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
-            // Read, written and shut down alike; only its address is none.
-            Listener::Unix(listener) => listener
-                .accept()
-                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
+        let Some(lent) = &self.lent else {
+            return self.listener.accept();
+        };
+        loop {
+            lent.wait(self.listener.as_fd())?;
+            match self.listener.accept() {
+                // The client has left, or the other process was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
         }
     }
 
     /// Closes for good, and wakes its accept loop, which then finds that it leads nowhere.
     pub fn close(&self) {
         *self.leads() = Leads::Closed;
-        let fd = match &self.listener {
-            Listener::Tcp(listener) => listener.as_raw_fd(),
-            Listener::Unix(listener) => listener.as_raw_fd(),
-        };
-        let _ = shutdown(fd, Shutdown::Both);
+        match &self.lent {
+            // The pipe is empty: it takes a byte.
+            Some(lent) => drop((&lent.close).write(&[0])),
+            None => drop(shutdown(self.listener.as_fd().as_raw_fd(), Shutdown::Both)),
+        }
         self.remove_socket();
     }
 
@@ -114,7 +162,7 @@ impl Door {
     }
 
     fn remove_socket(&self) {
-        if let Listen::Unix(path) = &self.address {
+        if let (Listen::Unix(path), None) = (&self.address, &self.lent) {
             // Where the user may not remove it, the next start replaces it.
             let _ = std::fs::remove_file(path);
         }
@@ -129,6 +177,40 @@ impl Drop for Door {
     fn drop(&mut self) {
         if !matches!(*self.leads(), Leads::Closed) {
             self.remove_socket();
+        }
+    }
+}
+
+impl Lent {
+    /// Waits for a client.
+    ///
+    /// # Errors
+    /// Once the door is closed; as poll(2).
+    fn wait(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
+        let mut fds = [listener, self.closed.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        poll(&mut fds, PollTimeout::NONE)?;
+        match fds[1].any() {
+            Some(false) => Ok(()),
+            _ => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+impl Listener {
+    fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
+            // Read, written and shut down alike; only its address is none.
+            Self::Unix(listener) => listener
+                .accept()
+                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
         }
     }
 }

@@ -33,7 +33,10 @@ pub mod framing;
 pub mod gate;
 #[cfg(feature = "websocket")]
 pub mod handshake;
+pub mod inherited;
 pub mod logging;
+#[cfg(feature = "websocket")]
+pub mod lookup;
 pub mod orders;
 pub mod proxy;
 #[cfg(feature = "websocket")]

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
 
 use crate::escape::Escaped;
 pub use crate::sink::Destination;
@@ -35,6 +35,11 @@ pub fn init(destination: Destination, level: LevelFilter) -> io::Result<()> {
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(level);
     Ok(())
+}
+
+/// Has panics logged: a daemon's stderr is /dev/null.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| error!("{panic}")));
 }
 
 static LOGGER: Logger = Logger(Mutex::new(Book {

@@ -12,6 +12,7 @@ use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
 use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::inherited;
 use ouistiti::logging::{self, Destination};
 use ouistiti::orders::{obey, reload};
 use ouistiti::server::StartError;
@@ -21,6 +22,9 @@ use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, s
 use ouistiti::tls::Certificates;
 
 fn main() -> ExitCode {
+    if let Some(code) = daemon::keep() {
+        return code;
+    }
     let result = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {
             print!("{text}");
@@ -89,6 +93,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
+    let lent = inherited::doors().map_err(failure("cannot use a socket passed by LISTEN_FDS"))?;
     let pid_path = options.pid_file.as_ref().or(config.pid_file.as_ref());
     let pid_failure = |error: PidFileError| {
         let path = pid_path.map(|path| path.display().to_string());
@@ -102,7 +107,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .transpose()
         .map_err(pid_failure)?;
     start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
-    let servers = Servers::bind(config.servers).map_err(|error| {
+    logging::tell_of_panics();
+    #[cfg(feature = "landlock")]
+    let files = config.landlock.then(|| {
+        let log_file = options.log_file.as_ref().or(config.log_file.as_ref());
+        let (pid_file, log_file) = (pid_path.map(|path| &**path), log_file.map(|path| &**path));
+        daemon::Files::of(&config, &options.config, pid_file, log_file)
+    });
+    let servers = Servers::bind(config.servers, lent).map_err(|error| {
         let code = match error {
             #[cfg(feature = "tls")]
             StartError::Tls(_) => CONFIGURATION,
@@ -119,9 +131,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         None => None,
     };
     let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
-    if let Some(user) = &user {
-        let become_user = daemon::become_user(user);
-        become_user.map_err(failure(&format!("cannot become {}", user.name)))?;
+    let given_up = daemon::give_up_privileges(user.as_ref());
+    given_up.map_err(failure(&match &user {
+        Some(user) => format!("cannot become {}", user.name),
+        None => "cannot give privileges up".to_owned(),
+    }))?;
+    #[cfg(feature = "landlock")]
+    if let Some(files) = files {
+        files.confine().map_err(failure("landlock"))?;
     }
     let (sender, orders) = mpsc::channel();
     let forward = daemon::forward_signals(signals, sender.clone());

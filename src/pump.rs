@@ -335,6 +335,10 @@ impl Pump<'_> {
                 warn!("backend sent opcode byte {opcode} in framing = \"length\", not 1 or 2");
                 BackendEnd::Failed(CloseCode::Error)
             }
+            Forward::Cut => {
+                warn!("backend ended within a message of framing = \"length\"");
+                BackendEnd::Failed(CloseCode::Error)
+            }
         }
     }
 }

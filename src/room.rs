@@ -15,7 +15,8 @@ use crate::server::{STACK, Server};
 use crate::trust::is_trusted;
 use crate::wire::{WATCHES, Wire};
 
-/// Clients beyond `maxclients` that are told so; further ones are closed without a word.
+/// Clients beyond `maxclients` that are told so by a thread of their own; as many again may be
+/// on their way out when others take their places.
 const SPARE_PLACES: usize = 16;
 
 /// Pause between two tries to send a Close to clients without room for it.
@@ -187,20 +188,19 @@ impl Place {
         let mut seats = server.room().seats();
         let count = seats.taken.len();
         let crowded = ip.is_some_and(|ip| seats.is_crowded(ip, config.max_per_ip));
-        if count >= config.max_clients + SPARE_PLACES {
-            return None;
-        }
         let mut spare = crowded;
         if count >= config.max_clients {
-            // The oldest handshake that does not come to its end gives way.
+            // The oldest handshake that does not come to its end gives way, one that could only
+            // be refused too.
             let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
             match seats.taken.values_mut().find(|seat| late(&&**seat)) {
-                Some(seat) => {
+                Some(seat) if count < config.max_clients + 2 * SPARE_PLACES => {
                     seat.cut();
                     // It gives way to one client: the next one finds the next.
                     seat.since = now;
                 }
-                None => spare = true,
+                _ if count >= config.max_clients + SPARE_PLACES => return None,
+                _ => spare = true,
             }
         }
         let seat = seats.next;

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use crate::config::{Listen, ServerConfig};
 use crate::connection;
 use crate::document::Document;
 use crate::door::Door;
+use crate::refusal::Refusal;
+use crate::response;
 use crate::room::{Place, Room};
 #[cfg(feature = "tls")]
 use crate::tls::{Certificates, TlsError};
@@ -115,10 +118,11 @@ impl Server {
         for (index, door) in self.doors.iter().enumerate() {
             if door.is_new() && door.lead_to(self) {
                 let door = Arc::clone(door);
+                let spare = UnixDatagram::unbound().ok();
                 thread::Builder::new()
                     .name(format!("accept-{index}"))
                     .stack_size(STACK)
-                    .spawn(move || accept(&door))?;
+                    .spawn(move || accept(&door, spare))?;
             }
         }
         Ok(())
@@ -139,16 +143,42 @@ impl Server {
     /// Gives a new client a place and a thread.
     fn admit(self: &Arc<Self>, socket: TcpStream) {
         let Some(place) = Place::find(self, &socket) else {
-            return;
+            return self.turn_away(socket);
         };
         let deadline = Instant::now() + self.config.head_timeout;
+        let name = format!("c{}", place.number());
+        // A thread that cannot be created keeps nothing: the client is still here then.
+        let client = Arc::new(Mutex::new(Some((place, socket))));
+        let passed = Arc::clone(&client);
         let spawned = thread::Builder::new()
-            .name(format!("c{}", place.number()))
+            .name(name)
             .stack_size(STACK)
-            .spawn(move || serve(place, socket, deadline));
+            .spawn(move || {
+                let client = take(&passed);
+                drop(passed);
+                if let Some((place, socket)) = client {
+                    serve(place, socket, deadline);
+                }
+            });
         if let Err(error) = spawned {
             warn!("cannot create a thread for a client: {error}");
+            if let Some((_, socket)) = take(&client) {
+                self.turn_away(socket);
+            }
         }
+    }
+
+    /// Tells a client that there is no room for it, without waiting for anything: a client that
+    /// expects TLS can only be closed.
+    fn turn_away(&self, socket: TcpStream) {
+        if self.config.tls.is_some() || socket.set_nonblocking(true).is_err() {
+            return;
+        }
+        let client = Client::plain(socket);
+        // A request that stays unread would make closing a reset, which may destroy the answer.
+        let _ = client.read(&mut [0; 2048]);
+        let _ = response::refuse(&client, &Refusal::TooManyClients);
+        client.finish();
     }
 
     /// Closes the addresses that lead here.
@@ -170,24 +200,41 @@ impl Server {
     }
 }
 
-/// The accept loop of one address, until it is closed.
-fn accept(door: &Door) {
+/// What is passed to a thread, by whichever side comes to need it.
+fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
+    passed.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The accept loop of one address, until it is closed. `spare` is given up when there is no
+/// other descriptor, so that a client can be accepted and told.
+fn accept(door: &Door, mut spare: Option<UnixDatagram>) {
     loop {
         let accepted = door.accept();
         let Some(server) = door.server() else {
             return;
         };
-        match accepted {
-            Ok(socket) => server.admit(socket),
-            Err(error) => match error.raw_os_error() {
-                // The client left before it was accepted: the next one waits.
-                Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
-                _ => {
-                    warn!("cannot accept a client: {error}");
-                    thread::sleep(EXHAUSTED_PAUSE);
+        let error = match accepted {
+            Ok(socket) => {
+                server.admit(socket);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            // The client left before it was accepted: the next one waits.
+            Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
+            Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.take().is_some() => {
+                warn!("cannot accept a client: {error}");
+                if let Ok(socket) = door.accept() {
+                    server.turn_away(socket);
                 }
-            },
+            }
+            _ => {
+                warn!("cannot accept a client: {error}");
+                thread::sleep(EXHAUSTED_PAUSE);
+            }
         }
+        spare = spare.or_else(|| UnixDatagram::unbound().ok());
     }
 }
 
@@ -248,7 +295,6 @@ fn shake_hands(
     socket: TcpStream,
     deadline: Instant,
 ) -> Result<Client, crate::tls::Failure> {
-    use crate::refusal::Refusal;
     use crate::tls::{Failure, Session};
     match Session::accept(socket, certificates, deadline) {
         Ok(session) => Ok(Client::tls(session)),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
 use log::error;
-use log::info;
+use log::{info, warn};
 
 use crate::config::ServerConfig;
 use crate::door::Door;
@@ -29,13 +29,20 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Binds every address and reads every certificate; nobody is accepted yet.
+    /// Binds every address that is not among the `lent` sockets, and reads every certificate;
+    /// nobody is accepted yet.
     ///
     /// # Errors
     /// The first that cannot be had.
-    pub fn bind(configs: Vec<ServerConfig>) -> Result<Self, StartError> {
+    pub fn bind(configs: Vec<ServerConfig>, lent: Vec<Door>) -> Result<Self, StartError> {
+        let mut left = lent.into_iter().map(Arc::new).collect();
+        let current = bind(configs, &mut left)?;
+        for door in left {
+            let address = door.address();
+            warn!("no server of the configuration listens on {address}, a socket passed to us");
+        }
         Ok(Self {
-            current: bind(configs, &mut Vec::new())?,
+            current,
             retired: Vec::new(),
         })
     }
@@ -93,7 +100,11 @@ impl Servers {
             let serves = websocket.map_or("files only".to_owned(), |websocket| {
                 format!("services in {}", websocket.docroot.display())
             });
-            info!("listening on {} as {user}, {serves}", server.names());
+            let names = server.names();
+            match &server.config().hostname {
+                Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
+                None => info!("listening on {names} as {user}, {serves}"),
+            }
         }
     }
 

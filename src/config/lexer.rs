@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     /// A whole number.
     Int(i64),
     /// A number with a point or an exponent.
-    Float(f64),
+    Float(String),
     /// `true` or `false`.
     Bool(bool),
     /// Something that was reported already.

@@ -2,7 +2,7 @@
 //! servers of `config_d`.
 
 use super::diagnostic::{Diagnostic, Report, Severity};
-use super::keys::{CONFIG_D, INIT_D, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
+use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
 use super::parser;
 use super::reader::Reader;
 use super::server;
@@ -29,6 +29,8 @@ pub(crate) struct Built {
     pub(crate) websocket_rt: bool,
     /// TLS.
     pub(crate) tls: bool,
+    /// Confinement by Landlock.
+    pub(crate) landlock: bool,
 }
 
 /// This build.
@@ -36,6 +38,7 @@ const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),
     tls: cfg!(feature = "tls"),
+    landlock: cfg!(feature = "landlock"),
 };
 
 /// Reads and checks a configuration file.
@@ -94,8 +97,16 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
     let root = Reader::root(&settings, start_of(file), &report, built);
     let path = |key| root.text(key).map(PathBuf::from);
     let mut servers = servers(&root);
-    if let Some(directory) = path(&CONFIG_D) {
-        match more_servers(&mut sources, &report, &directory, built) {
+    let landlock = root.flag(&LANDLOCK);
+    if landlock && !built.landlock {
+        root.error(
+            &LANDLOCK,
+            "this ouistiti was built without Landlock (feature 'landlock')",
+        );
+    }
+    let config_d = path(&CONFIG_D);
+    if let Some(directory) = &config_d {
+        match more_servers(&mut sources, &report, directory, built) {
             Ok(more) => servers.extend(more),
             Err(error) => {
                 let message = format!("cannot read directory {}: {error}", directory.display());
@@ -118,6 +129,8 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
         pid_file: path(&PID_FILE),
         log_file: path(&LOG_FILE),
         init_d: path(&INIT_D),
+        config_d,
+        landlock,
         servers: servers.into_iter().map(|(server, _)| server).collect(),
     };
     let diagnostics = report.finish(&sources);
@@ -191,7 +204,7 @@ fn servers_alone(
     servers(&root)
 }
 
-/// Two servers cannot share an address and a host name.
+/// Two servers cannot share an address.
 fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
     for (index, (server, span)) in servers.iter().enumerate() {
         for (number, (earlier, _)) in servers[..index].iter().enumerate() {
@@ -199,11 +212,9 @@ fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
                 .listen
                 .iter()
                 .find(|listen| earlier.listen.contains(listen) && !any_port(listen));
-            if let Some(listen) = same.filter(|_| server.hostname == earlier.hostname) {
-                let message = format!(
-                    "this server listens on {listen} like server {} and has the same hostname",
-                    number + 1
-                );
+            if let Some(listen) = same {
+                let number = number + 1;
+                let message = format!("this server listens on {listen} like server {number}");
                 report.error(*span, message);
             }
         }

@@ -5,7 +5,7 @@ use super::render::inherited;
 use super::schema::{Key, Kind, NEEDED, Section};
 use std::fmt::Write;
 
-const HEAD: &str = r#".\" Made from the key table in src/config/keys.rs; 'cargo test' compares.
+const HEAD: &str = r#".\" Made from the key table in src/config/keys; 'cargo test' compares.
 .TH OUISTITI.CONF 5 "" "ouistiti" "File Formats"
 .SH NAME
 ouistiti.conf \- configuration of the WebSocket gateway ouistiti

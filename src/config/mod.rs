@@ -49,6 +49,10 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Directory of executables run before serving (`init_d`).
     pub init_d: Option<PathBuf>,
+    /// Directory of files with more servers (`config_d`).
+    pub config_d: Option<PathBuf>,
+    /// Let the kernel keep the daemon to the files it needs (`landlock`).
+    pub landlock: bool,
     /// The `servers` list, those of `config_d` included.
     pub servers: Vec<ServerConfig>,
 }
@@ -56,7 +60,7 @@ pub struct Config {
 /// One element of `servers`: where to listen and what to serve there.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// The host name this server answers to, any if none (`hostname`).
+    /// What the log calls this server (`hostname`).
     pub hostname: Option<String>,
     /// The addresses to listen on; never empty (`addr`, `port`).
     pub listen: Vec<Listen>,

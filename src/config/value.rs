@@ -19,8 +19,8 @@ pub enum Value {
     Bool(bool),
     /// A whole number, however it was written.
     Int(i64),
-    /// A number with a point or an exponent.
-    Float(f64),
+    /// A number with a point or an exponent, as it was written.
+    Float(String),
     /// A string, escapes resolved and neighbours joined.
     Text(String),
     /// `[ ... ]`: scalars of one type.

@@ -1,7 +1,7 @@
 //! The `websocket` section and its `links`.
 
 use super::choices::{BAUDS, FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
-use super::keys::{
+use super::keys::websocket::{
     ALLOW, BAUD, DENY, DENYLAST, DESTINATION, DOCROOT, FRAMETYPE, FRAMING, LINK_PORT, LINKS,
     MAXMESSAGE, MERGE, OPTIONS, ORIGIN, ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
 };

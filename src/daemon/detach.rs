@@ -18,7 +18,7 @@ pub(super) const VARIABLE: &str = "OUISTITI_DETACHED";
 const READY: &[u8] = b"ready\n";
 
 /// This process's own program, even if its file has been replaced since.
-const OURSELVES: &str = "/proc/self/exe";
+pub(super) const OURSELVES: &str = "/proc/self/exe";
 
 /// Which of the two processes this is.
 pub enum Role {
@@ -51,6 +51,10 @@ fn start() -> io::Result<u8> {
     let mut command = Command::new(OURSELVES);
     if let Some(name) = arguments.next() {
         command.arg0(name);
+    }
+    if std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string()) {
+        // Listening sockets that are meant for us are meant for the daemon (`inherited`).
+        command.env_remove("LISTEN_PID");
     }
     let mut daemon = command
         .args(arguments)

@@ -2,16 +2,23 @@
 //!
 //! They run one after the other, by name, with the argument `start`; at the end with
 //! `stop`, in the opposite order. What they do wrong is told and changes nothing.
+//!
+//! The daemon gives its privileges up, and what it starts after that has none either. So that
+//! `stop` may undo what `start` did, a second process that is this program too, the *keeper*,
+//! keeps the privileges and waits for one word on a pipe. It listens to nobody else.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use nix::sys::prctl;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// A program that takes longer is left to itself.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,14 +26,27 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at a running program.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// Set for the keeper.
+const KEEPER: &str = "OUISTITI_STOPS";
+
+/// What the keeper is told at the end; the bare end of the pipe stops nothing.
+const STOP: &[u8] = b"stop\n";
+
+/// Before the keeper's report of a program that failed.
+const FAILED: char = '!';
+
 /// Programs that have been started; dropping it stops them.
-pub struct Programs(Vec<PathBuf>);
+pub struct Programs {
+    keeper: Option<Child>,
+}
 
 impl Programs {
-    /// Runs every executable of the directory.
+    /// Runs every executable of the directory. Call it before signals are blocked and
+    /// privileges given up.
     ///
     /// # Errors
-    /// When the directory cannot be read. A program that fails is told in the log.
+    /// When the directory cannot be read, or nobody can be left to stop them. A program that
+    /// fails is told in the log.
     pub fn start(directory: &Path) -> io::Result<Self> {
         let mut programs = Vec::new();
         for entry in fs::read_dir(directory)? {
@@ -39,41 +59,109 @@ impl Programs {
         }
         programs.sort();
         for program in &programs {
-            run(program, "start");
+            match run(program, "start") {
+                Ok(line) => info!("{line}"),
+                Err(line) => warn!("{line}"),
+            }
         }
-        Ok(Self(programs))
+        let keeper = match programs.is_empty() {
+            true => None,
+            false => Some(leave_keeper(&programs)?),
+        };
+        Ok(Self { keeper })
     }
 }
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        // What this thread blocks, its children would block too.
-        let _ = super::orders().thread_unblock();
-        for program in self.0.iter().rev() {
-            run(program, "stop");
+        let Some(mut keeper) = self.keeper.take() else {
+            return;
+        };
+        let told = match keeper.stdin.take() {
+            Some(mut pipe) => pipe.write_all(STOP),
+            None => Ok(()),
+        };
+        if let Err(error) = told {
+            warn!("cannot stop the programs of init_d: {error}");
         }
+        let report = keeper.stdout.take().map(BufReader::new);
+        for line in report.into_iter().flat_map(BufRead::lines).flatten() {
+            match line.strip_prefix(FAILED) {
+                Some(line) => warn!("{line}"),
+                None => info!("{line}"),
+            }
+        }
+        let _ = keeper.wait();
     }
 }
 
-fn run(program: &Path, argument: &str) {
+/// Leaves a keeper behind. Signals are blocked from here on, in it too from its first moment:
+/// one to all of the daemon's processes, or ^C, is for the daemon.
+fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
+    super::block_signals()?;
+    Command::new(super::detach::OURSELVES)
+        .arg0(super::NAME)
+        .args(programs)
+        .env(KEEPER, "1")
+        .env_remove(super::detach::VARIABLE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// The whole life of the keeper; `None` in any other process.
+pub fn keep() -> Option<ExitCode> {
+    std::env::var_os(KEEPER)?;
+    let done = wait_and_stop();
+    Some(ExitCode::from(u8::from(done.is_err())))
+}
+
+fn wait_and_stop() -> io::Result<()> {
+    let signals = super::orders();
+    let _ = prctl::set_name(c"ouistiti-keeper");
+    let mut order = Vec::new();
+    io::stdin().read_to_end(&mut order)?;
+    if order != STOP {
+        return Ok(());
+    }
+    // The programs must have no signal blocked; those that wait would end us instead.
+    let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    while waiting.read_signal()?.is_some() {}
+    signals.thread_unblock()?;
+    let programs: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    for program in programs.iter().rev() {
+        let line = match run(program, "stop") {
+            Ok(line) => line,
+            Err(line) => format!("{FAILED}{line}"),
+        };
+        // Nobody listens any more if the daemon was killed: they are stopped all the same.
+        let _ = writeln!(io::stdout(), "{}", line.replace('\n', " "));
+    }
+    Ok(())
+}
+
+/// Runs one program to its end; what to say of it, as an error if it failed.
+fn run(program: &Path, argument: &str) -> Result<String, String> {
     let name = program.display();
     // Nothing of ours is passed on, for what they leave running would hold it: no terminal,
     // no pipe to the caller of -D.
     let spawned = Command::new(program)
         .arg(argument)
         .env_remove(super::detach::VARIABLE)
+        .env_remove(KEEPER)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
     match spawned.and_then(wait) {
-        Ok(Some(status)) if status.success() => info!("{name} {argument}"),
-        Ok(Some(status)) => warn!("{name} {argument}: {status}"),
-        Ok(None) => warn!(
+        Ok(Some(status)) if status.success() => Ok(format!("{name} {argument}")),
+        Ok(Some(status)) => Err(format!("{name} {argument}: {status}")),
+        Ok(None) => Err(format!(
             "{name} {argument}: still running after {} s",
             LIMIT.as_secs()
-        ),
-        Err(error) => warn!("cannot run {name} {argument}: {error}"),
+        )),
+        Err(error) => Err(format!("cannot run {name} {argument}: {error}")),
     }
 }
 

@@ -1,8 +1,10 @@
-//! Giving privileges up: the user the daemon becomes, for good.
+//! Giving privileges up: the user the daemon becomes, and its capabilities, for good.
 
 use std::ffi::CString;
 use std::io;
 
+use caps::errors::CapsError;
+use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::unistd::{Uid, User, geteuid, initgroups, setresgid, setresuid, setuid};
 
@@ -17,12 +19,31 @@ pub fn find_user(name: &str) -> io::Result<User> {
     })
 }
 
-/// Becomes `user` for good: its groups, its group, its user, all ids of each, and neither
-/// they nor a program that is run later get privileges again (prctl(2), PR_SET_NO_NEW_PRIVS).
+/// Becomes `user`, if one is given, with its groups, its group and all ids of each; then gives
+/// every capability up, as root too (capabilities(7)). Neither this process nor a program it
+/// runs gets any of it again (prctl(2), PR_SET_NO_NEW_PRIVS).
+///
+/// Call it before any thread is made: capabilities are a thread's own, and inherited.
 ///
 /// # Errors
-/// No right to become it.
-pub fn become_user(user: &User) -> io::Result<()> {
+/// No right to become the user.
+pub fn give_up_privileges(user: Option<&User>) -> io::Result<()> {
+    // First, since it is itself a privilege; who has not got it has none to pass on.
+    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(other)? {
+        caps::clear(None, CapSet::Bounding).map_err(other)?;
+    }
+    if let Some(user) = user {
+        become_user(user)?;
+    }
+    prctl::set_no_new_privs()?;
+    // The ambient set goes with the permitted one.
+    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+        caps::clear(None, set).map_err(other)?;
+    }
+    Ok(())
+}
+
+fn become_user(user: &User) -> io::Result<()> {
     if geteuid().is_root() {
         let name = CString::new(user.name.as_str())?;
         initgroups(&name, user.gid)?;
@@ -32,9 +53,12 @@ pub fn become_user(user: &User) -> io::Result<()> {
         let reason = format!("only root can become '{}'", user.name);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    prctl::set_no_new_privs()?;
     if !user.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
         return Err(io::Error::other("the way back to root is still open"));
     }
     Ok(())
+}
+
+fn other(error: CapsError) -> io::Error {
+    io::Error::other(error.to_string())
 }

@@ -22,6 +22,8 @@ pub enum Forward {
     TooBig,
     /// The backend's `length` prefix has this opcode byte.
     BadOpcode(u8),
+    /// The backend ended within what its `length` prefix announced.
+    Cut,
 }
 
 impl From<SendError> for Forward {
@@ -164,8 +166,13 @@ impl<'a> ToClient<'a> {
             }
             self.frame(Data::Binary, &carried)?;
         }
-        // What a prefix announced and did not come is no message; anything else is.
-        if self.held.is_some() && self.boundary != Boundary::Length {
+        if self.boundary == Boundary::Length {
+            return match self.prefix_len {
+                0 => Ok(()),
+                _ => Err(Forward::Cut),
+            };
+        }
+        if self.held.is_some() {
             self.piece(&[], true, None)?;
         }
         self.flush()

@@ -1,22 +1,23 @@
 //! The daemon as init scripts see it: detached, alone, without privileges, stopped.
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::gateway::{Gateway, daemon, free_address};
-use crate::process::{Process, TempDir};
+use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
+use crate::process::{DEADLINE, Process, TempDir};
 
 /// A directory with a configuration; what is detached from it is stopped at the end.
-struct Home {
+pub(crate) struct Home {
     directory: TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Home {
     /// `DIR` in the settings stands for the directory.
-    fn new(settings: &str) -> Home {
+    pub(crate) fn new(settings: &str) -> Home {
         let (directory, address) = (TempDir::new(), free_address());
         let (ip, port) = (address.ip(), address.port());
         let text = format!(
@@ -28,21 +29,49 @@ impl Home {
         Home { directory, address }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// Runs to the end with these options: exit code and standard error.
-    fn run(&self, options: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn run(&self, options: &[&str]) -> (Option<i32>, String) {
         Process::start(daemon().args(options).arg("-f").arg(self.path("conf"))).finish()
     }
 
+    /// An executable shell script.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        // By another process: a file that is still open for writing, as it is in a child that
+        // another test is just forking, cannot be run.
+        let status = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""])
+            .arg(self.path(name))
+            .arg(format!("#!/bin/sh\n{script}\n"))
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// A client of the service `name`, past its upgrade.
+    pub(crate) fn open(&self, name: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request = format!(
+            "GET /{name} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            crate::http::KEY
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 101", "{name}");
+        stream
+    }
+
     /// A field of the detached daemon's /proc/PID/status, without its name.
-    fn status(&self, field: &str) -> Vec<String> {
+    pub(crate) fn status(&self, field: &str) -> Vec<String> {
         let path = format!("/proc/{}/status", self.read("pid").trim());
         let status = fs::read_to_string(path).expect("the daemon runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));
@@ -59,6 +88,9 @@ impl Drop for Home {
 
 #[test]
 fn a_detached_daemon_serves_when_its_caller_returns() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
     TcpStream::connect(home.address).expect("it listens");
@@ -75,6 +107,9 @@ fn a_detached_daemon_serves_when_its_caller_returns() {
 
 #[test]
 fn kill_returns_when_the_daemon_is_gone() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]).0, Some(0));
     assert_eq!(home.run(&["-K"]), (Some(0), String::new()));
@@ -96,6 +131,9 @@ fn kill_without_a_pid_file_is_a_usage_error() {
 
 #[test]
 fn a_second_instance_says_that_there_is_one() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]).0, Some(0));
     let pid = home.read("pid");
@@ -110,6 +148,9 @@ fn a_second_instance_says_that_there_is_one() {
 
 #[test]
 fn a_detached_start_that_fails_has_the_true_exit_code_and_says_why() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("");
     let taken = TcpListener::bind(home.address).unwrap();
     let (code, errors) = home.run(&["-D"]);
@@ -126,6 +167,9 @@ fn a_detached_start_that_fails_has_the_true_exit_code_and_says_why() {
 
 #[test]
 fn an_unknown_user_ends_the_start_with_78() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("user = \"no-such-user\";");
     for options in [&["-D"][..], &["-t"]] {
         let (code, errors) = home.run(options);
@@ -139,6 +183,9 @@ fn an_unknown_user_ends_the_start_with_78() {
 
 #[test]
 fn a_user_is_become_for_good() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: only root can become another user");
         return;
@@ -157,21 +204,18 @@ fn a_user_is_become_for_good() {
 
 #[test]
 fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     for name in ["10-first", "20-second"] {
-        // By another name and then renamed: a file that is still open for writing, as it is in a
-        // child that another test is just forking, cannot be run.
+        let ran = home.path("ran");
         let script = format!(
-            "#!/bin/sh\n{{ echo {name} $1; grep SigBlk /proc/self/status; }} >> {}\n",
-            home.path("ran").display()
+            "{{ echo {name} $1; grep SigBlk /proc/self/status; }} >> {}",
+            ran.display()
         );
-        let status = std::process::Command::new("sh")
-            .args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""])
-            .arg(home.path("init").join(name))
-            .arg(script)
-            .status();
-        assert!(status.unwrap().success());
+        home.program(&format!("init/{name}"), &script);
     }
     fs::write(home.path("init/README"), "no program").unwrap();
     fs::set_permissions(home.path("init/README"), Permissions::from_mode(0o644)).unwrap();

@@ -198,12 +198,13 @@ fn length_keeps_type_and_boundaries_both_ways() {
 fn length_closes_when_the_backend_breaks_its_rules() {
     let gateway = Gateway::start("framing = \"length\"; maxmessage = 1000;");
     let backend = gateway.backend("program");
-    let cases: [(&[u8], u16); 3] = [
+    let cases: [(&[u8], u16); 4] = [
         // An opcode that is neither text nor binary; a length beyond the limit;
-        // a text that is not UTF-8.
+        // a text that is not UTF-8; an end within a message.
         (b"\0\0\0\x01\x07x", 1011),
         (b"\xff\xff\xff\xff\x02", 1009),
         (b"\0\0\0\x01\x01\xff", 1007),
+        (b"\0\0\0\x05\x01Hell", 1011),
     ];
     for (bytes, code) in cases {
         let mut client = gateway.open("program");

@@ -1,8 +1,9 @@
 //! A gateway of one's own: a temporary directory, a configuration, the daemon.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::backend::Backend;
@@ -26,7 +27,16 @@ impl Gateway {
     /// Starts one with these settings in the server, and these in its
     /// `websocket` section. `DIR` stands for the temporary directory.
     pub(crate) fn with(server: &str, websocket: &str) -> Gateway {
-        let address = free_address();
+        Gateway::run(&mut daemon(), free_address(), server, websocket)
+    }
+
+    /// The same, at this address and by this command, which takes the daemon's options.
+    pub(crate) fn run(
+        command: &mut Command,
+        address: SocketAddr,
+        server: &str,
+        websocket: &str,
+    ) -> Gateway {
         let directory = TempDir::new();
         std::fs::create_dir(directory.path().join("run")).expect("a docroot");
         std::fs::create_dir(directory.path().join("www")).expect("a document root");
@@ -38,7 +48,7 @@ impl Gateway {
         let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
         let file = directory.path().join("ouistiti.conf");
         std::fs::write(&file, text).expect("a configuration file");
-        let process = Process::start(daemon().arg("-f").arg(&file));
+        let process = Process::start(command.arg("-f").arg(&file));
         let wanted = address.to_string();
         if process.find_line(|line| line.contains(&wanted)).is_none() {
             panic!("the gateway ended at its start:\n{}", process.log());
@@ -89,9 +99,33 @@ impl Gateway {
     }
 }
 
-/// The daemon's binary.
+/// The daemon's binary; or the words of `OUISTITI_GATEWAY`, an emulator and a
+/// binary for another processor.
 pub(crate) fn daemon() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ouistiti"))
+    let words = emulation().unwrap_or_default();
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or(env!("CARGO_BIN_EXE_ouistiti")));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+/// Why -D is not tried in an emulator.
+pub(crate) const NO_DETACHING: &str =
+    "-D starts the daemon's own file, which this processor cannot run";
+
+/// True where the daemon runs in an emulator, after having said on the terminal that
+/// what comes next in this test is left out there, and why.
+pub(crate) fn is_emulated(why: &str) -> bool {
+    let Some(_) = emulation() else { return false };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").to_owned();
+    // Straight to the terminal: what a passing test prints is never shown.
+    let _ = writeln!(std::io::stderr(), "unfit for emulation: {test}: {why}");
+    true
+}
+
+fn emulation() -> Option<String> {
+    std::env::var("OUISTITI_GATEWAY").ok()
 }
 
 /// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each

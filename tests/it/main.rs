@@ -10,24 +10,35 @@
 )]
 
 mod backend;
+#[cfg(feature = "tls")]
+mod certificates;
 mod client;
+mod faults;
 mod frames;
 mod gateway;
 mod http;
 mod process;
 
+mod activation;
 mod closing;
 mod daemon;
 mod documents;
 mod exactness;
 mod floods;
 mod framings;
+mod heads;
+mod isolation;
+mod links;
+mod loss;
 mod matrix;
 mod names;
+mod network;
+mod overload;
 mod packaging;
 mod reach;
 mod refusals;
 mod reload;
+mod sandbox;
 mod startup;
 mod tidy;
 #[cfg(feature = "tls")]

@@ -1,11 +1,15 @@
 //! Which names reach which backend, and that none leads out of docroot.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::Client;
-use crate::gateway::Gateway;
-use crate::http::{ask, upgrade};
+use crate::frames::Random;
+use crate::gateway::{Gateway, is_emulated};
+use crate::http::{Response, ask, upgrade};
+use crate::process::figure;
 
 #[test]
 fn a_name_is_decoded_once_and_its_query_is_not_part_of_it() {
@@ -112,6 +116,9 @@ fn no_name_leads_out_of_docroot() {
 
 #[test]
 fn links_inside_docroot_are_followed() {
+    if is_emulated("qemu does not know openat2, and without it links are not followed") {
+        return;
+    }
     let gateway = Gateway::start("");
     let backend = gateway.backend("real");
     symlink("real", gateway.path("run/alias")).unwrap();
@@ -163,4 +170,181 @@ fn a_subprotocol_names_the_service_where_the_path_does_not() {
     let client = Client::open(&gateway, "nowhere", offer);
     assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), Some("news"));
     beside.accept();
+}
+
+/// Listeners that stand outside docroot: nobody may ever call them.
+struct Outside(Vec<UnixListener>);
+
+impl Outside {
+    fn listen(gateway: &Gateway, names: &[&str]) -> Outside {
+        let listen = |name: &&str| {
+            let listener = UnixListener::bind(gateway.path(name)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
+        Outside(names.iter().map(listen).collect())
+    }
+
+    /// Clients that have come out of docroot.
+    fn count(&self) -> usize {
+        let called = |listener: &&UnixListener| listener.accept().is_ok();
+        self.0.iter().filter(called).count()
+    }
+}
+
+/// Ways to write that something lies above, behind or besides.
+const WAYS: [&str; 24] = [
+    "..",
+    ".",
+    "",
+    "%2e%2e",
+    "%2E.",
+    ".%2e",
+    "%252e%252e",
+    "%25252e",
+    "..%2f",
+    "%2f",
+    "%5c",
+    "..%5c",
+    "..%00",
+    "%00",
+    "%c0%ae%c0%ae",
+    "%e0%80%ae",
+    "%uff0e",
+    "dir",
+    "link",
+    "dirlink",
+    "...",
+    "~",
+    "*",
+    "..;",
+];
+
+#[test]
+fn a_thousand_traversals_in_path_query_host_and_subprotocol_reach_nobody_outside() {
+    let gateway = Gateway::start("");
+    std::fs::create_dir(gateway.path("run/dir")).unwrap();
+    std::fs::create_dir(gateway.path("elsewhere")).unwrap();
+    let outside = Outside::listen(&gateway, &["outside", "elsewhere/s", "elsewhere/outside"]);
+    let inside = gateway.backend("dir/s");
+    symlink("../outside", gateway.path("run/link")).unwrap();
+    symlink(gateway.path("elsewhere"), gateway.path("run/dirlink")).unwrap();
+    symlink("/etc/passwd", gateway.path("run/file")).unwrap();
+    let absolute = gateway.path("outside").display().to_string();
+    let ends = [
+        "outside",
+        "s",
+        "link",
+        "dirlink/s",
+        "elsewhere/s",
+        "file",
+        &absolute,
+        "",
+    ];
+    let mut random = Random::new(5);
+    let mut statuses = std::collections::BTreeMap::new();
+    for number in 0..1000 {
+        let mut way = String::new();
+        for _ in 0..1 + random.below(6) {
+            way += WAYS[random.below(WAYS.len())];
+            way.push('/');
+        }
+        way += ends[random.below(ends.len())];
+        if number % 50 == 0 {
+            way = format!("{}{way}", "x/".repeat(60));
+        }
+        let host = format!("Host: {}\r\n", gateway.address());
+        let request = match number % 4 {
+            0 => upgrade(&gateway, &format!("/{way}"), ""),
+            1 => upgrade(&gateway, &format!("/absent?/{way}"), ""),
+            2 => upgrade(&gateway, "/absent", "").replace(&host, &format!("Host: {way}\r\n")),
+            _ => {
+                let target = ["/", "/dir", "/absent"][random.below(3)];
+                upgrade(
+                    &gateway,
+                    target,
+                    &format!("Sec-WebSocket-Protocol: {way}\r\n"),
+                )
+            }
+        };
+        let status = ask(&gateway, &request).status;
+        assert!(
+            [400, 403, 404].contains(&status),
+            "{way:?} got {status}:\n{request}"
+        );
+        *statuses.entry(status).or_insert(0) += 1;
+    }
+    assert_eq!(outside.count(), 0, "connections came out of docroot");
+    assert!(!inside.is_called());
+    figure(format!(
+        "1000 traversals: {statuses:?}; 0 connections outside docroot"
+    ));
+}
+
+/// Swaps what stands under two names as fast as it can, while clients ask for them: a socket
+/// inside docroot, and links that lead out of it.
+fn swapped_while_asked_for(gateway: &Gateway, swaps: usize) {
+    let outside = Outside::listen(gateway, &["outside", "chat"]);
+    std::fs::create_dir(gateway.path("run/real")).unwrap();
+    gateway.backend("real/chat").echo();
+    let run = gateway.path("run");
+    let swap = |number: usize| {
+        let (name, new) = (run.join("name"), run.join("new"));
+        match number % 4 {
+            // Another name of the same socket,
+            0 => std::fs::hard_link(run.join("real/chat"), &new).unwrap(),
+            1 => symlink("../outside", &new).unwrap(),
+            // and a directory that is one or leads to another.
+            2 => symlink("real", run.join("newdir")).unwrap(),
+            _ => symlink("..", run.join("newdir")).unwrap(),
+        }
+        match number % 4 {
+            0 | 1 => std::fs::rename(new, name).unwrap(),
+            _ => std::fs::rename(run.join("newdir"), run.join("dir")).unwrap(),
+        }
+    };
+    (0..4).for_each(swap);
+    let done = AtomicBool::new(false);
+    let mut statuses = std::collections::BTreeMap::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..swaps).for_each(swap);
+            done.store(true, Ordering::Release);
+        });
+        let requests = ["/name", "/dir/chat"].map(|target| upgrade(gateway, target, ""));
+        let mut number = 0;
+        while !done.load(Ordering::Acquire) {
+            let mut stream = gateway.connect();
+            stream.write_all(requests[number % 2].as_bytes()).unwrap();
+            let status = Response::read_head(&mut stream).expect("an answer").status;
+            *statuses.entry(status).or_insert(0) += 1;
+            number += 1;
+        }
+    });
+    let other = statuses.keys().find(|status| ![101, 404].contains(*status));
+    assert_eq!(other, None, "{statuses:?}");
+    assert_eq!(outside.count(), 0, "connections came out of docroot");
+    figure(format!(
+        "{swaps} swaps, answers {statuses:?}; 0 connections outside docroot"
+    ));
+    assert!(statuses.len() == 2, "both were met: {statuses:?}");
+}
+
+#[test]
+fn a_link_swapped_100_000_times_never_leads_out() {
+    swapped_while_asked_for(&Gateway::start(""), 100_000);
+}
+
+#[test]
+fn a_link_swapped_100_000_times_never_leads_out_without_openat2() {
+    if is_emulated(crate::faults::NO_FAULTS) {
+        return;
+    }
+    let mut command = crate::faults::daemon_with("FAULT_OPENAT2", "1");
+    let gateway = Gateway::run(&mut command, crate::gateway::free_address(), "", "");
+    // Without it no link is followed, not even one that stays inside.
+    gateway.backend("socket").echo();
+    symlink("socket", gateway.path("run/inward")).unwrap();
+    assert_eq!(ask(&gateway, &upgrade(&gateway, "/inward", "")).status, 404);
+    swapped_while_asked_for(&gateway, 100_000);
 }

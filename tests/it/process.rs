@@ -1,6 +1,7 @@
 //! A child process under test: its log, its memory, its descriptors, its end.
 
-use std::io::{BufRead, BufReader};
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::gateway::is_emulated;
 
 /// How long any single wait may take before a test gives up. Far above what a
 /// loaded machine needs: it only ends tests that would never end.
@@ -22,6 +25,33 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says what a test has measured. Not by `println`, whose text is kept back when a test passes.
+pub(crate) fn figure(text: impl Display) {
+    let thread = std::thread::current();
+    let line = format!("figure: {}: {text}\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::stdout().write_all(line.as_bytes());
+}
+
+/// Whether this machine lets a test do what needs root; says so if not.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        figure("NOT RUN: it needs root");
+    }
+    root
+}
+
+/// A terminal: its master, which no child gets, and the path of its other end.
+pub(crate) fn terminal() -> (nix::pty::PtyMaster, String) {
+    use nix::fcntl::OFlag;
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).expect("a terminal");
+    nix::pty::grantpt(&master).expect("our own terminal");
+    nix::pty::unlockpt(&master).expect("our own terminal");
+    let path = nix::pty::ptsname_r(&master).expect("it has a name");
+    (master, path)
 }
 
 /// A directory that is gone when the test is.
@@ -62,7 +92,6 @@ impl Process {
     /// Starts `command` with its standard error collected.
     pub(crate) fn start(command: &mut Command) -> Process {
         let mut child = command
-            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -159,9 +188,36 @@ impl Process {
         self.status_field("Threads:")
     }
 
-    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)).
+    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)); 0 in an
+    /// emulator, where it would be the emulator's.
     pub(crate) fn memory(&self) -> usize {
+        if is_emulated("its memory is the emulator's, and is not looked at") {
+            return 0;
+        }
         self.status_field("RssAnon:")
+    }
+
+    /// Memory that is its own, in KiB: the anonymous part of its proportional set size
+    /// (`Pss_Anon`, proc_pid_smaps(5)). Code that is read from the file for the first time is
+    /// no growth. 0 in an emulator.
+    pub(crate) fn anonymous(&self) -> usize {
+        if is_emulated("its memory is the emulator's, and is not looked at") {
+            return 0;
+        }
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = std::fs::read_to_string(path).expect("the process is there");
+        field(&text, "Pss_Anon:")
+    }
+
+    /// Processor time it has used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(path).expect("the process is there");
+        // Fields 14 and 15, behind the name, which may hold anything: user and system, in ticks
+        // of 10 ms on every machine of today.
+        let fields = text.rsplit(") ").next().expect("a state").split(' ');
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>());
+        Duration::from_millis(10 * ticks.map(|ticks| ticks.expect("a number")).sum::<u64>())
     }
 
     /// Lets it open descriptors below this number only (prlimit(1)).
@@ -177,17 +233,19 @@ impl Process {
     fn status_field(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the process is there");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(name))
-            .expect("a known field");
-        let number = line.split_whitespace().nth(1).expect("a value");
-        number.parse().expect("a number")
+        field(&status, name)
     }
 
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().expect("a process id"))
     }
+}
+
+/// The number that stands behind a name in a file of proc(5).
+fn field(text: &str, name: &str) -> usize {
+    let line = text.lines().find(|line| line.starts_with(name));
+    let number = line.expect("a known field").split_whitespace().nth(1);
+    number.expect("a value").parse().expect("a number")
 }
 
 impl Drop for Process {

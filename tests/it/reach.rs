@@ -40,8 +40,7 @@ fn links_reach_unix_and_tcp_servers_outside_docroot() {
 #[test]
 fn a_fifo_gets_what_the_client_sends() {
     use std::io::Read as _;
-    let settings =
-        "links = ( { origin = \"pipe\"; type = \"fifo\"; destination = \"DIR/pipe\"; } );";
+    let settings = "wait = 60; links = ( { origin = \"pipe\"; type = \"fifo\"; destination = \"DIR/pipe\"; } );";
     let gateway = Gateway::start(settings);
     let path = gateway.path("pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -2,22 +2,17 @@
 //! other. Versions, names and client certificates are proved inside the crate.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::StreamOwned;
 
+use crate::certificates::Files;
 use crate::frames::{self, BINARY, TEXT, message};
-use crate::gateway::{Gateway, daemon};
-use crate::http::upgrade;
-use crate::process::{DEADLINE, Process, TempDir, wait_until};
+use crate::gateway::daemon;
+use crate::process::{DEADLINE, Process, wait_until};
 
 /// Bytes each way in a flood, in messages of so many bytes.
 const TOTAL: usize = 8 << 20;
@@ -26,109 +21,8 @@ const MESSAGE: usize = 50_000;
 /// New keys after so many bytes sent (RFC 8446, section 4.6.3).
 const KEY_UPDATE: usize = 100_000;
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
-
-/// A directory with `crt` and `key`, a certificate that is its own authority.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Files {
-        let files = Files(TempDir::new());
-        files.renew();
-        files
-    }
-
-    /// Makes both files anew.
-    fn renew(&self) {
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "3650",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-subj",
-            "/CN=gateway",
-            "-addext",
-            "subjectAltName = DNS:gateway.test",
-            "-addext",
-            "basicConstraints = critical,CA:FALSE",
-            "-keyout",
-            "key",
-            "-out",
-            "crt",
-        ]);
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let run = Command::new("openssl")
-            .args(arguments)
-            .current_dir(self.0.path())
-            .output();
-        let run = run.expect("the tests need the program openssl");
-        assert!(
-            run.status.success(),
-            "{}",
-            String::from_utf8_lossy(&run.stderr)
-        );
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// The `tls` section with these files.
-    fn section(&self, certificate: &str, key: &str) -> String {
-        let (certificate, key) = (self.path(certificate), self.path(key));
-        let (certificate, key) = (certificate.display(), key.display());
-        format!("tls = {{ crtfile = \"{certificate}\"; keyfile = \"{key}\"; }};")
-    }
-
-    /// A gateway with these settings besides `tls`, and in its `websocket` section.
-    fn gateway(&self, server: &str, websocket: &str) -> Gateway {
-        Gateway::with(
-            &format!("{} {server}", self.section("crt", "key")),
-            websocket,
-        )
-    }
-
-    fn certificate(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_file(self.path("crt")).expect("a certificate")
-    }
-
-    /// A client that trusts the certificate there is now.
-    fn connect(&self, gateway: &Gateway) -> Tls {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions ring knows")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("gateway.test").expect("a name");
-        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
-        StreamOwned::new(tls, gateway.connect())
-    }
-
-    /// A client of the service `name`, past its upgrade.
-    fn open(&self, gateway: &Gateway, name: &str) -> Tls {
-        let mut client = self.connect(gateway);
-        let request = upgrade(gateway, &format!("/{name}"), "");
-        client
-            .write_all(request.as_bytes())
-            .expect("the gateway reads");
-        let head = read_head(&mut client);
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        client
-    }
-}
-
 /// An HTTP head and no byte more.
-fn read_head(client: &mut impl Read) -> String {
+pub(crate) fn read_head(client: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(take::<1>(client)[0]);

@@ -12,7 +12,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "target" / "release"
+LIBRARY = ROOT / "utils" / "libwebsocket" / "so" / "target" / "release" / "libwebsocket.so"
 OUT = ROOT / "out"
+
+# The gateway that is looked at: with OUISTITI_GATEWAY one for another processor, in an emulator.
+GATEWAY = os.environ.get("OUISTITI_GATEWAY", str(RELEASE / "ouistiti")).split()
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ouistiti"
 
 # Longest wait for anything, in seconds; it only ends what would never end.
@@ -48,12 +52,15 @@ class Site:
         self.gateway = None
         self.host, self.port = free_address()
 
-    def backend(self, name, *options, program="websocket_echo"):
+    def backend(self, name, *options, program="websocket_echo", preload=None):
         """Starts a sample server as the service `name`."""
         command = [RELEASE / program, "-R", self.run, "-n", name, *options]
         log = self.directory / f"{name}.log"
         with log.open("w") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stderr=output,
+                env={**os.environ, "LD_PRELOAD": str(preload)} if preload else None,
+            )
         self.processes.append(process)
         path = self.run / name
         wait_until(f"{program} to listen", lambda: path.is_socket() or process.poll() is not None)
@@ -80,7 +87,7 @@ class Site:
         path.write_text(text)
         log = []
         self.gateway = subprocess.Popen(
-            [RELEASE / "ouistiti", "-f", path], stdin=subprocess.DEVNULL,
+            [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)
@@ -89,6 +96,16 @@ class Site:
         wait_until("the gateway to listen", lambda: listening() or self.gateway.poll() is not None)
         assert self.gateway.poll() is None, "the gateway ended at its start:\n" + "".join(log)
         return self
+
+    def serve(self, way, name, *options, program="websocket_echo"):
+        """Starts a sample server and the gateway, put together in one of the `WAYS`."""
+        if way == "direct":
+            assert LIBRARY.exists(), f"no {LIBRARY}: build it as tests/check does"
+            self.backend(name, *options, program=program, preload=LIBRARY)
+            return self.start(websocket='options = "direct";')
+        packets = ["-q"] if way == "packets" else []
+        self.backend(name, *packets, *options, program=program)
+        return self.start()
 
     def url(self, name, scheme="ws"):
         """Where the service or page `name` is."""
@@ -112,6 +129,16 @@ def site(tmp_path_factory):
     site = Site(tmp_path_factory.mktemp("s"))
     yield site
     site.stop()
+
+
+# A stream or a SEQPACKET socket behind the relay; or clients handed over to libwebsocket.so.
+WAYS = ["stream", "packets", "direct"]
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    """Each of the `WAYS`."""
+    return request.param
 
 
 # Lines for the end of the run: what was measured.

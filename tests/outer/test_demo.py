@@ -30,7 +30,14 @@ def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
             raise AssertionError("it printed no two addresses:\n" + "".join(lines))
         host = hosts["http"]
         with urllib.request.urlopen(f"http://{host}/", timeout=DEADLINE) as page:
-            assert b"<title>" in page.read()
+            index = page.read().decode()
+        for link in set(re.findall(r'href="(\w+\.html)"', index)):
+            with urllib.request.urlopen(f"http://{host}/{link}", timeout=DEADLINE) as page:
+                assert b"<title>" in page.read()
+        services = re.findall(r'data-service="(\w+)"', index)
+        assert services == ["echo", "chat", "auth", "sql"]
+        for service in services:
+            connect(f"ws://{host}/{service}", origin=f"http://{host}", legacy=True).close()
         with connect(f"ws://{host}/echo", origin=f"http://{host}") as client:
             client.send("from the demo")
             assert client.recv(timeout=DEADLINE) == "from the demo"

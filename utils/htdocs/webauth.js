@@ -56,7 +56,8 @@ async function call(method, params) {
 function inWords(result) {
   if (result === null || typeof result !== 'object') return String(result);
   if (result.message) return String(result.message);
-  return Object.entries(result).map(([name, value]) => `${name} ${value}`).join(', ');
+  const known = Object.entries(result).filter(([, value]) => value !== null);
+  return known.map(([name, value]) => `${name} ${value}`).join(', ');
 }
 
 /** Runs an action when the form's user is filled in. */

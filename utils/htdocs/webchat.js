@@ -136,10 +136,11 @@ function show(kind, { from, to, text, color }) {
   const time = element('time', 'note', now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
   time.dateTime = now.toISOString();
   line.append(time);
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const talk = byId('talk');
+  const atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 40;
   list.append(line);
   while (list.children.length > MESSAGES) list.firstChild.remove();
-  if (atEnd || from === myself) list.scrollTop = list.scrollHeight;
+  if (atEnd || from === myself) talk.scrollTop = talk.scrollHeight;
 }
 
 /** The people here, and whom a message may go to. */

@@ -22,7 +22,7 @@ use std::time::Duration;
 use getopts::Options;
 use load::{Effort, Peer, Work};
 use programs::{Manner, Program};
-use report::{Memory, Report, Row};
+use report::{Counted, Memory, Report, Row};
 
 /// The works, in the order of the table.
 const WORKS: [(&str, Work); 9] = [
@@ -170,7 +170,7 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
         .unwrap_or_else(|| "target/release/ouistiti".to_owned());
     let gateway = (!matches.opt_present("self")).then(|| PathBuf::from(gateway));
     let scratch = Scratch::new()?;
-    let _backends = programs::backends(&scratch.0, None)?;
+    let backends = programs::backends(&scratch.0, None)?;
     tls::make_certificate(&scratch.0)?;
     let start = |manner: Manner| -> io::Result<[Program; 2]> {
         let roof = Program::relay("relay", &scratch.0, &manner)?;
@@ -185,6 +185,7 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
     let only = matches.opt_str("only").unwrap_or_default();
     let chosen =
         |works: &'static [(&str, Work)]| works.iter().filter(|work| work.0.contains(&only));
+    let mut calls = count_calls(&programs, "", Some(backends.pid()), &scratch.0);
     let mut rows = Vec::new();
     for (name, work) in chosen(&WORKS) {
         rows.push(row(name, *work, &programs, effort, rounds)?);
@@ -203,21 +204,18 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
             for (name, work) in chosen(&DIRECT) {
                 rows.push(row(name, *work, &direct, effort, rounds)?);
             }
+            let more = count_calls(&direct[1..], " direct", None, &scratch.0);
+            calls = calls.and_then(|calls| Ok([calls, more?].concat()));
         }
         Err(error) => eprintln!("direct mode is not measured: {error}"),
     }
-    let calls = programs
-        .iter()
-        .map(|program| syscalls::count(program, &scratch.0));
     let report = Report {
         machine: machine(cpu),
         rounds,
         programs: programs.iter().map(|program| program.name).collect(),
         rows,
         memory,
-        calls: calls
-            .collect::<io::Result<_>>()
-            .map_err(|error| error.to_string()),
+        calls: calls.map_err(|error| error.to_string()),
     };
     print!("{}", report::table(&report));
     if let Some(folder) = matches.opt_str("out").map(PathBuf::from) {
@@ -227,6 +225,32 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
         println!("written: {0}/result.json, {0}/result.svg", folder.display());
     }
     Ok(())
+}
+
+/// System calls of each program alone, and together with its backend, which is the one of
+/// this process id where it is not the program's own.
+fn count_calls(
+    programs: &[Program],
+    manner: &str,
+    shared: Option<u32>,
+    scratch: &Path,
+) -> io::Result<Vec<Counted>> {
+    let mut all = Vec::new();
+    for program in programs {
+        let name = format!("{}{manner}", program.name);
+        let alone = [program.pid()];
+        let backend = program.backend_pid().or(shared);
+        let both: Vec<u32> = alone.into_iter().chain(backend).collect();
+        for (processes, in_flight, title) in [
+            (&alone[..], 1, name.clone()),
+            (&both, 1, format!("{name} and backend")),
+            (&both, 16, format!("{name} and backend, 16 in flight")),
+        ] {
+            let calls = syscalls::count(processes, program, in_flight, scratch)?;
+            all.push(Counted { name: title, calls });
+        }
+    }
+    Ok(all)
 }
 
 /// The library that makes a backend direct: it is built beside the gateway.

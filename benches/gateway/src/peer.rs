@@ -33,9 +33,14 @@ impl Peer {
 
     /// Sends one small message and waits for its echo.
     pub fn echo_once(&mut self) -> io::Result<()> {
-        self.stream
-            .write_all(&wire::client_frame(TEXT, &[b'x'; SMALL]))?;
-        self.expect(SMALL as u64, &mut [0; 256])
+        self.echo(1)
+    }
+
+    /// Sends so many small messages at once and waits for their echoes.
+    pub fn echo(&mut self, messages: usize) -> io::Result<()> {
+        let frame = wire::client_frame(TEXT, &[b'x'; SMALL]);
+        self.stream.write_all(&frame.repeat(messages))?;
+        self.expect((SMALL * messages) as u64, &mut [0; 256])
     }
 
     /// Reads until so many payload bytes have come, however they are framed.

@@ -141,7 +141,12 @@ impl Program {
 
     /// Process id, for a tracer.
     pub fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.process.pid()
+    }
+
+    /// Process id of the backend it has for itself.
+    pub fn backend_pid(&self) -> Option<u32> {
+        self.backend.as_ref().map(Process::pid)
     }
 
     /// CPU time so far.
@@ -182,6 +187,11 @@ pub fn backends(sockets: &Path, preload: Option<&PathBuf>) -> io::Result<Process
 pub struct Process(Child);
 
 impl Process {
+    /// Process id, for a tracer.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// CPU time of the process so far, with all its threads, the ended ones too.
     fn cpu(&self) -> io::Result<Duration> {
         let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.0.id().cast_signed()))?;

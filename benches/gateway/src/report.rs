@@ -19,7 +19,7 @@ pub struct Report {
     /// What each program holds in memory.
     pub memory: Vec<Memory>,
     /// System calls an echoed message, or why there is no count.
-    pub calls: Result<Vec<Calls>, String>,
+    pub calls: Result<Vec<Counted>, String>,
 }
 
 /// One work.
@@ -46,6 +46,15 @@ pub struct Column {
     pub spread: f64,
     /// Rate against the roofline, round by round: more is better.
     pub rate_ratio: f64,
+}
+
+/// System calls an echoed message.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Whose, and how many messages were under way at a time.
+    pub name: String,
+    /// The calls.
+    pub calls: Calls,
 }
 
 /// Resident memory of a program, in bytes.
@@ -156,7 +165,7 @@ pub fn table(report: &Report) -> String {
     }
     match &report.calls {
         Ok(calls) => {
-            for (name, calls) in report.programs.iter().zip(calls) {
+            for Counted { name, calls } in calls {
                 let line = syscalls::describe(calls);
                 let _ = writeln!(text, "{name}: system calls an echoed message: {line}");
             }
@@ -197,10 +206,10 @@ pub fn json(report: &Report) -> String {
         )
     });
     let calls = report
-        .programs
+        .calls
         .iter()
-        .zip(report.calls.iter().flatten())
-        .map(|(name, calls)| {
+        .flatten()
+        .map(|Counted { name, calls }| {
             let each = calls
                 .iter()
                 .map(|(call, rate)| format!("\"{call}\": {rate:.3}"));

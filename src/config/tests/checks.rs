@@ -268,14 +268,18 @@ fn addresses_and_networks_are_checked() {
 }
 
 #[test]
-fn two_servers_on_one_address_need_different_hostnames() {
+fn two_servers_cannot_listen_on_one_address() {
     let two = |host: &str| {
         format!(
             "servers = ( {{ document = {{ docroot = \"/\"; }}; }}, {{ {host} document = {{ docroot = \"/\"; }}; }} );"
         )
     };
     assert!(errors(&two(""))[0].contains("listens on [::]:80 like server 1"));
-    good(&two("hostname = \"b\";"));
+    assert_eq!(
+        errors(&two("hostname = \"b\";")).len(),
+        1,
+        "not even by name"
+    );
     good(&two("port = 81;"));
 }
 

@@ -111,6 +111,16 @@ fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
         without[0].contains("built without the gateway (feature 'websocket')")
             && without.len() == 2
     );
+    let text = "landlock = true; servers = ({ websocket = { }; });";
+    let without = Built {
+        landlock: false,
+        ..ALL
+    };
+    let wrong = short(&text_for(path, text, without).expect_err("a feature is missing"));
+    assert_eq!(
+        wrong,
+        ["1:12 this ouistiti was built without Landlock (feature 'landlock')"]
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::path::Path;
 
 /// A program with every feature.
 const ALL: Built = Built {
+    landlock: true,
     websocket: true,
     websocket_rt: true,
     tls: true,

@@ -33,7 +33,7 @@ fn same(ours: &Value, oracle: &Oracle) -> bool {
         (Value::Bool(a), Oracle::Bool(b)) => a == b,
         (Value::Int(a), Oracle::Integer(b)) => *a == i64::from(*b),
         (Value::Int(a), Oracle::Integer64(b)) => a == b,
-        (Value::Float(a), Oracle::Float(b)) => a == b,
+        (Value::Float(a), Oracle::Float(b)) => a.parse() == Ok(*b),
         (Value::Text(a), Oracle::String(b)) => a == b,
         (Value::Array(a), Oracle::Array(b)) | (Value::List(a), Oracle::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, b))

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Server, is_ended, read_text, run};
+use support::{Server, is_ended, read_text};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_websocket_chat");
 
@@ -280,16 +280,4 @@ fn who_leaves_gets_what_was_said_before() {
         assert_eq!(hear(&bob), format!("{number}"));
     }
     assert!(is_ended(&bob));
-}
-
-#[test]
-fn the_manual_has_every_option_of_the_help() {
-    let manual = include_str!("../../../man/websocket_chat.1").replace('\\', "");
-    let help = String::from_utf8(run(CHAT, &["-h"]).stdout).unwrap();
-    let words = help
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix("--"));
-    for word in words {
-        assert!(manual.contains(&format!("--{word}")), "--{word}");
-    }
 }

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libloading::os::unix::Library;
@@ -45,7 +46,9 @@ pub(crate) struct GatewayPlugin {
 
 impl GatewayPlugin {
     /// The plugin in a library, if it has this interface.
-    pub(crate) fn find(library: &'static Library) -> Result<Option<GatewayPlugin>, LoadError> {
+    pub(crate) fn find(
+        library: &ManuallyDrop<Library>,
+    ) -> Result<Option<GatewayPlugin>, LoadError> {
         // SAFETY: the C gateway gives the functions of these names these types.
         unsafe {
             let Ok(init) = library.get::<Init>(b"jsonrpc_init") else {

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -66,7 +67,7 @@ pub(crate) struct Value {
 
 impl Jansson {
     /// Finds libjansson behind a plugin.
-    pub(crate) fn find(plugin: &'static Library) -> Result<Jansson, LoadError> {
+    pub(crate) fn find(plugin: &ManuallyDrop<Library>) -> Result<Jansson, LoadError> {
         // SAFETY: these are the types jansson.h gives the functions.
         unsafe {
             let jansson = Jansson {
@@ -184,7 +185,10 @@ impl RawError {
 
 /// # Safety
 /// `T` is the type of the function of this name.
-pub(crate) unsafe fn symbol<T: Copy>(plugin: &'static Library, name: &str) -> Result<T, LoadError> {
+pub(crate) unsafe fn symbol<T: Copy>(
+    plugin: &ManuallyDrop<Library>,
+    name: &str,
+) -> Result<T, LoadError> {
     // SAFETY: the caller's promise.
     match unsafe { plugin.get::<T>(name.as_bytes()) } {
         Ok(symbol) => Ok(*symbol),

@@ -94,9 +94,9 @@ impl Library {
                 other => other,
             }
         })?;
-        let plugin = if let Some(plugin) = NativePlugin::find(library)? {
+        let plugin = if let Some(plugin) = NativePlugin::find(&library)? {
             Plugin::Native(plugin)
-        } else if let Some(plugin) = GatewayPlugin::find(library)? {
+        } else if let Some(plugin) = GatewayPlugin::find(&library)? {
             Plugin::Gateway(plugin)
         } else {
             return Err(LoadError::NotAPlugin);

@@ -12,7 +12,7 @@ use jsonrpc::Methods;
 use jsonrpc::library::Library;
 use jsonrpc::session::{Connection, serve};
 use rpcplugin::{Code, Error, Json};
-use unixserver::{Client, CommandLine, Options, PACKET, Server, log};
+use unixserver::{Client, CommandLine, Options, Server, log};
 
 /// Stack of a client's thread, in bytes: plugins and the libraries behind them
 /// need more than we do. What is not touched costs nothing.
@@ -44,24 +44,29 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
         unixserver::Error::Usage("a plugin is needed: -L FILE, such as -L ./authrpc.so".to_string())
     })?;
     let config = options.value("C").unwrap_or_default();
-    let packets = options.flag("q");
     // Still with the rights we were started with.
     let library = Library::load(Path::new(&path))
         .map_err(|error| format!("cannot load the plugin {path}: {error}"))?;
+    let server = Server::bind(options)?
+        .stack_size(STACK_SIZE)
+        .become_user()?;
+    // As if a client came and left: a string the plugin cannot use is told now.
+    library
+        .open(&config)
+        .map_err(|error| format!("the plugin {path} cannot use its -C: {}", error.reason()))?;
     let library = Arc::new(library);
-    let server = Server::bind(options)?.stack_size(STACK_SIZE);
-    server.run(move |client| answer_client(client, packets, &library, &config))
+    server.run(move |client| answer_client(client, &library, &config))
 }
 
 /// Serves one client with a plugin of its own.
-fn answer_client(client: Client, packets: bool, library: &Library, config: &str) -> io::Result<()> {
+fn answer_client(client: Client, library: &Library, config: &str) -> io::Result<()> {
     let mut methods = library.open(config).unwrap_or_else(|error| {
-        log(&format!("the plugin refuses a client: {error}"));
+        log(&format!("the plugin refuses a client: {}", error.reason()));
         Box::new(Refused)
     });
-    let mut socket = Socket { client, packets };
+    let mut socket = Socket(client);
     serve(&mut socket, methods.as_mut())?;
-    socket.client.finish();
+    socket.0.finish();
     Ok(())
 }
 
@@ -75,26 +80,15 @@ impl Methods for Refused {
     }
 }
 
-struct Socket {
-    client: Client,
-    packets: bool,
-}
+/// A client as the session sees it: an answer is a message.
+struct Socket(Client);
 
 impl Connection for Socket {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        self.client.receive(buffer)
+        self.0.receive(buffer)
     }
 
-    /// On a SEQPACKET socket a packet shorter than [`PACKET`] ends the answer.
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {
-        if !self.packets {
-            return self.client.send(answer);
-        }
-        let packets = answer.chunks_exact(PACKET);
-        let last = packets.remainder();
-        for packet in packets {
-            self.client.send(packet)?;
-        }
-        self.client.send(last)
+        self.0.send_message(answer)
     }
 }

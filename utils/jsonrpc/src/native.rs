@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -20,12 +21,12 @@ use crate::library::LoadError;
 const MAX_METHODS: usize = 4096;
 
 /// Loads a shared library, for ever: its code may be in use by a thread.
-pub(crate) fn link(path: &Path) -> Result<&'static Library, LoadError> {
+pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
     // SAFETY: loading runs the library's constructors. The administrator named
     // it, and nobody else can have changed it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| LoadError::Link(error.to_string()))?;
-    Ok(Box::leak(Box::new(library)))
+    Ok(ManuallyDrop::new(library))
 }
 
 /// A plugin with the interface of rpcplugin.h.
@@ -37,7 +38,7 @@ pub(crate) struct NativePlugin {
 
 impl NativePlugin {
     /// The plugin in a library, if it has this interface.
-    pub(crate) fn find(library: &'static Library) -> Result<Option<NativePlugin>, LoadError> {
+    pub(crate) fn find(library: &ManuallyDrop<Library>) -> Result<Option<NativePlugin>, LoadError> {
         // SAFETY: rpcplugin.h gives the function of this name this type.
         let Ok(entry) = (unsafe { library.get::<Entry>(ENTRY.as_bytes()) }) else {
             return Ok(None);

@@ -1,25 +1,11 @@
 //! Ten thousand inputs that no honest client sends: the right code, no crash.
 
 mod common;
+mod random;
 
 use common::{answers, session};
+use random::Random;
 use serde_json::Value;
-
-/// A generator of its own, so that a failure can be run again (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).expect("less than bound")
-    }
-
-    fn pick<'a>(&mut self, choice: &[&'a str]) -> &'a str {
-        choice[self.below(choice.len())]
-    }
-}
 
 /// What any answer must be, and the codes it may have.
 fn check(input: &[u8], answer: &str) {
@@ -99,15 +85,7 @@ fn three_thousand_damaged_requests_get_answers_and_spare_the_next() {
     const NEXT: &[u8] = br#"{"jsonrpc":"2.0","method":"subtract","params":[42,23],"id":"next"}"#;
     let mut random = Random(0x5eed_0002);
     for _ in 0..3000 {
-        let mut damaged = REQUEST.to_vec();
-        for _ in 0..=random.below(3) {
-            let at = random.below(damaged.len());
-            match random.below(3) {
-                0 => damaged[at] = u8::try_from(1 + random.below(255)).expect("a byte"),
-                1 => damaged[at] = b' ',
-                _ => damaged.truncate(at.max(1)),
-            }
-        }
+        let damaged = random.damage(REQUEST);
         let input = [&damaged, &b"\0"[..], NEXT, b"\0"].concat();
         let writes = session(&[&input]);
         for write in writes.iter().filter(|write| write.len() > 1) {

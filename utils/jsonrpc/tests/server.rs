@@ -7,10 +7,11 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::Signal;
 use plugins::{Client, built, compile, start};
-use support::Directory;
+use support::{Directory, is_ended};
 
 #[test]
 fn the_example_in_c_counts_for_each_client() {
@@ -151,13 +152,49 @@ fn a_faulty_plugin_gets_its_client_internal_errors() {
 fn a_plugin_that_does_not_open_is_logged_and_its_client_told() {
     let directory = Directory::new();
     let plugin = compile(&directory, "tests/plugins/faulty.c", &[]);
-    let server = start(directory, &plugin, &["-C", "cannot find /secret"]);
-    let answer = Client::of(&server).call("lines", "");
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "").expect("written");
+    let config = format!("later:{}", secret.display());
+    let server = start(directory, &plugin, &["-C", &config]);
+    assert_eq!(Client::of(&server).call("twice", ""), r#""result":2"#);
+    fs::remove_file(&secret).expect("removed");
+    let answer = Client::of(&server).call("twice", "");
     assert_eq!(
         answer,
         r#""error":{"code":-32603,"message":"Internal error"}"#
     );
-    server.wait_for_line("cannot find /secret");
+    let line = server.wait_for_line("the plugin refuses a client");
+    assert!(line.contains(&config), "{line}");
+}
+
+#[test]
+fn a_plugin_that_blocks_holds_up_its_own_client_alone() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, "tests/plugins/faulty.c", &[]);
+    let mut server = start(directory, &plugin, &[]);
+    let mut blocked = Client::of(&server);
+    let mut other = Client::of(&server);
+    assert_eq!(blocked.call("twice", ""), r#""result":2"#);
+    blocked.ask("blocks");
+    assert_eq!(other.call("twice", ""), r#""result":2"#);
+    assert_eq!(Client::of(&server).call("twice", ""), r#""result":2"#);
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn a_plugin_that_crashes_ends_the_server_and_the_next_start_succeeds() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, "tests/plugins/faulty.c", &[]);
+    let mut server = start(directory, &plugin, &[]);
+    let other = server.connect();
+    Client::of(&server).ask("crashes");
+    assert!(is_ended(&other));
+    let status = server.stop(Signal::SIGTERM);
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32));
+    assert!(server.socket().exists(), "nobody was there to remove it");
+    let directory = std::mem::replace(&mut server.directory, Directory::new());
+    let server = start(directory, &plugin, &[]);
+    assert_eq!(Client::of(&server).call("twice", ""), r#""result":2"#);
 }
 
 #[test]

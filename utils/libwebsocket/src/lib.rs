@@ -4,9 +4,10 @@
 //! descriptor away. What is left to do is RFC 6455 from section 5 on, and that
 //! is here, in two layers:
 //!
-//! - [`frame`], [`utf8`], [`receive`], [`send`]: the protocol as state
-//!   machines that own no socket, need no `std` and allocate nothing.
-//!   libwebsocket.so drives them below read(2) and write(2).
+//! - [`frame`], [`utf8`], [`receive`], [`ahead`], [`send`]: the protocol as
+//!   state machines that own no socket, need no `std` and allocate nothing.
+//!   libwebsocket.so drives them below read(2) and write(2). They are public
+//!   so that tests of any kind, fuzz targets too, can drive them as it does.
 //! - [`handover`] and [`WebSocket`] (feature `std`): the same for servers
 //!   written in Rust, with messages, opcodes and close codes. The only unsafe
 //!   code is where a descriptor comes in.
@@ -29,6 +30,7 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
+pub mod ahead;
 pub mod frame;
 pub mod receive;
 pub mod send;

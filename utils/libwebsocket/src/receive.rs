@@ -1,9 +1,12 @@
 //! From the client: frames in, payload out, control frames set aside.
 //!
-//! The machine asks for exactly the bytes of the current header, never more,
-//! so that payload stays in the kernel until the server has room for it and
-//! "the socket is readable" keeps its meaning.
+//! The machine asks for headers and control frames only, so that payload stays
+//! in the kernel until the server has room for it and "the socket is readable"
+//! keeps its meaning. The first bytes of a header may be read together with
+//! the payload before it ([`Receiver::next_head`]): a header alone is nothing
+//! to read.
 
+use crate::ahead::{Ahead, Outlook};
 use crate::frame::{
     Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, MIN_HEADER, Opcode, Violation, is_sendable_code,
     unmask,
@@ -60,6 +63,8 @@ pub struct Receiver {
     control_opcode: Opcode,
     control_len: usize,
     close_code: Option<u16>,
+    /// What lies in the kernel behind the payload that is next.
+    ahead: Ahead,
 }
 
 impl Default for Receiver {
@@ -87,6 +92,7 @@ impl Receiver {
             control_opcode: Opcode::Pong,
             control_len: 0,
             close_code: None,
+            ahead: Ahead::new(),
         }
     }
 
@@ -107,14 +113,16 @@ impl Receiver {
                 State::Payload => return Ok(Event::Payload),
                 State::MessageEnd => return Ok(Event::MessageEnd),
                 State::Head => {
+                    match self.take_head() {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(violation) => return Ok(self.over(Event::Violation(violation))),
+                    }
                     let n = recv(&mut self.head[self.filled..self.needed])?;
                     if n == 0 {
                         return Ok(self.over(Event::Eof));
                     }
                     self.filled += n;
-                    if let Err(violation) = self.head_grew() {
-                        return Ok(self.over(Event::Violation(violation)));
-                    }
                 }
                 State::Control if self.filled < self.control_len => {
                     let n = recv(&mut self.control[self.filled..self.control_len])?;
@@ -123,7 +131,11 @@ impl Receiver {
                     }
                     self.filled += n;
                 }
-                State::Control => return Ok(self.control_complete()),
+                State::Control => {
+                    if let Some(event) = self.control_complete() {
+                        return Ok(event);
+                    }
+                }
             }
         }
     }
@@ -133,13 +145,14 @@ impl Receiver {
         event
     }
 
-    fn head_grew(&mut self) -> Result<(), Violation> {
+    /// Acts on the header if all of it is there; false if not.
+    fn take_head(&mut self) -> Result<bool, Violation> {
         if self.filled < 2 {
-            return Ok(());
+            return Ok(false);
         }
         self.needed = Header::length_of([self.head[0], self.head[1]])?;
         if self.filled < self.needed {
-            return Ok(());
+            return Ok(false);
         }
         let header = Header::parse(&self.head)?;
         self.mask = header.mask;
@@ -149,7 +162,7 @@ impl Receiver {
             self.state = State::Control;
             self.control_opcode = header.opcode;
             self.control_len = usize::try_from(header.len).unwrap_or(MAX_CONTROL_PAYLOAD);
-            return Ok(());
+            return Ok(true);
         }
         match (header.opcode, self.open) {
             (Opcode::Continuation, false) => return Err(Violation::NothingToContinue),
@@ -168,7 +181,7 @@ impl Receiver {
         if self.remaining == 0 {
             self.frame_complete()?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn frame_complete(&mut self) -> Result<(), Violation> {
@@ -178,16 +191,18 @@ impl Receiver {
                 return Err(Violation::NotUtf8);
             }
             self.open = false;
+            self.ahead.message_over();
             self.state = State::MessageEnd;
         }
         Ok(())
     }
 
-    fn control_complete(&mut self) -> Event {
+    fn control_complete(&mut self) -> Option<Event> {
         unmask(&mut self.control[..self.control_len], self.mask, 0);
         self.filled = 0;
         self.state = State::Head;
-        match self.control_opcode {
+        Some(match self.control_opcode {
+            Opcode::Ping if self.ahead.had_pong() => return None,
             Opcode::Ping => Event::Ping,
             Opcode::Close => match self.check_close() {
                 Ok(code) => {
@@ -197,7 +212,7 @@ impl Receiver {
                 Err(violation) => self.over(Event::Violation(violation)),
             },
             _ => Event::Pong,
-        }
+        })
     }
 
     fn check_close(&self) -> Result<Option<u16>, Violation> {
@@ -228,6 +243,7 @@ impl Receiver {
         unmask(bytes, self.mask, self.phase);
         self.phase = (self.phase + bytes.len()) % 4;
         self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+        self.ahead.moved();
         let mut result = Ok(());
         if self.opcode == Opcode::Text && !self.utf8.push(bytes) {
             result = Err(Violation::NotUtf8);
@@ -243,6 +259,53 @@ impl Receiver {
     /// Unmasks payload that was only looked at (MSG_PEEK).
     pub fn peek_payload(&self, bytes: &mut [u8]) {
         unmask(bytes, self.mask, self.phase);
+    }
+
+    /// Room for the next header's first bytes, to be read behind all that
+    /// remains of the current frame; then [`Receiver::head_read`]. Only when
+    /// payload is next.
+    pub fn next_head(&mut self) -> &mut [u8] {
+        &mut self.head[..MIN_HEADER]
+    }
+
+    /// So many bytes of [`Receiver::next_head`] were read.
+    pub fn head_read(&mut self, n: usize) {
+        self.filled = n.min(MIN_HEADER);
+    }
+
+    /// How many bytes [`Receiver::outlook`] knows, counted from the payload
+    /// that is next. Only when payload is next.
+    pub fn known_ahead(&mut self) -> usize {
+        self.ahead.start(self.remaining, self.fin)
+    }
+
+    /// Tells whether the message can be read, from `bytes` that stand behind
+    /// those known ([`ENOUGH`](crate::ahead::ENOUGH) of them if there are as
+    /// many), while `there` bytes in all can be read from the payload on.
+    /// Pings among them are given to `pong`, once.
+    pub fn outlook(&mut self, there: usize, bytes: &[u8], pong: impl FnMut(&[u8])) -> Outlook {
+        self.ahead.start(self.remaining, self.fin);
+        self.ahead.look(there, bytes, pong)
+    }
+
+    /// [`Receiver::outlook`] needs no bytes, only how many there are.
+    pub fn ends_ahead(&self) -> bool {
+        self.ahead.is_known()
+    }
+
+    /// The message was found to be in the kernel to its end.
+    pub fn is_whole(&self) -> bool {
+        self.ahead.is_whole()
+    }
+
+    /// Bytes of a frame have been read and not all of it.
+    pub fn has_begun(&self) -> bool {
+        self.filled > 0 || matches!(self.state, State::Payload | State::Control)
+    }
+
+    /// A message has begun and not ended.
+    pub fn is_within_message(&self) -> bool {
+        self.open
     }
 
     /// True if a message has just ended; forgets it.
@@ -284,5 +347,15 @@ impl Receiver {
     /// The client's Close has come.
     pub fn has_close(&self) -> bool {
         self.state == State::Over(Event::Close)
+    }
+
+    /// The code to answer with when the client's side is over by a Close (0
+    /// for one without a code) or by a broken rule.
+    pub fn answer(&self) -> Option<u16> {
+        match self.state {
+            State::Over(Event::Close) => Some(self.close_code.unwrap_or(0)),
+            State::Over(Event::Violation(violation)) => Some(violation.close_code()),
+            _ => None,
+        }
     }
 }

@@ -5,9 +5,11 @@
  * the interface as UTF-8 text, so both sides are free in how they parse it.
  * Memory never changes hands: each side frees what it has made.
  *
- * The server opens the plugin once for each of its clients. Calls for one
- * client come one after the other; those of different clients come from
- * different threads at the same time.
+ * The server opens the plugin once for each of its clients; and once at its
+ * start, to close it at once, so that a config that is no good ends the start.
+ * Calls for one client come one after the other; those of different clients
+ * come from different threads at the same time. With -D the server forks after
+ * the first close: a thread that is left running then is gone.
  */
 #ifndef RPCPLUGIN_H
 #define RPCPLUGIN_H
@@ -49,7 +51,7 @@ struct rpcplugin {
     const char *const *methods;
 
     /*
-     * A client has come. config is the string of the option -C ("" without).
+     * A client has come, or the server starts. config is the string of the option -C ("" without).
      * Returns 0 and, in *connection, what the further calls are given;
      * or something else, after answer->error said why.
      */

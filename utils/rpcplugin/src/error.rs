@@ -85,6 +85,15 @@ impl Error {
         self.data = Some(Json::of(why));
         self
     }
+
+    /// What an administrator is told: the text of the data or, without one, the message.
+    pub fn reason(&self) -> Cow<'_, str> {
+        let data = self.data.as_ref();
+        match data.and_then(|data| serde_json::from_str(data.as_str()).ok()) {
+            Some(text) => Cow::Owned(text),
+            None => Cow::Borrowed(&self.message),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -98,3 +107,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_data_if_that_is_a_text() {
+        let mut error = Error::internal("cannot open \"x\"");
+        assert_eq!(error.reason(), "cannot open \"x\"");
+        error.data = Json::parse("[1]");
+        assert_eq!(error.reason(), "Internal error");
+    }
+}

@@ -73,6 +73,18 @@ impl Server {
         self
     }
 
+    /// Switches to the user of `-u`, for what the server then opens as that user;
+    /// otherwise [`run`](Self::run) does it.
+    ///
+    /// # Errors
+    /// When the user cannot be switched to.
+    pub fn become_user(mut self) -> Result<Self, Error> {
+        if let Some(user) = self.user.take() {
+            privileges::become_user(&user)?;
+        }
+        Ok(self)
+    }
+
     /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
     /// `handler` in a thread of its own, until SIGTERM or SIGINT.
     ///
@@ -84,18 +96,17 @@ impl Server {
     where
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
-        if let Some(user) = &self.user {
-            privileges::become_user(user)?;
-        }
+        let server = self.become_user()?;
         let stop =
             stop_signals().map_err(|e| Error::System("cannot wait for signals", e.into()))?;
-        log(&format!("listening on {}", self.file.path().display()));
-        if self.detach {
+        log(&format!("listening on {}", server.file.path().display()));
+        if server.detach {
             // The working directory stays: relative paths among the options keep their meaning.
             daemon(true, false).map_err(|e| Error::System("cannot detach", e.into()))?;
             crate::log::use_system_log();
         }
-        self.accept_until(&stop, Arc::new(handler))
+        server
+            .accept_until(&stop, Arc::new(handler))
             .map_err(|e| Error::System("cannot wait for clients", e))
     }
 

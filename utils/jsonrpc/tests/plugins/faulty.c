@@ -2,19 +2,24 @@
  * faulty.c: a plugin of rpcplugin.h that keeps to its types and to nothing
  * else. Built with -DVERSION=2 it is one of another version.
  */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "rpcplugin.h"
 
 #ifndef VERSION
 #define VERSION RPCPLUGIN_ABI
 #endif
 
-static const char *const methods[] = { "nothing", "broken", "lines", "twice", "odd", NULL };
+static const char *const methods[] = { "nothing", "broken", "lines", "twice", "odd", "blocks", "crashes", NULL };
 
 static int faulty_open(const char *config, void **connection,
                        struct rpcplugin_answer *answer)
 {
     (void)connection;
-    if (config[0] == '\0')
+    /* With "later:FILE" it opens as long as FILE is there. */
+    if (config[0] == '\0' || (strncmp(config, "later:", 6) == 0 && access(config + 6, F_OK) == 0))
         return 0;
     answer->error(answer, 1, config, NULL);
     return 1;
@@ -40,6 +45,11 @@ static void faulty_call(void *connection, size_t method, const char *params,
     case 4:
         answer->error(answer, -5, "a \"quoted\"\nmessage", "no JSON");
         break;
+    case 5:
+        for (;;)
+            pause();
+    case 6:
+        abort();
     }
 }
 

@@ -14,6 +14,9 @@ use crate::support::{Directory, Server};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_jsonrpc");
 pub const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
 
+/// The example plugin in C.
+pub const COUNTER: &str = "../rpcplugin/examples/counter.c";
+
 /// Compiles a plugin into `directory`.
 pub fn compile(directory: &Directory, source: &str, options: &[&str]) -> PathBuf {
     let plugin = directory.path().join("plugin.so");
@@ -71,6 +74,15 @@ impl Client {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("an answer");
         line.trim_end().to_string()
+    }
+
+    /// Calls a method that will not answer.
+    pub fn ask(&mut self, method: &str) {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+        self.0
+            .get_ref()
+            .write_all(request.as_bytes())
+            .expect("sent");
     }
 
     /// The answer to a call, without what is the same in all.

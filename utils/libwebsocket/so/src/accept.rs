@@ -6,6 +6,7 @@
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, zeroed};
+use core::sync::atomic::Ordering;
 
 use libc::{
     MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, iovec,
@@ -117,8 +118,10 @@ pub(crate) fn receive(fd: c_int, flags: c_int) -> Result<Option<Client>, Errno> 
     let client = receive_descriptor(fd, flags)?;
     prepare(client, flags);
     if sys::socket_option(client, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
-        && table::insert(client).is_some()
+        && let Some(connection) = table::insert(client)
     {
+        let on = flags & SOCK_NONBLOCK != 0;
+        connection.nonblocking.store(on, Ordering::Relaxed);
         return Ok(Some(Client { fd: client }));
     }
     // SAFETY: the descriptor has just come and is known to nobody else.

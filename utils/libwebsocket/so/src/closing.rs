@@ -20,13 +20,9 @@ const PATIENCE: i64 = 1000;
 const MOST_DROPPED: usize = 1024;
 
 /// The server ends its stream, the client may still send: our Close, with
-/// the client's code if it sent one, else 1000.
+/// the client's code if it sent one, that of the rule it broke, else 1000.
 pub(crate) fn end_output(connection: &Connection, fd: c_int, patience: i64) {
-    let reply = {
-        let rx = connection.rx.try_lock();
-        rx.filter(|rx| rx.has_close())
-            .map(|rx| rx.close_code().unwrap_or(0))
-    };
+    let reply = connection.rx.try_lock().and_then(|rx| rx.answer());
     say_close(connection, fd, reply.unwrap_or(1000), patience);
 }
 
@@ -58,6 +54,13 @@ pub(crate) fn say_close(connection: &Connection, fd: c_int, code: u16, patience:
             return;
         }
     }
+}
+
+/// Fails the connection (RFC 6455, section 7.1.7): our Close, then no more.
+pub(crate) fn fail(connection: &Connection, fd: c_int, code: u16) {
+    say_close(connection, fd, code, 0);
+    tx::end_input(connection, fd);
+    drain(fd, 0);
 }
 
 /// A Close of the server's own making (websocket_close), if none has gone.

@@ -5,6 +5,7 @@
 //! them: whoever finds the sending side busy leaves what it has in `waiting`,
 //! where the holder looks before and after it lets go.
 
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
@@ -35,8 +36,14 @@ pub(crate) struct Connection {
     pub(crate) text: AtomicBool,
     /// The server uses websocket.h, where empty messages count.
     pub(crate) messages: AtomicBool,
-    /// Reads go on until the buffer is full (edge-triggered epoll).
-    pub(crate) greedy: AtomicBool,
+    /// An edge-triggered epoll watches the socket.
+    pub(crate) edge: AtomicBool,
+    /// The server's calls on the socket do not block (O_NONBLOCK).
+    pub(crate) nonblocking: AtomicBool,
+    /// A wait has called the socket readable, so the next read must not block.
+    pub(crate) promised: AtomicBool,
+    /// Bytes that must be there for the kernel to call it readable.
+    pub(crate) low_water: AtomicUsize,
     /// The client's side is over, and the kernel has been told.
     pub(crate) ended: AtomicBool,
     /// Pongs that came.
@@ -55,7 +62,10 @@ impl Connection {
             used: AtomicU32::new(generation),
             text: AtomicBool::new(true),
             messages: AtomicBool::new(false),
-            greedy: AtomicBool::new(false),
+            edge: AtomicBool::new(false),
+            nonblocking: AtomicBool::new(false),
+            promised: AtomicBool::new(false),
+            low_water: AtomicUsize::new(1),
             ended: AtomicBool::new(false),
             pongs: AtomicU32::new(0),
             rx: Guarded::new(Receiver::new()),
@@ -71,6 +81,11 @@ impl Connection {
     /// This process uses the connection.
     pub(crate) fn touch(&self) {
         self.used.store(table::generation(), Ordering::Relaxed);
+    }
+
+    /// A call with these flags on the socket does not block.
+    pub(crate) fn must_not_block(&self, flags: c_int) -> bool {
+        flags & libc::MSG_DONTWAIT != 0 || self.nonblocking.load(Ordering::Relaxed)
     }
 
     /// It is ours to close politely: since the last fork this process has

@@ -2,11 +2,12 @@
 //! ioctl that concerns a connection.
 
 use core::ffi::{c_int, c_long, c_ulong};
+use core::sync::atomic::Ordering;
 
 use libc::{c_void, sockaddr, socklen_t};
 
 use crate::sys::next;
-use crate::{accept, closing, epoll, rx, table};
+use crate::{accept, closing, epoll, ready, table};
 
 next! {
     #[allow(clippy::too_many_arguments)]
@@ -124,10 +125,20 @@ pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     share(old, unsafe { next_dup3(old, new, flags) })
 }
 
-fn after_fcntl(fd: c_int, command: c_int, result: c_int) -> c_int {
+fn after_fcntl(fd: c_int, command: c_int, arg: *mut c_void, result: c_int) -> c_int {
     match command {
-        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => share(fd, result),
-        _ => result,
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => return share(fd, result),
+        libc::F_SETFL if result == 0 => {
+            set_nonblocking(fd, arg as usize as c_int & libc::O_NONBLOCK != 0);
+        }
+        _ => {}
+    }
+    result
+}
+
+fn set_nonblocking(fd: c_int, on: bool) {
+    if let Some(connection) = table::find(fd) {
+        connection.nonblocking.store(on, Ordering::Relaxed);
     }
 }
 
@@ -135,28 +146,32 @@ fn after_fcntl(fd: c_int, command: c_int, result: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, arg: *mut c_void) -> c_int {
     // SAFETY: passed on.
-    after_fcntl(fd, command, unsafe { next_fcntl(fd, command, arg) })
+    after_fcntl(fd, command, arg, unsafe { next_fcntl(fd, command, arg) })
 }
 
 /// The 64-bit name of [`fcntl`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, arg: *mut c_void) -> c_int {
     // SAFETY: passed on.
-    after_fcntl(fd, command, unsafe { next_fcntl64(fd, command, arg) })
+    after_fcntl(fd, command, arg, unsafe { next_fcntl64(fd, command, arg) })
 }
 
-/// ioctl(2): FIONREAD tells what a read would give.
+/// ioctl(2): FIONREAD tells what a read would give, and FIONBIO is noted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
     // SAFETY: passed on.
     let result = unsafe { next_ioctl(fd, request, arg) };
+    let number: *mut c_int = arg.cast();
+    if result == 0 && request as u32 == libc::FIONBIO as u32 {
+        // SAFETY: the kernel has just read an int there.
+        set_nonblocking(fd, unsafe { *number } != 0);
+    }
     if result == 0
         && request as u32 == libc::FIONREAD as u32
         && let Some(connection) = table::find(fd)
     {
-        let count: *mut c_int = arg.cast();
         // SAFETY: the kernel has just written an int there.
-        unsafe { *count = rx::available(&connection, fd, *count) };
+        unsafe { *number = ready::available(&connection, fd, *number) };
     }
     result
 }

@@ -14,7 +14,7 @@ use libc::{
 use crate::connection::Connection;
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, rx, table, tx};
+use crate::{lingering, ready, table, tx};
 
 next! {
     fn next_epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
@@ -114,8 +114,8 @@ pub unsafe extern "C" fn epoll_ctl(
             let result = register(operation, ours);
             if result == 0 {
                 *place = Some(ours);
-                if wanted.events & EPOLLET as u32 != 0 {
-                    connection.greedy.store(true, Ordering::Relaxed);
+                if is_edge(ours.events) {
+                    connection.edge.store(true, Ordering::Relaxed);
                 }
             }
             result
@@ -139,6 +139,24 @@ fn register(operation: c_int, ours: Registration) -> c_int {
     };
     // SAFETY: the event is ours.
     unsafe { next_epoll_ctl(ours.epoll, operation, ours.fd, &mut event) }
+}
+
+/// Edge-triggered, and not disarmed by its first event.
+fn is_edge(events: u32) -> bool {
+    events & (EPOLLET | EPOLLONESHOT) as u32 == EPOLLET as u32
+}
+
+/// A read has given a message and left another. Where one event a change of
+/// the socket is all there is, and a read that did not fill the buffer may
+/// pass for the last one needed, that other message gets an event too.
+pub(crate) fn message_left(connection: &Connection) {
+    if connection.edge.load(Ordering::Relaxed) {
+        for known in connection.epolls.lock().places.iter().flatten() {
+            if is_edge(known.events) {
+                register(EPOLL_CTL_MOD, *known);
+            }
+        }
+    }
 }
 
 /// The descriptor is about to close. If a child has the socket still open,
@@ -187,7 +205,7 @@ fn judge(epoll: c_int, event: epoll_event) -> Verdict {
 /// The bits that are not true of the payload.
 fn hidden(connection: &Connection, fd: c_int, events: u32) -> u32 {
     let readable = (EPOLLIN | EPOLLRDNORM) as u32;
-    if events & readable != 0 && !rx::is_readable(connection, fd) {
+    if events & readable != 0 && !ready::is_readable(connection, fd) {
         readable
     } else {
         0

@@ -8,7 +8,7 @@
 //!
 //! - `sys`: the C library's own functions, errno, locks
 //! - `table`: which descriptors are WebSocket connections
-//! - `connection`, `rx`, `tx`, `closing`, `lingering`: one connection, over the state
+//! - `connection`, `rx`, `ready`, `tx`, `closing`, `lingering`: one connection, over the state
 //!   machines of the `libwebsocket` crate
 //! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`, `time64`:
 //!   the calls stepped into
@@ -29,6 +29,7 @@ mod epoll;
 mod fortify;
 mod lingering;
 mod poll;
+mod ready;
 mod rx;
 mod select;
 mod sys;

@@ -9,7 +9,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLRDNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::sys::{self, next};
-use crate::{lingering, rx, table, tx};
+use crate::{lingering, ready, table, tx};
 
 next! {
     fn next_poll = c"poll"(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int;
@@ -95,7 +95,7 @@ fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
     for entry in entries {
         if entry.revents & (POLLIN | POLLRDNORM) != 0
             && let Some(connection) = table::find(entry.fd)
-            && !rx::is_readable(&connection, entry.fd)
+            && !ready::is_readable(&connection, entry.fd)
         {
             entry.revents &= !(POLLIN | POLLRDNORM);
             filtered = true;

@@ -1,16 +1,17 @@
 //! From the client's socket to the server's buffer.
 
 use core::ffi::c_int;
+use core::mem::zeroed;
 use core::sync::atomic::Ordering;
 
-use libc::{EAGAIN, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL};
+use libc::{EAGAIN, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, iovec, msghdr};
 use libwebsocket::Opcode;
 use libwebsocket::frame::FIN;
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::sys::{self, Errno, Guard, KeepErrno, from_c};
-use crate::tx;
+use crate::sys::{self, Errno, Guard, from_c};
+use crate::{closing, epoll, ready, tx};
 
 /// The caller's buffer, which may never have been written to.
 #[derive(Clone, Copy)]
@@ -28,136 +29,254 @@ impl Buffer {
         }
     }
 
-    /// One recv(2) of at most `limit` bytes; gives those that came.
-    fn fill(self, fd: c_int, limit: u64, flags: c_int) -> Result<&'static mut [u8], Errno> {
-        let len = usize::try_from(limit).map_or(self.len, |limit| limit.min(self.len));
-        // SAFETY: the server gave us this memory to write `len` bytes to, for
-        // as long as its call lasts, and no longer is the slice used.
+    /// Reads at most `limit` bytes, and if all those fit, the bytes of `next`
+    /// behind them; gives the former, and how many of the latter came.
+    fn fill(
+        self,
+        fd: c_int,
+        limit: u64,
+        next: &mut [u8],
+        flags: c_int,
+    ) -> Result<(&'static mut [u8], usize), Errno> {
+        let (len, more) = match usize::try_from(limit) {
+            Ok(limit) if limit <= self.len => (limit, next.len()),
+            _ => (self.len, 0),
+        };
+        let mut parts = [
+            iovec {
+                iov_base: self.start.cast(),
+                iov_len: len,
+            },
+            iovec {
+                iov_base: next.as_mut_ptr().cast(),
+                iov_len: more,
+            },
+        ];
+        // SAFETY: an all-zero msghdr is an empty one. The server gave us this
+        // memory to write `len` bytes to, for as long as its call lasts, and
+        // no longer is the slice used.
         unsafe {
-            let n = from_c(sys::recv(fd, self.start.cast(), len, flags))?;
-            Ok(core::slice::from_raw_parts_mut(self.start, n))
+            let mut message: msghdr = zeroed();
+            message.msg_iov = parts.as_mut_ptr();
+            message.msg_iovlen = parts.len() as _;
+            let n = from_c(sys::recvmsg(fd, &mut message, flags))?;
+            let own = n.min(len);
+            Ok((core::slice::from_raw_parts_mut(self.start, own), n - own))
         }
     }
 }
 
-fn recv(fd: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, Errno> {
+pub(crate) fn recv(fd: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, Errno> {
     // SAFETY: the buffer is a Rust slice.
     from_c(unsafe { sys::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
 /// The receiving side, unless another thread blocks in it and we must not.
-fn lock(connection: &Connection, fd: c_int, flags: c_int) -> Result<Guard<'_, Receiver>, Errno> {
-    if let Some(guard) = connection.rx.try_lock() {
-        return Ok(guard);
+fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Receiver>, Errno> {
+    match connection.rx.try_lock() {
+        Some(guard) => Ok(guard),
+        None if connection.must_not_block(flags) => Err(Errno(EAGAIN)),
+        None => Ok(connection.rx.lock()),
     }
-    if flags & MSG_DONTWAIT != 0 || sys::file_flags(fd) & libc::O_NONBLOCK != 0 {
-        return Err(Errno(EAGAIN));
-    }
-    Ok(connection.rx.lock())
 }
 
-/// read(2) and its family: payload of the current frame, 0 at the end.
+/// read(2) and its family: a message, or what the buffer holds of it; 0 at
+/// the end.
+///
+/// A call that may block waits until the message is whole. One that may not
+/// gives nothing before that, unless a wait has said that there is something.
 pub(crate) fn read(
     connection: &Connection,
     fd: c_int,
     buffer: Buffer,
-    mut flags: c_int,
+    flags: c_int,
 ) -> Result<usize, Errno> {
     connection.touch();
     if buffer.len == 0 {
         return Ok(0);
     }
-    let mut rx = lock(connection, fd, flags)?;
-    let greedy = connection.greedy.load(Ordering::Relaxed);
-    let mut total = 0;
-    loop {
-        let step = read_once(connection, &mut rx, fd, buffer.after(total), flags);
-        match step {
-            Ok(0) => return Ok(total),
-            Ok(n) => total += n,
-            Err(_) if total > 0 => return Ok(total),
-            Err(error) => return Err(error),
-        }
-        let all = flags & MSG_WAITALL != 0;
-        if total == buffer.len || flags & MSG_PEEK != 0 || !(all || greedy) {
-            return Ok(total);
-        }
-        if !all {
-            flags |= MSG_DONTWAIT;
-        }
+    let mut rx = lock(connection, flags)?;
+    let all = flags & MSG_WAITALL != 0;
+    let promised = connection.promised.load(Ordering::Relaxed);
+    let mut reader = Reader {
+        connection,
+        fd,
+        flags: flags & (MSG_DONTWAIT | MSG_PEEK),
+        waits: (all || !promised) && !connection.must_not_block(flags),
+        buffer,
+        total: 0,
+        whole: 0,
+    };
+    if flags & MSG_PEEK != 0 {
+        return reader.peek(&mut rx);
+    }
+    connection.promised.store(false, Ordering::Relaxed);
+    let result = reader.messages(&mut rx, promised, all);
+    settle(connection, &mut rx, fd);
+    let left = rx.has_begun();
+    drop(rx);
+    if left && reader.total > 0 {
+        epoll::message_left(connection);
+    }
+    match result {
+        Err(_) if reader.total > 0 => Ok(reader.total),
+        _ => result,
     }
 }
 
-fn read_once(
-    connection: &Connection,
-    rx: &mut Receiver,
+/// One read of the server's, which may be several of the kernel's.
+struct Reader<'a> {
+    connection: &'a Connection,
     fd: c_int,
-    buffer: Buffer,
     flags: c_int,
-) -> Result<usize, Errno> {
-    let flags = flags & (MSG_DONTWAIT | MSG_PEEK);
-    loop {
-        match next_event(connection, rx, fd, flags & MSG_DONTWAIT)? {
-            Event::Payload => {
-                let bytes = buffer.fill(fd, rx.remaining(), flags)?;
-                if flags & MSG_PEEK != 0 {
+    /// Wait for the message's end.
+    waits: bool,
+    buffer: Buffer,
+    /// Bytes in the buffer, and how many of them are whole messages.
+    total: usize,
+    whole: usize,
+}
+
+/// Where a message is left.
+enum Left {
+    /// At its end.
+    Ended,
+    /// Somewhere, the buffer being full.
+    Full,
+    /// Nothing more comes.
+    Over(Event),
+}
+
+impl Reader<'_> {
+    /// Reads a message, or, for MSG_WAITALL, until the buffer is full; `sure`
+    /// that the first will not block.
+    fn messages(&mut self, rx: &mut Receiver, sure: bool, all: bool) -> Result<usize, Errno> {
+        let mut sure = sure || self.waits;
+        loop {
+            if !(sure || rx.is_whole() || ready::message_is_there(self.connection, rx, self.fd)) {
+                return Err(Errno(EAGAIN));
+            }
+            match self.message(rx)? {
+                Left::Ended => {
+                    self.whole = self.total;
+                    if self.total == self.buffer.len || self.total > 0 && !all {
+                        return Ok(self.total);
+                    }
+                    sure = self.waits;
+                }
+                Left::Full | Left::Over(Event::Eof) => return Ok(self.total),
+                Left::Over(_) => {
+                    // A message that was never ended is dropped.
+                    self.total = self.whole;
+                    tx::end_input(self.connection, self.fd);
+                    return Ok(self.total);
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, rx: &mut Receiver) -> Result<Left, Errno> {
+        ready::set_low_water(self.connection, self.fd, 1);
+        loop {
+            let flags = if self.waits || self.total == 0 {
+                self.flags
+            } else {
+                MSG_DONTWAIT
+            };
+            match next_event(self.connection, rx, self.fd, Some(flags))? {
+                Event::Payload if self.total == self.buffer.len => return Ok(Left::Full),
+                Event::Payload => self.payload(rx, flags)?,
+                Event::MessageEnd => {
+                    rx.take_end();
+                    return Ok(Left::Ended);
+                }
+                event => return Ok(Left::Over(event)),
+            }
+            if self.total == self.buffer.len && rx.is_within_message() {
+                return Ok(Left::Full);
+            }
+        }
+    }
+
+    /// Payload of one frame, and the first bytes of the next header.
+    fn payload(&mut self, rx: &mut Receiver, flags: c_int) -> Result<(), Errno> {
+        let limit = rx.remaining();
+        let room = self.buffer.after(self.total);
+        let (bytes, ahead) = room.fill(self.fd, limit, rx.next_head(), flags)?;
+        self.total += bytes.len();
+        take(self.connection, rx, bytes);
+        rx.head_read(ahead);
+        Ok(())
+    }
+
+    /// MSG_PEEK: what is there of the current frame.
+    fn peek(&mut self, rx: &mut Receiver) -> Result<usize, Errno> {
+        let flags = self.flags & MSG_DONTWAIT;
+        loop {
+            match next_event(self.connection, rx, self.fd, Some(flags))? {
+                Event::Payload => {
+                    let (bytes, _) =
+                        self.buffer
+                            .fill(self.fd, rx.remaining(), &mut [], self.flags)?;
                     rx.peek_payload(bytes);
                     return Ok(bytes.len());
                 }
-                match take(connection, rx, fd, bytes) {
-                    0 => {}
-                    n => return Ok(n),
+                Event::MessageEnd => {
+                    rx.take_end();
+                }
+                _ => {
+                    tx::end_input(self.connection, self.fd);
+                    return Ok(0);
                 }
             }
-            Event::MessageEnd => {
-                rx.take_end();
-            }
-            _ => return Ok(0),
         }
     }
 }
 
-/// Unmasks and checks what was read; 0 means that the connection is over.
-fn take(connection: &Connection, rx: &mut Receiver, fd: c_int, bytes: &mut [u8]) -> usize {
+/// Unmasks and checks what was read; none means the end of the stream. A
+/// broken rule is the next event.
+fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     if bytes.is_empty() {
-        rx.stop();
-        return 0;
+        return rx.stop();
     }
-    connection
-        .text
-        .store(rx.opcode() == Opcode::Text, Ordering::Relaxed);
-    match rx.take_payload(bytes) {
-        Ok(()) => bytes.len(),
-        Err(violation) => {
-            tx::fail(connection, fd, violation.close_code());
-            0
-        }
-    }
+    let is_text = rx.opcode() == Opcode::Text;
+    connection.text.store(is_text, Ordering::Relaxed);
+    let _ = rx.take_payload(bytes);
 }
 
-/// The next event that is not a ping or a pong; those are dealt with here,
-/// and so is what the end of the client's side asks for.
-fn next_event(
+/// The next event that is not a ping or a pong, which are dealt with here;
+/// with no flags, of the bytes that have been read.
+pub(crate) fn next_event(
     connection: &Connection,
     rx: &mut Receiver,
     fd: c_int,
-    flags: c_int,
+    flags: Option<c_int>,
 ) -> Result<Event, Errno> {
     loop {
-        match rx.advance(|space| recv(fd, space, flags))? {
+        let event = rx.advance(|space| match flags {
+            Some(flags) => recv(fd, space, flags),
+            None => Err(Errno(EAGAIN)),
+        })?;
+        match event {
             Event::Ping => tx::queue_pong(connection, fd, rx.control()),
             Event::Pong => {
                 connection.pongs.fetch_add(1, Ordering::Relaxed);
             }
-            Event::Close => {
-                tx::end_input(connection, fd);
-                return Ok(Event::Close);
-            }
-            Event::Violation(violation) => {
-                tx::fail(connection, fd, violation.close_code());
-                return Ok(Event::Violation(violation));
-            }
             event => return Ok(event),
+        }
+    }
+}
+
+/// Acts on headers that were read ahead and say all by themselves: of such
+/// bytes the kernel will not call the socket readable any more.
+fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
+    while let Ok(event) = next_event(connection, rx, fd, None) {
+        match event {
+            Event::Payload => return,
+            Event::MessageEnd => {
+                rx.take_end();
+            }
+            _ => return tx::end_input(connection, fd),
         }
     }
 }
@@ -171,14 +290,15 @@ pub(crate) fn read_message(
 ) -> Result<(usize, u8), Errno> {
     connection.touch();
     connection.messages.store(true, Ordering::Relaxed);
-    let mut rx = lock(connection, fd, 0)?;
+    let mut rx = lock(connection, 0)?;
     loop {
-        match next_event(connection, &mut rx, fd, 0)? {
+        match next_event(connection, &mut rx, fd, Some(0))? {
             Event::Payload => {
-                let bytes = buffer.fill(fd, rx.remaining(), 0)?;
+                let (bytes, _) = buffer.fill(fd, rx.remaining(), &mut [], 0)?;
                 let opcode = rx.opcode() as u8;
-                match take(connection, &mut rx, fd, bytes) {
-                    0 => {}
+                take(connection, &mut rx, bytes);
+                match bytes.len() {
+                    _ if rx.is_over() => {}
                     n if rx.take_end() => return Ok((n, opcode | FIN)),
                     n => return Ok((n, opcode)),
                 }
@@ -187,45 +307,14 @@ pub(crate) fn read_message(
                 rx.take_end();
                 return Ok((0, rx.opcode() as u8 | FIN));
             }
-            Event::Violation(_) => return Err(Errno(libc::EPROTO)),
-            _ => return Ok((0, Opcode::Close as u8 | FIN)),
+            Event::Violation(violation) => {
+                closing::fail(connection, fd, violation.close_code());
+                return Err(Errno(libc::EPROTO));
+            }
+            _ => {
+                tx::end_input(connection, fd);
+                return Ok((0, Opcode::Close as u8 | FIN));
+            }
         }
     }
-}
-
-/// Would a read return at once? Deals with control frames on the way.
-///
-/// Called when the kernel says that there are bytes; keeps errno.
-pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
-    let _errno = KeepErrno::new();
-    let Some(mut rx) = connection.rx.try_lock() else {
-        return true;
-    };
-    loop {
-        match next_event(connection, &mut rx, fd, MSG_DONTWAIT) {
-            Ok(Event::Payload) => {
-                let result = recv(fd, &mut [0], MSG_DONTWAIT | MSG_PEEK);
-                return result != Err(Errno(EAGAIN));
-            }
-            Ok(Event::MessageEnd) if !connection.messages.load(Ordering::Relaxed) => {
-                rx.take_end();
-            }
-            Err(Errno(EAGAIN)) => return false,
-            _ => return true,
-        }
-    }
-}
-
-/// FIONREAD: payload that a read would give at once.
-pub(crate) fn available(connection: &Connection, fd: c_int, queued: c_int) -> c_int {
-    if !is_readable(connection, fd) {
-        return 0;
-    }
-    let Some(rx) = connection.rx.try_lock() else {
-        return 0;
-    };
-    if rx.is_over() {
-        return 0;
-    }
-    c_int::try_from(rx.remaining()).map_or(queued, |left| left.min(queued))
 }

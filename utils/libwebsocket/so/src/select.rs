@@ -6,7 +6,7 @@ use libc::{c_long, fd_set, sigset_t};
 
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, rx, table, tx};
+use crate::{lingering, ready, table, tx};
 
 /// Descriptors a set has place for (FD_SETSIZE).
 const SIZE: c_int = 1024;
@@ -58,7 +58,7 @@ impl Sets {
             let set = unsafe { &mut *reads.add(word) };
             if *set & bit != 0
                 && let Some(connection) = table::find(fd)
-                && !rx::is_readable(&connection, fd)
+                && !ready::is_readable(&connection, fd)
             {
                 *set &= !bit;
                 cleared += 1;

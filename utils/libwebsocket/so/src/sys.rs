@@ -54,7 +54,9 @@ impl Drop for KeepErrno {
     }
 }
 
-/// The next library's symbol `name`, looked up once. Null if it has none.
+/// The next library's symbol `name`, looked up once; if it has none, a
+/// function that fails with ENOSYS.
+#[inline(never)]
 pub(crate) fn next_symbol(slot: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     let known = slot.load(Ordering::Relaxed);
     if !known.is_null() {
@@ -62,9 +64,19 @@ pub(crate) fn next_symbol(slot: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void 
     }
     let _errno = KeepErrno::new();
     // SAFETY: the name ends with NUL.
-    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+    let mut found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+    if found.is_null() {
+        found = missing as *mut c_void;
+    }
     slot.store(found, Ordering::Relaxed);
     found
+}
+
+/// Stands for a function that libc has not. All of those we call return -1
+/// for an error, in a register that holds a C long.
+extern "C" fn missing() -> libc::c_long {
+    set_errno(libc::ENOSYS);
+    -1
 }
 
 /// Declares functions that call libc's function of the same name, which our
@@ -76,12 +88,9 @@ macro_rules! next {
             static SLOT: core::sync::atomic::AtomicPtr<libc::c_void> =
                 core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
             let symbol = $crate::sys::next_symbol(&SLOT, $symbol);
-            if symbol.is_null() {
-                $crate::sys::set_errno(libc::ENOSYS);
-                return -1;
-            }
             // SAFETY: the symbol is libc's function of this name, whose
-            // parameters are these; the caller vouches for the arguments.
+            // parameters are these, or one that takes none and returns alike;
+            // the caller vouches for the arguments.
             unsafe {
                 let function: unsafe extern "C" fn($($type),*) -> $ret =
                     core::mem::transmute(symbol);

@@ -12,7 +12,7 @@ use libwebsocket::utf8::Utf8;
 
 use crate::connection::Connection;
 use crate::sys::{self, Errno, Guard, KeepErrno, from_c};
-use crate::{closing, table};
+use crate::table;
 
 /// Buffers of one writev that share a frame; more make more frames.
 const MAX_PIECES: usize = 32;
@@ -69,14 +69,12 @@ impl<'a> Source<'a> {
     }
 }
 
-fn lock(connection: &Connection, fd: c_int, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
-    if let Some(guard) = connection.tx.try_lock() {
-        return Ok(guard);
+fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
+    match connection.tx.try_lock() {
+        Some(guard) => Ok(guard),
+        None if connection.must_not_block(flags) => Err(Errno(libc::EAGAIN)),
+        None => Ok(connection.tx.lock()),
     }
-    if flags & MSG_DONTWAIT != 0 || sys::file_flags(fd) & libc::O_NONBLOCK != 0 {
-        return Err(Errno(libc::EAGAIN));
-    }
-    Ok(connection.tx.lock())
 }
 
 /// write(2) and its family: each call one message, of the type the client
@@ -89,7 +87,7 @@ pub(crate) fn write(
 ) -> Result<usize, Errno> {
     connection.touch();
     let result = {
-        let mut tx = lock(connection, fd, flags)?;
+        let mut tx = lock(connection, flags)?;
         let mut total = 0;
         loop {
             match write_frame(connection, &mut tx, fd, &mut source, flags) {
@@ -225,7 +223,7 @@ pub(crate) fn write_message(
     let buffers = [buffer];
     let mut source = Source::new(&buffers);
     let result = {
-        let mut tx = lock(connection, fd, 0)?;
+        let mut tx = lock(connection, 0)?;
         if tx.owed() > 0 {
             send_owed(&mut tx, fd, &mut source, MSG_NOSIGNAL)
         } else {
@@ -323,7 +321,7 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
 pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
     connection.touch();
     let result = {
-        let mut tx = lock(connection, fd, 0)?;
+        let mut tx = lock(connection, 0)?;
         while tx.owed() == 0 && !tx.pending().is_empty() {
             let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
             tx.sent(n);
@@ -348,17 +346,6 @@ pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
     copy[..payload.len()].copy_from_slice(payload);
     connection.waiting.lock().pong = Some((copy, payload.len()));
     flush(connection, fd);
-}
-
-/// Fails the connection (RFC 6455, section 7.1.7): our Close, then no more.
-pub(crate) fn fail(connection: &Connection, fd: c_int, code: u16) {
-    if connection.ended.load(Ordering::Relaxed) {
-        return;
-    }
-    connection.waiting.lock().close = Some(code);
-    flush(connection, fd);
-    end_input(connection, fd);
-    closing::drain(fd, 0);
 }
 
 /// Tells the kernel that nothing more will be read, so that poll, select and

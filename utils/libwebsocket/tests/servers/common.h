@@ -16,7 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef BUFFER
 #define BUFFER 16384
+#endif
 
 static inline void die(const char *what)
 {

@@ -136,9 +136,22 @@ impl Drop for Server {
     }
 }
 
-/// Runs `program` to its end.
+/// Runs `program` to its end; one that does not end is killed, and has no exit code then.
 pub fn run(program: &str, options: &[&str]) -> Output {
-    Command::new(program).args(options).output().unwrap()
+    let mut child = Command::new(program)
+        .args(options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// A connection to the socket at `path`, with a deadline on each read and write.

@@ -1,0 +1,62 @@
+//! The keys of the `tls` section, each written once.
+
+use super::super::choices::CLIENTAUTHS;
+use super::super::schema::{Key, NEEDED, Section, words};
+
+/// The `tls` section.
+pub(crate) static TLS_SECTION: Section = Section {
+    name: "tls",
+    keys: &[
+        &CRTFILE,
+        &KEYFILE,
+        &CACHAIN,
+        &CLIENTAUTH,
+        &CERTIFICATES,
+        &DHMFILE,
+    ],
+    inherited: &[],
+    foreign: &[],
+};
+
+pub(crate) static CRTFILE: Key = Key::optional(
+    "crtfile",
+    "PEM file of the certificate and those between it and the root, in this order. \
+     All of it is sent.",
+)
+.absent(NEEDED, "/etc/ouistiti/server.crt");
+pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
+    .absent(NEEDED, "/etc/ouistiti/server.key")
+    .formerly(&["pemfile"]);
+pub(crate) static CACHAIN: Key = Key::optional(
+    "cachain",
+    "PEM file of authorities. With it a client must show a certificate of theirs.",
+)
+.absent(
+    "client certificates are not asked for",
+    "/etc/ouistiti/clients-ca.crt",
+);
+pub(crate) static CLIENTAUTH: Key = Key::choice(
+    "clientauth",
+    "required",
+    &words(&CLIENTAUTHS),
+    "Whether a client may come without certificate, with 'cachain'.",
+);
+pub(crate) static CERTIFICATES: Key = Key::list(
+    &CERTIFICATE,
+    "Further certificates, chosen by the server name the client asks for.",
+)
+.absent("none", "");
+pub(crate) static DHMFILE: Key = Key::optional(
+    "dhmfile",
+    "Accepted for the sake of old files and unused: keys are agreed on elliptic \
+     curves.",
+)
+.absent("none", "/etc/ouistiti/dhparam.pem");
+
+/// One element of `certificates`.
+pub(crate) static CERTIFICATE: Section = Section {
+    name: "certificates",
+    keys: &[&CRTFILE, &KEYFILE],
+    inherited: &[],
+    foreign: &[],
+};

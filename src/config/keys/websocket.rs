@@ -1,0 +1,162 @@
+//! The keys of the `websocket` section and its `links`, each written once.
+
+use super::super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, PROXIES};
+use super::super::schema::{Key, NEEDED, Section, words};
+
+/// The `websocket` section.
+pub(crate) static WEBSOCKET_SECTION: Section = Section {
+    name: "websocket",
+    keys: &[
+        &DOCROOT,
+        &ALLOW,
+        &DENY,
+        &DENYLAST,
+        &OPTIONS,
+        &ORIGINS,
+        &FRAMETYPE,
+        &FRAMING,
+        &MAXMESSAGE,
+        &PING,
+        &PROTOCOLS,
+        &MERGE,
+        &PROXY,
+        &WAIT,
+        &LINKS,
+    ],
+    inherited: &[],
+    foreign: &[("server", "name a server outside docroot in 'links'")],
+};
+
+pub(crate) static DOCROOT: Key = Key::text(
+    "docroot",
+    "/var/run/ouistiti",
+    "Directory of the UNIX sockets. The path of a request is a name beneath it.",
+)
+.formerly(&["root"]);
+pub(crate) static ALLOW: Key = Key::words(
+    "allow",
+    Some("*"),
+    "Names that are served: globs between commas. A glob matches the whole name, \
+     without leading '/'.",
+);
+pub(crate) static DENY: Key = Key::words(
+    "deny",
+    Some(""),
+    "Names that are not, though 'allow' matches: globs between commas.",
+);
+pub(crate) static DENYLAST: Key = Key::flag(
+    "denylast",
+    "A name that 'allow' and 'deny' both match is served.",
+);
+pub(crate) static OPTIONS: Key = Key::words(
+    "options",
+    Some(""),
+    "Features: 'direct' hands the client's socket to the backend. The backend must \
+     be linked with libwebsocket.so; not with tls.",
+)
+.formerly(&["mode"]);
+pub(crate) static ORIGINS: Key = Key::words(
+    "origins",
+    None,
+    "Hosts whose pages may connect: globs between commas, '*' for all. HOST:PORT \
+     means that port alone. A client without Origin header is no browser and may.",
+)
+.absent("the same origin only", "*.example.org");
+pub(crate) static FRAMETYPE: Key = Key::choice(
+    "frametype",
+    "auto",
+    &words(&FRAMETYPES),
+    "Type of the messages to the client.",
+);
+pub(crate) static FRAMING: Key = Key::choice(
+    "framing",
+    "stream",
+    &words(&FRAMINGS),
+    "How messages meet the backend's byte stream.",
+);
+pub(crate) static MAXMESSAGE: Key = Key::number(
+    "maxmessage",
+    Some(16 * 1024 * 1024),
+    (1, 1 << 30),
+    "Longest message in bytes, where one must be held whole. A longer one closes \
+     with 1009.",
+);
+pub(crate) static PING: Key = Key::number(
+    "ping",
+    Some(25),
+    (1, 3600),
+    "Seconds of silence before a ping. No answer within as long again closes the \
+     connection.",
+);
+pub(crate) static PROTOCOLS: Key = Key::words(
+    "protocols",
+    Some(""),
+    "Subprotocols to choose from, between commas. The first offered that is listed \
+     is taken.",
+);
+pub(crate) static MERGE: Key = Key::flag(
+    "merge",
+    "Small messages that arrive together may share one write of framing 'stream'. \
+     Fastest; for backends that read a byte stream.",
+);
+pub(crate) static PROXY: Key = Key::choice(
+    "proxy",
+    "none",
+    &words(&PROXIES),
+    "Header that tells the backend the client's address before anything else, and as \
+     TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin, 0xE2 the \
+     subject of the client's certificate. It has at most 536 bytes: a TLV beyond is \
+     left out.",
+);
+pub(crate) static WAIT: Key = Key::number(
+    "wait",
+    Some(0),
+    (0, 60),
+    "Seconds a handshake waits for a backend that is just restarting.",
+);
+pub(crate) static LINKS: Key = Key::list(
+    &LINK,
+    "Services outside docroot. They stand before it: the first whose 'origin' \
+     matches the name serves it.",
+)
+.absent("none", "");
+
+/// One element of `links`.
+pub(crate) static LINK: Section = Section {
+    name: "links",
+    keys: &[&ORIGIN, &TYPE, &DESTINATION, &LINK_PORT, &BAUD],
+    inherited: &[
+        &OPTIONS,
+        &FRAMETYPE,
+        &FRAMING,
+        &PROTOCOLS,
+        &MAXMESSAGE,
+        &MERGE,
+        &PROXY,
+        &WAIT,
+    ],
+    foreign: &[],
+};
+
+pub(crate) static ORIGIN: Key =
+    Key::optional("origin", "Names it serves: a glob.").absent(NEEDED, "modem");
+pub(crate) static TYPE: Key =
+    Key::choice("type", "unix", &words(&LINK_TYPES), "What the backend is.");
+pub(crate) static DESTINATION: Key = Key::optional(
+    "destination",
+    "Path of the backend, or its host for type tcp.",
+)
+.absent(NEEDED, "/run/modem.sock");
+pub(crate) static LINK_PORT: Key = Key::number(
+    "port",
+    None,
+    (1, 65535),
+    "Port of the backend, needed for type tcp.",
+)
+.absent("none", "5000");
+pub(crate) static BAUD: Key = Key::number(
+    "baud",
+    Some(0),
+    (0, 4_000_000),
+    "Speed of a serial line, for type tty. 0 leaves it as it is.",
+);

@@ -1,0 +1,115 @@
+/*
+ * What the machine does to a daemon on its worst days, for tests: loaded before libc by
+ * LD_PRELOAD, each fault switched on by a variable of the environment.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
+
+/*
+ * FAULT_LIE=TEXT: sending a message that holds TEXT claims to have sent one byte more than
+ * there was. No program can expect that: what counts on it panics.
+ */
+ssize_t send(int fd, const void *buffer, size_t length, int flags)
+{
+	ssize_t (*real)(int, const void *, size_t, int) =
+		REAL(ssize_t (*)(int, const void *, size_t, int), "send");
+	const char *text = getenv("FAULT_LIE");
+	ssize_t sent = real(fd, buffer, length, flags);
+
+	if (text && sent > 0 && memmem(buffer, length, text, strlen(text)))
+		return (ssize_t)length + 1;
+	return sent;
+}
+
+/*
+ * FAULT_OPENAT2: a kernel that has no openat2(2).
+ */
+long syscall(long number, ...)
+{
+	long (*real)(long, ...) = REAL(long (*)(long, ...), "syscall");
+	long a[6];
+	va_list list;
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_openat2 && getenv("FAULT_OPENAT2")) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/*
+ * FAULT_THREADS=FILE: while FILE is there, with a digit N in it, every Nth thread cannot be
+ * created.
+ */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+		   void *(*start)(void *), void *argument)
+{
+	static int count;
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+		REAL(int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *),
+		     "pthread_create");
+	const char *path = getenv("FAULT_THREADS");
+	FILE *file = path ? fopen(path, "re") : NULL;
+
+	if (file) {
+		int every = fgetc(file) - '0';
+
+		fclose(file);
+		if (every > 0 && __sync_add_and_fetch(&count, 1) % every == 0)
+			return EAGAIN;
+	}
+	return real(thread, attributes, start, argument);
+}
+
+/*
+ * FAULT_SYSLOG=FILE: the log daemon listens there.
+ */
+int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	int (*real)(int, const struct sockaddr *, socklen_t) =
+		REAL(int (*)(int, const struct sockaddr *, socklen_t), "connect");
+	const char *path = getenv("FAULT_SYSLOG");
+	struct sockaddr_un other = { .sun_family = AF_UNIX };
+
+	if (path && address->sa_family == AF_UNIX &&
+	    !strcmp(((const struct sockaddr_un *)address)->sun_path, "/dev/log")) {
+		strncpy(other.sun_path, path, sizeof(other.sun_path) - 1);
+		return real(fd, (const struct sockaddr *)&other, sizeof(other));
+	}
+	return real(fd, address, length);
+}
+
+/*
+ * FAULT_RESOLVER=SECONDS: a name server that answers nothing.
+ */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+		struct addrinfo **result)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+		REAL(int (*)(const char *, const char *, const struct addrinfo *,
+			     struct addrinfo **), "getaddrinfo");
+	const char *seconds = getenv("FAULT_RESOLVER");
+
+	if (seconds) {
+		sleep((unsigned)atoi(seconds));
+		return EAI_AGAIN;
+	}
+	return real(host, service, hints, result);
+}

@@ -1,0 +1,205 @@
+//! A client whose network goes away: no reset, no end, nothing comes any more.
+//!
+//! It stands in a network namespace of its own, at the other end of a pair of virtual
+//! interfaces (ip-netns(8), veth(4)); then that end is taken down.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::frames::{self, BINARY, PING, message, noise};
+use crate::gateway::{Gateway, daemon};
+use crate::http::upgrade;
+use crate::process::{DEADLINE, figure, is_root};
+
+/// A cable with a namespace at its far end; gone with the value.
+struct Cable {
+    name: String,
+    near: SocketAddr,
+}
+
+impl Cable {
+    /// `None` where it cannot be made, which is said.
+    fn lay() -> Option<Cable> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !is_root() {
+            return None;
+        }
+        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("ou{}x{count}", pid % 1_000_000);
+        // 198.18.0.0/15 is for tests like this (RFC 2544); four addresses to each cable.
+        let net = (pid.wrapping_mul(8) + count) % (1 << 15) * 4;
+        let ip = |host: u32| {
+            format!(
+                "198.{}.{}.{}",
+                18 + (net >> 16),
+                net >> 8 & 255,
+                (net & 255) + host
+            )
+        };
+        let near = SocketAddr::new(ip(1).parse().expect("an address"), 8080);
+        let cable = Cable {
+            name: name.clone(),
+            near,
+        };
+        let far = format!("{name}f");
+        let done = ip_tool(&["netns", "add", &name])
+            && ip_tool(&[
+                "link", "add", &name, "type", "veth", "peer", "name", &far, "netns", &name,
+            ])
+            && ip_tool(&["addr", "add", &format!("{}/30", ip(1)), "dev", &name])
+            && ip_tool(&["link", "set", &name, "up"])
+            && ip_tool(&[
+                "-n",
+                &name,
+                "addr",
+                "add",
+                &format!("{}/30", ip(2)),
+                "dev",
+                &far,
+            ])
+            && ip_tool(&["-n", &name, "link", "set", &far, "up"]);
+        if !done {
+            figure("NOT RUN: no network namespace or no ip(8)");
+            return None;
+        }
+        Some(cable)
+    }
+
+    /// A gateway at the near end.
+    fn gateway(&self, websocket: &str) -> Gateway {
+        Gateway::run(&mut daemon(), self.near, "", websocket)
+    }
+
+    /// A client at the far end, past its handshake with the service `name`.
+    fn client(&self, gateway: &Gateway, name: &str) -> TcpStream {
+        let space = File::open(format!("/run/netns/{}", self.name)).expect("our namespace");
+        let near = self.near;
+        // A socket stays in the namespace of the thread that made it.
+        let connected = std::thread::spawn(move || {
+            setns(space, CloneFlags::CLONE_NEWNET).expect("root may");
+            TcpStream::connect(near)
+        });
+        let mut stream = connected.join().unwrap().expect("the gateway listens");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+            .write_all(upgrade(gateway, &format!("/{name}"), "").as_bytes())
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        stream
+    }
+
+    /// Pulls it out, at the far end.
+    fn cut(&self) -> Instant {
+        assert!(ip_tool(&[
+            "-n",
+            &self.name,
+            "link",
+            "set",
+            &format!("{}f", self.name),
+            "down"
+        ]));
+        Instant::now()
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        ip_tool(&["netns", "del", &self.name]);
+    }
+}
+
+fn ip_tool(arguments: &[&str]) -> bool {
+    let output = Command::new("ip").args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Longest wait for what must come within two `ping` periods of a second, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+fn check(what: &str, cut: Instant) {
+    let after = cut.elapsed();
+    figure(format!("{what} {after:.1?} after the cut, with ping = 1"));
+    assert!(after < SOON, "{after:?}");
+}
+
+#[test]
+fn a_client_cut_off_in_the_middle_of_a_message_is_the_end_for_the_backend() {
+    let Some(cable) = Cable::lay() else { return };
+    let gateway = cable.gateway("ping = 1;");
+    let backend = gateway.backend("sink");
+    let mut client = cable.client(&gateway, "sink");
+    let mut connection = backend.accept();
+    let bytes = noise(1400);
+    client.write_all(&message(BINARY, &bytes[..1000])).unwrap();
+    assert!(connection.take(1000) == bytes[..1000]);
+    // A message begins and does not end; the pong tells that its first fragment is there.
+    client
+        .write_all(&frames::frame(BINARY, &bytes[1000..]))
+        .unwrap();
+    client.write_all(&message(PING, b"read?")).unwrap();
+    let mut pong = [0; 7];
+    client.read_exact(&mut pong).unwrap();
+    assert_eq!(&pong, b"\x8a\x05read?");
+    let cut = cable.cut();
+    // Of a message cut off the bytes that came, and not one more.
+    assert!(connection.rest() == bytes[1000..]);
+    check("the end at the backend", cut);
+}
+
+#[test]
+fn a_backend_that_streams_to_a_client_cut_off_is_told() {
+    let Some(cable) = Cable::lay() else { return };
+    let gateway = cable.gateway("ping = 1; frametype = \"binary\";");
+    let backend = gateway.backend("source");
+    let mut client = cable.client(&gateway, "source");
+    let mut connection = backend.accept();
+    let sender = std::thread::spawn(move || {
+        let bytes = noise(65_536);
+        while connection.stream.write_all(&bytes).is_ok() {}
+        connection
+    });
+    client.read_exact(&mut vec![0; 1 << 20]).unwrap();
+    let cut = cable.cut();
+    // Its writes fail: nobody is there.
+    let mut connection = sender.join().unwrap();
+    check("the end at the backend", cut);
+    assert_eq!(connection.stream.read(&mut [0; 16]).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_client_cut_off_while_the_backend_reads_nothing_is_let_go() {
+    let Some(cable) = Cable::lay() else { return };
+    let gateway = cable.gateway("ping = 1;");
+    let backend = gateway.backend("stalled");
+    let client = cable.client(&gateway, "stalled");
+    let mut connection = backend.accept();
+    let payload = noise(65_536);
+    let frame = message(BINARY, &payload);
+    client
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let mut sent = 0;
+    while let Ok(count) = (&client).write(&frame[sent % frame.len()..]) {
+        sent += count;
+    }
+    let peer = client.local_addr().unwrap().to_string();
+    let cut = cable.cut();
+    let line = gateway.process.find_line(|line| line.contains(&peer));
+    check("the line of its end", cut);
+    assert!(line.expect("a line").contains(" stalled: 1006, "));
+    let got = connection.rest();
+    let right = |chunk: &[u8]| chunk == &payload[..chunk.len()];
+    assert!(got.len() <= sent && got.chunks(payload.len()).all(right));
+}

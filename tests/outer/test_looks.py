@@ -1,0 +1,183 @@
+"""How the pages look and whether everybody can use them; pictures of each in out/pages.
+
+A person looks at the pictures after a change; what a program can see is checked here:
+nothing leaves a phone's screen sideways, axe finds nothing (https://github.com/dequelabs/axe-core:
+labels, roles, contrast), the Tab key visits everything in reading order, and no page asks
+another host for anything.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+from conftest import DEADLINE, RELEASE
+
+SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
+
+# Of axe: what WCAG 2.2 asks for on levels A and AA, and good practice.
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+# What of a page the Tab key should visit, in the order of the document.
+FOCUSABLE = """[...document.querySelectorAll('a[href], button, input, textarea, select, [tabindex]')]
+    .filter(e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility())"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One headless Chromium for all tests."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def whole(site, tmp_path):
+    """A site with every service but none of the tests' hurry: names as they are by default."""
+    site.backend("echo", "-q")
+    site.backend("chat", "-q", "-w", program="websocket_chat")
+    for name, plugin in (("auth", "authrpc"), ("sql", "jsonsql")):
+        options = ["-q", "-L", RELEASE / f"lib{plugin}.so", "-C", tmp_path / f"{name}.db"]
+        site.backend(name, *options, program="websocket_jsonrpc")
+    return site.start()
+
+
+def index(page, _):
+    """The overview with all services there."""
+    for name in ("echo", "chat", "auth", "sql"):
+        expect(page.locator(f"[data-service={name}]")).to_have_attribute("data-state", "open")
+
+
+def echo(page, _):
+    """Some round trips, a refusal and a close."""
+    page.click("#connect")
+    for count in range(12):
+        page.fill("#text", f"message {count} to the router and back 🐒")
+        page.click("#send")
+        expect(page.locator("#log li[data-kind=received]")).to_have_count(count + 1)
+    page.fill("#text", "a_word_without_any_place_to_break_it_" * 6)
+    page.click("#sendbinary")
+    page.click("#send")
+    page.click("#sendlarge")
+    expect(page.locator("#log li[data-kind=received]")).to_have_count(15)
+    page.click("#close")
+    expect(page.locator("#log li[data-kind=closed]")).to_have_count(1)
+    page.click("#connect")
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+
+
+def webchat(page, open_page):
+    """A talk of two, with long words and a private message."""
+    other = open_page("webchat.html")
+    for window, nick, color in ((page, "ann", "#0b6bcb"), (other, "wilhelmina-with-a-long-name", "#b3261e")):
+        window.fill("#nick", nick)
+        window.fill("#color", color)
+        window.click("#join")
+        expect(window.locator("#send")).to_be_enabled()
+    expect(page.locator("#people li")).to_have_count(2)
+    for window, text in (
+        (other, "Hello ann! The kettle is on."),
+        (page, "Good. " + "I tell you at some length why it took so long. " * 4),
+        (other, "https://router.example/" + "path/" * 20),
+        (page, "<b>as it is</b> 🐒"),
+    ):
+        window.fill("#text", text)
+        window.press("#text", "Enter")
+    page.click("[data-action=private]")
+    page.fill("#text", "for you alone")
+    page.press("#text", "Enter")
+    page.click("[data-action=whois]")
+    expect(page.locator("#messages")).to_contain_text("Nobody here knows")
+    other.fill("#text", "what was that?")
+    other.press("#text", "Enter")
+    expect(page.locator("#messages")).to_contain_text("what was that?")
+
+
+def webauth(page, _):
+    """A root user who has made another, and mistaken a password."""
+    newest = page.locator("#log li").first
+    page.fill("#user", "admin")
+    page.fill("#passwd", "a secret")
+    page.click("#adduser")
+    expect(newest).to_contain_text("user added")
+    page.click("#auth")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+    page.fill("#user", "a-user-with-quite-a-long-name-for-a-phone")
+    page.fill("#group", "users")
+    page.fill("#home", "/home/user")
+    page.click("#adduser")
+    expect(newest).to_contain_text("user added")
+    page.fill("#passwd", "wrong")
+    page.fill("#user", "admin")
+    page.click("#change-passwd")
+    expect(newest).to_contain_text("incomplete command")
+
+
+def websql(page, _):
+    """A table wider than a phone, and a mistake."""
+    for number, query in enumerate((
+        "CREATE TABLE leases (id INTEGER PRIMARY KEY, address TEXT, name TEXT, hardware TEXT, until REAL, note TEXT)",
+        "INSERT INTO leases (address, name, hardware, until, note) VALUES"
+        " ('192.168.1.20', 'ann''s phone', '02:00:5e:10:00:01', 1795464000.5, NULL),"
+        " ('192.168.1.21', 'printer', '02:00:5e:10:00:02', 1795467600, 'second floor, by the stairs, behind the plant'),"
+        " ('2001:db8:0:1:c0ff:ee00:1234:5678', '<b>not bold</b>', '02:00:5e:10:00:03', 1795471200, '')",
+        "SELEC * FROM leases",
+        "SELECT * FROM leases ORDER BY id",
+    )):
+        page.fill("#query", query)
+        page.click("#run")
+        expect(page.locator("#log li")).to_have_count(number + 1)
+    expect(page.locator("#result tbody tr")).to_have_count(3)
+    expect(page.locator("#tables button")).to_have_count(1)
+
+
+# Asks for a script of another host, and tells what came of it.
+ELSEWHERE = """() => new Promise(resolve => {
+    document.addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective));
+    const script = document.createElement('script');
+    script.onload = script.onerror = () => resolve('was asked for');
+    script.src = 'http://127.0.0.1:9/script.js';
+    document.head.append(script);
+})"""
+
+
+@pytest.mark.parametrize("use", [index, echo, webchat, webauth, websql])
+def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, use):
+    pages, said = [], []
+
+    def open_page(path):
+        page = browser.new_page(viewport=SIZES["phone"])
+        page.on("console", lambda message: said.append(message.text))
+        page.set_default_timeout(DEADLINE * 1000)
+        page.goto(whole.url(path, "http"))
+        pages.append(page)
+        return page
+
+    page = open_page(f"{use.__name__}.html")
+    use(page, open_page)
+    (out / "pages").mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            page.screenshot(path=out / "pages" / f"{use.__name__}-{size}-{scheme}.png", full_page=True)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= viewport["width"], f"{size}: {wide} pixels wide"
+            found = Axe().run(page, options=RULES)
+            assert found.violations_count == 0, f"{size}, {scheme}: {found.generate_report()}"
+
+    assert page.title().endswith("ouistiti")
+    page.focus(".skip")
+    count = page.evaluate(f"{FOCUSABLE}.length")
+    order = []
+    for _ in range(count):
+        order.append(page.evaluate(f"{FOCUSABLE}.indexOf(document.activeElement)"))
+        page.keyboard.press("Tab")
+    assert order == list(range(count)), page.evaluate(f"{FOCUSABLE}.map(e => e.id || e.textContent)")
+    assert not [text for text in said if "Content Security Policy" in text]
+    assert page.evaluate(ELSEWHERE) == "script-src-elem"
+    for each in pages:
+        each.close()
