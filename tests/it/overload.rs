@@ -34,9 +34,14 @@ fn is_over(mut stream: &TcpStream) -> bool {
     }
 }
 
-/// 500 clients that never come to the end of `begin`; `serve` must be served all the same. The
-/// slow ones have 3 seconds.
-fn dribblers_keep_nobody_out(gateway: &Gateway, begin: &[u8], serve: impl FnOnce()) {
+/// 500 clients that never come to the end of `begin`, and send a byte after each `pause`;
+/// `serve` must be served all the same. The slow ones have `limit` seconds.
+fn dribblers_keep_nobody_out(
+    gateway: &Gateway,
+    begin: &[u8],
+    (limit, pause): (u64, Duration),
+    serve: impl FnOnce(),
+) {
     gateway.backend("echo").echo();
     let start = Instant::now();
     let slow: Vec<_> = (0..SLOW)
@@ -48,27 +53,44 @@ fn dribblers_keep_nobody_out(gateway: &Gateway, begin: &[u8], serve: impl FnOnce
         .collect();
     let connected = start.elapsed();
     // Older than what may not give way; all of them are still at it.
-    while start.elapsed() < connected + Duration::from_millis(700) {
+    while start.elapsed() < connected + Duration::from_millis(700).max(pause) {
         dribble(&slow, b'x');
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(pause);
     }
     let asked = Instant::now();
     serve();
     let waited = asked.elapsed();
+    let mut last = Instant::now();
     while slow.iter().any(|stream| !is_over(stream)) {
         assert!(start.elapsed() < DEADLINE, "slow clients are still there");
-        dribble(&slow, b'x');
+        if last.elapsed() >= pause {
+            last = Instant::now();
+            dribble(&slow, b'x');
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
     let gone = start.elapsed();
     figure(format!(
         "{SLOW} clients in {connected:?}; a new one served in {waited:?}; all slow ones gone \
-         after {gone:?}, where they have 3 s"
+         after {gone:?}, where they have {limit} s"
     ));
     assert!(waited < Duration::from_secs(10), "{waited:?}");
-    let limit = connected + Duration::from_secs(3 + 10);
+    let limit = connected + Duration::from_secs(limit + 10);
     assert!(gone < limit, "{gone:?}");
     wait_until("the threads to end", || gateway.process.threads() < 20);
+}
+
+/// Seconds and pause, so that a test takes seconds.
+const QUICK: (u64, Duration) = (3, Duration::from_millis(100));
+
+#[test]
+#[ignore = "it takes 15 seconds: a byte every 5 s, and 10 s for each, as by default"]
+fn at_full_length_500_dribbling_clients_do_not_keep_a_new_one_out() {
+    for maxclients in [600, 200] {
+        let gateway = Gateway::with(&format!("maxclients = {maxclients};"), "");
+        let pace = (10, Duration::from_secs(5));
+        dribblers_keep_nobody_out(&gateway, HEAD, pace, greet(&gateway));
+    }
 }
 
 /// What each head begins with.
@@ -85,13 +107,13 @@ fn greet(gateway: &Gateway) -> impl FnOnce() {
 #[test]
 fn row_26_500_dribbling_clients_do_not_keep_a_new_one_out() {
     let gateway = Gateway::with("maxclients = 600; keepalivetimeout = 3;", "");
-    dribblers_keep_nobody_out(&gateway, HEAD, greet(&gateway));
+    dribblers_keep_nobody_out(&gateway, HEAD, QUICK, greet(&gateway));
 }
 
 #[test]
 fn at_maxclients_the_oldest_of_500_dribbling_clients_gives_way() {
     let gateway = Gateway::with("maxclients = 100; keepalivetimeout = 3;", "");
-    dribblers_keep_nobody_out(&gateway, HEAD, greet(&gateway));
+    dribblers_keep_nobody_out(&gateway, HEAD, QUICK, greet(&gateway));
 }
 
 /// The first bytes of a ClientHello of 508 bytes (RFC 8446, section 4).
@@ -107,7 +129,7 @@ fn the_same_over_tls() {
         "maxclients = 100; keepalivetimeout = 3;",
     ] {
         let gateway = files.gateway(settings, "");
-        dribblers_keep_nobody_out(&gateway, HELLO, || {
+        dribblers_keep_nobody_out(&gateway, HELLO, QUICK, || {
             let mut client = files.open(&gateway, "echo");
             client.write_all(&message(TEXT, b"served")).unwrap();
             let mut answer = [0; 8];
