@@ -1,20 +1,19 @@
 //! More than there is room for: clients that dribble, descriptors and threads that run out.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::faults::{NO_FAULTS, daemon_with};
-use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT, message};
+use crate::frames::{TEXT, message};
 use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http::{Response, try_ask, upgrade};
 use crate::process::{DEADLINE, figure, is_root, wait_until};
 
 /// Clients that dribble.
 const SLOW: usize = 500;
-
-/// KiB that memory may grow by between the first part of a flood and its end.
-const FLAT: usize = 64;
 
 /// Sends one byte more on each connection that still takes it; how many those are.
 fn dribble(slow: &[TcpStream], byte: u8) -> usize {
@@ -78,6 +77,17 @@ fn dribblers_keep_nobody_out(
     let limit = connected + Duration::from_secs(limit + 10);
     assert!(gone < limit, "{gone:?}");
     wait_until("the threads to end", || gateway.process.threads() < 20);
+}
+
+#[test]
+fn a_burst_of_500_clients_fits_the_queue() {
+    let gateway = Gateway::start("");
+    // Nobody is accepted while it stands still; who does not fit gets no answer.
+    gateway.process.signal(Signal::SIGSTOP);
+    let connect = |_| TcpStream::connect_timeout(&gateway.address(), Duration::from_secs(10));
+    let waiting: Vec<_> = (0..SLOW).map_while(|number| connect(number).ok()).collect();
+    gateway.process.signal(Signal::SIGCONT);
+    assert_eq!(waiting.len(), SLOW);
 }
 
 /// Seconds and pause, so that a test takes seconds.
@@ -282,111 +292,4 @@ fn at_the_kernels_limit_of_threads_a_client_gets_503() {
     wait_until("descriptors and threads to return", || {
         (gateway.process.descriptors(), gateway.process.threads()) == base
     });
-}
-
-/// Says and judges what a flood has cost: memory now against `base`, which was measured when
-/// the flood's first part had made the buffers as large as they get.
-fn assert_flat(gateway: &Gateway, what: &str, base: usize) {
-    let grown = gateway.process.anonymous().saturating_sub(base);
-    figure(format!("{what}: {grown} KiB more than {base} (Pss_Anon)"));
-    assert!(grown <= FLAT, "{grown} KiB more than {base}");
-}
-
-#[test]
-fn a_million_pings_from_a_client_that_reads_nothing_cost_no_memory() {
-    let gateway = Gateway::start("");
-    let backend = gateway.backend("sink");
-    let mut client = gateway.open("sink");
-    let mut connection = backend.accept();
-    let pings = message(PING, b"ping").repeat(10_000);
-    let mut send = |count: usize| {
-        for _ in 0..count {
-            client.send(&pings);
-        }
-        // The pings come first: that this arrives proves they were all read.
-        client.text("after");
-        assert_eq!(connection.take(5), b"after");
-    };
-    send(10);
-    let base = gateway.process.anonymous();
-    send(100);
-    assert_flat(&gateway, "1 000 000 pings", base);
-    drop(connection);
-    while client.frame().opcode == PONG {}
-}
-
-#[test]
-fn a_hundred_and_thirty_one_thousand_fragments_cost_no_memory() {
-    let gateway = Gateway::start("");
-    let backend = gateway.backend("sink");
-    let mut client = gateway.open("sink");
-    let mut connection = backend.accept();
-    let reader = std::thread::spawn(move || connection.rest().len());
-    // A buffer of 68 KiB is the largest there is; fragments are joined in it.
-    client.send(&message(BINARY, &frames::noise(200_000)));
-    let fragments = frames::frame(CONTINUATION, b"a").repeat(1000);
-    client.send(&frames::frame(BINARY, b"a"));
-    let mut base = 0;
-    for number in 1..=131 {
-        client.send(&fragments);
-        if number == 100 || number == 131 {
-            client.send(&message(PING, b"read?"));
-            assert_eq!(client.frame().opcode, PONG);
-        }
-        if number == 100 {
-            base = gateway.process.anonymous();
-        }
-    }
-    assert_flat(&gateway, "131 000 fragments of one message", base);
-    client.send(&frames::frame(FIN | CONTINUATION, b""));
-    client.send(&frames::close(1000));
-    client.expect_close(1000);
-    assert_eq!(reader.join().unwrap(), 200_000 + 131_001);
-}
-
-#[test]
-fn fragments_of_a_message_that_is_held_cost_no_more_than_maxmessage() {
-    let gateway = Gateway::start("framing = \"length\"; maxmessage = 65536;");
-    let backend = gateway.backend("sink");
-    let mut client = gateway.open("sink");
-    let _connection = backend.accept();
-    let base = gateway.process.anonymous();
-    client.send(&frames::frame(BINARY, b"a"));
-    let fragments = frames::frame(CONTINUATION, b"a").repeat(1000);
-    for _ in 0..131 {
-        // The gateway closes before the last.
-        if client.stream.write_all(&fragments).is_err() {
-            break;
-        }
-    }
-    client.expect_close(1009);
-    assert_flat(&gateway, "131 000 fragments held whole", base + 64);
-}
-
-#[test]
-fn a_length_of_2_to_the_62_costs_no_memory() {
-    for framing in ["stream", "line", "length"] {
-        let gateway = Gateway::start(&format!("framing = \"{framing}\";"));
-        let backend = gateway.backend("sink");
-        let mut client = gateway.open("sink");
-        let mut connection = backend.accept();
-        let reader = std::thread::spawn(move || connection.rest().len());
-        client.send(&message(BINARY, &frames::noise(200_000)));
-        client.send(&message(PING, b"read?"));
-        assert_eq!(client.frame().opcode, PONG);
-        let base = gateway.process.anonymous();
-        let mut head = vec![FIN | BINARY, 0x80 | 127];
-        head.extend((1_u64 << 62).to_be_bytes());
-        head.extend(frames::KEY);
-        client.send(&head);
-        if framing == "length" {
-            client.expect_close(1009);
-        } else {
-            // Nothing is held whole, so it may begin.
-            client.send(&frames::masked(&frames::noise(1_000_000)));
-            client.stream.shutdown(Shutdown::Write).unwrap();
-            assert!(reader.join().unwrap() >= 1_200_000);
-        }
-        assert_flat(&gateway, &format!("2^62 announced to {framing}"), base);
-    }
 }
