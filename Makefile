@@ -41,6 +41,9 @@ deb:
 size: all
 	@find $(release) utils/libwebsocket/so/$(release) -maxdepth 1 -type f -executable \
 		-printf '%8s  %f\n' | sort -k 2
+	@for target in target/cross/*-*/release; do \
+		test ! -d $$target || { echo "$$target"; find $$target -maxdepth 1 -type f -executable \
+			-printf '%8s  %f\n' | sort -k 2; }; done
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig \

@@ -212,10 +212,10 @@ pub fn json(report: &Report) -> String {
         .map(|Counted { name, calls }| {
             let each = calls
                 .iter()
-                .map(|(call, rate)| format!("\"{call}\": {rate:.3}"));
+                .map(|(call, rate)| format!(", \"{call}\": {rate:.3}"));
             format!(
-                "    {{\"program\": \"{name}\", {}}}",
-                each.collect::<Vec<_>>().join(", ")
+                "    {{\"program\": \"{name}\"{}}}",
+                each.collect::<String>()
             )
         });
     format!(
@@ -232,6 +232,34 @@ pub fn json(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_without_calls_is_json_too() {
+        let counted = |name: &str, calls: Calls| Counted {
+            name: name.to_owned(),
+            calls,
+        };
+        let report = Report {
+            machine: String::new(),
+            rounds: 1,
+            programs: vec!["relay"],
+            rows: vec![],
+            memory: vec![],
+            calls: Ok(vec![
+                counted("a", vec![]),
+                counted(
+                    "b",
+                    vec![("read".to_owned(), 2.0), ("write".to_owned(), 1.0)],
+                ),
+            ]),
+        };
+        let text = json(&report);
+        assert!(text.contains("{\"program\": \"a\"},\n"), "{text}");
+        assert!(
+            text.contains("{\"program\": \"b\", \"read\": 2.000, \"write\": 1.000}\n"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn ratios_are_medians_of_rounds_not_ratios_of_medians() {
