@@ -10,7 +10,7 @@ share = $(DESTDIR)$(PREFIX)/share
 lib = $(DESTDIR)$(PREFIX)/lib
 version = 0.1.0
 
-.PHONY: all demo check bench cross deb size install clean
+.PHONY: all demo check soak bench cross deb size install clean
 
 all:
 	$(CARGO) build --release --locked --workspace
@@ -21,6 +21,12 @@ demo:
 
 check:
 	tests/check
+
+# make soak [SECONDS=60]
+SECONDS = 3600
+
+soak:
+	tests/soak $(SECONDS)
 
 bench:
 	benches/run
@@ -35,6 +41,9 @@ deb:
 size: all
 	@find $(release) utils/libwebsocket/so/$(release) -maxdepth 1 -type f -executable \
 		-printf '%8s  %f\n' | sort -k 2
+	@for target in target/cross/*-*/release; do \
+		test ! -d $$target || { echo "$$target"; find $$target -maxdepth 1 -type f -executable \
+			-printf '%8s  %f\n' | sort -k 2; }; done
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig \

@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 #[cfg(feature = "websocket")]
-use log::info;
-#[cfg(feature = "websocket_rt")]
-use log::warn;
+use log::{info, warn};
 
 use crate::client::Client;
 #[cfg(feature = "websocket_rt")]
@@ -146,6 +144,12 @@ fn open<'a>(
                     });
                 }
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::PermissionDenied {
+                        warn!(
+                            "{}: {error}: the gateway's user must be allowed to write to it",
+                            service.name
+                        );
+                    }
                     let reason = format!("{}: {error}", service.name);
                     (service.config.wait, Refusal::Unavailable(reason))
                 }

@@ -12,10 +12,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
 
 use crate::config::Listen;
 use crate::server::Server;
+
+/// Clients that may wait to be accepted. Where they are too many the kernel drops the next one's
+/// first packet, and it tries again after a second. std takes 128; the kernel's own limit is
+/// net.core.somaxconn (listen(2)).
+const QUEUE: i32 = 1024;
 
 /// A listening socket, and where it leads.
 pub struct Door {
@@ -217,7 +222,7 @@ impl Listener {
 
 /// All addresses: IPv6 and IPv4 by one socket, or IPv4 where there is no IPv6.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address) {
+    let bound = match TcpListener::bind(address) {
         Err(error)
             if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
                 && address.ip().is_unspecified() =>
@@ -225,7 +230,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
         }
         result => result,
-    }
+    };
+    let listener = bound?;
+    // Again, with a longer queue.
+    listen(&listener, Backlog::new(QUEUE)?)?;
+    Ok(listener)
 }
 
 /// Replaces the socket of a daemon that is gone, never one that is listened on.

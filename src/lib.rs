@@ -30,6 +30,8 @@ pub mod frame;
 #[cfg(feature = "websocket")]
 pub mod framing;
 #[cfg(feature = "websocket")]
+pub mod gate;
+#[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod inherited;
 pub mod logging;
@@ -47,6 +49,7 @@ pub mod server;
 pub mod servers;
 mod sink;
 pub mod startup;
+mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod trust;

@@ -7,10 +7,9 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, warn};
 
@@ -18,6 +17,7 @@ use crate::backend::{Backend, Input};
 use crate::config::ServiceConfig;
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::framing::{Delivery, Forward, ToBackend, ToClient};
+use crate::gate::Gate;
 use crate::wire::{SendError, Wire};
 
 /// Longest wait for the other side's part of an end (SPEC, section 4).
@@ -64,45 +64,6 @@ enum BackendEnd {
     Failed(CloseCode),
     /// The client is gone or has been told to close.
     Client,
-}
-
-/// Tells one thread that the other's direction is over.
-#[derive(Default)]
-struct Gate {
-    over: Mutex<bool>,
-    changed: Condvar,
-    /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
-    moves: AtomicU32,
-}
-
-impl Gate {
-    fn moved(&self) {
-        self.moves.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn open(&self) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits until the direction is over; false when it has not moved for `pause`, or has not
-    /// ended after `most`.
-    fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
-        let start = Instant::now();
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let before = self.moves.load(Ordering::Relaxed);
-            let waited = self.changed.wait_timeout_while(over, pause, |over| !*over);
-            over = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if *over {
-                return true;
-            }
-            let stuck = self.moves.load(Ordering::Relaxed) == before;
-            if stuck || most.is_some_and(|most| start.elapsed() >= most) {
-                return false;
-            }
-        }
-    }
 }
 
 /// What both threads see.

@@ -7,11 +7,11 @@
 //! sent by whoever writes next.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::client::Client;
 use crate::frame::{self, CloseCode, Control, ControlPayload, OpCode};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Why a frame was not sent.
 #[derive(Debug)]
@@ -144,7 +144,8 @@ impl Wire {
             _ if counted.is_err() => {}
             WATCHES => self.ping(),
             silence if silence >= 2 * WATCHES => self.client.cut(),
-            _ => {}
+            // A ping that found no room may find it now.
+            _ => self.settle(),
         }
     }
 

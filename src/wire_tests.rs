@@ -164,6 +164,26 @@ fn a_stalled_client_is_owed_and_paid_when_there_is_room() {
 }
 
 #[test]
+fn a_ping_without_room_is_sent_by_a_later_watch() {
+    let (wire, mut far) = open_wire();
+    let count = fill(&wire);
+    // The reader waits for the client, which is silent and slow.
+    wire.silence.store(0, Ordering::Relaxed);
+    (0..WATCHES).for_each(|_| wire.watch());
+    assert!(wire.is_owing());
+    let mut rest = vec![0; count];
+    far.read_exact(&mut rest).expect("what filled it");
+    far.set_nonblocking(true).expect("a socket");
+    while !wire.client().is_writable() {
+        let _ = far.read(&mut rest);
+    }
+    wire.watch();
+    assert!(!wire.is_owing());
+    far.set_nonblocking(false).expect("a socket");
+    assert!(self::rest(wire, far).ends_with(b"\x89\x00"));
+}
+
+#[test]
 fn a_pong_waits_for_the_frame_in_front_of_it_and_its_sender_for_nothing() {
     let (wire, mut far) = open_wire();
     let flood = vec![b'x'; 16 << 20];

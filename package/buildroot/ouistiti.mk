@@ -32,6 +32,8 @@ endef
 define OUISTITI_INSTALL_INIT_SYSTEMD
 	$(INSTALL) -D -m 0644 $(@D)/init/ouistiti.service \
 		$(TARGET_DIR)/usr/lib/systemd/system/ouistiti.service
+	$(INSTALL) -D -m 0644 $(@D)/init/ouistiti.socket \
+		$(TARGET_DIR)/usr/lib/systemd/system/ouistiti.socket
 endef
 
 ifeq ($(BR2_mips)$(BR2_mipsel),y)

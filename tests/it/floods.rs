@@ -5,12 +5,16 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::frames::{self, BINARY, FIN, message, noise};
+use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, message, noise};
 use crate::gateway::Gateway;
+use crate::process::figure;
 
 /// KiB that memory may grow by under any flood: buffers of both threads, and
 /// what the allocator keeps.
-const FLAT: usize = 512;
+const BUFFERS: usize = 512;
+
+/// KiB that memory may grow by between the first part of a flood and its end.
+const FLAT: usize = 64;
 
 /// After this long without progress a writer counts as stopped.
 const STALL: Duration = Duration::from_secs(2);
@@ -46,7 +50,7 @@ fn row_24_a_flooding_client_and_a_stalled_backend_cost_no_memory() {
     let frame = message(BINARY, &payload);
     let sent = fill(&client.stream, &frame);
     let grown = gateway.process.memory().saturating_sub(base);
-    assert!(grown <= FLAT, "{grown} KiB more, {sent} bytes sent");
+    assert!(grown <= BUFFERS, "{grown} KiB more, {sent} bytes sent");
     // And what was taken is still delivered.
     client.stream.shutdown(Shutdown::Write).unwrap();
     let whole = sent / frame.len();
@@ -67,7 +71,7 @@ fn row_25_a_flooding_backend_and_a_stalled_client_cost_no_memory() {
     let chunk = noise(65_536);
     let sent = fill(&connection.stream, &chunk);
     let grown = gateway.process.memory().saturating_sub(base);
-    assert!(grown <= FLAT, "{grown} KiB more, {sent} bytes sent");
+    assert!(grown <= BUFFERS, "{grown} KiB more, {sent} bytes sent");
     drop(connection);
     let got = client.bytes(sent);
     assert!(
@@ -88,4 +92,111 @@ fn a_flood_in_both_directions_ends_in_no_deadlock() {
     let sender = std::thread::spawn(move || (&writer).write_all(&frame));
     assert!(client.bytes(bytes.len()) == bytes);
     sender.join().unwrap().unwrap();
+}
+
+/// Says and judges what a flood has cost: memory now against `base`, which was measured when
+/// the flood's first part had made the buffers as large as they get.
+fn assert_flat(gateway: &Gateway, what: &str, base: usize) {
+    let grown = gateway.process.anonymous().saturating_sub(base);
+    figure(format!("{what}: {grown} KiB more than {base} (Pss_Anon)"));
+    assert!(grown <= FLAT, "{grown} KiB more than {base}");
+}
+
+#[test]
+fn a_million_pings_from_a_client_that_reads_nothing_cost_no_memory() {
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("sink");
+    let mut client = gateway.open("sink");
+    let mut connection = backend.accept();
+    let pings = message(PING, b"ping").repeat(10_000);
+    let mut send = |count: usize| {
+        for _ in 0..count {
+            client.send(&pings);
+        }
+        // The pings come first: that this arrives proves they were all read.
+        client.text("after");
+        assert_eq!(connection.take(5), b"after");
+    };
+    send(10);
+    let base = gateway.process.anonymous();
+    send(100);
+    assert_flat(&gateway, "1 000 000 pings", base);
+    drop(connection);
+    while client.frame().opcode == PONG {}
+}
+
+#[test]
+fn a_hundred_and_thirty_one_thousand_fragments_cost_no_memory() {
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("sink");
+    let mut client = gateway.open("sink");
+    let mut connection = backend.accept();
+    let reader = std::thread::spawn(move || connection.rest().len());
+    // A buffer of 68 KiB is the largest there is; fragments are joined in it.
+    client.send(&message(BINARY, &noise(200_000)));
+    let fragments = frames::frame(CONTINUATION, b"a").repeat(1000);
+    client.send(&frames::frame(BINARY, b"a"));
+    let mut base = 0;
+    for number in 1..=131 {
+        client.send(&fragments);
+        if number == 100 || number == 131 {
+            client.send(&message(PING, b"read?"));
+            assert_eq!(client.frame().opcode, PONG);
+        }
+        if number == 100 {
+            base = gateway.process.anonymous();
+        }
+    }
+    assert_flat(&gateway, "131 000 fragments of one message", base);
+    client.send(&frames::frame(FIN | CONTINUATION, b""));
+    client.send(&frames::close(1000));
+    client.expect_close(1000);
+    assert_eq!(reader.join().unwrap(), 200_000 + 131_001);
+}
+
+#[test]
+fn fragments_of_a_message_that_is_held_cost_no_more_than_maxmessage() {
+    let gateway = Gateway::start("framing = \"length\"; maxmessage = 65536;");
+    let backend = gateway.backend("sink");
+    let mut client = gateway.open("sink");
+    let _connection = backend.accept();
+    let base = gateway.process.anonymous();
+    client.send(&frames::frame(BINARY, b"a"));
+    let fragments = frames::frame(CONTINUATION, b"a").repeat(1000);
+    for _ in 0..131 {
+        // The gateway closes before the last.
+        if client.stream.write_all(&fragments).is_err() {
+            break;
+        }
+    }
+    client.expect_close(1009);
+    assert_flat(&gateway, "131 000 fragments held whole", base + 64);
+}
+
+#[test]
+fn a_length_of_2_to_the_62_costs_no_memory() {
+    for framing in ["stream", "line", "length"] {
+        let gateway = Gateway::start(&format!("framing = \"{framing}\";"));
+        let backend = gateway.backend("sink");
+        let mut client = gateway.open("sink");
+        let mut connection = backend.accept();
+        let reader = std::thread::spawn(move || connection.rest().len());
+        client.send(&message(BINARY, &noise(200_000)));
+        client.send(&message(PING, b"read?"));
+        assert_eq!(client.frame().opcode, PONG);
+        let base = gateway.process.anonymous();
+        let mut head = vec![FIN | BINARY, 0x80 | 127];
+        head.extend((1_u64 << 62).to_be_bytes());
+        head.extend(frames::KEY);
+        client.send(&head);
+        if framing == "length" {
+            client.expect_close(1009);
+        } else {
+            // Nothing is held whole, so it may begin.
+            client.send(&frames::masked(&noise(1_000_000)));
+            client.stream.shutdown(Shutdown::Write).unwrap();
+            assert!(reader.join().unwrap() >= 1_200_000);
+        }
+        assert_flat(&gateway, &format!("2^62 announced to {framing}"), base);
+    }
 }

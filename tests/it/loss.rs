@@ -93,6 +93,9 @@ fn row_16_16_megabytes_of_a_backend_that_ends_all_arrive_before_close_1000() {
 
 #[test]
 fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
+    // Made before: after its Close the gateway waits 5 s for a client that says nothing.
+    let bytes = noise(TOTAL);
+    let sent = [messages(&bytes), frames::close(1000)].concat();
     let gateway = Gateway::start("");
     let backend = gateway.backend("reader");
     let mut client = gateway.open("reader");
@@ -101,8 +104,7 @@ fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
     connection.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.message().1, b"last words");
     client.expect_close(1000);
-    let bytes = noise(TOTAL);
-    let sender = send(&client, [messages(&bytes), frames::close(1000)].concat());
+    let sender = send(&client, sent);
     let got = connection.rest();
     assert!(got == bytes, "{} of {TOTAL} bytes", got.len());
     sender.join().unwrap();

@@ -59,3 +59,14 @@ fn the_busybox_script_is_as_buildroot_wants_it() {
         assert!(script.contains(&format!("\n{action} {{\n")), "{action}");
     }
 }
+
+#[test]
+fn the_socket_unit_has_the_port_of_a_server_without_one() {
+    let unit = read("init/ouistiti.socket");
+    let mut ports = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("ListenStream="));
+    let port = ports.next().expect("it listens");
+    let default = format!("Without it: {port}, or 443 with tls.");
+    assert!(read("etc/ouistiti.conf").contains(&default), "{default}");
+}

@@ -65,6 +65,45 @@ fn no_capability_is_left_to_any_thread_with_and_without_a_user() {
 }
 
 #[test]
+fn root_without_capabilities_reaches_no_socket_that_it_may_not_write_to_and_says_so() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let home = Home::new("");
+    let (code, errors) = home.run(&["-D"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let backend = Backend::listen(&home.path("private"));
+    let nobody = nix::unistd::User::from_name("nobody")
+        .unwrap()
+        .expect("Debian has it");
+    nix::unistd::chown(&home.path("private"), Some(nobody.uid), Some(nobody.gid)).unwrap();
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs::set_permissions(home.path("private"), mode(0o755)).unwrap();
+    let ask = || {
+        let request = format!(
+            "GET /private HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            crate::http::KEY
+        );
+        let mut stream = TcpStream::connect(home.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    };
+    assert_eq!(ask(), "503");
+    let log = home.read("log");
+    assert!(
+        log.contains("private: ") && log.contains("must be allowed to write"),
+        "{log}"
+    );
+    fs::set_permissions(home.path("private"), mode(0o666)).unwrap();
+    assert_eq!(ask(), "101");
+    drop(backend);
+}
+
+#[test]
 fn programs_of_init_d_are_stopped_with_the_rights_they_were_started_with() {
     if is_emulated(NO_DETACHING) {
         return;

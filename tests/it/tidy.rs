@@ -52,6 +52,34 @@ fn the_daemon_forbids_unsafe_code() {
 }
 
 #[test]
+fn every_proof_that_security_md_names_is_there() {
+    let promises = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let code: String = texts()
+        .filter(|(path, _)| {
+            path.extension()
+                .is_some_and(|end| end == "rs" || end == "py")
+        })
+        .map(|(_, text)| text)
+        .collect();
+    let table = promises.lines().filter(|line| line.starts_with("| **"));
+    let proofs: Vec<_> = table.filter_map(|line| line.rsplit('|').nth(1)).collect();
+    assert!(proofs.len() > 10, "{proofs:?}");
+    for proof in proofs.iter().flat_map(|cell| cell.split(',')) {
+        let name = proof.split('`').nth(1).unwrap_or_default();
+        let found = match proof.trim().starts_with("fuzz ") {
+            true => root()
+                .join(format!("fuzz/fuzz_targets/{name}.rs"))
+                .is_file(),
+            false if name.contains('/') => root().join(name).is_file(),
+            false => ["fn", "def"]
+                .iter()
+                .any(|kind| code.contains(&format!("{kind} {name}("))),
+        };
+        assert!(found, "SECURITY.md names {proof}, which is not there");
+    }
+}
+
+#[test]
 fn rustfmt_would_change_nothing() {
     cargo(&["fmt", "--all", "--check"]);
 }

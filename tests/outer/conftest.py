@@ -50,6 +50,8 @@ class Site:
         self.run.mkdir()
         self.processes = []
         self.gateway = None
+        # Its lines so far.
+        self.log = []
         self.host, self.port = free_address()
 
     def backend(self, name, *options, program="websocket_echo", preload=None):
@@ -69,7 +71,7 @@ class Site:
     def start(self, websocket="", server="", addr=None):
         """Starts the gateway with these settings in its sections."""
         self.host = addr or self.host
-        text = f"""
+        return self.launch(f"""
             servers = ( {{
                 addr = "{self.host}";
                 port = {self.port};
@@ -82,10 +84,13 @@ class Site:
                     docroot = "{ROOT / 'utils' / 'htdocs'}";
                 }};
             }} );
-        """
+        """)
+
+    def launch(self, text):
+        """Starts the gateway with this configuration, one that listens on `host` and `port`."""
         path = self.directory / "ouistiti.conf"
         path.write_text(text)
-        log = []
+        log = self.log = []
         self.gateway = subprocess.Popen(
             [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace",

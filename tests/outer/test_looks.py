@@ -112,8 +112,10 @@ def webauth(page, _):
     expect(newest).to_contain_text("user added")
     page.fill("#passwd", "wrong")
     page.fill("#user", "admin")
+    page.fill("#new", "another secret")
+    page.fill("#confirm", "another secret")
     page.click("#change-passwd")
-    expect(newest).to_contain_text("incomplete command")
+    expect(newest).to_contain_text("user or password not found")
 
 
 def websql(page, _):
@@ -123,14 +125,15 @@ def websql(page, _):
         "INSERT INTO leases (address, name, hardware, until, note) VALUES"
         " ('192.168.1.20', 'ann''s phone', '02:00:5e:10:00:01', 1795464000.5, NULL),"
         " ('192.168.1.21', 'printer', '02:00:5e:10:00:02', 1795467600, 'second floor, by the stairs, behind the plant'),"
-        " ('2001:db8:0:1:c0ff:ee00:1234:5678', '<b>not bold</b>', '02:00:5e:10:00:03', 1795471200, '')",
+        " ('2001:db8:0:1:c0ff:ee00:1234:5678', '<b>not bold</b>', '02:00:5e:10:00:03', 1795471200, ''),"
+        f" ('192.168.1.22', '{'long' * 50}', '', NULL, '')",
         "SELEC * FROM leases",
         "SELECT * FROM leases ORDER BY id",
     )):
         page.fill("#query", query)
         page.click("#run")
         expect(page.locator("#log li")).to_have_count(number + 1)
-    expect(page.locator("#result tbody tr")).to_have_count(3)
+    expect(page.locator("#result tbody tr")).to_have_count(4)
     expect(page.locator("#tables button")).to_have_count(1)
 
 

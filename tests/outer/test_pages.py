@@ -95,6 +95,21 @@ def test_three_windows_chat(site, window, way):
     assert "for cid alone" not in ann.text_content("#messages")
 
 
+def test_the_keyboard_keeps_its_place_when_the_list_of_people_changes(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    ann, bob, abe = (window("webchat.html") for _ in range(3))
+    join(ann, "ann")
+    join(bob, "bob")
+    whois = ann.locator("#people li[data-name=bob] [data-action=whois]")
+    whois.focus()
+    join(abe, "abe")
+    people(ann, "ann", "abe", "bob")
+    expect(whois).to_be_focused()
+    ann.press("#people li[data-name=bob] [data-action=whois]", "Shift+Tab")
+    expect(ann.locator("#people li[data-name=bob] [data-action=private]")).to_be_focused()
+
+
 def test_whois_tells_what_the_gateway_passes_on(site, window):
     site.backend("chat", "-w", "-q", "-P", program="websocket_chat")
     site.start(websocket='proxy = "v2";')

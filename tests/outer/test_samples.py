@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.sync.client import connect as connect_sync
 
-from conftest import DEADLINE, ROOT, wait_until
+from conftest import DEADLINE, RELEASE, ROOT, wait_until
 
 # Clients of the crowded room: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
@@ -115,6 +116,38 @@ def test_of_200_chat_clients_one_that_never_reads_disturbs_nobody(site, way):
         wait_until("the deaf client to be dropped", lambda: "was dropped" in log.read_text())
     (line,) = [line for line in log.read_text().splitlines() if "was dropped" in line]
     assert "(deaf)" in line and "does not read" in line
+
+
+def test_a_request_of_a_mebibyte_is_answered_with_as_much(site, tmp_path, way):
+    options = ["-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
+    site.serve(way, "sql", *options, program="websocket_jsonrpc")
+    text = "€ " * 260_000
+    params = {"query": "SELECT ? AS text", "values": [text]}
+    request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "exec", "params": params}, ensure_ascii=False)
+    assert len(request.encode()) > 1_000_000
+    answer = {"jsonrpc": "2.0", "id": 1, "result": [{"text": text}]}
+    length = len(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode())
+    with connect_sync(site.url("sql"), max_size=None) as client:
+        client.send(request)
+        got = b""
+        while len(got) < length:
+            part = client.recv(timeout=DEADLINE)
+            got += part.encode() if isinstance(part, str) else part
+            assert way != "packets" or len(got) == length, "one message is one answer"
+    assert json.loads(got) == answer
+
+
+def test_a_process_for_each_client_serves_every_way(site, tmp_path, way):
+    options = ["-F", "-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
+    site.serve(way, "sql", *options, program="websocket_jsonrpc")
+    request = '{"jsonrpc":"2.0","id":%d,"method":"exec","params":{"query":"SELECT %d"}}'
+    for number in range(3):
+        with connect_sync(site.url("sql")) as one, connect_sync(site.url("sql")) as other:
+            for client, value in ((other, number), (one, number + 1), (other, number + 2)):
+                client.send(request % (value, value))
+                answer = client.recv(timeout=DEADLINE)
+                assert json.loads(answer)["result"] == [{str(value): value}]
+        assert (one.close_code, other.close_code) == (1000, 1000)
 
 
 def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):

@@ -180,14 +180,23 @@ function addEntry(log, kind, what, note, bad) {
 }
 
 /**
- * Fills a list with a row for each of `values`, but only if they are others than before:
- * who is in the list with the keyboard stays where they are.
+ * Fills a list with a row for each of `values`, but only if they are others than before. Who
+ * is in the list with the keyboard stays where they are.
  */
 function fillList(list, values, row) {
   const content = JSON.stringify(values);
   if (list.dataset.content === content) return;
   list.dataset.content = content;
+  const held = list.contains(document.activeElement) ? buttonName(document.activeElement) : null;
   list.replaceChildren(...values.map(row));
+  if (held === null) return;
+  const again = [...list.querySelectorAll('button')].find((button) => buttonName(button) === held);
+  if (again) again.focus();
+}
+
+/** What a screen reader calls a button. */
+function buttonName(button) {
+  return button.getAttribute('aria-label') || button.textContent;
 }
 
 /** A number of bytes, readable. */

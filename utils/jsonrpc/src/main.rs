@@ -35,6 +35,11 @@ fn main() -> ExitCode {
         "config",
         "what the plugin is told, such as the name of its file",
         "STRING",
+    )
+    .flag(
+        "F",
+        "fork",
+        "a process for each client: a plugin that crashes harms no other",
     );
     unixserver::main(command, run)
 }
@@ -49,6 +54,7 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
         .map_err(|error| format!("cannot load the plugin {path}: {error}"))?;
     let server = Server::bind(options)?
         .stack_size(STACK_SIZE)
+        .processes(options.flag("F"))
         .become_user()?;
     // As if a client came and left: a string the plugin cannot use is told now.
     library

@@ -8,8 +8,9 @@
  * The server opens the plugin once for each of its clients; and once at its
  * start, to close it at once, so that a config that is no good ends the start.
  * Calls for one client come one after the other; those of different clients
- * come from different threads at the same time. With -D the server forks after
- * the first close: a thread that is left running then is gone.
+ * come from different threads at the same time, or with -F from different
+ * processes. With -D or -F the server forks after the first close: a thread
+ * that is left running then is gone.
  */
 #ifndef RPCPLUGIN_H
 #define RPCPLUGIN_H

@@ -2,7 +2,8 @@
 //!
 //! A server is three steps: read the command line, bind, run. Between bind
 //! and run it still has the privileges it was started with, to open what its
-//! user may not; after that it answers each client in a thread of its own.
+//! user may not; after that it answers each client in a thread of its own
+//! (or a process: [`Server::processes`]).
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -34,6 +35,7 @@ mod listener;
 mod log;
 mod options;
 mod privileges;
+mod process;
 mod proxy;
 mod server;
 

@@ -1,4 +1,5 @@
-//! Running: bind, give up privileges, accept, a thread a client, until a signal ends it.
+//! Running: bind, give up privileges, accept, a thread or a process a client, until a signal
+//! ends it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,6 +17,7 @@ use nix::unistd::{User, daemon};
 
 use crate::accept::accept;
 use crate::listener::{SocketFile, listen_at};
+use crate::process::Processes;
 use crate::{Client, Error, Options, log, privileges};
 
 /// Stack of a client's thread unless the server needs another, in bytes.
@@ -33,6 +35,7 @@ pub struct Server {
     detach: bool,
     proxy: bool,
     stack_size: usize,
+    processes: bool,
 }
 
 impl Server {
@@ -52,17 +55,15 @@ impl Server {
             SockType::Stream
         };
         let (listener, file) = listen_at(options.path(), kind)?;
-        let max_clients = options.max_clients();
-        let detach = options.flag("D");
-        let proxy = options.flag("P");
         Ok(Self {
             listener,
             file,
             user,
-            max_clients,
-            detach,
-            proxy,
+            max_clients: options.max_clients(),
+            detach: options.flag("D"),
+            proxy: options.flag("P"),
             stack_size: STACK_SIZE,
+            processes: false,
         })
     }
 
@@ -70,6 +71,14 @@ impl Server {
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
+        self
+    }
+
+    /// Gives each client a process instead of a thread: what goes wrong there, were it a crash,
+    /// is that client's alone. The server must have started no thread.
+    #[must_use]
+    pub fn processes(mut self, wanted: bool) -> Self {
+        self.processes = wanted;
         self
     }
 
@@ -86,7 +95,7 @@ impl Server {
     }
 
     /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
-    /// `handler` in a thread of its own, until SIGTERM or SIGINT.
+    /// `handler` in a thread (or process) of its own, until SIGTERM or SIGINT.
     ///
     /// What a handler returns ends its client only.
     ///
@@ -97,8 +106,8 @@ impl Server {
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
         let server = self.become_user()?;
-        let stop =
-            stop_signals().map_err(|e| Error::System("cannot wait for signals", e.into()))?;
+        let signals = block_signals(server.processes)
+            .map_err(|e| Error::System("cannot wait for signals", e.into()))?;
         log(&format!("listening on {}", server.file.path().display()));
         if server.detach {
             // The working directory stays: relative paths among the options keep their meaning.
@@ -106,31 +115,38 @@ impl Server {
             crate::log::use_system_log();
         }
         server
-            .accept_until(&stop, Arc::new(handler))
+            .accept_until(&signals, Arc::new(handler))
             .map_err(|e| Error::System("cannot wait for clients", e))
     }
 
-    fn accept_until<H>(&self, stop: &SignalFd, handler: Arc<H>) -> io::Result<()>
+    fn accept_until<H>(&self, signals: &SignalFd, handler: Arc<H>) -> io::Result<()>
     where
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
         let mut slots = Slots::new(self.max_clients);
+        let mut processes = Processes::new();
         let mut failing = false;
         loop {
             let mut ready = [
-                PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
             ];
             match poll(&mut ready, PollTimeout::NONE) {
                 Err(nix::Error::EINTR) => continue,
                 Err(error) => return Err(error.into()),
-                Ok(_) if ready[0].any() == Some(true) => return Ok(()),
+                Ok(_) if ready[0].any() == Some(true) => match signals.read_signal()? {
+                    Some(signal) if signal.ssi_signo == Signal::SIGCHLD as u32 => {
+                        processes.reap();
+                        continue;
+                    }
+                    _ => return Ok(()),
+                },
                 Ok(_) => {}
             }
             match accept(&self.listener).and_then(Client::new) {
                 Ok(client) => {
                     failing = false;
-                    self.start(client, &mut slots, &handler);
+                    self.start(client, &mut slots, &mut processes, &handler);
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
@@ -144,32 +160,40 @@ impl Server {
         }
     }
 
-    /// Starts the thread of `client`, or closes it when all places are taken.
-    fn start<H>(&self, client: Client, slots: &mut Slots, handler: &Arc<H>)
-    where
+    /// Starts the thread or the process of `client`, or closes it when all places are taken.
+    fn start<H>(
+        &self,
+        client: Client,
+        slots: &mut Slots,
+        processes: &mut Processes<Slot>,
+        handler: &Arc<H>,
+    ) where
         H: Fn(Client) -> io::Result<()> + Send + Sync + 'static,
     {
         let Some(slot) = slots.take() else {
             return;
         };
         let handler = Arc::clone(handler);
-        let name = format!("client-{}", slots.served);
         let proxy = self.proxy;
-        let spawned = thread::Builder::new()
-            .name(name)
-            .stack_size(self.stack_size)
-            .spawn(move || {
+        let serve = move || match told_by_gateway(client, proxy) {
+            // What goes wrong on one connection ends that connection, and that is all.
+            Ok(client) => drop(handler(client)),
+            Err(error) => log(&format!("a client was closed: {error} (-P)")),
+        };
+        let started = if self.processes {
+            processes.start(&self.listener, slot, serve)
+        } else {
+            let thread = thread::Builder::new()
+                .name(format!("client-{}", slots.served))
+                .stack_size(self.stack_size);
+            let run = move || {
                 let _slot = slot;
-                match told_by_gateway(client, proxy) {
-                    // What goes wrong on one connection ends that connection, and that is all.
-                    Ok(client) => drop(handler(client)),
-                    Err(error) => log(&format!("a client was closed: {error} (-P)")),
-                }
-            });
-        if let Err(error) = spawned {
-            log(&format!(
-                "a client was closed: cannot start its thread: {error}"
-            ));
+                serve();
+            };
+            thread.spawn(run).map(drop)
+        };
+        if let Err(error) = started {
+            log(&format!("a client was closed: cannot serve it: {error}"));
         }
     }
 }
@@ -236,10 +260,13 @@ impl Drop for Slot {
     }
 }
 
-/// Blocks the signals that end a server and makes them readable; before any thread starts,
-/// since threads inherit the mask.
-fn stop_signals() -> nix::Result<SignalFd> {
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+/// Blocks the signals that end a server, or tell of the end of a process, and makes them
+/// readable; before any thread starts, since threads inherit the mask.
+fn block_signals(processes: bool) -> nix::Result<SignalFd> {
+    let mut signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    if processes {
+        signals.add(Signal::SIGCHLD);
+    }
     signals.thread_block()?;
     SignalFd::new(&signals)
 }

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -82,6 +83,15 @@ static int done(json_t *params, json_t **result, void *ctx)
     return 101;
 }
 
+static int block(json_t *params, json_t **result, void *ctx)
+{
+    (void)params;
+    (void)result;
+    (void)ctx;
+    pause();
+    return -1;
+}
+
 static struct jsonrpc_method_entry_t table[] = {
     { "add", add, "[ii]" },
     { "echo", echo, NULL },
@@ -93,6 +103,7 @@ static struct jsonrpc_method_entry_t table[] = {
     { "predefined", predefined, NULL },
     { "silent", silent, NULL },
     { "done", done, NULL },
+    { "block", block, NULL },
     { NULL, NULL, NULL },
 };
 

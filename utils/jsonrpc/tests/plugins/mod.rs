@@ -77,12 +77,24 @@ impl Client {
     }
 
     /// Calls a method that will not answer.
-    pub fn ask(&mut self, method: &str) {
+    pub fn ask(&self, method: &str) {
         let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
         self.0
             .get_ref()
             .write_all(request.as_bytes())
             .expect("sent");
+    }
+
+    /// The answer to a call; `None` from a server that turns this client away.
+    pub fn try_call(&mut self, method: &str) -> Option<String> {
+        let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}\n");
+        self.0.get_ref().write_all(request.as_bytes()).ok()?;
+        let mut line = String::new();
+        self.0.read_line(&mut line).ok()?;
+        let answer = line
+            .trim_end()
+            .strip_prefix(r#"{"jsonrpc":"2.0","id":1,"#)?;
+        answer.strip_suffix('}').map(str::to_string)
     }
 
     /// The answer to a call, without what is the same in all.

@@ -65,6 +65,7 @@ impl Server {
             .arg(directory.path())
             .args(["-n", "name"])
             .args(options)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

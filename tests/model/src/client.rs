@@ -1,0 +1,155 @@
+//! A client whose socket holds a few bytes, and who says what came.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
+use shuttle::thread;
+
+/// The two ends of a socket.
+pub struct Client {
+    /// Bytes that the socket holds before a writer has to wait.
+    room: usize,
+    socket: Mutex<Socket>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Socket {
+    /// Written and not yet taken by the client.
+    held: usize,
+    /// All that was written, in its order.
+    written: Vec<u8>,
+    /// Somebody is within a write.
+    writing: bool,
+    /// What the client has sent and nobody has read.
+    sent: VecDeque<u8>,
+    ended: bool,
+    cut: bool,
+}
+
+impl Client {
+    /// A client with room for so many bytes.
+    pub fn new(room: usize) -> Self {
+        Self {
+            room,
+            socket: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Socket> {
+        self.socket.lock().expect("nobody panics here")
+    }
+
+    fn wait<'a>(&self, socket: MutexGuard<'a, Socket>) -> MutexGuard<'a, Socket> {
+        self.changed.wait(socket).expect("nobody panics here")
+    }
+
+    // What `wire` uses, as the daemon's client has it.
+
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut socket = self.socket();
+        loop {
+            if let Some(byte) = socket.sent.pop_front() {
+                buffer[0] = byte;
+                return Ok(1);
+            }
+            if socket.ended || socket.cut {
+                return Ok(0);
+            }
+            socket = self.wait(socket);
+        }
+    }
+
+    pub(crate) fn write_all_of(&self, pieces: &[&[u8]]) -> io::Result<()> {
+        {
+            let mut socket = self.socket();
+            assert!(!socket.writing, "two write at a time");
+            socket.writing = true;
+        }
+        for byte in pieces.concat() {
+            let mut socket = self.socket();
+            while socket.held == self.room && !socket.cut {
+                socket = self.wait(socket);
+            }
+            if socket.cut {
+                socket.writing = false;
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            socket.held += 1;
+            socket.written.push(byte);
+            self.changed.notify_all();
+            drop(socket);
+            thread::yield_now();
+        }
+        self.socket().writing = false;
+        Ok(())
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        let socket = self.socket();
+        // As poll(2): a short frame fits, and writing to one that is gone does not wait.
+        socket.cut || self.room - socket.held >= self.room.min(8)
+    }
+
+    pub(crate) fn wait_ready(&self) {
+        let mut socket = self.socket();
+        while socket.sent.is_empty()
+            && !socket.ended
+            && !socket.cut
+            && self.room - socket.held < self.room.min(8)
+        {
+            socket = self.wait(socket);
+        }
+    }
+
+    pub(crate) fn set_write_timeout(&self, _limit: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn cut(&self) {
+        self.socket().cut = true;
+        self.changed.notify_all();
+    }
+
+    // The client's own end.
+
+    /// Sends bytes, which the gateway reads one by one.
+    pub fn send(&self, bytes: &[u8]) {
+        self.socket().sent.extend(bytes);
+        self.changed.notify_all();
+    }
+
+    /// Ends what it sends.
+    pub fn end(&self) {
+        self.socket().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Takes what comes until so many bytes have, in all, or it has been cut.
+    pub fn take(&self, count: usize) {
+        let mut socket = self.socket();
+        loop {
+            if socket.held > 0 {
+                socket.held = 0;
+                self.changed.notify_all();
+            }
+            if socket.written.len() >= count || socket.cut {
+                return;
+            }
+            socket = self.wait(socket);
+        }
+    }
+
+    /// Whether the gateway has cut it.
+    pub fn is_cut(&self) -> bool {
+        self.socket().cut
+    }
+
+    /// All that was written to it.
+    pub fn written(&self) -> Vec<u8> {
+        self.socket().written.clone()
+    }
+}

@@ -1,0 +1,18 @@
+//! The daemon's own `wire` and `gate`, compiled with shuttle's threads in the place of std's.
+//!
+//! Their client is a socket of a few bytes that records what is written. shuttle knows one order
+//! of memory accesses for all threads (sequential consistency), and no time: a wait with a limit
+//! never ends by itself, so that a wake-up which was lost is found as a deadlock.
+
+pub mod client;
+#[path = "../../../src/gate.rs"]
+pub mod gate;
+#[path = "../../../src/wire.rs"]
+pub mod wire;
+
+pub use ouistiti::frame;
+
+/// What `wire` and `gate` find in the daemon's `sync`.
+mod sync {
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError, atomic};
+}

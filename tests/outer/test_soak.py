@@ -1,0 +1,11 @@
+"""Some seconds of the mixed load that `make soak` keeps up for an hour."""
+
+import asyncio
+
+from soak import Soak
+
+SECONDS = 9
+
+
+def test_mixed_load_loses_nothing_and_leaves_nothing_behind(site, tmp_path, figure):
+    asyncio.run(Soak(site, tmp_path).run(SECONDS, lambda line: figure(f"soak: {line}")))
