@@ -17,11 +17,6 @@ use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
 use crate::config::Listen;
 use crate::server::Server;
 
-/// Clients that may wait to be accepted. Where they are too many the kernel drops the next one's
-/// first packet, and it tries again after a second. std takes 128; the kernel's own limit is
-/// net.core.somaxconn (listen(2)).
-const QUEUE: i32 = 1024;
-
 /// A listening socket, and where it leads.
 pub struct Door {
     address: Listen,
@@ -232,8 +227,9 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         result => result,
     };
     let listener = bound?;
-    // Again, with a longer queue.
-    listen(&listener, Backlog::new(QUEUE)?)?;
+    // Again, for as long a queue as the kernel allows (net.core.somaxconn); std has asked for
+    // 128. Where it is full the kernel drops a client's first packet, and that costs a second.
+    listen(&listener, Backlog::MAXALLOWABLE)?;
     Ok(listener)
 }
 

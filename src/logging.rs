@@ -67,7 +67,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let place = (
-                record.file_static().unwrap_or(""),
+                record.module_path_static().unwrap_or(""),
                 record.line().unwrap_or(0),
             );
             let text = one_line(&record.args().to_string());
@@ -92,7 +92,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// File and line in the source.
+/// Module and line in the source; a build for a router has no file names.
 type Place = (&'static str, u32);
 
 /// What one place in the code has said within the last `WINDOW`.

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::time::Instant;
 
 use crate::frames::{Random, noise};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, is_emulated};
 use crate::http::upgrade;
 use crate::process::{figure, wait_until};
 
@@ -229,13 +229,16 @@ fn ten_thousand_malformed_heads_get_their_status_and_leave_nothing_behind() {
     wait_until("descriptors and threads to return", || {
         (gateway.process.descriptors(), gateway.process.threads()) == (descriptors, threads)
     });
-    let grown = gateway.process.anonymous().saturating_sub(memory);
     figure(format!(
         "{COUNT} heads of {KINDS} kinds in {:.1?}: {statuses:?} (0 is an end without answer); \
-         descriptors and threads back, {grown} KiB more than {memory} (Pss_Anon)",
+         descriptors and threads back",
         start.elapsed()
     ));
-    assert!(grown <= FLAT, "{grown} KiB more");
+    if !is_emulated("its memory is the emulator's, and is not looked at") {
+        let grown = gateway.process.anonymous().saturating_sub(memory);
+        figure(format!("{grown} KiB more than {memory} (Pss_Anon)"));
+        assert!(grown <= FLAT, "{grown} KiB more");
+    }
     let log = gateway.process.log();
     assert!(!log.contains("panicked"), "{log}");
 }

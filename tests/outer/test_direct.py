@@ -71,18 +71,39 @@ def test_fifty_clients_are_handed_over_and_none_is_kept(site):
     assert [client.close_code for client in clients] == [1000] * 50
 
 
+def greet(**clients):
+    """Waits until the chat knows these clients by their names."""
+    for name, client in clients.items():
+        client.send(f"WSHello {name}")
+        assert client.recv(timeout=DEADLINE) == f"WSWelcome {name}"
+
+
 def test_a_chat_tells_a_direct_clients_own_address(site):
     site.serve("direct", "chat", "-w", program="websocket_chat")
     with connect(site.url("chat")) as ann, connect(site.url("chat")) as bob:
-        for client, name in [(ann, "ann"), (bob, "bob")]:
-            client.send(f"WSHello {name}")
-            assert client.recv(timeout=DEADLINE) == f"WSWelcome {name}"
+        greet(ann=ann, bob=bob)
         ann.send("WSWhois bob")
         assert ann.recv(timeout=DEADLINE) == f"WSIs bob {bob.local_address[0]}"
         ann.send("WSPrivate bob psst")
         assert bob.recv(timeout=DEADLINE) == "psst"
         bob.send("to all, é")
         assert ann.recv(timeout=DEADLINE) == "to all, é"
+
+
+def test_a_direct_client_is_reached_in_the_middle_of_its_own_message(site):
+    site.serve("direct", "chat", "-w", program="websocket_chat")
+    with connect(site.url("chat")) as ann, connect(site.url("chat")) as bob:
+        greet(ann=ann, bob=bob)
+
+        def fragments():
+            yield "half "
+            ann.send("meanwhile")
+            assert bob.recv(timeout=DEADLINE) == "meanwhile"
+            assert bob.ping("and").wait(DEADLINE)
+            yield "a message"
+
+        bob.send(fragments())
+        assert ann.recv(timeout=DEADLINE) == "half a message"
 
 
 def test_jsonrpc_answers_a_direct_client_with_or_without_nul(site, tmp_path):

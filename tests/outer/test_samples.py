@@ -118,6 +118,25 @@ def test_of_200_chat_clients_one_that_never_reads_disturbs_nobody(site, way):
     assert "(deaf)" in line and "does not read" in line
 
 
+def test_a_request_of_a_mebibyte_is_answered_with_as_much(site, tmp_path, way):
+    options = ["-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
+    site.serve(way, "sql", *options, program="websocket_jsonrpc")
+    text = "€ " * 260_000
+    params = {"query": "SELECT ? AS text", "values": [text]}
+    request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "exec", "params": params}, ensure_ascii=False)
+    assert len(request.encode()) > 1_000_000
+    answer = {"jsonrpc": "2.0", "id": 1, "result": [{"text": text}]}
+    length = len(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode())
+    with connect_sync(site.url("sql"), max_size=None) as client:
+        client.send(request)
+        got = b""
+        while len(got) < length:
+            part = client.recv(timeout=DEADLINE)
+            got += part.encode() if isinstance(part, str) else part
+            assert way != "packets" or len(got) == length, "one message is one answer"
+    assert json.loads(got) == answer
+
+
 def test_a_process_for_each_client_serves_every_way(site, tmp_path, way):
     options = ["-F", "-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
     site.serve(way, "sql", *options, program="websocket_jsonrpc")

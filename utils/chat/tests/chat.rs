@@ -267,6 +267,25 @@ fn of_200_clients_one_that_never_reads_disturbs_nobody() {
 }
 
 #[test]
+fn a_slow_reader_stops_nobody_and_misses_nothing_that_fits_its_queue() {
+    let server = Server::start(CHAT, &["-w", "-q"]);
+    let [ann, slow, quick] = ["ann", "slow", "quick"].map(|name| named(&server, name));
+    // Less than a mebibyte in all, and more than the kernel holds.
+    let messages: Vec<_> = (0..30)
+        .map(|number| format!("{number:04} {}", "x".repeat(30_000)))
+        .collect();
+    for message in &messages {
+        say(&ann, message);
+        assert!(hear(&quick) == *message);
+    }
+    for message in &messages {
+        assert!(hear(&slow) == *message);
+    }
+    say(&slow, "still here");
+    assert_eq!(hear(&ann), "still here");
+}
+
+#[test]
 fn who_leaves_gets_what_was_said_before() {
     let server = Server::start(CHAT, &["-w", "-q"]);
     let [ann, bob] = ["ann", "bob"].map(|name| named(&server, name));

@@ -78,6 +78,8 @@ impl Sender {
 
     /// Queues a control frame if none is half sent; tells whether it did.
     /// Payload beyond 125 bytes is cut.
+    // Inlined, this and `sent` would make the library a third of a KB longer.
+    #[inline(never)]
     pub fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
         if !self.is_idle() || self.closed {
             return false;
@@ -118,6 +120,7 @@ impl Sender {
 
     /// The kernel took `n` bytes of [`Sender::pending`] and the payload after
     /// it; returns how many were payload.
+    #[inline(never)]
     pub fn sent(&mut self, n: usize) -> usize {
         let front = n.min(self.end - self.start);
         self.start += front;
