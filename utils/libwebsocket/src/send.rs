@@ -98,10 +98,11 @@ impl Sender {
     /// Announces a frame of `len` bytes from the server, the held bytes before
     /// them. A queued control frame goes first. Only when nothing is owed.
     pub fn begin(&mut self, first: u8, len: u64) {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-        }
+        // What waits moves to the front: without a payload, frames may follow one another half
+        // sent for ever.
+        self.out.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
         let mut header = [0; MAX_SERVER_HEADER];
         let size = write_header(first, len + self.held_len as u64, &mut header);
         self.header = self.end;

@@ -357,6 +357,18 @@ fn nothing_goes_into_a_frame_or_after_a_close() {
 }
 
 #[test]
+fn empty_messages_to_a_kernel_that_takes_a_byte_more_each_time_need_no_more_room() {
+    let mut sender = Sender::new();
+    sender.begin(0x82, 0);
+    sender.sent(1);
+    for _ in 0..1000 {
+        sender.begin(0x82, 0);
+        assert_eq!(sender.pending(), [0, 0x82, 0]);
+        sender.sent(2);
+    }
+}
+
+#[test]
 fn fragments_keep_their_order_and_text_its_form() {
     let mut sender = Sender::new();
     assert_eq!(sender.message_frame(Opcode::Continuation, true), None);
