@@ -25,6 +25,7 @@ use crate::refusal::Refusal;
 use crate::request::{self, Request};
 use crate::response;
 use crate::room::Place;
+use crate::server::Server;
 use crate::trust;
 use crate::wire::Wire;
 #[cfg(feature = "websocket")]
@@ -44,8 +45,8 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves one client; returns when it is gone.
-pub fn serve(place: &Place, wire: Arc<Wire>, deadline: Instant) {
-    match answer(place, wire.client(), deadline) {
+pub fn serve(server: &Server, place: &Place, wire: Arc<Wire>, deadline: Instant) {
+    match answer(server, place, wire.client(), deadline) {
         Ok(None) => {}
         #[cfg(feature = "websocket")]
         Ok(Some(session)) => session.run(place, wire),
@@ -64,12 +65,16 @@ type Answer<'a> = Option<&'a std::convert::Infallible>;
 /// Reads the request and gives it to who answers it. Its stack, and that of `open`, is not the
 /// pump's: inlined, what they need would stay touched while the client is there.
 #[inline(never)]
-fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<Answer<'a>, Refusal> {
-    let request = read_request(place, client, deadline)?;
+fn answer<'a>(
+    server: &'a Server,
+    place: &Place,
+    client: &Client,
+    deadline: Instant,
+) -> Result<Answer<'a>, Refusal> {
+    let request = read_request(server, place, client, deadline)?;
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
     }
-    let server = place.server();
     #[cfg(feature = "websocket")]
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
@@ -83,16 +88,21 @@ fn answer<'a>(place: &'a Place, client: &Client, deadline: Instant) -> Result<An
 }
 
 /// Reads the request, and from a trusted peer whom it is made for.
-fn read_request(place: &Place, client: &Client, deadline: Instant) -> Result<Request, Refusal> {
+fn read_request(
+    server: &Server,
+    place: &Place,
+    client: &Client,
+    deadline: Instant,
+) -> Result<Request, Refusal> {
     if !place.is_trusted() {
         return request::read(client, deadline);
     }
     let nearest = proxy::read(client, deadline)?.or(client.peer());
     let request = request::read(client, deadline)?;
-    let trusted = &place.server().config().trusted;
-    if let Some(source) = trust::source(trusted, nearest, request.list("X-Forwarded-For")) {
+    let config = server.config();
+    if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
         client.comes_from(source);
-        if !place.belongs_to(source.ip()) {
+        if !place.belongs_to(source.ip(), config.max_per_ip) {
             return Err(Refusal::TooManyClients);
         }
     }

@@ -21,9 +21,10 @@ pub use user::{find_user, give_up_privileges};
 
 use std::io;
 use std::sync::mpsc::Sender;
-use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
+
+use crate::threads;
 
 /// The daemon's own name, as it stands before its messages.
 pub const NAME: &str = "ouistiti";
@@ -59,19 +60,16 @@ fn orders() -> SigSet {
 /// # Errors
 /// When the thread cannot be created.
 pub fn forward_signals(signals: SigSet, orders: Sender<Order>) -> io::Result<()> {
-    thread::Builder::new()
-        .name("signals".into())
-        .stack_size(crate::server::STACK)
-        .spawn(move || {
-            while let Ok(signal) = signals.wait() {
-                let order = match signal {
-                    Signal::SIGHUP => Order::Reload,
-                    _ => Order::Stop,
-                };
-                if orders.send(order).is_err() {
-                    return;
-                }
+    let forward = move || {
+        while let Ok(signal) = signals.wait() {
+            let order = match signal {
+                Signal::SIGHUP => Order::Reload,
+                _ => Order::Stop,
+            };
+            if orders.send(order).is_err() {
+                return;
             }
-        })
-        .map(drop)
+        }
+    };
+    threads::named("signals").spawn(forward).map(drop)
 }

@@ -11,6 +11,7 @@
 //! [`connection`] tells it top to bottom; `ARCHITECTURE.md` draws the house.
 #![forbid(unsafe_code)]
 
+pub mod accept;
 #[cfg(feature = "websocket")]
 pub mod access;
 #[cfg(feature = "websocket")]
@@ -25,6 +26,7 @@ pub mod daemon;
 pub mod direct;
 pub mod document;
 pub mod door;
+pub mod entrance;
 pub mod escape;
 pub mod frame;
 #[cfg(feature = "websocket")]
@@ -50,6 +52,7 @@ pub mod servers;
 mod sink;
 pub mod startup;
 mod sync;
+pub mod threads;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod trust;

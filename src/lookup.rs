@@ -7,10 +7,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use crate::server::STACK;
+use crate::threads;
 
 /// Most lookups at a time. Those nobody waits for any more count until the resolver gives up.
 const MAX_LOOKUPS: usize = 16;
@@ -59,15 +58,12 @@ fn within<T: Send + 'static>(
 ) -> io::Result<T> {
     let place = Lookup::begin()?;
     let (done, result) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("lookup".into())
-        .stack_size(STACK)
-        .spawn(move || {
-            let worked = work();
-            drop(place);
-            // It may have taken too long.
-            let _ = done.send(worked);
-        })?;
+    threads::named("lookup").spawn(move || {
+        let worked = work();
+        drop(place);
+        // It may have taken too long.
+        let _ = done.send(worked);
+    })?;
     result.recv_timeout(limit).unwrap_or_else(|error| {
         Err(match error {
             mpsc::RecvTimeoutError::Timeout => io::Error::new(
@@ -82,6 +78,7 @@ fn within<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     #[test]
     fn an_address_needs_no_resolver_and_localhost_is_found() {

@@ -1,7 +1,6 @@
 //! Running: the orders that signals bring, until everything has stopped.
 
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread;
 
 use log::{error, info, warn};
 
@@ -10,6 +9,7 @@ use crate::config::{Diagnostic, Severity};
 use crate::daemon::Order;
 use crate::servers::{STOP_WAIT, Servers};
 use crate::startup;
+use crate::threads;
 
 /// Waits for orders until everything has stopped.
 pub fn obey(
@@ -33,11 +33,7 @@ pub fn obey(
                     servers.stop(STOP_WAIT);
                     let _ = sender.send(Order::Stopped);
                 };
-                if thread::Builder::new()
-                    .name("stop".into())
-                    .spawn(stop)
-                    .is_err()
-                {
+                if threads::named("stop").spawn(stop).is_err() {
                     return;
                 }
             }

@@ -18,6 +18,7 @@ use crate::config::ServiceConfig;
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::framing::{Delivery, Forward, ToBackend, ToClient};
 use crate::gate::Gate;
+use crate::threads;
 use crate::wire::{SendError, Wire};
 
 /// Longest wait for the other side's part of an end (SPEC, section 4).
@@ -25,13 +26,6 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// A backend that has read its end of file and is silent for so long has nothing more to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Stack of a copy thread, in bytes. What is not touched costs nothing; debug builds need more.
-pub const STACK: usize = if cfg!(debug_assertions) {
-    256 << 10
-} else {
-    128 << 10
-};
 
 /// What a connection has done, for its one log line.
 #[derive(Debug)]
@@ -107,9 +101,7 @@ pub fn run(
         let name = thread::current()
             .name()
             .map(|name| name.replacen('c', "b", 1));
-        let copier = thread::Builder::new()
-            .name(name.unwrap_or_default())
-            .stack_size(STACK)
+        let copier = threads::named(name.unwrap_or_default())
             .spawn_scoped(scope, || pump.copy_backend(greet))?;
         let to_backend = pump.copy_client();
         let to_client = copier.join().unwrap_or(0);

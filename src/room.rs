@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::server::{STACK, Server};
+use crate::config::ServerConfig;
+use crate::threads;
 use crate::trust::is_trusted;
 use crate::wire::{WATCHES, Wire};
 
@@ -46,14 +47,11 @@ impl Room {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
             let room = Arc::downgrade(self);
-            thread::Builder::new()
-                .name("watch".into())
-                .stack_size(STACK)
-                .spawn(move || {
-                    while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
-                        thread::sleep(pause);
-                    }
-                })?;
+            threads::named("watch").spawn(move || {
+                while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
+                    thread::sleep(pause);
+                }
+            })?;
         }
         *watch = Some(pause);
         Ok(())
@@ -167,17 +165,16 @@ impl Seat {
 
 /// A client's place among `maxclients`; dropping it makes room for the next.
 pub struct Place {
-    server: Arc<Server>,
+    room: Arc<Room>,
     seat: usize,
     spare: bool,
     trusted: bool,
 }
 
 impl Place {
-    /// Finds a place for a client of `server`; `None` when there are none left even for those
-    /// who are refused.
-    pub fn find(server: &Arc<Server>, socket: &TcpStream) -> Option<Place> {
-        let config = server.config();
+    /// Finds a place for a client of the server with these settings; `None` when there are none
+    /// left even for those who are refused.
+    pub fn find(room: &Arc<Room>, config: &ServerConfig, socket: &TcpStream) -> Option<Place> {
         let peer = socket.peer_addr().ok();
         let trusted = is_trusted(&config.trusted, peer, socket.local_addr().ok());
         // Whom a proxy speaks for is known after the head: see `belongs_to`.
@@ -185,7 +182,7 @@ impl Place {
             .filter(|_| !trusted)
             .map(|address| address.ip().to_canonical());
         let now = Instant::now();
-        let mut seats = server.room().seats();
+        let mut seats = room.seats();
         let count = seats.taken.len();
         let crowded = ip.is_some_and(|ip| seats.is_crowded(ip, config.max_per_ip));
         let mut spare = crowded;
@@ -212,9 +209,8 @@ impl Place {
         });
         let since = now;
         seats.taken.insert(seat, Seat { since, ip, hold });
-        let server = Arc::clone(server);
         Some(Place {
-            server,
+            room: Arc::clone(room),
             seat,
             spare,
             trusted,
@@ -231,12 +227,12 @@ impl Place {
         self.trusted
     }
 
-    /// Gives the place of a trusted peer to whom it speaks for, unless that address has as many
-    /// as it may have (`maxperip`).
-    pub fn belongs_to(&self, ip: IpAddr) -> bool {
-        let mut seats = self.server.room().seats();
+    /// Gives the place of a trusted peer to whom it speaks for, unless that address has `limit`
+    /// places (`maxperip`; 0 is no limit).
+    pub fn belongs_to(&self, ip: IpAddr, limit: usize) -> bool {
+        let mut seats = self.room.seats();
         let ip = ip.to_canonical();
-        if seats.is_crowded(ip, self.server.config().max_per_ip) {
+        if seats.is_crowded(ip, limit) {
             return false;
         }
         if let Some(seat) = seats.taken.get_mut(&self.seat) {
@@ -250,15 +246,10 @@ impl Place {
         self.seat
     }
 
-    /// Its server.
-    pub fn server(&self) -> &Server {
-        &self.server
-    }
-
     /// Puts a client here.
     pub fn put(&self, client: Client) -> Arc<Wire> {
         let wire = Arc::new(Wire::new(client));
-        if let Some(seat) = self.server.room().seats().taken.get_mut(&self.seat) {
+        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
             seat.hold = Hold::Wire(Arc::clone(&wire));
         }
         wire
@@ -267,7 +258,7 @@ impl Place {
     /// Takes the client away, to give it to somebody else. `None` if somebody else is just
     /// ending it.
     pub fn take(&self, wire: Arc<Wire>) -> Option<Client> {
-        if let Some(seat) = self.server.room().seats().taken.get_mut(&self.seat) {
+        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
             seat.hold = Hold::Socket(None);
         }
         Arc::into_inner(wire).map(Wire::into_client)
@@ -276,8 +267,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.server.room().seats().taken.remove(&self.seat);
-        self.server.room().freed.notify_all();
+        self.room.seats().taken.remove(&self.seat);
+        self.room.freed.notify_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of `room`, through a server: places, who gives way, and the stop.
+//! Tests of `room`, through an entrance: places, who gives way, and the stop.
 
 use super::*;
 use std::io::{Read, Write};
@@ -8,13 +8,14 @@ use std::path::Path;
 
 use crate::beneath::tests::Scratch;
 use crate::config::{Listen, from_text};
+use crate::entrance::Entrance;
 use crate::request::tests::{EXAMPLE, pair};
 
 /// Longest wait for something that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server with these settings on a free port, its docroot and its address.
-fn server(settings: &str) -> (Arc<Server>, Scratch, SocketAddr) {
+/// An entrance with these settings on a free port, its docroot and its address.
+fn entrance(settings: &str) -> (Entrance, Scratch, SocketAddr) {
     let scratch = Scratch::new();
     let text = format!(
         "servers = ({{ addr = \"127.0.0.1\"; {settings} \
@@ -24,9 +25,9 @@ fn server(settings: &str) -> (Arc<Server>, Scratch, SocketAddr) {
     let (config, _) = from_text(Path::new("x.conf"), &text).expect("a good configuration");
     let mut config = config.servers[0].clone();
     config.listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
-    let server = Arc::new(Server::bind(config, &mut Vec::new()).expect("a free port"));
-    let address = server_address(&server);
-    (server, scratch, address)
+    let entrance = Entrance::open(config, &mut Vec::new()).expect("a free port");
+    let address = address_of(&entrance);
+    (entrance, scratch, address)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -47,42 +48,52 @@ fn handshake(client: &mut TcpStream) -> String {
 }
 
 /// Waits until so many places are taken.
-fn wait_for(server: &Server, places: usize) {
+fn wait_for(entrance: &Entrance, places: usize) {
     let wrong = |seats: &mut Seats| seats.taken.len() != places;
-    let room = server.room();
+    let room = entrance.server().room();
     let waited = room.freed.wait_timeout_while(room.seats(), PATIENCE, wrong);
     assert!(!waited.expect("no panic").1.timed_out(), "{places} places");
 }
 
+/// A place for the client of this socket.
+fn find(entrance: &Entrance, socket: &TcpStream) -> Option<Place> {
+    let server = entrance.server();
+    Place::find(server.room(), server.config(), socket)
+}
+
 /// A seat taken by a client that has sent nothing, and its other end.
-fn opening(server: &Arc<Server>, age: Duration) -> (Place, TcpStream) {
+fn opening(entrance: &Entrance, age: Duration) -> (Place, TcpStream) {
     let (client, far) = pair();
-    let place = Place::find(server, &far).expect("a place");
+    let place = find(entrance, &far).expect("a place");
     place.put(client);
-    if let Some(seat) = server.room().seats().taken.get_mut(&place.seat) {
+    if let Some(seat) = entrance.server().room().seats().taken.get_mut(&place.seat) {
         seat.since -= age;
     }
     (place, far)
 }
 
-fn server_address(server: &Server) -> SocketAddr {
-    let name = server.names();
+fn address_of(entrance: &Entrance) -> SocketAddr {
+    let name = entrance.names();
     let address = name.strip_prefix("http://").expect("it listens on TCP");
     address.parse().expect("an address")
 }
 
 /// Stops as `servers` does.
-fn stop(server: &Arc<Server>, patience: Duration) {
-    server.stop();
-    server.room().wait_empty(Instant::now() + patience);
-    server.room().cut();
+fn stop(entrance: &Entrance, patience: Duration) {
+    entrance.close();
+    entrance.server().room().stop();
+    entrance
+        .server()
+        .room()
+        .wait_empty(Instant::now() + patience);
+    entrance.server().room().cut();
 }
 
 #[test]
 fn beyond_maxclients_a_client_is_told_503_and_a_place_that_is_freed_is_taken() {
-    let (server, scratch, address) = server("maxclients = 2;");
+    let (entrance, scratch, address) = entrance("maxclients = 2;");
     let _backend = UnixListener::bind(scratch.0.join("chat")).expect("a free name");
-    server.start().expect("a thread");
+    entrance.start().expect("a thread");
     let mut clients = [connect(address), connect(address)];
     for client in &mut clients {
         assert!(handshake(client).starts_with("HTTP/1.1 101 "));
@@ -94,40 +105,40 @@ fn beyond_maxclients_a_client_is_told_503_and_a_place_that_is_freed_is_taken() {
     drop(third);
     let [first, _second] = clients;
     drop(first);
-    wait_for(&server, 1);
+    wait_for(&entrance, 1);
     assert!(handshake(&mut connect(address)).starts_with("HTTP/1.1 101 "));
-    stop(&server, Duration::ZERO);
+    stop(&entrance, Duration::ZERO);
 }
 
 #[test]
 fn the_oldest_handshake_gives_way_when_the_server_is_full() {
-    let (server, _scratch, _) = server("maxclients = 2;");
-    let (_oldest, mut oldest_far) = opening(&server, PATIENCE);
-    let (_older, mut older_far) = opening(&server, PATIENCE / 2);
-    let (newcomer, _far) = opening(&server, Duration::ZERO);
+    let (entrance, _scratch, _) = entrance("maxclients = 2;");
+    let (_oldest, mut oldest_far) = opening(&entrance, PATIENCE);
+    let (_older, mut older_far) = opening(&entrance, PATIENCE / 2);
+    let (newcomer, _far) = opening(&entrance, Duration::ZERO);
     assert!(!newcomer.is_spare(), "it has the place");
     assert_eq!(oldest_far.read(&mut [0; 8]).expect("the end"), 0);
     // One gives way to one: the next newcomer takes the place of the next.
-    let (next, _far) = opening(&server, Duration::ZERO);
+    let (next, _far) = opening(&entrance, Duration::ZERO);
     assert!(!next.is_spare());
     assert_eq!(older_far.read(&mut [0; 8]).expect("the end"), 0);
-    let (last, _far) = opening(&server, Duration::ZERO);
+    let (last, _far) = opening(&entrance, Duration::ZERO);
     assert!(last.is_spare(), "nobody is left to give way");
 }
 
 #[test]
 fn a_young_handshake_and_an_open_client_do_not_give_way() {
-    let (server, _scratch, _) = server("maxclients = 2;");
-    let (open, mut open_far) = opening(&server, PATIENCE);
+    let (entrance, _scratch, _) = entrance("maxclients = 2;");
+    let (open, mut open_far) = opening(&entrance, PATIENCE);
     if let Some(Seat {
         hold: Hold::Wire(wire),
         ..
-    }) = server.room().seats().taken.get(&open.seat)
+    }) = entrance.server().room().seats().taken.get(&open.seat)
     {
         wire.open(|| wire.client().write_all(b"101")).expect("room");
     }
-    let (_young, young_far) = opening(&server, Duration::ZERO);
-    let (newcomer, _far) = opening(&server, Duration::ZERO);
+    let (_young, young_far) = opening(&entrance, Duration::ZERO);
+    let (newcomer, _far) = opening(&entrance, Duration::ZERO);
     assert!(newcomer.is_spare());
     assert_eq!(open_far.read(&mut [0; 8]).expect("the 101"), 3);
     for far in [&open_far, &young_far] {
@@ -140,44 +151,44 @@ fn a_young_handshake_and_an_open_client_do_not_give_way() {
 
 #[test]
 fn not_even_a_refusal_is_for_everybody() {
-    let (server, _scratch, _) = server("maxclients = 1;");
+    let (entrance, _scratch, _) = entrance("maxclients = 1;");
     let places: Vec<_> = (0..=SPARE_PLACES)
-        .map(|_| opening(&server, Duration::ZERO))
+        .map(|_| opening(&entrance, Duration::ZERO))
         .collect();
     let spare = places.iter().filter(|(place, _)| place.is_spare()).count();
     assert_eq!(spare, SPARE_PLACES);
-    let socket = connect(server_address(&server));
-    assert!(Place::find(&server, &socket).is_none());
+    let socket = connect(address_of(&entrance));
+    assert!(find(&entrance, &socket).is_none());
 }
 
 #[test]
 fn maxperip_refuses_one_address_and_no_other() {
-    let (server, _scratch, address) = server("maxclients = 5; maxperip = 1;");
+    let (entrance, _scratch, address) = entrance("maxclients = 5; maxperip = 1;");
     let one = connect(address);
-    let first = Place::find(&server, &one).expect("a place");
+    let first = find(&entrance, &one).expect("a place");
     assert!(!first.is_spare());
-    assert!(Place::find(&server, &one).expect("a place").is_spare());
+    assert!(find(&entrance, &one).expect("a place").is_spare());
     drop(first);
-    assert!(!Place::find(&server, &one).expect("a place").is_spare());
+    assert!(!find(&entrance, &one).expect("a place").is_spare());
 }
 
 #[test]
 fn a_thread_that_panics_frees_its_place_and_cuts_its_client() {
-    let (server, _scratch, _) = server("");
-    let (place, mut far) = opening(&server, Duration::ZERO);
+    let (entrance, _scratch, _) = entrance("");
+    let (place, mut far) = opening(&entrance, Duration::ZERO);
     let thread = thread::spawn(move || {
         let _place = place;
         panic!("as the test wants");
     });
     assert!(thread.join().is_err());
-    wait_for(&server, 0);
+    wait_for(&entrance, 0);
     assert_eq!(far.read(&mut [0; 8]).expect("the end"), 0);
 }
 
 #[test]
 fn threads_have_names() {
-    let (server, _scratch, address) = server("");
-    server.start().expect("a thread");
+    let (entrance, _scratch, address) = entrance("");
+    entrance.start().expect("a thread");
     let _client = connect(address);
     let deadline = Instant::now() + PATIENCE;
     let mut missing = vec!["accept-0", "c0"];
@@ -191,24 +202,24 @@ fn threads_have_names() {
         }
     }
     assert_eq!(missing, [""; 0]);
-    stop(&server, Duration::ZERO);
+    stop(&entrance, Duration::ZERO);
 }
 
 #[test]
 fn stop_cuts_who_is_opening_and_frees_the_port() {
-    let (server, _scratch, address) = server("");
-    server.start().expect("a thread");
-    let (_place, mut far) = opening(&server, Duration::ZERO);
-    stop(&server, Duration::ZERO);
+    let (entrance, _scratch, address) = entrance("");
+    entrance.start().expect("a thread");
+    let (_place, mut far) = opening(&entrance, Duration::ZERO);
+    stop(&entrance, Duration::ZERO);
     assert_eq!(far.read(&mut [0; 8]).expect("the end"), 0);
     assert!(TcpStream::connect(address).is_err(), "nobody listens");
 }
 
 #[test]
 fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
-    let (server, _scratch, _) = server("");
+    let (entrance, _scratch, _) = entrance("");
     let (client, mut far) = pair();
-    let place = Place::find(&server, &far).expect("a place");
+    let place = find(&entrance, &far).expect("a place");
     let wire = place.put(client);
     wire.open(|| Ok(())).expect("no greeting");
     let limit = Some(Duration::from_millis(20));
@@ -218,7 +229,7 @@ fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
     }
     thread::scope(|scope| {
         let start = Instant::now();
-        let stopping = scope.spawn(|| stop(&server, PATIENCE));
+        let stopping = scope.spawn(|| stop(&entrance, PATIENCE));
         while !wire.is_owing() {
             thread::yield_now();
         }

@@ -13,7 +13,9 @@ use log::{info, warn};
 
 use crate::config::ServerConfig;
 use crate::door::Door;
-use crate::server::{Server, StartError};
+use crate::entrance::Entrance;
+use crate::room::Room;
+use crate::server::StartError;
 
 /// What clients get to answer our Close at a stop.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -23,9 +25,9 @@ const CUT_SHARE: u32 = 5;
 
 /// The servers that run.
 pub struct Servers {
-    current: Vec<Arc<Server>>,
-    /// Those whose addresses are gone, for as long as they have clients.
-    retired: Vec<Arc<Server>>,
+    current: Vec<Entrance>,
+    /// The rooms of those whose addresses are gone, for as long as there is somebody in them.
+    retired: Vec<Arc<Room>>,
 }
 
 impl Servers {
@@ -36,7 +38,7 @@ impl Servers {
     /// The first that cannot be had.
     pub fn bind(configs: Vec<ServerConfig>, lent: Vec<Door>) -> Result<Self, StartError> {
         let mut left = lent.into_iter().map(Arc::new).collect();
-        let current = bind(configs, &mut left)?;
+        let current = open(configs, &mut left)?;
         for door in left {
             let address = door.address();
             warn!("no server of the configuration listens on {address}, a socket passed to us");
@@ -52,10 +54,7 @@ impl Servers {
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(&self) -> Result<(), StartError> {
-        self.current
-            .iter()
-            .try_for_each(Server::start)
-            .map_err(StartError::Thread)
+        self.current.iter().try_for_each(Entrance::start)
     }
 
     /// Serves as these say from now on; connections are kept.
@@ -63,21 +62,21 @@ impl Servers {
     /// # Errors
     /// Why everything stays as it was.
     pub fn reload(&mut self, configs: Vec<ServerConfig>) -> Result<(), StartError> {
-        let doors = |server: &Arc<Server>| server.doors().to_vec();
+        let doors = |entrance: &Entrance| entrance.doors().to_vec();
         let mut left: Vec<Arc<Door>> = self.current.iter().flat_map(doors).collect();
-        let new = bind(configs, &mut left)?;
-        if let Err(error) = new.iter().try_for_each(Server::start) {
-            new.iter().for_each(Server::close);
-            return Err(StartError::Thread(error));
+        let new = open(configs, &mut left)?;
+        if let Err(error) = new.iter().try_for_each(Entrance::start) {
+            new.iter().for_each(Entrance::close);
+            return Err(error);
         }
-        new.iter().for_each(Server::take_over);
+        new.iter().for_each(Entrance::take_over);
         left.iter().for_each(|door| door.close());
         let old = std::mem::replace(&mut self.current, new);
-        self.retired.extend(old);
-        let current = &self.current;
+        self.retired.extend(old.iter().map(room));
+        let current: Vec<_> = self.current.iter().map(room).collect();
         self.retired.retain(|old| {
-            let kept = |server: &Arc<Server>| Arc::ptr_eq(server.room(), old.room());
-            !old.room().is_empty() && !current.iter().any(kept)
+            let kept = |new: &Arc<Room>| Arc::ptr_eq(new, old);
+            !old.is_empty() && !current.iter().any(kept)
         });
         self.reload_certificates();
         Ok(())
@@ -86,22 +85,26 @@ impl Servers {
     /// Reads the certificates again; where that fails the old ones stay.
     fn reload_certificates(&self) {
         #[cfg(feature = "tls")]
-        for server in &self.current {
-            if let Err(error) = server.reload_certificates() {
-                error!("{}: {error}; the old certificates stay", server.names());
+        for entrance in &self.current {
+            let Some(certificates) = entrance.server().certificates() else {
+                continue;
+            };
+            if let Err(error) = certificates.reload() {
+                error!("{}: {error}; the old certificates stay", entrance.names());
             }
         }
     }
 
     /// The lines of the start: where it listens, who it runs as, what it serves.
     pub fn announce(&self, user: &str) {
-        for server in &self.current {
-            let websocket = server.config().websocket.as_ref();
+        for entrance in &self.current {
+            let config = entrance.server().config();
+            let websocket = config.websocket.as_ref();
             let serves = websocket.map_or("files only".to_owned(), |websocket| {
                 format!("services in {}", websocket.docroot.display())
             });
-            let names = server.names();
-            match &server.config().hostname {
+            let names = entrance.names();
+            match &config.hostname {
                 Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
                 None => info!("listening on {names} as {user}, {serves}"),
             }
@@ -111,22 +114,28 @@ impl Servers {
     /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
     /// for their answers.
     pub fn stop(&self, patience: Duration) {
-        let all = || self.current.iter().chain(&self.retired);
-        all().for_each(Server::stop);
+        self.current.iter().for_each(Entrance::close);
+        let mut rooms: Vec<_> = self.current.iter().map(room).collect();
+        rooms.extend(self.retired.iter().cloned());
+        rooms.iter().for_each(|room| room.stop());
         let deadline = Instant::now() + patience;
-        all().for_each(|server| server.room().wait_empty(deadline));
-        all().for_each(|server| server.room().cut());
+        rooms.iter().for_each(|room| room.wait_empty(deadline));
+        rooms.iter().for_each(|room| room.cut());
         let deadline = Instant::now() + patience / CUT_SHARE;
-        all().for_each(|server| server.room().wait_empty(deadline));
+        rooms.iter().for_each(|room| room.wait_empty(deadline));
     }
 }
 
-fn bind(
+fn open(
     configs: Vec<ServerConfig>,
     kept: &mut Vec<Arc<Door>>,
-) -> Result<Vec<Arc<Server>>, StartError> {
+) -> Result<Vec<Entrance>, StartError> {
     configs
         .into_iter()
-        .map(|config| Server::bind(config, kept).map(Arc::new))
+        .map(|config| Entrance::open(config, kept))
         .collect()
+}
+
+fn room(entrance: &Entrance) -> Arc<Room> {
+    Arc::clone(entrance.server().room())
 }

@@ -3,4 +3,6 @@
 //! `wire` and `gate` name it through here: the model in `tests/model` compiles those files with
 //! a scheduler of its own in this place, and tries orders of events that rarely happen.
 
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError, atomic};
+#[cfg(feature = "websocket")]
+pub(crate) use std::sync::Condvar;
+pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, atomic};

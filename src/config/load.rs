@@ -1,6 +1,7 @@
 //! From a file's path to a [`Config`]: the file, what it includes, and the
 //! servers of `config_d`.
 
+use super::built::{BUILT, Built};
 use super::diagnostic::{Diagnostic, Report, Severity};
 use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
 use super::parser;
@@ -19,27 +20,6 @@ const MAX_SERVERS: usize = 64;
 /// What became of a configuration: itself and the warnings, or all that is
 /// wrong with it (and the warnings).
 pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
-
-/// What this program was built with: the Cargo features a file may need.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Built {
-    /// The gateway itself.
-    pub(crate) websocket: bool,
-    /// Direct mode.
-    pub(crate) websocket_rt: bool,
-    /// TLS.
-    pub(crate) tls: bool,
-    /// Confinement by Landlock.
-    pub(crate) landlock: bool,
-}
-
-/// This build.
-const BUILT: Built = Built {
-    websocket: cfg!(feature = "websocket"),
-    websocket_rt: cfg!(feature = "websocket_rt"),
-    tls: cfg!(feature = "tls"),
-    landlock: cfg!(feature = "landlock"),
-};
 
 /// Reads and checks a configuration file.
 ///

@@ -5,6 +5,7 @@
 //! a tree with places, `reader` checks it against the table in `keys`, and
 //! `server` and `websocket` build what is below.
 
+mod built;
 mod choices;
 mod diagnostic;
 mod keys;
@@ -37,6 +38,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Longest path of a UNIX socket, in bytes (unix(7), with its final NUL 108).
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// A whole configuration file, checked.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 //! the right type and in their bounds, and an error for whatever else is in
 //! it.
 
+use super::built::Built;
 use super::diagnostic::Report;
 use super::keys::ROOT;
-use super::load::Built;
 use super::schema::{Choice, Key, Kind, NEEDED, Section};
 use super::source::Span;
 use super::suggest;

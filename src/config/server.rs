@@ -8,13 +8,10 @@ use super::keys::{
 };
 use super::reader::Reader;
 use super::websocket;
-use super::{DocumentConfig, Listen, Network, ServerConfig, TlsConfig, TlsPair};
+use super::{DocumentConfig, Listen, MAX_SOCKET_PATH, Network, ServerConfig, TlsConfig, TlsPair};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Longest path of a UNIX socket, in bytes (unix(7), with its final NUL 108).
-pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// Reads one server.
 pub(crate) fn read(reader: &Reader) -> ServerConfig {

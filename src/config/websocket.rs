@@ -7,8 +7,7 @@ use super::keys::websocket::{
 };
 use super::reader::Reader;
 use super::schema::Key;
-use super::server::MAX_SOCKET_PATH;
-use super::{Framing, LinkConfig, ServiceConfig, Target, WebsocketConfig};
+use super::{Framing, LinkConfig, MAX_SOCKET_PATH, ServiceConfig, Target, WebsocketConfig};
 use glob::Pattern;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;

@@ -6,7 +6,8 @@ mod fuzz;
 mod links;
 mod syntax;
 
-use super::load::{Built, text_for};
+use super::built::Built;
+use super::load::text_for;
 use super::value::Setting;
 use super::{Config, Loaded, tree};
 use std::path::Path;
