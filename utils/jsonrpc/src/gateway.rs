@@ -17,7 +17,7 @@ use serde_json::{Map, Value as JsonValue};
 
 use crate::Methods;
 use crate::jansson::{Jansson, RawJson, Value, symbol};
-use crate::library::LoadError;
+use crate::link::LoadError;
 
 /// Most entries a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;

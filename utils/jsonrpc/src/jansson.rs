@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use libloading::os::unix::Library;
 
-use crate::library::LoadError;
+use crate::link::LoadError;
 
 /// Only check; store nothing (jansson.h).
 const JSON_VALIDATE_ONLY: usize = 0x1;

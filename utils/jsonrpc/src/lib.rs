@@ -3,8 +3,8 @@
 //! The path of a request: [`session`] reads bytes, [`splitter`] finds where
 //! each message ends, [`dispatch`] checks it against the specification and
 //! calls [`Methods`], and the session writes the answer. [`library`] loads the
-//! plugin behind the methods: ours ([`native`]) or one of the C gateway
-//! ([`gateway`], on [`jansson`]). All `unsafe` is in those three.
+//! plugin behind the methods, by `link`: ours ([`native`]) or one of the C
+//! gateway ([`gateway`], on [`jansson`]). All `unsafe` is in those four.
 
 #![deny(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod gateway;
 pub mod jansson;
 pub mod library;
+mod link;
 pub mod native;
 pub mod session;
 pub mod splitter;

@@ -1,9 +1,7 @@
 //! The plugin of the option `-L`: found fit to load, loaded, and opened for
 //! each client.
 
-use std::fmt;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,9 @@ use rpcplugin::Error;
 
 use crate::Methods;
 use crate::gateway::GatewayPlugin;
-use crate::native::{self, NativePlugin};
+pub use crate::link::LoadError;
+use crate::link::link;
+use crate::native::NativePlugin;
 
 /// Permission bits that let others than the owner change a file.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -26,50 +26,6 @@ enum Plugin {
     Native(NativePlugin),
     Gateway(GatewayPlugin),
 }
-
-/// Why a plugin cannot be loaded.
-#[derive(Debug)]
-pub enum LoadError {
-    /// It cannot be read.
-    Open(io::Error),
-    /// It is a directory, a pipe or a device.
-    NotAFile,
-    /// It belongs to this user, who is neither root nor the one that runs us.
-    Owner(u32),
-    /// Its permissions let others change it.
-    WritableByOthers(u32),
-    /// The dynamic linker does not take it.
-    Link(String),
-    /// It has neither of the two interfaces.
-    NotAPlugin,
-    /// Its table is of another version, or incomplete.
-    Incompatible(String),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::Open(error) => write!(f, "{error}"),
-            LoadError::NotAFile => f.write_str("not a regular file"),
-            LoadError::Owner(owner) => write!(
-                f,
-                "it belongs to user {owner}; a plugin must belong to root or to the user \
-                 that starts this program"
-            ),
-            LoadError::WritableByOthers(mode) => write!(
-                f,
-                "its mode {mode:04o} lets others than its owner write to it (try chmod go-w)"
-            ),
-            LoadError::Link(error) => f.write_str(error),
-            LoadError::NotAPlugin => {
-                f.write_str("not a plugin: it exports neither rpcplugin_entry nor jsonrpc_init")
-            }
-            LoadError::Incompatible(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 impl Library {
     /// Checks and loads the plugin at `path`. What it does when it is loaded
@@ -86,7 +42,7 @@ impl Library {
             .map_err(LoadError::Open)?;
         check(&file)?;
         let checked = checked_path(&file, path);
-        let library = native::link(&checked).map_err(|error| {
+        let library = link(&checked).map_err(|error| {
             // The linker names the path it was given, which says nothing.
             let named = |text: String| text.replace(&format!("{}: ", checked.display()), "");
             match error {

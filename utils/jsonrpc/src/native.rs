@@ -1,4 +1,4 @@
-//! The server's side of rpcplugin.h, and the linking of any library.
+//! The server's side of rpcplugin.h.
 //!
 //! What a plugin hands over is checked as far as it can be: its version, that
 //! its functions are there, that its texts are UTF-8 and JSON.
@@ -8,26 +8,16 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::mem::ManuallyDrop;
-use std::path::Path;
 
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use libloading::os::unix::Library;
 use rpcplugin::abi::{ABI, Answer, ENTRY, Entry, Table};
 use rpcplugin::{Code, Error, Json};
 
 use crate::Methods;
-use crate::library::LoadError;
+use crate::link::LoadError;
 
 /// Most methods a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
-
-/// Loads a shared library, for ever: its code may be in use by a thread.
-pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
-    // SAFETY: loading runs the library's constructors. The administrator named
-    // it, and nobody else can have changed it.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| LoadError::Link(error.to_string()))?;
-    Ok(ManuallyDrop::new(library))
-}
 
 /// A plugin with the interface of rpcplugin.h.
 #[derive(Debug)]

@@ -1,0 +1,64 @@
+//! A shared library, linked into this program, or why it cannot be.
+
+// Linking runs code of the library.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::Path;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+/// Loads a shared library, for ever: its code may be in use by a thread.
+pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
+    // SAFETY: loading runs the library's constructors. The administrator named
+    // it, and nobody else can have changed it.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| LoadError::Link(error.to_string()))?;
+    Ok(ManuallyDrop::new(library))
+}
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It cannot be read.
+    Open(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// It belongs to this user, who is neither root nor the one that runs us.
+    Owner(u32),
+    /// Its permissions let others change it.
+    WritableByOthers(u32),
+    /// The dynamic linker does not take it.
+    Link(String),
+    /// It has neither of the two interfaces.
+    NotAPlugin,
+    /// Its table is of another version, or incomplete.
+    Incompatible(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Open(error) => write!(f, "{error}"),
+            LoadError::NotAFile => f.write_str("not a regular file"),
+            LoadError::Owner(owner) => write!(
+                f,
+                "it belongs to user {owner}; a plugin must belong to root or to the user \
+                 that starts this program"
+            ),
+            LoadError::WritableByOthers(mode) => write!(
+                f,
+                "its mode {mode:04o} lets others than its owner write to it (try chmod go-w)"
+            ),
+            LoadError::Link(error) => f.write_str(error),
+            LoadError::NotAPlugin => {
+                f.write_str("not a plugin: it exports neither rpcplugin_entry nor jsonrpc_init")
+            }
+            LoadError::Incompatible(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
