@@ -14,8 +14,9 @@ from conftest import DEADLINE, ROOT
 
 
 def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
+    # Where these tests run in the background Ctrl-C is ignored, and children inherit that.
     demo = subprocess.Popen(
-        ["make", "--silent", "demo"], cwd=ROOT, text=True, start_new_session=True,
+        ["env", "--default-signal=INT", "make", "--silent", "demo"], cwd=ROOT, text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
@@ -47,8 +48,7 @@ def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
         with urllib.request.urlopen(page, timeout=DEADLINE, context=known) as page:
             assert b"<title>" in page.read()
         os.killpg(demo.pid, signal.SIGINT)
-        rest = demo.stdout.read()
-        demo.wait(DEADLINE)
+        rest, _ = demo.communicate(timeout=DEADLINE)
     finally:
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGTERM)
