@@ -4,50 +4,80 @@
 //! threads then read and write the [`Backend`] by shared reference. SEQPACKET
 //! sockets are found here by themselves. What the bytes mean is `framing`'s.
 
-use std::io::{self, IoSlice};
-use std::net::TcpStream;
+use std::io::{self, IoSlice, PipeReader, PipeWriter, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::GetStruct;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, recvfrom, send, sendmsg,
-    setsockopt, shutdown, socket, sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, getsockopt, recvfrom, send,
+    sendmsg, setsockopt, shutdown, socket, sockopt,
 };
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, BaudRate, SetArg};
 use nix::sys::time::{TimeVal, TimeValLike};
-use nix::unistd::{pipe2, read, write};
+use nix::sys::uio::writev;
+use nix::unistd::read;
 
 use crate::config::Target;
+use crate::keepalive::keep_alive;
 use crate::lookup::lookup;
 
+/// Longest wait for a writer that must be about to tell whether its socket was reset.
+const RESET_WAIT: Duration = Duration::from_secs(1);
+
+/// Memory of a socket, by the kernel's count (include/uapi/linux/sock_diag.h).
+#[derive(Clone, Copy)]
+struct MemInfo;
+
+type MemInfoValue = [u32; 9];
+
+nix::getsockopt_impl!(
+    MemInfo,
+    SOL_SOCKET,
+    SO_MEMINFO,
+    MemInfoValue,
+    GetStruct<MemInfoValue>
+);
+
 /// How the descriptor is read, written and ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     /// A stream socket, UNIX or TCP.
     Stream,
     /// A UNIX SEQPACKET socket: it keeps boundaries.
     Packet,
     /// A character device: read and written, but it has no end.
-    Device,
+    Device(Waiting),
     /// A named pipe: written only, since what is read from it would be our own bytes.
-    Pipe,
+    Pipe(Waiting),
+}
+
+/// How a device or a pipe is waited for, which no shutdown(2) reaches.
+#[derive(Debug)]
+struct Waiting {
+    /// A byte in this pipe ends every wait.
+    woken: PipeReader,
+    wake: PipeWriter,
+    /// Longest wait for room to write; sockets have it as an option.
+    limit: Duration,
 }
 
 /// A connected backend.
 pub struct Backend {
     fd: OwnedFd,
     kind: Kind,
-    /// Wakes who waits for a device, which no shutdown(2) reaches: closed by writing a byte.
-    wake: Option<(OwnedFd, OwnedFd)>,
-    /// Longest wait for a device; sockets have it as an option.
-    limit: Duration,
-    /// A packet socket was closed by a peer that left bytes unread.
+    /// A thread is in a system call that writes to a socket.
+    is_writing: AtomicBool,
+    /// The other side has closed its socket with bytes unread.
     was_reset: AtomicBool,
 }
 
@@ -99,16 +129,21 @@ fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<
 
 fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
     let deadline = Instant::now() + limit;
+    let stream = connect_any(&lookup(host, port, limit)?, deadline)?;
+    keep_alive(&stream, limit);
+    let fd = OwnedFd::from(stream);
+    set_limit(fd.as_fd(), limit);
+    Ok(Backend::new(fd, Kind::Stream))
+}
+
+/// Connects to the first address that answers; one that does not leaves the others their share
+/// of the time.
+fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
-    for address in lookup(host, port, limit)? {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                let fd = OwnedFd::from(stream);
-                set_limit(fd.as_fd(), limit);
-                return Ok(Backend::new(fd, Kind::Stream));
-            }
+    for (address, untried) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / untried;
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
@@ -128,14 +163,14 @@ fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
         }
         termios::tcsetattr(&fd, SetArg::TCSANOW, &settings)?;
     }
-    Backend::with_wake(fd, Kind::Device, limit)
+    Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
 }
 
 fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
     // With O_NONBLOCK a pipe that nobody reads is refused at once (ENXIO, fifo(7)).
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    Backend::with_wake(fd, Kind::Pipe, limit)
+    Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
 }
 
 /// The speeds of serial lines in use; 0 leaves the line's speed as it is.
@@ -167,26 +202,14 @@ impl Backend {
         Self {
             fd,
             kind,
-            wake: None,
-            limit: Duration::ZERO,
+            is_writing: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
         }
     }
 
-    fn with_wake(fd: OwnedFd, kind: Kind, limit: Duration) -> io::Result<Self> {
-        let wake = Some(pipe2(OFlag::O_CLOEXEC)?);
-        Ok(Self {
-            fd,
-            kind,
-            wake,
-            limit,
-            was_reset: AtomicBool::new(false),
-        })
-    }
-
     /// Whether it keeps packet boundaries (SEQPACKET).
     pub fn is_packet(&self) -> bool {
-        self.kind == Kind::Packet
+        matches!(self.kind, Kind::Packet)
     }
 
     /// Reads what is there, or one packet, waiting for it.
@@ -194,12 +217,13 @@ impl Backend {
     /// # Errors
     /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        match self.kind {
-            Kind::Stream => input(retry(|| {
+        match &self.kind {
+            Kind::Stream => self.stream_input(retry(|| {
                 nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
             })),
             Kind::Packet => self.read_packet(buffer),
-            Kind::Device | Kind::Pipe => self.read_device(buffer),
+            Kind::Device(waiting) => self.read_device(waiting, buffer),
+            Kind::Pipe(waiting) => waiting.until_end(self.fd.as_fd()),
         }
     }
 
@@ -208,14 +232,41 @@ impl Backend {
     /// # Errors
     /// As recv(2).
     pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
-        if self.kind != Kind::Stream {
+        if !matches!(self.kind, Kind::Stream) {
             return Ok(None);
         }
         let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         match retry(|| nix::sys::socket::recv(fd, buffer, flags)) {
             Err(Errno::EAGAIN) => Ok(None),
-            result => input(result).map(Some),
+            result => self.stream_input(result).map(Some),
         }
+    }
+
+    fn stream_input(&self, result: nix::Result<usize>) -> io::Result<Input> {
+        match result {
+            Ok(0) if self.is_reset() => Err(Errno::ECONNRESET.into()),
+            result => input(result),
+        }
+    }
+
+    /// Whether the other side has closed with bytes unread. The kernel tells that one system
+    /// call, once; where that is a writer's, the reader finds the end of the stream.
+    fn is_reset(&self) -> bool {
+        let deadline = Instant::now() + RESET_WAIT;
+        while self.is_writing.load(Ordering::Acquire) && self.is_closed() {
+            // Its call is about to end: it cannot wait for a closed socket.
+            if Instant::now() >= deadline {
+                break;
+            }
+            thread::yield_now();
+        }
+        self.was_reset.load(Ordering::Acquire)
+    }
+
+    /// Whether the other side has closed both directions.
+    fn is_closed(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
@@ -226,14 +277,11 @@ impl Backend {
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
         let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
         if result == Err(Errno::ECONNRESET) {
-            self.was_reset.store(true, Ordering::Relaxed);
+            self.was_reset.store(true, Ordering::Release);
             result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
         }
         match result {
-            Ok((0, None)) if self.was_reset.load(Ordering::Relaxed) => {
-                Err(Errno::ECONNRESET.into())
-            }
-            Ok((0, None)) => Ok(Input::End),
+            Ok((0, None)) => self.stream_input(Ok(0)),
             Ok((count, _)) if count == buffer.len() => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("packet of {count} bytes or more"),
@@ -243,38 +291,19 @@ impl Backend {
         }
     }
 
-    fn read_device(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        let readable = match self.kind {
-            Kind::Pipe => PollFlags::empty(),
-            _ => PollFlags::POLLIN,
-        };
-        match self.wait_for(readable, PollTimeout::NONE) {
-            Err(Errno::EPIPE) => return Ok(Input::End),
-            result => result?,
-        }
-        if self.kind == Kind::Pipe {
-            return Ok(Input::End);
-        }
-        match retry(|| read(&self.fd, buffer)) {
-            // A serial line whose other side hung up.
-            Err(Errno::EIO) => Ok(Input::End),
-            result => input(result),
-        }
-    }
-
-    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
-    fn wait_for(&self, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
-        let Some((wake, _)) = &self.wake else {
-            return Ok(());
-        };
-        let mut fds = [
-            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.fd.as_fd(), events),
-        ];
-        match retry(|| poll(&mut fds, limit))? {
-            0 => Err(Errno::EAGAIN),
-            _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
-            _ => Ok(()),
+    fn read_device(&self, waiting: &Waiting, buffer: &mut [u8]) -> io::Result<Input> {
+        loop {
+            match waiting.wait(self.fd.as_fd(), PollFlags::POLLIN, PollTimeout::NONE) {
+                Err(Errno::EPIPE) => return Ok(Input::End),
+                result => result?,
+            }
+            match retry(|| read(&self.fd, buffer)) {
+                // Another reader of the line was faster.
+                Err(Errno::EAGAIN) => {}
+                // A serial line whose other side hung up.
+                Err(Errno::EIO) => return Ok(Input::End),
+                result => return input(result),
+            }
         }
     }
 
@@ -288,7 +317,7 @@ impl Backend {
         let mut left = &mut slices[..];
         loop {
             match self.write(left) {
-                Ok(_) if self.kind == Kind::Packet => return Ok(()),
+                Ok(_) if self.is_packet() => return Ok(()),
                 Ok(count) => IoSlice::advance_slices(&mut left, count),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) if go_on() => {}
@@ -302,22 +331,42 @@ impl Backend {
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {
-        let fd = self.fd.as_raw_fd();
-        match (self.kind, slices) {
-            (Kind::Stream | Kind::Packet, [one]) => send(fd, one, MsgFlags::MSG_NOSIGNAL),
-            (Kind::Stream | Kind::Packet, [one, two]) if two.is_empty() => {
-                send(fd, one, MsgFlags::MSG_NOSIGNAL)
+        match &self.kind {
+            Kind::Stream | Kind::Packet => {
+                self.is_writing.store(true, Ordering::Release);
+                let result = self.send(slices);
+                if result == Err(Errno::ECONNRESET) {
+                    self.was_reset.store(true, Ordering::Release);
+                }
+                self.is_writing.store(false, Ordering::Release);
+                result
             }
-            (Kind::Stream | Kind::Packet, _) => {
-                sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None)
-            }
-            (Kind::Device | Kind::Pipe, _) => {
-                let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
-                self.wait_for(PollFlags::POLLOUT, limit)?;
-                let first = slices.iter().find(|slice| !slice.is_empty());
-                first.map_or(Ok(0), |slice| write(&self.fd, slice))
+            Kind::Device(waiting) | Kind::Pipe(waiting) => {
+                let limit = PollTimeout::try_from(waiting.limit).unwrap_or(PollTimeout::MAX);
+                waiting.wait(self.fd.as_fd(), PollFlags::POLLOUT, limit)?;
+                // In one call: others write to it as well, and lines must not mix (pipe(7)).
+                writev(&self.fd, slices)
             }
         }
+    }
+
+    fn send(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {
+        let fd = self.fd.as_raw_fd();
+        match slices {
+            [one] => send(fd, one, MsgFlags::MSG_NOSIGNAL),
+            [one, two] if two.is_empty() => send(fd, one, MsgFlags::MSG_NOSIGNAL),
+            _ => sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None),
+        }
+    }
+
+    /// How much of what was written the other side has not read yet (for TCP: its kernel not
+    /// got), in bytes and some more for the kernel's own. 0 where that cannot be told: a
+    /// device, a kernel before Linux 4.12.
+    pub fn unread(&self) -> u32 {
+        let [queued, unacknowledged] = [SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED];
+        getsockopt(&self.fd, MemInfo).map_or(0, |info| {
+            info[queued as usize].saturating_add(info[unacknowledged as usize])
+        })
     }
 
     /// Tells the backend that nothing more comes: it reads its end of file.
@@ -327,19 +376,47 @@ impl Backend {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
             }
             // A device has no end; what waits for its reader to end would wait for ever.
-            Kind::Device | Kind::Pipe => self.cut(),
+            Kind::Device(_) | Kind::Pipe(_) => self.cut(),
         }
     }
 
     /// Ends both directions at once and wakes whoever waits in them.
     pub fn cut(&self) {
-        match &self.wake {
-            None => {
+        match &self.kind {
+            Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
             }
-            Some((_, wake)) => {
-                let _ = write(wake, &[0]);
+            Kind::Device(waiting) | Kind::Pipe(waiting) => {
+                let _ = (&waiting.wake).write(&[0]);
             }
+        }
+    }
+}
+
+impl Waiting {
+    fn new(limit: Duration) -> io::Result<Self> {
+        let (woken, wake) = io::pipe()?;
+        Ok(Self { woken, wake, limit })
+    }
+
+    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
+    fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
+        let mut fds = [
+            PollFd::new(self.woken.as_fd(), PollFlags::POLLIN),
+            PollFd::new(fd, events),
+        ];
+        match retry(|| poll(&mut fds, limit))? {
+            0 => Err(Errno::EAGAIN),
+            _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nobody reads a pipe any more, or it was cut.
+    fn until_end(&self, fd: BorrowedFd<'_>) -> io::Result<Input> {
+        match self.wait(fd, PollFlags::empty(), PollTimeout::NONE) {
+            Ok(()) | Err(Errno::EPIPE) => Ok(Input::End),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc;
 use std::thread;
 
 use nix::pty::openpty;
-use nix::sys::socket::{Backlog, bind, listen, recv, socketpair};
-use nix::unistd::mkfifo;
+use nix::sys::socket::{Backlog, SockaddrIn, bind, listen, recv, socketpair};
+use nix::unistd::{mkfifo, pipe2};
 
 use crate::beneath::tests::Scratch;
 use crate::config::{FrameType, Framing, ServiceConfig};
@@ -279,6 +280,78 @@ fn a_full_listener_queue_is_waited_for_no_longer_than_the_limit() {
     assert!(connected.iter().any(Result::is_err), "the queue has an end");
 }
 
+#[test]
+fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+    let ours = SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, ours, None).expect("a socket");
+    let any = SockaddrIn::new(127, 0, 0, 1, 0);
+    bind(fd.as_raw_fd(), &any).expect("a free port");
+    listen(&fd, Backlog::new(0).expect("small")).expect("a queue");
+    let full = TcpListener::from(fd);
+    let silent = full.local_addr().expect("bound");
+    // Clients that are never accepted, until the queue is full and the kernel answers no more.
+    let mut waiting = Vec::new();
+    while let Ok(client) = TcpStream::connect_timeout(&silent, SHORT) {
+        waiting.push(client);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let good = listener.local_addr().expect("bound");
+    let deadline = Instant::now() + Duration::from_secs(6);
+    let connected = connect_any(&[silent, good], deadline).expect("the second one");
+    assert!(Instant::now() < deadline, "half of the time was left");
+    assert_eq!(connected.peer_addr().expect("connected"), good);
+}
+
+#[test]
+fn what_is_not_read_yet_is_told() {
+    let ends = [("stream", stream_pair().0), ("packets", packet_pair().0)];
+    for (kind, backend) in ends {
+        assert_eq!(backend.unread(), 0, "{kind}: its other end is gone");
+    }
+    let (backend, mut far) = stream_pair();
+    backend
+        .write_all_of(&[b"Hello", b""], wait_on)
+        .expect("room");
+    assert!(backend.unread() >= 5);
+    far.read_exact(&mut [0; 5]).expect("all of it");
+    assert_eq!(backend.unread(), 0);
+}
+
+/// Whether a backend that closes while a writer waits for it is told to the reader as a reset.
+fn is_told_as_reset<Far>((backend, far): (Backend, Far)) -> bool {
+    let flood = [0; 32 << 10];
+    thread::scope(|scope| {
+        let write = || while backend.write_all_of(&[&flood, b""], wait_on).is_ok() {};
+        let writer = scope.spawn(write);
+        // It waits once a write takes no more.
+        while !backend.is_writing.load(Ordering::Acquire) || has_room(&backend) {
+            thread::yield_now();
+        }
+        drop(far);
+        let end = loop {
+            match backend.read(&mut [0; 8]) {
+                Ok(Input::Bytes(_)) => {}
+                end => break end,
+            }
+        };
+        writer.join().expect("no panic");
+        end.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    })
+}
+
+fn has_room(backend: &Backend) -> bool {
+    let mut fds = [PollFd::new(backend.fd.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
+
+#[test]
+fn a_reset_is_told_to_the_reader_though_a_writer_was_waiting() {
+    for round in 0..300 {
+        assert!(is_told_as_reset(stream_pair()), "stream, round {round}");
+        assert!(is_told_as_reset(packet_pair()), "packets, round {round}");
+    }
+}
+
 /// A pseudo-terminal's user end as a target, and its master.
 fn terminal() -> (Backend, fs::File) {
     let pty = openpty(None, None).expect("a terminal");
@@ -316,6 +389,58 @@ fn the_end_of_the_client_wakes_the_reader_of_a_terminal() {
         let input = reader.join().expect("no panic").expect("no error");
         assert_eq!(input, Input::End);
     });
+}
+
+#[test]
+fn several_readers_of_one_terminal_share_its_bytes_and_none_fails() {
+    let pty = openpty(None, None).expect("a terminal");
+    let path = nix::unistd::ttyname(&pty.slave).expect("a name");
+    let backends: Vec<_> = (0..8)
+        .map(|_| connect(&Target::Tty(path.clone(), 0), LONG).expect("a device"))
+        .collect();
+    let mut master = fs::File::from(pty.master);
+    let rounds = 2000;
+    thread::scope(|scope| {
+        let (read, reads) = mpsc::channel();
+        let readers: Vec<_> = backends
+            .iter()
+            .map(|backend| {
+                let read = read.clone();
+                scope.spawn(move || {
+                    let mut buffer = [0; 8];
+                    while let Input::Bytes(count) = backend.read(&mut buffer)? {
+                        let _ = read.send(count);
+                    }
+                    io::Result::Ok(())
+                })
+            })
+            .collect();
+        for _ in 0..rounds {
+            master.write_all(b"x").expect("room");
+            let count = reads.recv_timeout(LONG).expect("somebody reads it");
+            assert_eq!(count, 1);
+        }
+        for backend in &backends {
+            backend.cut();
+        }
+        for reader in readers {
+            reader.join().expect("no panic").expect("no error");
+        }
+    });
+}
+
+#[test]
+fn both_pieces_reach_a_pipe_in_one_write() {
+    // With O_DIRECT a read gives one write (pipe(2)).
+    let (far, near) = pipe2(OFlag::O_DIRECT | OFlag::O_CLOEXEC).expect("a pipe");
+    let waiting = Waiting::new(LONG).expect("a pipe");
+    let backend = Backend::new(near, Kind::Pipe(waiting));
+    backend
+        .write_all_of(&[b"Hello", b"\n"], wait_on)
+        .expect("room");
+    let mut read = [0; 16];
+    let count = fs::File::from(far).read(&mut read).expect("bytes");
+    assert_eq!(&read[..count], b"Hello\n");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 use std::os::fd::AsRawFd;
+
+use crate::keepalive::keep_alive;
 
 #[cfg(feature = "tls")]
 use crate::tls::Session;
@@ -218,19 +220,7 @@ impl Client {
     /// Prepares a socket for frames: sent at once, and watched by the kernel, which tells a
     /// client that has vanished even while a stalled backend keeps us from reading.
     pub fn tune(&self, silence: Duration) {
-        let socket = self.socket();
-        let seconds = u32::try_from(silence.as_secs()).unwrap_or(u32::MAX).max(1);
-        // On a UNIX socket these say "not supported", and are not needed.
-        let _ = socket.set_nodelay(true);
-        let _ = setsockopt(socket, sockopt::KeepAlive, &true);
-        let _ = setsockopt(socket, sockopt::TcpKeepIdle, &seconds);
-        // Between two probes; 75 s by itself (tcp(7)), far beyond what a silent client gets.
-        let _ = setsockopt(socket, sockopt::TcpKeepInterval, &seconds);
-        let _ = setsockopt(
-            socket,
-            sockopt::TcpUserTimeout,
-            &(seconds.saturating_mul(2000)),
-        );
+        keep_alive(self.socket(), silence);
     }
 
     /// Whether the socket has room, so that a control frame can be written without waiting.

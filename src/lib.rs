@@ -36,6 +36,7 @@ pub mod gate;
 #[cfg(feature = "websocket")]
 pub mod handshake;
 pub mod inherited;
+pub mod keepalive;
 pub mod logging;
 #[cfg(feature = "websocket")]
 pub mod lookup;
