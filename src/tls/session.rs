@@ -131,10 +131,7 @@ impl Session {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 other => return other,
             }
-            if let Err(error) = incoming.fill(&self.socket) {
-                self.rest(&mut incoming);
-                return Err(error);
-            }
+            incoming.fill(&self.socket)?;
         }
     }
 
@@ -156,14 +153,6 @@ impl Session {
                 return;
             }
         }
-    }
-
-    /// Gives back the memory that only a busy connection needs.
-    fn rest(&self, incoming: &mut Incoming) {
-        incoming.rest();
-        // rustls shrinks its own buffer when it is about to read
-        let _ = lock(&self.tls).read_tls(&mut NothingYet);
-        self.send_without_waiting();
     }
 }
 
@@ -258,13 +247,4 @@ fn decrypt(tls: &mut ServerConnection, incoming: &mut Incoming) -> io::Result<()
     outcome
         .map(drop)
         .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
-}
-
-/// A source that has nothing at the moment.
-struct NothingYet;
-
-impl Read for NothingYet {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(ErrorKind::WouldBlock.into())
-    }
 }

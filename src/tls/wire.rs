@@ -2,7 +2,7 @@
 //!
 //! rustls itself never touches the socket: [`Incoming`] holds what was read
 //! and not yet decrypted, [`Outgoing`] what was encrypted and not yet sent.
-//! Both are small while the connection is idle.
+//! Both are small again when a busy connection has become a quiet one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ const SMALL: usize = 2048;
 const LARGE: usize = 2 * (5 + 16384 + 256);
 
 /// As many small reads in a row, and the large buffer is given back.
-const CALM: u32 = 32;
+const CALM: u32 = 8;
 
 /// Ciphertext from the peer that rustls has not seen yet.
 #[derive(Default)]
@@ -55,16 +55,6 @@ impl Incoming {
         };
         self.ended = self.end == 0;
         Ok(())
-    }
-
-    /// Gives back the memory that only a busy connection needs.
-    pub(super) fn rest(&mut self) {
-        if self.is_empty() && self.bytes.len() > SMALL {
-            *self = Incoming {
-                ended: self.ended,
-                ..Incoming::default()
-            };
-        }
     }
 
     fn resize(&mut self) {
@@ -173,8 +163,6 @@ mod tests {
         assert_eq!(read(&[5; 100]), SMALL);
         assert_eq!(read(&[6; SMALL]), SMALL);
         assert_eq!(read(&[7; 100]), LARGE);
-        incoming.rest();
-        assert_eq!(incoming.bytes.len(), 0);
     }
 
     #[test]

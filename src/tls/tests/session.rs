@@ -87,7 +87,6 @@ fn a_read_waits_no_longer_than_the_socket_says() {
     for round in 0..3 {
         let error = (&session).read(&mut text).expect_err("nothing there");
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        // buffers were given back, and grow again
         let sent = vec![round; 60_000];
         peer.write_all(&sent).expect("write");
         session
