@@ -65,6 +65,8 @@ pub struct Wire {
     is_open: AtomicBool,
     /// Watches since the client's reader began to wait, or [`BUSY`].
     silence: AtomicU8,
+    /// The client has taken something since the last watch.
+    has_taken: AtomicBool,
     /// The code of the Close sent, 0 before it, 1005 for a Close without code.
     close_sent: AtomicU16,
 }
@@ -83,6 +85,7 @@ impl Wire {
             phase: Mutex::default(),
             is_open: AtomicBool::new(false),
             silence: AtomicU8::new(BUSY),
+            has_taken: AtomicBool::new(false),
             close_sent: AtomicU16::new(0),
         }
     }
@@ -133,14 +136,16 @@ impl Wire {
         if silence == BUSY || !self.is_open() {
             return;
         }
+        // A full socket that takes more is being read: a client's pong may be megabytes away,
+        // and who does not read at all is told by TCP (`keep_alive`).
+        let is_reading =
+            self.has_taken.swap(false, Ordering::Relaxed) && !self.client.is_writable();
         // A read that ends meanwhile must not be taken for a silence that goes on.
-        let counted = self.silence.compare_exchange(
-            silence,
-            silence + 1,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        match silence + 1 {
+        let next = if is_reading { 0 } else { silence + 1 };
+        let counted =
+            self.silence
+                .compare_exchange(silence, next, Ordering::Relaxed, Ordering::Relaxed);
+        match next {
             _ if counted.is_err() => {}
             WATCHES => self.ping(),
             silence if silence >= 2 * WATCHES => self.client.cut(),
@@ -161,6 +166,7 @@ impl Wire {
                 Phase::Open => self.client.write_all_of(pieces).map_err(SendError::Io),
             })
         };
+        self.has_taken.store(result.is_ok(), Ordering::Relaxed);
         self.settle();
         result
     }
@@ -173,6 +179,12 @@ impl Wire {
         lock(&self.owed).close.get_or_insert(code);
         let mut phase = lock(&self.phase);
         self.pay(&mut phase, true)
+    }
+
+    /// Owes the client a Close, and sends it if that needs no waiting. A second one is not sent.
+    pub fn owe_close(&self, code: Option<CloseCode>) {
+        lock(&self.owed).close.get_or_insert(code);
+        self.settle();
     }
 
     /// Lets `greet` send the 101, and frames follow it.

@@ -59,12 +59,6 @@ fn fill(wire: &Wire) -> usize {
     count
 }
 
-/// Owes the client a Close, and sends it if that needs no waiting.
-fn owe_close(wire: &Wire, code: CloseCode) {
-    lock(&wire.owed).close.get_or_insert(Some(code));
-    wire.settle();
-}
-
 #[test]
 fn nothing_is_written_before_the_101() {
     let (wire, far) = wire();
@@ -108,7 +102,7 @@ fn nothing_follows_a_close() {
     assert!(is_closed(wire.send(&[b"\x81\x01x"])));
     wire.ping();
     wire.pong(payload(b"late"));
-    owe_close(&wire, CloseCode::Away);
+    wire.owe_close(Some(CloseCode::Away));
     wire.close(None).expect("not sent again");
     wire.stop();
     wire.settle();
@@ -161,6 +155,53 @@ fn a_stalled_client_is_owed_and_paid_when_there_is_room() {
     let all = reader.join().expect("no panic");
     // Of two pings the last is answered; a Close makes ours pointless.
     assert!(all.ends_with(b"\0\x8a\x04last\x88\x02\x03\xe9"));
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_not_taken_for_a_silent_one() {
+    let (wire, mut far) = open_wire();
+    let frame = [&[0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0], &[0; 65_536][..]].concat();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| while wire.send(&[&frame]).is_ok() {});
+        // The reader of the client waits for it all the time.
+        wire.silence.store(0, Ordering::Relaxed);
+        let mut buffer = vec![0; 1 << 20];
+        let mut watches = 0;
+        while watches < 3 * WATCHES {
+            while wire.client().is_writable() {
+                assert!(!wire.client().has_left(), "it is served");
+                thread::yield_now();
+            }
+            // As much as makes the kernel take more of the next frame.
+            wire.has_taken.store(false, Ordering::Relaxed);
+            while !wire.has_taken.load(Ordering::Relaxed) || wire.client().is_writable() {
+                far.set_read_timeout(Some(Duration::from_millis(1)))
+                    .expect("a socket");
+                let _ = far.read(&mut buffer);
+                assert!(!wire.client().has_left(), "it is served");
+            }
+            wire.watch();
+            watches += 1;
+        }
+        assert!(!wire.client().has_left(), "it is served");
+        // Now it reads no more.
+        for _ in 0..3 * WATCHES {
+            wire.watch();
+        }
+        writer.join().expect("no panic");
+    });
+    assert!(wire.send(&[&frame]).is_err(), "it was cut");
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_silent_though_frames_find_room() {
+    let (wire, _far) = open_wire();
+    wire.silence.store(0, Ordering::Relaxed);
+    for _ in 0..2 * WATCHES {
+        wire.send(&[b"\x81\x01x"]).expect("room");
+        wire.watch();
+    }
+    assert!(wire.client().has_left(), "it was cut");
 }
 
 #[test]
@@ -241,7 +282,7 @@ fn a_client_that_is_gone_is_an_error_and_no_endless_loop() {
     drop(far);
     wire.client().cut();
     wire.ping();
-    owe_close(&wire, CloseCode::Away);
+    wire.owe_close(Some(CloseCode::Away));
     assert!(wire.send(&[b"\x81\x01x"]).is_err());
     wire.settle();
 }
@@ -254,7 +295,7 @@ fn a_writer_that_panicked_leaves_the_wire_usable() {
         assert!(greeter.join().is_err());
     });
     wire.open(|| Ok(())).expect("no greeting");
-    owe_close(&wire, CloseCode::Error);
+    wire.owe_close(Some(CloseCode::Error));
     assert_eq!(wire.close_sent(), Some(1011));
     assert_eq!(rest(wire, far), b"\x88\x02\x03\xf3");
 }
