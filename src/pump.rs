@@ -9,23 +9,29 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
 use crate::backend::{Backend, Input};
 use crate::config::ServiceConfig;
-use crate::frame::{CloseCode, Decoder, Event};
-use crate::framing::{Delivery, Forward, ToBackend, ToClient};
+use crate::frame::CloseCode;
+use crate::framing::{Forward, ToClient};
 use crate::gate::Gate;
 use crate::threads;
 use crate::wire::{SendError, Wire};
+use from_client::FromClient;
+
+mod from_client;
 
 /// Longest wait for the other side's part of an end (SPEC, section 4).
 pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// A backend that has read its end of file and is silent for so long has nothing more to say.
+/// A backend that is silent for so long after its end of file is not waited for with the Close.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Pause between two looks at what the other thread, or the backend, has come to.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a connection has done, for its one log line.
 #[derive(Debug)]
@@ -117,142 +123,64 @@ impl Pump<'_> {
     /// The client's direction, to its end and through the close handshake.
     fn copy_client(&self) -> u64 {
         let client = self.wire.client();
-        let mut out = ToBackend::new(self.backend, self.config, || !client.has_left());
-        let end = unless_panic(
-            || self.read_client(&mut out),
-            ClientEnd::Failed(CloseCode::Error),
-        );
+        let mut from_client = FromClient::new(self, || !client.has_left());
+        let end = unless_panic(|| from_client.copy(), ClientEnd::Failed(CloseCode::Error));
         debug!("client's direction over: {end:?}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
         // What came before goes to the backend, and its last words to the client (SPEC 4).
         self.backend.end();
-        if !self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT)) {
-            self.backend.cut();
-            if !self.from_backend.wait(CLOSE_WAIT, Some(CLOSE_WAIT)) {
-                client.cut();
-                self.from_backend.wait(CLOSE_WAIT, Some(CLOSE_WAIT));
-            }
-        }
+        let has_ended = self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT));
         let _ = client.set_write_timeout(Some(CLOSE_WAIT));
-        let _ = match end {
-            ClientEnd::Close(code) => self.wire.close(code),
-            ClientEnd::Failed(code) => self.wire.close(Some(code)),
-            ClientEnd::Vanished => Ok(()),
+        let code = match end {
+            ClientEnd::Close(code) => Some(code),
+            ClientEnd::Failed(code) => Some(Some(code)),
+            ClientEnd::Vanished => None,
         };
+        match code {
+            Some(code) if has_ended || self.can_tell(code) => drop(self.wire.close(code)),
+            // Whoever still writes to it must not wait.
+            Some(_) => client.cut(),
+            None if !has_ended => client.cut(),
+            None => {}
+        }
         client.finish();
         client.linger(CLOSE_WAIT);
-        out.count()
+        self.release_backend();
+        from_client.count()
     }
 
-    fn read_client<G: Fn() -> bool>(&self, out: &mut ToBackend<'_, G>) -> ClientEnd {
-        let mut decoder = Decoder::default();
-        // The backend takes no more; the client's frames are still read, for its Close.
-        let mut dropping = false;
-        loop {
-            if dropping {
-                out.discard();
+    /// Owes the client a Close, whose turn may come only when the backend's thread has sent what
+    /// it is sending; whether it has come in time.
+    fn can_tell(&self, code: Option<CloseCode>) -> bool {
+        self.wire.owe_close(code);
+        let deadline = Instant::now() + CLOSE_WAIT;
+        while self.wire.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
+            if Instant::now() >= deadline {
+                return false;
             }
-            let (buffer, start) = match out.room() {
-                Ok(room) => room,
-                Err(delivery) => match self.undelivered(delivery, &mut dropping) {
-                    Some(end) => return end,
-                    None => continue,
-                },
-            };
-            let space = buffer.len() - start;
-            match self.wire.read(&mut buffer[start..]) {
-                Ok(0) => {
-                    let _ = out.finish();
-                    return ClientEnd::Vanished;
-                }
-                Ok(count) => {
-                    if let Some(end) =
-                        self.decode(&mut decoder, out, start, start + count, &mut dropping)
-                    {
-                        return end;
-                    }
-                    out.adapt(count, space);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    let _ = out.finish();
-                    return ClientEnd::Vanished;
-                }
-            }
+            self.wire.settle();
         }
+        true
     }
 
-    /// Acts on the client's bytes in the buffer, all of them.
-    fn decode<G: Fn() -> bool>(
-        &self,
-        decoder: &mut Decoder,
-        out: &mut ToBackend<'_, G>,
-        mut at: usize,
-        end: usize,
-        dropping: &mut bool,
-    ) -> Option<ClientEnd> {
-        loop {
-            let event = match decoder.next(out.input(end), &mut at) {
-                Ok(event) => event,
-                Err(error) => {
-                    debug!("client broke the protocol: {error}");
-                    let _ = out.broken();
-                    return Some(ClientEnd::Failed(error.close_code()));
-                }
-            };
-            let delivered = match event {
-                Event::Starved => break,
-                Event::Ping(payload) => {
-                    self.wire.pong(payload);
-                    Ok(())
-                }
-                Event::Pong => Ok(()),
-                Event::Close(code) => {
-                    let _ = out.broken();
-                    return Some(ClientEnd::Close(code));
-                }
-                _ if *dropping => Ok(()),
-                Event::Start { text, length } => {
-                    self.client_sends_text.store(text, Ordering::Relaxed);
-                    out.start(text, length)
-                }
-                Event::Payload(range) => {
-                    // Nothing but data counts: control frames alone keep no backend.
-                    self.from_client.moved();
-                    out.payload(range)
-                }
-                Event::End => out.end(),
-            };
-            if let Err(delivery) = delivered
-                && let Some(end) = self.undelivered(delivery, dropping)
-            {
-                return Some(end);
+    /// Ends the backend's direction, but not before the backend has read what it was sent, while
+    /// it reads at all: once we read no more its next write fails, and on TCP a reset destroys
+    /// what is still under way to it (RFC 1122, section 4.2.2.13).
+    fn release_backend(&self) {
+        let mut unread = self.backend.unread();
+        let mut moved = Instant::now();
+        while unread > 0 && moved.elapsed() < CLOSE_WAIT {
+            if self.from_backend.wait(LOOK, Some(LOOK)) {
+                return;
             }
-        }
-        if *dropping {
-            return None;
-        }
-        match out.pause() {
-            Ok(()) => None,
-            Err(delivery) => self.undelivered(delivery, dropping),
-        }
-    }
-
-    /// What a failed delivery means: an end, or that the rest is dropped. Whether the backend
-    /// ended or failed is told by reading it.
-    fn undelivered(&self, delivery: Delivery, dropping: &mut bool) -> Option<ClientEnd> {
-        match delivery {
-            Delivery::TooBig => Some(ClientEnd::Failed(CloseCode::Size)),
-            Delivery::Backend(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Some(ClientEnd::Vanished)
+            let left = self.backend.unread();
+            if left < unread {
+                moved = Instant::now();
             }
-            Delivery::Backend(error) => {
-                debug!("backend takes no more bytes: {error}");
-                *dropping = true;
-                None
-            }
+            unread = left;
         }
+        self.backend.cut();
     }
 
     /// The backend's direction: the 101 first, then messages, then a Close if it ended.
@@ -280,16 +208,39 @@ impl Pump<'_> {
             let _ = client.set_write_timeout(Some(CLOSE_WAIT));
             let _ = self.wire.close(Some(code));
         }
-        self.from_backend.open();
         if self.wire.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
             client.cut();
         }
-        // The backend may still read; what the client sent before its Close is delivered.
-        if !self.from_client.wait(CLOSE_WAIT, None) {
+        if matches!(end, BackendEnd::Client) {
+            self.drop_backend();
+        }
+        // The backend may still read: what the client sends before its Close is delivered. Who
+        // has been told of a failure is only waited for.
+        let most = match end {
+            BackendEnd::Ended => None,
+            _ => Some(CLOSE_WAIT),
+        };
+        if !self.from_client.wait(CLOSE_WAIT, most) {
             client.cut();
             self.backend.cut();
         }
         out.count()
+    }
+
+    /// Reads and drops what the backend still says, so that it can go on to read what it was
+    /// sent, until it ends or is cut.
+    #[inline(never)]
+    fn drop_backend(&self) {
+        let mut dropped = [0; 2048];
+        loop {
+            match self.backend.read(&mut dropped) {
+                Ok(Input::End) => return,
+                Ok(Input::Bytes(_)) => self.from_backend.moved(),
+                // A packet longer than that.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {

@@ -2,22 +2,24 @@
 
 use super::*;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Instant;
 
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::backend::connect;
 use crate::backend::tests::{service, stream_pair};
-use crate::config::Framing;
+use crate::config::{FrameType, Framing, Target};
 use crate::request::tests::pair;
 
 /// Longest end of a connection that a test takes for an end, in the noise of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that is pumped: the client's end, the backend's, and what it comes to.
-struct Pumped {
+struct Pumped<B = UnixStream> {
     client: TcpStream,
-    backend: UnixStream,
+    backend: B,
     wire: Arc<Wire>,
     thread: thread::JoinHandle<io::Result<Report>>,
 }
@@ -31,17 +33,28 @@ fn greeted(
     ping: Duration,
     greet: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> Pumped {
+    let ends = stream_pair();
+    let timeout = ends.1.set_read_timeout(Some(PATIENCE));
+    timeout.expect("a socket");
+    between(ends, service(framing), ping, greet)
+}
+
+fn between<B>(
+    (connected, backend): (Backend, B),
+    service: ServiceConfig,
+    ping: Duration,
+    greet: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Pumped<B> {
     let (near, client) = pair();
     client.set_read_timeout(Some(PATIENCE)).expect("a socket");
     client.set_write_timeout(Some(PATIENCE)).expect("a socket");
-    let (connected, backend) = stream_pair();
-    backend.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let wire = Arc::new(Wire::new(near));
     let own = Arc::clone(&wire);
     let thread = thread::Builder::new().name("c7".into()).spawn(move || {
-        let report = run(&own, &connected, &service(framing), ping, greet);
-        // As the end of a connection does.
+        let report = run(&own, &connected, &service, ping, greet);
+        // As the end of a connection does: the client's socket, then the backend's.
         drop(own);
+        drop(connected);
         report
     });
     Pumped {
@@ -52,7 +65,7 @@ fn greeted(
     }
 }
 
-impl Pumped {
+impl<B> Pumped<B> {
     /// All that the client still gets, and the report, once the connection has ended.
     fn end(mut self) -> (Vec<u8>, Report) {
         drop(self.wire);
@@ -123,6 +136,97 @@ fn a_backend_that_half_closes_still_gets_what_the_client_sent() {
     let mut read = Vec::new();
     pumped.backend.read_to_end(&mut read).expect("the end");
     assert_eq!(read, b"late");
+    assert_eq!(pumped.end().1.code, 1000);
+}
+
+/// A TCP backend that has room for little, and its own end.
+fn tcp_pair() -> (Backend, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    setsockopt(&listener, sockopt::RcvBuf, &4096).expect("a socket");
+    let port = listener.local_addr().expect("bound").port();
+    let target = Target::Tcp("127.0.0.1".into(), port);
+    let connected = connect(&target, PATIENCE).expect("it listens");
+    (connected, listener.accept().expect("it came").0)
+}
+
+/// A backend that is silent for longer than the Close waits for it, and then tells its progress
+/// while it reads, all of it.
+fn a_slow_backend_gets_all<B: Read + Write>(ends: (Backend, B)) {
+    let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
+    let message = vec![b'x'; 120];
+    let mut sent = frame(0x82, &message).repeat(200);
+    sent.extend(close(1000));
+    pumped.client.write_all(&sent).expect("room");
+    let mut echo = [0; 4];
+    pumped.client.read_exact(&mut echo).expect("a Close");
+    assert_eq!(&echo, b"\x88\x02\x03\xe8");
+    let mut client = pumped.client.try_clone().expect("a descriptor");
+    client.shutdown(Shutdown::Both).expect("a socket");
+    assert_eq!(client.read(&mut echo).expect("the end"), 0);
+    let (mut read, all) = (0, 200 * message.len());
+    let mut buffer = [0; 6000];
+    loop {
+        let told = pumped.backend.write_all(b"progress\n");
+        assert!(told.is_ok() || read == all, "{told:?} after {read} bytes");
+        match pumped.backend.read(&mut buffer).expect("no reset") {
+            0 => break,
+            count => read += count,
+        }
+        thread::sleep(LOOK / 2);
+    }
+    assert_eq!(read, all);
+    pumped.end();
+}
+
+#[test]
+fn a_slow_tcp_backend_that_writes_after_the_close_gets_all() {
+    a_slow_backend_gets_all(tcp_pair());
+}
+
+#[test]
+fn a_slow_unix_backend_that_writes_after_the_close_gets_all() {
+    a_slow_backend_gets_all(stream_pair());
+}
+
+#[test]
+fn a_backend_that_never_reads_after_the_close_is_let_go() {
+    let (connected, backend) = stream_pair();
+    let ends = (connected, backend.try_clone().expect("a descriptor"));
+    let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
+    let sent = [frame(0x81, b"unread"), close(1000)].concat();
+    pumped.client.write_all(&sent).expect("room");
+    assert_eq!(pumped.end().1.code, 1000);
+    drop(backend);
+}
+
+#[test]
+fn a_client_that_is_told_of_a_failure_is_not_served_for_ever() {
+    let text = ServiceConfig {
+        frame_type: FrameType::Text,
+        ..service(Framing::Stream)
+    };
+    let mut pumped = between(stream_pair(), text, NEVER, || Ok(()));
+    pumped.backend.write_all(b"\xff").expect("room");
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    assert_eq!(&got, b"\x88\x02\x03\xef");
+    let start = Instant::now();
+    while pumped.client.write_all(&frame(0x82, b"x")).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "kept for ever");
+        thread::sleep(Duration::from_millis(200));
+    }
+    drop(pumped.end());
+}
+
+#[test]
+fn a_close_within_a_message_leaves_the_bytes_before_it() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    let sent = [frame(0x02, b"half"), close(1000)].concat();
+    pumped.client.write_all(&sent).expect("room");
+    let mut read = Vec::new();
+    pumped.backend.read_to_end(&mut read).expect("the end");
+    assert_eq!(read, b"half");
+    pumped.backend.shutdown(Shutdown::Both).expect("a socket");
     assert_eq!(pumped.end().1.code, 1000);
 }
 
