@@ -7,18 +7,16 @@
 use std::fmt;
 #[cfg(feature = "websocket")]
 use std::io;
-#[cfg(feature = "websocket_rt")]
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+#[cfg(feature = "websocket_rt")]
+use std::{net::SocketAddr, os::fd::AsFd};
 
 use log::debug;
 #[cfg(feature = "websocket")]
 use log::{info, warn};
 
 use crate::client::Client;
-#[cfg(feature = "websocket_rt")]
-use crate::direct;
 use crate::document::Document;
 use crate::proxy;
 use crate::refusal::Refusal;
@@ -36,6 +34,8 @@ use crate::{
     handshake::{self, Upgrade},
     pump,
 };
+#[cfg(feature = "websocket_rt")]
+use crate::{direct, frame::CloseCode};
 
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -52,7 +52,10 @@ pub fn serve(server: &Server, place: &Place, wire: Arc<Wire>, deadline: Instant)
         Ok(Some(session)) => session.run(place, wire),
         #[cfg(not(feature = "websocket"))]
         Ok(Some(never)) => match *never {},
-        Err(refusal) => refuse(wire.client(), &refusal),
+        Err(refusal) => {
+            place.is_answered(false);
+            refuse(wire.client(), &refusal);
+        }
     }
 }
 
@@ -75,6 +78,7 @@ fn answer<'a>(
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
     }
+    place.is_answered(true);
     #[cfg(feature = "websocket")]
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
@@ -222,31 +226,38 @@ impl Session<'_> {
     /// Serves until both sides have ended, or gives the client to the backend.
     fn run(self, place: &Place, wire: Arc<Wire>) {
         #[cfg(feature = "websocket_rt")]
-        if self.service.config.direct && !wire.client().is_tls() {
-            return self.hand_over(place, wire);
+        if self.service.config.direct
+            && !wire.client().is_tls()
+            // Behind a UNIX socket there is no address to tell.
+            && let Some(address) = wire.client().peer()
+        {
+            return self.hand_over(place, wire, address);
         }
         #[cfg(not(feature = "websocket_rt"))]
         let _ = place;
-        self.relay(&wire, || self.switch(wire.client()));
+        if let Err(error) = self.relay(&wire, || self.switch(wire.client())) {
+            let reason = format!("{}: cannot create a thread: {error}", self.service.name);
+            refuse(wire.client(), &Refusal::Unavailable(reason));
+        }
     }
 
-    fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) {
+    /// Copies until both sides have ended.
+    ///
+    /// # Errors
+    /// When the second thread cannot be created: `greet` has not been called then.
+    fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
         let start = Instant::now();
         let peer = Peer(wire.client());
         let name = &self.service.name;
-        match pump::run(wire, &self.backend, self.service.config, self.ping, greet) {
-            Ok(report) => info!(
-                "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
-                report.code,
-                report.to_backend,
-                report.to_client,
-                Seconds(start.elapsed())
-            ),
-            Err(error) => {
-                let reason = format!("{name}: cannot create a thread: {error}");
-                refuse(wire.client(), &Refusal::Unavailable(reason));
-            }
-        }
+        let report = pump::run(wire, &self.backend, self.service.config, self.ping, greet)?;
+        info!(
+            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
+            report.code,
+            report.to_backend,
+            report.to_client,
+            Seconds(start.elapsed())
+        );
+        Ok(())
     }
 
     /// Sends the 101.
@@ -257,35 +268,37 @@ impl Session<'_> {
     /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
     /// itself. If that fails the relay serves.
     #[cfg(feature = "websocket_rt")]
-    fn hand_over(self, place: &Place, wire: Arc<Wire>) {
+    fn hand_over(self, place: &Place, wire: Arc<Wire>, address: SocketAddr) {
         let peer = Peer(wire.client()).to_string();
         let name = &self.service.name;
         wire.client().tune(self.ping);
         if let Err(error) = self.switch(wire.client()) {
             return debug!("{peer} {name}: gone before the 101: {error}");
         }
-        let Some(client) = place.take(wire) else {
-            return debug!("{peer} {name}: ended before its hand-over");
-        };
-        let (address, source) = (client.peer(), client.source());
-        let left = match (client.into_plain(), address) {
-            (Ok(socket), Some(address)) => {
-                match direct::hand_over(socket, self.backend.as_fd(), address) {
-                    Ok(()) => return info!("{peer} {name}: handed over"),
-                    Err((socket, error)) => {
-                        warn!("{peer} {name}: {error}; relaying instead");
-                        Client::plain(socket)
-                    }
+        let client = place.take(wire);
+        let source = client.source();
+        let left = match client.into_plain() {
+            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
+                Ok(()) => return info!("{peer} {name}: handed over"),
+                Err((socket, error)) => {
+                    warn!("{peer} {name}: {error}; relaying instead");
+                    Client::plain(socket)
                 }
-            }
-            // Behind a UNIX socket there is no address to tell.
-            (Ok(socket), None) => Client::plain(socket),
-            (Err(client), _) => client,
+            },
+            Err(client) => client,
         };
         if let Some(source) = source {
             left.comes_from(source);
         }
-        self.relay(&place.put(left), || Ok(()));
+        let wire = place.put(left);
+        if let Err(error) = self.relay(&wire, || Ok(())) {
+            warn!("{peer} {name}: cannot create a thread: {error}");
+            // The 101 has been sent.
+            let _ = wire.open(|| Ok(()));
+            let _ = wire.close(Some(CloseCode::Error));
+            wire.client().finish();
+            wire.client().linger(REFUSAL_WAIT);
+        }
     }
 }
 

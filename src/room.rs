@@ -72,9 +72,12 @@ impl Room {
         self.seats().taken.is_empty()
     }
 
-    /// Sends Close 1001 to those that have come so far, and ends the others.
+    /// Sends Close 1001 to those that have come so far, and ends the others, those too that are
+    /// just being let in.
     pub fn stop(&self) {
-        for seat in self.seats().taken.values() {
+        let mut seats = self.seats();
+        seats.is_stopping = true;
+        for seat in seats.taken.values() {
             match &seat.hold {
                 Hold::Wire(wire) => wire.stop(),
                 Hold::Socket(_) => seat.cut(),
@@ -120,6 +123,8 @@ impl Room {
 struct Seats {
     next: usize,
     taken: BTreeMap<usize, Seat>,
+    /// Nobody is served any more.
+    is_stopping: bool,
 }
 
 impl Seats {
@@ -132,21 +137,24 @@ impl Seats {
 
 struct Seat {
     since: Instant,
+    /// It is in the middle of an answer, before or without a 101.
+    is_answered: bool,
     ip: Option<IpAddr>,
     /// To end it from outside: the wire, or the bare socket while it has none.
     hold: Hold,
 }
 
 enum Hold {
-    /// In the TLS handshake, or given away: a descriptor to cut, if any.
+    /// Just accepted, or in the TLS handshake, which has a descriptor to cut; or given away.
     Socket(Option<TcpStream>),
     Wire(Arc<Wire>),
 }
 
 impl Seat {
-    /// Whether its client has not come as far as the 101.
+    /// Whether its client has not come as far as an answer.
     fn is_opening(&self) -> bool {
         match &self.hold {
+            _ if self.is_answered => false,
             Hold::Socket(socket) => socket.is_some(),
             Hold::Wire(wire) => !wire.is_open(),
         }
@@ -208,7 +216,16 @@ impl Place {
             None => None,
         });
         let since = now;
-        seats.taken.insert(seat, Seat { since, ip, hold });
+        let is_answered = false;
+        seats.taken.insert(
+            seat,
+            Seat {
+                since,
+                is_answered,
+                ip,
+                hold,
+            },
+        );
         Some(Place {
             room: Arc::clone(room),
             seat,
@@ -249,19 +266,32 @@ impl Place {
     /// Puts a client here.
     pub fn put(&self, client: Client) -> Arc<Wire> {
         let wire = Arc::new(Wire::new(client));
-        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
+        let mut seats = self.room.seats();
+        if seats.is_stopping {
+            wire.stop();
+        }
+        if let Some(seat) = seats.taken.get_mut(&self.seat) {
             seat.hold = Hold::Wire(Arc::clone(&wire));
         }
+        drop(seats);
         wire
     }
 
-    /// Takes the client away, to give it to somebody else. `None` if somebody else is just
-    /// ending it.
-    pub fn take(&self, wire: Arc<Wire>) -> Option<Client> {
+    /// Says that the client is being answered, however long that takes (a file, a backend that
+    /// is waited for): it gives way to nobody. Or that it no longer is.
+    pub fn is_answered(&self, is_answered: bool) {
+        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
+            seat.is_answered = is_answered;
+        }
+    }
+
+    /// Takes the client away, to give it to somebody else.
+    pub fn take(&self, wire: Arc<Wire>) -> Client {
         if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
             seat.hold = Hold::Socket(None);
         }
-        Arc::into_inner(wire).map(Wire::into_client)
+        let wire = Arc::into_inner(wire).expect("only the seat has had it too");
+        wire.into_client()
     }
 }
 

@@ -150,6 +150,29 @@ fn a_young_handshake_and_an_open_client_do_not_give_way() {
 }
 
 #[test]
+fn a_client_that_is_being_answered_does_not_give_way() {
+    let (entrance, _scratch, _) = entrance("maxclients = 1;");
+    let (download, _download_far) = opening(&entrance, PATIENCE);
+    download.is_answered(true);
+    let (newcomer, _far) = opening(&entrance, Duration::ZERO);
+    assert!(newcomer.is_spare());
+    drop(newcomer);
+    download.is_answered(false);
+    let (newcomer, _far) = opening(&entrance, Duration::ZERO);
+    assert!(!newcomer.is_spare(), "a refusal gives way");
+}
+
+#[test]
+fn stop_ends_a_client_that_is_just_being_let_in() {
+    let (entrance, _scratch, _) = entrance("");
+    let (client, mut far) = pair();
+    let place = find(&entrance, &far).expect("a place");
+    entrance.server().room().stop();
+    place.put(client);
+    assert_eq!(far.read(&mut [0; 8]).expect("the end"), 0);
+}
+
+#[test]
 fn not_even_a_refusal_is_for_everybody() {
     let (entrance, _scratch, _) = entrance("maxclients = 1;");
     let places: Vec<_> = (0..=SPARE_PLACES)
