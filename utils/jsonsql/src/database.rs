@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rpcplugin::Error;
 use rusqlite::config::DbConfig;
@@ -18,6 +18,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::Value;
 use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, Statement};
 
+use crate::clock::{self, Clock};
+use crate::functions;
 use crate::values::{Row, Rows, Values};
 
 /// Longest run of one request's SQL.
@@ -29,18 +31,23 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Longest wait for another program that has locked the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Steps of SQLite's machine between two looks at the clock.
-const STEPS: i32 = 1000;
+const STEPS: i32 = 100;
+/// Longest text or blob, in bytes.
+pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
 
-/// SQLite's limits (sqlite3_limit).
+/// SQLite's limits (sqlite3_limit). The clock is not looked at within a
+/// function, nor before a program jumps back: so that neither takes too long,
+/// values, their number and programs are short (an INSERT of 3000 rows of ten
+/// columns is not too long).
 const LIMITS: [(Limit, i32); 10] = [
-    (Limit::SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024),
+    (Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH as i32),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
     (Limit::SQLITE_LIMIT_COLUMN, 200),
     (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
     (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
     (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
@@ -64,6 +71,7 @@ pub(crate) struct Database {
     sqlite: Connection,
     /// The statement being compiled is ours, not the client's.
     ours: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 impl Database {
@@ -91,8 +99,13 @@ impl Database {
                 .map_err(|_| rusqlite::Error::InvalidPath(file.into()))?;
             let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let sqlite = Connection::open_with_flags(path, flags)?;
-            let ours = restrict(&sqlite, max)?;
-            Ok(Database { sqlite, ours })
+            let clock = Clock::new(TIME_LIMIT);
+            let ours = restrict(&sqlite, max, &clock)?;
+            Ok(Database {
+                sqlite,
+                ours,
+                clock,
+            })
         };
         open().map_err(|error: rusqlite::Error| {
             Error::internal(&format!("cannot open {file}: {error}"))
@@ -103,7 +116,7 @@ impl Database {
     /// effect or nothing. Returns the rows, or `None` if none of the
     /// statements has columns.
     pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Option<Rows>, Error> {
-        let _clock = self.start_clock();
+        let _request = self.begin();
         let run = || {
             if !self.sqlite.is_autocommit() {
                 // What could not be undone before, for want of memory.
@@ -122,7 +135,7 @@ impl Database {
 
     /// Runs SQL of ours that reads.
     pub(crate) fn read(&self, sql: &str, values: &[Value]) -> Result<Rows, Error> {
-        let _clock = self.start_clock();
+        let _request = self.begin();
         self.ours.store(true, Ordering::Relaxed);
         let rows = self
             .sqlite
@@ -157,18 +170,19 @@ impl Database {
         done.map_err(|error| failed(&error))
     }
 
-    fn start_clock(&self) -> Clock<'_> {
-        let deadline = Instant::now() + TIME_LIMIT;
+    fn begin(&self) -> Request<'_> {
+        self.clock.start();
+        let clock = self.clock.clone();
         self.sqlite
-            .progress_handler(STEPS, Some(move || Instant::now() >= deadline));
-        Clock(self)
+            .progress_handler(STEPS, Some(move || clock.is_over()));
+        Request(self)
     }
 }
 
 /// The time of one request. When it is over, the memory goes back.
-struct Clock<'a>(&'a Database);
+struct Request<'a>(&'a Database);
 
-impl Drop for Clock<'_> {
+impl Drop for Request<'_> {
     fn drop(&mut self) {
         self.0.sqlite.progress_handler(0, None::<fn() -> bool>);
         // Without it the next request finds a warmer cache; that is all.
@@ -177,9 +191,10 @@ impl Drop for Clock<'_> {
 }
 
 /// Sets the bounds; from here on clients' SQL may run.
-fn restrict(sqlite: &Connection, max: u32) -> rusqlite::Result<Arc<AtomicBool>> {
+fn restrict(sqlite: &Connection, max: u32, clock: &Clock) -> rusqlite::Result<Arc<AtomicBool>> {
     sqlite.busy_timeout(BUSY_TIMEOUT)?;
     sqlite.execute_batch(MEMORY)?;
+    functions::replace_slow(sqlite, clock)?;
     // No writing to the tables SQLite itself relies on.
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for (limit, value) in LIMITS {
@@ -260,7 +275,7 @@ fn failed(error: &rusqlite::Error) -> Error {
         rusqlite::Error::SqliteFailure(cause, _)
             if cause.code == ErrorCode::OperationInterrupted =>
         {
-            Error::failure("the query took longer than 2 s")
+            Error::failure(clock::OVER)
         }
         // Without the SQL itself, which the client knows. (The system's SQLite
         // may be too old to tell them apart.)
