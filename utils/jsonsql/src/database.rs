@@ -1,9 +1,9 @@
 //! The open file, and the bounds of what a query may do.
 //!
 //! SQLite asks the authorizer about everything a statement would do while it
-//! compiles it: other files (ATTACH, VACUUM), settings, virtual tables and
-//! transactions are refused there. Sizes are SQLite's own limits, time is
-//! watched while the statement runs.
+//! compiles it: other files (ATTACH, VACUUM), settings, virtual and temporary
+//! tables and transactions are refused there. Sizes are SQLite's own limits,
+//! time is watched while the statement runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -208,19 +208,21 @@ fn restrict(sqlite: &Connection, max: u32, clock: &Clock) -> rusqlite::Result<Ar
     let ours = Arc::new(AtomicBool::new(false));
     let allowed = Arc::clone(&ours);
     sqlite.authorizer(Some(move |context: AuthContext<'_>| {
-        authorize(&context.action, allowed.load(Ordering::Relaxed))
+        authorize(&context, allowed.load(Ordering::Relaxed))
     }));
     Ok(ours)
 }
 
 /// Whether a statement may do this.
-fn authorize(action: &AuthAction<'_>, ours: bool) -> Authorization {
-    let allowed = match action {
+fn authorize(context: &AuthContext<'_>, ours: bool) -> Authorization {
+    let allowed = match context.action {
         AuthAction::Attach { .. }
         | AuthAction::Detach { .. }
         | AuthAction::CreateVtable { .. }
         | AuthAction::DropVtable { .. }
         | AuthAction::Unknown { .. } => false,
+        // Whatever is made there stays in the memory of all until its client leaves.
+        AuthAction::Insert { .. } => context.database_name != Some("temp"),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => ours,
         AuthAction::Pragma { pragma_name, .. } => pragma_name.eq_ignore_ascii_case("table_info"),
         AuthAction::Function { function_name } => !FUNCTIONS_REFUSED

@@ -218,6 +218,12 @@ fn nothing_but_the_file_can_be_reached() {
         "SELECT readfile('/etc/passwd')".to_string(),
         "SELECT * FROM pragma_database_list".to_string(),
         "SELECT fts3_tokenizer('simple')".to_string(),
+        "CREATE TEMP TABLE m AS SELECT 1".to_string(),
+        "CREATE TEMP VIEW m AS SELECT 1".to_string(),
+        "CREATE TEMP TRIGGER m AFTER INSERT ON t BEGIN SELECT 1; END".to_string(),
+        "CREATE TABLE temp.m (a)".to_string(),
+        "CREATE VIEW temp.m AS SELECT 1".to_string(),
+        "CREATE TRIGGER temp.m AFTER INSERT ON t BEGIN SELECT 1; END".to_string(),
     ] {
         let answer = exec(&mut client, &query);
         assert!(answer.is_err(), "{query}: {answer:?}");
