@@ -196,6 +196,8 @@ def test_sql_makes_a_table_and_shows_its_rows(site, window, tmp_path, way):
     expect(rows.first.locator("td").nth(1)).to_have_text(MARKUP)
     expect(rows.last.locator("td").nth(1)).to_have_text("NULL")
     assert page.locator("#result img").count() == 0
+    run("SELECT -9007199254740993 AS n, 1.5 AS n")
+    expect(rows.locator("td")).to_have_text(["-9007199254740993", "1.5"])
     run("SELEC 1")
     expect(message).to_contain_text("syntax error")
 

@@ -5,6 +5,7 @@
 //! tables and transactions are refused there. Sizes are SQLite's own limits,
 //! time is watched while the statement runs.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -240,12 +241,7 @@ fn authorize(context: &AuthContext<'_>, ours: bool) -> Authorization {
 /// Runs one statement and collects its rows.
 fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Result<(), Error> {
     values.bind(&mut statement)?;
-    let names: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_string)
-        .collect();
-    let names: Arc<[String]> = names.into();
+    let names = unique(statement.column_names());
     let mut cursor = statement.raw_query();
     while let Some(row) = cursor.next().map_err(|error| failed(&error))? {
         if rows.0.len() >= MAX_ROWS {
@@ -263,6 +259,20 @@ fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Resul
         rows.0.push(row);
     }
     Ok(())
+}
+
+/// Names for the members of an object: of equal ones all but the first get a
+/// number, as SQLite has it in subqueries (`id`, `id:1`).
+fn unique(columns: Vec<&str>) -> Arc<[String]> {
+    let mut taken = HashSet::new();
+    let mut name = |column: &str| {
+        let numbered = (1..).map(|number: usize| format!("{column}:{number}"));
+        let mut names = std::iter::once(column.to_string()).chain(numbered);
+        names
+            .find(|name| taken.insert(name.clone()))
+            .unwrap_or_default()
+    };
+    columns.into_iter().map(&mut name).collect()
 }
 
 fn unknown(part: &str) -> Error {

@@ -93,6 +93,18 @@ fn rows_are_objects_in_the_order_of_the_columns() {
 }
 
 #[test]
+fn columns_of_the_same_name_are_told_apart() {
+    let file = File::with_table();
+    let mut client = file.connect();
+    let query =
+        "SELECT t.id, u.id, 1 AS 'id:1', 2 AS id FROM t, t AS u WHERE t.id = 1 AND u.id = 2";
+    assert_eq!(
+        exec(&mut client, query).as_deref(),
+        Ok(r#"[{"id":1,"id:1":2,"id:1:1":1,"id:2":2}]"#)
+    );
+}
+
+#[test]
 fn tables_and_their_columns_are_told() {
     let file = File::with_table();
     let mut client = file.connect();
