@@ -230,6 +230,16 @@ fn a_client_too_many_is_closed() {
     }
 }
 
+#[test]
+fn a_server_whose_stderr_is_gone_serves_on() {
+    let Started { mut server, _aside } = start(&["-m", "1"]);
+    let _client = server.connect();
+    server.close_stderr();
+    assert!(is_ended(&server.connect()));
+    assert!(is_ended(&server.connect()));
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
+}
+
 /// Ends the detached server whose command line names `root`.
 fn end_daemon(root: &Path) {
     let root = root.as_os_str().as_encoded_bytes();
