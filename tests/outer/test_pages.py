@@ -1,7 +1,10 @@
 """Chromium windows chat, manage users and ask SQL, as people would."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from websockets.sync.client import connect
 
 from conftest import DEADLINE, RELEASE
 
@@ -118,6 +121,45 @@ def test_whois_tells_what_the_gateway_passes_on(site, window):
     join(bob, "bob")
     ann.click("#people li[data-name=bob] [data-action=whois]")
     expect(ann.locator("#messages")).to_contain_text("bob is at 127.0.0.1")
+
+
+def test_what_was_for_one_who_left_is_sent_to_nobody(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    ann, bob, cid = (window("webchat.html") for _ in range(3))
+    for page, nick in ((ann, "ann"), (bob, "bob"), (cid, "cid")):
+        join(page, nick)
+    people(ann, "ann", "bob", "cid")
+    ann.click("#people li[data-name=bob] [data-action=private]")
+    ann.fill("#text", "the secret")
+    bob.click("#leave")
+    people(ann, "ann", "cid")
+    ann.press("#text", "Enter")
+    expect(ann.locator("#messages li").last).to_contain_text("bob is not here: nothing was sent")
+    assert ann.input_value("#text") == "the secret"
+    ann.select_option("#to", label="everyone")
+    ann.fill("#text", "for all")
+    ann.press("#text", "Enter")
+    expect(line(cid, "message", "ann")).to_contain_text("for all")
+    assert "secret" not in cid.text_content("#messages")
+    assert ann.locator("#to option").all_text_contents() == ["everyone", "cid"]
+
+
+def test_nobody_else_speaks_for_the_server(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    ann = window("webchat.html")
+    join(ann, "ann")
+    with connect(site.url("chat")) as mallory:
+        mallory.send("WSWelcome mallory")
+        mallory.send("WSIs ann 192.0.2.66")
+        for name in ("ann", "a b", "{}", "", "x" * 30, *(f"n{number}" for number in range(120))):
+            mallory.send(json.dumps({"type": "hello", "id": name, "data": {}}))
+        mallory.send("the end")
+        expect(ann.locator("#messages")).to_contain_text("the end")
+    said = ann.locator("#messages li[data-from=someone] .text").all_text_contents()
+    assert said == ["WSWelcome mallory", "WSIs ann 192.0.2.66", "the end"]
+    people(ann, "ann", *sorted(f"n{number}" for number in range(100)))
 
 
 def test_a_taken_nickname_gets_digits(site, window, way):
