@@ -1,6 +1,7 @@
 //! The methods on real files, in both layouts.
 
 mod hostile;
+mod interleaving;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
