@@ -210,10 +210,28 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
     page.fill("#confirm", "a third secret")
     press("#change-passwd", "passwd ann: password changed")
 
-    page.click("#rmuser")
-    expect(page.locator("#rmuser")).to_have_text("Really remove ann?")
-    press("#rmuser", "rmuser ann: user removed")
+    # In the fields of a new account Enter makes it; a wrong password signs nobody out.
+    page.fill("#user", "bob")
+    page.press("#home", "Enter")
+    expect(newest).to_contain_text("adduser bob: user added")
+    page.fill("#passwd", "a wrong secret")
+    page.press("#passwd", "Enter")
+    expect(newest).to_contain_text("auth bob: user or password not found")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+
+    def remove(user):
+        page.fill("#user", user)
+        page.click("#rmuser")
+        expect(page.locator("#rmuser")).to_have_text(f"Really remove {user}?")
+        press("#rmuser", f"rmuser {user}: user removed")
+
+    remove("bob")
+    remove("ann")
     press("#auth", "user or password not found", "error")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+    page.fill("#passwd", "a first secret")
+    remove("admin")
+    expect(page.locator("#whoami")).to_have_text("nobody")
     assert "secret" not in page.text_content("body")
 
 

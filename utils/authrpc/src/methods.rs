@@ -45,7 +45,8 @@ impl AuthRpc {
         })
     }
 
-    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`.
+    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`. The connection
+    /// is that user's from then on; after an error it stays whose it was.
     ///
     /// # Errors
     /// The user is unknown or the password wrong.
@@ -54,7 +55,6 @@ impl AuthRpc {
         let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
             return Err(incomplete());
         };
-        self.user = None;
         let user = self.verify(name, passwd)?;
         let answer = json!({
             "user": user.name,
@@ -133,6 +133,9 @@ impl AuthRpc {
         let name = params.text("user").ok_or_else(incomplete)?;
         let owned = self.owner(name, params.text("passwd"))?;
         self.store.remove(&owned)?;
+        if self.user.as_ref() == Some(&owned.user) {
+            self.user = None;
+        }
         Ok(message("user removed"))
     }
 

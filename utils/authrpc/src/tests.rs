@@ -290,6 +290,19 @@ fn a_changed_password_ends_what_others_may_do_with_the_old() {
 }
 
 #[test]
+fn a_wrong_password_does_not_sign_out() {
+    let users = Users::new();
+    let mut root = users.administer();
+    let wrong = json!({"user": "admin", "passwd": "b"});
+    call(&mut root, AuthRpc::auth, wrong).expect_err("wrong");
+    let add = json!({"user": "u", "passwd": "p"});
+    assert_eq!(
+        call(&mut root, AuthRpc::adduser, add),
+        message("user added")
+    );
+}
+
+#[test]
 fn the_last_root_stays_while_there_are_others() {
     let users = Users::new();
     let mut root = users.administer();
