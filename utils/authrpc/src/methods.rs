@@ -170,7 +170,7 @@ impl AuthRpc {
                 Ok(user)
             }
             Some(_) | None => {
-                self.throttle.failed(name);
+                self.throttle.failed();
                 Err(not_found())
             }
         }
