@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rpcplugin::{Code, Error, Json};
 use serde_json::value::RawValue;
 
-use crate::Methods;
+use crate::methods::Methods;
 use crate::splitter::Fault;
 
 /// Most requests in a batch. Each is answered, so this bounds the answer to

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::Methods;
 use crate::dispatch::{answer, answer_fault};
+use crate::methods::Methods;
 use crate::splitter::{Event, Splitter};
 
 /// Bytes asked of one read: as much as one packet of a SEQPACKET socket has.

@@ -10,7 +10,12 @@
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
-use crate::{MAX_DEPTH, MAX_MESSAGE};
+/// Longest request, a batch included, in bytes.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Deepest nesting of arrays and objects in a request. Parsers recurse, here
+/// and in plugins; no honest request comes near.
+pub const MAX_DEPTH: usize = 64;
 
 /// Room kept for the next message once one has ended, in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;
