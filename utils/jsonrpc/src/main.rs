@@ -94,6 +94,10 @@ impl Connection for Socket {
         self.0.receive(buffer)
     }
 
+    fn ends_message(&self, length: usize) -> bool {
+        self.0.ends_message(length)
+    }
+
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {
         self.0.send_message(answer)
     }

@@ -17,6 +17,12 @@ pub trait Connection {
     /// The connection's own.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
 
+    /// Whether a message ends with what was read, if that had so many bytes:
+    /// never in a stream.
+    fn ends_message(&self, _length: usize) -> bool {
+        false
+    }
+
     /// Writes one answer.
     ///
     /// # Errors
@@ -37,15 +43,18 @@ pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Resu
     let mut replies = Replies::default();
     loop {
         let length = client.receive(&mut buffer)?;
+        let ends = length.is_none_or(|length| client.ends_message(length));
         let mut written = Ok(());
         let mut sink = |event: Event<'_>| {
             if written.is_ok() {
                 written = replies.take(event, methods, client);
             }
         };
-        match length {
-            Some(length) => splitter.feed(&buffer[..length], &mut sink),
-            None => splitter.end(&mut sink),
+        if let Some(length) = length {
+            splitter.feed(&buffer[..length], &mut sink);
+        }
+        if ends {
+            splitter.end(&mut sink);
         }
         written?;
         replies.flush(client)?;

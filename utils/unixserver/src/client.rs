@@ -143,6 +143,12 @@ impl Client {
         }
     }
 
+    /// Whether a packet of this length ends its message; no part of a stream does.
+    #[must_use]
+    pub fn ends_message(&self, length: usize) -> bool {
+        self.packets && length < PACKET
+    }
+
     /// Reads a message: of a stream, what is there, up to 32 KiB; of a SEQPACKET connection,
     /// all packets up to the first that is shorter than 32 KiB.
     ///
@@ -165,7 +171,7 @@ impl Client {
                     "message too long",
                 ));
             }
-            if !self.packets || length < PACKET {
+            if !self.packets || self.ends_message(length) {
                 message.shrink_to_fit();
                 return Ok(Some(message));
             }
