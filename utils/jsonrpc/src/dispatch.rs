@@ -35,6 +35,16 @@ pub fn answer(message: &[u8], methods: &mut dyn Methods) -> Option<String> {
     }
 }
 
+/// Answers a message whose answer there is no room for. Its methods have been
+/// called.
+pub fn answer_busy(message: &[u8]) -> String {
+    let request = serde_json::from_slice::<&RawValue>(message).ok();
+    let request = request.and_then(|text| Request::parse(text).ok());
+    let id = request.and_then(|request| request.id).unwrap_or(NULL);
+    let error = Error::failure("busy").with("too much waits to be read: ask again");
+    format_answer(id, Err(error))
+}
+
 /// Answers a message that is not worth parsing.
 pub fn answer_fault(fault: Fault) -> String {
     let error = Error::of(Code::ParseError);

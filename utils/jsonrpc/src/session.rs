@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::dispatch::{answer, answer_fault};
+use crate::budget::Share;
+use crate::dispatch::{answer, answer_busy, answer_fault};
 use crate::methods::Methods;
 use crate::splitter::{Event, Splitter};
 
@@ -68,6 +69,7 @@ pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Resu
 #[derive(Default)]
 struct Replies {
     waiting: Vec<u8>,
+    share: Option<Share>,
     /// The last answer has no end yet.
     open: bool,
 }
@@ -79,8 +81,17 @@ impl Replies {
         methods: &mut dyn Methods,
         client: &mut dyn Connection,
     ) -> io::Result<()> {
+        let mut share = None;
         let answer = match event {
-            Event::Message(message) => answer(message, methods),
+            Event::Message(message) => answer(message, methods).map(|mut answer| {
+                answer.shrink_to_fit();
+                share = Share::take(answer.len());
+                if share.is_some() {
+                    answer
+                } else {
+                    answer_busy(message)
+                }
+            }),
             Event::Fault(fault) => Some(answer_fault(fault)),
             Event::End(byte) => {
                 if self.open {
@@ -93,11 +104,13 @@ impl Replies {
         self.flush(client)?;
         self.open = answer.is_some();
         self.waiting = answer.map_or(Vec::new(), String::into_bytes);
+        self.share = share;
         Ok(())
     }
 
     fn flush(&mut self, client: &mut dyn Connection) -> io::Result<()> {
         let answer = std::mem::take(&mut self.waiting);
+        let _share = self.share.take();
         if answer.is_empty() {
             return Ok(());
         }
