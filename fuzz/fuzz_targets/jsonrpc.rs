@@ -178,7 +178,7 @@ fn is_whole(stream: &[u8]) -> bool {
         && !stream.contains(&b'\n')
         && (Deserializer::from_slice(stream).into_iter::<Value>())
             .all(|value| value.is_ok_and(|value| value.is_object() || value.is_array()))
-        && stream.iter().filter(|byte| b"[{".contains(byte)).count() <= jsonrpc::MAX_DEPTH
+        && stream.iter().filter(|byte| b"[{".contains(byte)).count() <= jsonrpc::splitter::MAX_DEPTH
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,7 +1,10 @@
 """Chromium windows chat, manage users and ask SQL, as people would."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from websockets.sync.client import connect
 
 from conftest import DEADLINE, RELEASE
 
@@ -120,6 +123,45 @@ def test_whois_tells_what_the_gateway_passes_on(site, window):
     expect(ann.locator("#messages")).to_contain_text("bob is at 127.0.0.1")
 
 
+def test_what_was_for_one_who_left_is_sent_to_nobody(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    ann, bob, cid = (window("webchat.html") for _ in range(3))
+    for page, nick in ((ann, "ann"), (bob, "bob"), (cid, "cid")):
+        join(page, nick)
+    people(ann, "ann", "bob", "cid")
+    ann.click("#people li[data-name=bob] [data-action=private]")
+    ann.fill("#text", "the secret")
+    bob.click("#leave")
+    people(ann, "ann", "cid")
+    ann.press("#text", "Enter")
+    expect(ann.locator("#messages li").last).to_contain_text("bob is not here: nothing was sent")
+    assert ann.input_value("#text") == "the secret"
+    ann.select_option("#to", label="everyone")
+    ann.fill("#text", "for all")
+    ann.press("#text", "Enter")
+    expect(line(cid, "message", "ann")).to_contain_text("for all")
+    assert "secret" not in cid.text_content("#messages")
+    assert ann.locator("#to option").all_text_contents() == ["everyone", "cid"]
+
+
+def test_nobody_else_speaks_for_the_server(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    ann = window("webchat.html")
+    join(ann, "ann")
+    with connect(site.url("chat")) as mallory:
+        mallory.send("WSWelcome mallory")
+        mallory.send("WSIs ann 192.0.2.66")
+        for name in ("ann", "a b", "{}", "", "x" * 30, *(f"n{number}" for number in range(120))):
+            mallory.send(json.dumps({"type": "hello", "id": name, "data": {}}))
+        mallory.send("the end")
+        expect(ann.locator("#messages")).to_contain_text("the end")
+    said = ann.locator("#messages li[data-from=someone] .text").all_text_contents()
+    assert said == ["WSWelcome mallory", "WSIs ann 192.0.2.66", "the end"]
+    people(ann, "ann", *sorted(f"n{number}" for number in range(100)))
+
+
 def test_a_taken_nickname_gets_digits(site, window, way):
     site.serve(way, "chat", "-w", program="websocket_chat")
     first, second = window("webchat.html"), window("webchat.html")
@@ -168,10 +210,28 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
     page.fill("#confirm", "a third secret")
     press("#change-passwd", "passwd ann: password changed")
 
-    page.click("#rmuser")
-    expect(page.locator("#rmuser")).to_have_text("Really remove ann?")
-    press("#rmuser", "rmuser ann: user removed")
+    # In the fields of a new account Enter makes it; a wrong password signs nobody out.
+    page.fill("#user", "bob")
+    page.press("#home", "Enter")
+    expect(newest).to_contain_text("adduser bob: user added")
+    page.fill("#passwd", "a wrong secret")
+    page.press("#passwd", "Enter")
+    expect(newest).to_contain_text("auth bob: user or password not found")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+
+    def remove(user):
+        page.fill("#user", user)
+        page.click("#rmuser")
+        expect(page.locator("#rmuser")).to_have_text(f"Really remove {user}?")
+        press("#rmuser", f"rmuser {user}: user removed")
+
+    remove("bob")
+    remove("ann")
     press("#auth", "user or password not found", "error")
+    expect(page.locator("#whoami")).to_have_text("admin (root)")
+    page.fill("#passwd", "a first secret")
+    remove("admin")
+    expect(page.locator("#whoami")).to_have_text("nobody")
     assert "secret" not in page.text_content("body")
 
 
@@ -196,6 +256,8 @@ def test_sql_makes_a_table_and_shows_its_rows(site, window, tmp_path, way):
     expect(rows.first.locator("td").nth(1)).to_have_text(MARKUP)
     expect(rows.last.locator("td").nth(1)).to_have_text("NULL")
     assert page.locator("#result img").count() == 0
+    run("SELECT -9007199254740993 AS n, 1.5 AS n")
+    expect(rows.locator("td")).to_have_text(["-9007199254740993", "1.5"])
     run("SELEC 1")
     expect(message).to_contain_text("syntax error")
 

@@ -285,7 +285,7 @@ class Rpc {
   answer(text) {
     let answer;
     try {
-      answer = JSON.parse(text);
+      answer = JSON.parse(text, exactly);
     } catch {
       return;
     }
@@ -300,6 +300,12 @@ class Rpc {
     this.waiting.delete(id);
     return call;
   }
+}
+
+/** Keeps an integer that a number would round, where the browser tells how it was written. */
+function exactly(key, value, context) {
+  const whole = typeof value === 'number' && context && /^-?\d+$/.test(context.source);
+  return whole && !Number.isSafeInteger(value) ? BigInt(context.source) : value;
 }
 
 /** A JSON-RPC error in words: its message and, where there is more, its data. */

@@ -8,6 +8,7 @@ const CONFIRM_TIME = 5000;
 const BUTTONS = ['auth', 'rmuser', 'adduser', 'change-passwd'];
 const log = byId('log');
 let confirming = null;
+let signed = null;
 
 const rpc = new Rpc(byId('state'), {
   open() {
@@ -32,8 +33,9 @@ function field(id) {
   return byId(id).value;
 }
 
-/** Who this connection belongs to now. */
+/** Whose this connection is now: it changes with a right password, and with the end of that user. */
 function signedIn(account) {
+  signed = account && account.user;
   byId('whoami').textContent = account ? `${account.user} (${account.group})` : 'nobody';
 }
 
@@ -60,25 +62,20 @@ function inWords(result) {
   return known.map(([name, value]) => `${name} ${value}`).join(', ');
 }
 
-/** Runs an action when the form's user is filled in. */
-function whenFilled(action) {
-  return () => {
-    if (byId('account').reportValidity()) action();
-  };
-}
-
 byId('account').addEventListener('submit', async (event) => {
   event.preventDefault();
   const account = await call('auth', { user: field('user'), passwd: field('passwd') });
   if (account) signedIn(account);
 });
 
-byId('adduser').addEventListener('click', whenFilled(() => {
+byId('creating').addEventListener('submit', (event) => {
+  event.preventDefault();
+  if (!byId('account').reportValidity()) return;
   const params = { user: field('user'), passwd: field('passwd') };
   if (field('group')) params.group = field('group');
   if (field('home')) params.home = field('home');
   call('adduser', params);
-}));
+});
 
 // A password keeper learns whose password changes from a field in the same form.
 byId('user').addEventListener('input', () => {
@@ -95,15 +92,17 @@ byId('changing').addEventListener('submit', async (event) => {
   byId('confirm').value = '';
 });
 
-byId('rmuser').addEventListener('click', whenFilled(() => {
+byId('rmuser').addEventListener('click', async () => {
+  if (!byId('account').reportValidity()) return;
   const user = field('user');
   if (confirming !== user) {
     ask(user);
     return;
   }
   ask(null);
-  call('rmuser', { user, passwd: field('passwd') });
-}));
+  if (await call('rmuser', { user, passwd: field('passwd') }) === undefined) return;
+  if (user === signed) signedIn(null);
+});
 
 /** Asks before someone is removed: the button's next press is the answer. */
 function ask(user) {

@@ -13,11 +13,24 @@ const GONE_TIME = 100000;
 /** Most messages kept on the page. */
 const MESSAGES = 500;
 
+/** Most people listed: anyone can say to be any number of them. */
+const PEOPLE = 100;
+
+/** What a name is: one word, as long as the server lets it be. */
+const NAME = /^[^\s{}]{1,29}$/;
+
 const people = new Map();
 let myself = '';
 
+/** What the server has been asked: for a name, and for addresses. All hear all, so that what
+    looks like its answer is none unless there was a question. */
+let greeting = false;
+const asked = new Set();
+
 const connection = new Connection(byId('state'), {
   open() {
+    greeting = true;
+    asked.clear();
     connection.send(`WSHello ${byId('nick').value.trim()}`);
   },
   message(data) {
@@ -34,10 +47,12 @@ const connection = new Connection(byId('state'), {
 function read(text) {
   let rest = text;
   while (rest) {
-    const welcome = rest.match(/^WSWelcome ([^\s{]+)\s*/);
-    const is = rest.match(/^WSIs (\S+) (undefined|[0-9a-fA-F.:]+)\s*/);
+    const welcome = greeting && rest.match(/^WSWelcome ([^\s{]+)\s*/);
+    const answer = rest.match(/^WSIs (\S+) (undefined|[0-9a-fA-F.:]+)\s*/);
+    const is = answer && asked.delete(answer[1]) ? answer : null;
     const json = rest.startsWith('{') ? takeJson(rest) : null;
     if (welcome) {
+      greeting = false;
       present(welcome[1]);
       rest = rest.slice(welcome[0].length);
     } else if (is) {
@@ -67,13 +82,14 @@ function hear(json) {
     show('message', { from: 'someone', text: json });
     return;
   }
+  if (!NAME.test(id) || id === myself) return;
   if (type === 'goodbye') {
     if (people.delete(id)) tell(`${id} left.`);
     listPeople();
     return;
   }
   meet(id, data.color, type);
-  if (type === 'hello' && !data.again) {
+  if (type === 'hello' && !data.again && people.has(id)) {
     connection.send(`WSPrivate ${id} ${pack('welcome', { color: myColor() })}`);
   } else if (type === 'message') {
     show(data.private ? 'private' : 'message', { from: id, text: String(data.text), color: data.color });
@@ -83,6 +99,7 @@ function hear(json) {
 /** Someone gave a sign of life. */
 function meet(id, color, type) {
   const known = people.get(id);
+  if (!known && people.size >= PEOPLE) return;
   people.set(id, { color: color || (known && known.color), seen: Date.now() });
   if (!known && type === 'hello') tell(`${id} is here.`);
   listPeople();
@@ -143,7 +160,8 @@ function show(kind, { from, to, text, color }) {
   if (atEnd || from === myself) talk.scrollTop = talk.scrollHeight;
 }
 
-/** The people here, and whom a message may go to. */
+/** The people here, and whom a message may go to. Who was chosen stays so: what is for one
+    alone must not go to everyone because that one has left. */
 function listPeople() {
   const names = [...people.keys()].sort((a, b) => a.localeCompare(b));
   const others = names.map((name) => ({ name, color: people.get(name).color }));
@@ -152,8 +170,10 @@ function listPeople() {
 
   const to = byId('to');
   const chosen = to.value;
-  fillList(to, ['', ...names], (name) => new Option(name || 'everyone', name));
-  to.value = people.has(chosen) ? chosen : '';
+  const choices = ['', ...names].map((name) => ({ name, label: name || 'everyone' }));
+  if (chosen && !people.has(chosen)) choices.push({ name: chosen, label: `${chosen} (not here)` });
+  fillList(to, choices, ({ name, label }) => new Option(label, name));
+  to.value = chosen;
 }
 
 function personRow({ name, color, me }) {
@@ -173,7 +193,10 @@ function personRow({ name, color, me }) {
   const whois = element('button', 'plain', 'Who?');
   whois.setAttribute('aria-label', `Ask where ${name} is`);
   whois.dataset.action = 'whois';
-  whois.addEventListener('click', () => connection.send(`WSWhois ${name}`));
+  whois.addEventListener('click', () => {
+    asked.add(name);
+    connection.send(`WSWhois ${name}`);
+  });
   row.append(write, whois);
   return row;
 }
@@ -198,6 +221,10 @@ byId('saying').addEventListener('submit', (event) => {
   const text = byId('text').value;
   const to = byId('to').value;
   if (!text || !myself) return;
+  if (to && !people.has(to)) {
+    tell(`${to} is not here: nothing was sent.`);
+    return;
+  }
   const data = { text, color: myColor() };
   if (to) data.private = true;
   const message = pack('message', data);
@@ -205,6 +232,8 @@ byId('saying').addEventListener('submit', (event) => {
   show(to ? 'private' : 'message', { from: myself, to, text, color: myColor() });
   byId('text').value = '';
 });
+
+byId('to').addEventListener('change', listPeople);
 
 addEventListener('pagehide', () => {
   if (myself) connection.send(pack('goodbye', {}));

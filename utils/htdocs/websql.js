@@ -67,7 +67,7 @@ function showRows(rows) {
 
 function valueCell(value) {
   if (value === null || value === undefined) return element('td', 'null', 'NULL');
-  if (typeof value === 'number') return element('td', 'number', String(value));
+  if (['number', 'bigint'].includes(typeof value)) return element('td', 'number', String(value));
   return element('td', '', typeof value === 'object' ? JSON.stringify(value) : String(value));
 }
 

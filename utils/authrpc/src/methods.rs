@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::password::{Hasher, MAX_PASSWORD, algorithm};
 use crate::settings::Settings;
-use crate::store::{NewUser, Store, User, not_found};
+use crate::store::{NewUser, Owned, Store, User, not_found};
 use crate::throttle::Throttle;
 
 /// Longest user name and home, in bytes.
@@ -45,7 +45,8 @@ impl AuthRpc {
         })
     }
 
-    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`.
+    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`. The connection
+    /// is that user's from then on; after an error it stays whose it was.
     ///
     /// # Errors
     /// The user is unknown or the password wrong.
@@ -54,7 +55,6 @@ impl AuthRpc {
         let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
             return Err(incomplete());
         };
-        self.user = None;
         let user = self.verify(name, passwd)?;
         let answer = json!({
             "user": user.name,
@@ -83,10 +83,10 @@ impl AuthRpc {
             return Err(Error::failure("confirm new password"));
         }
         check_new(new)?;
-        let user = self.owner(name, params.text("old"))?;
+        let owned = self.owner(name, params.text("old"))?;
         let stored = self.hasher.store(new)?;
-        self.store.set_passwd(user.id, &stored)?;
-        if let Some(own) = self.user.as_mut().filter(|own| own.id == user.id) {
+        self.store.set_passwd(&owned, &stored)?;
+        if let Some(own) = self.user.as_mut().filter(|own| **own == owned.user) {
             own.passwd = Some(stored);
         }
         Ok(message("password changed"))
@@ -106,8 +106,8 @@ impl AuthRpc {
         check_text("home", home.unwrap_or_default())?;
         check_new(passwd)?;
         // Asked again in the transaction; here it saves the hash.
-        let allowed = self.is_root()?;
-        if !allowed && !self.store.is_empty()? {
+        let root = self.root()?;
+        if root.is_none() && !self.store.is_empty()? {
             return Err(Error::failure("permission denied"));
         }
         let passwd = self.hasher.store(passwd)?;
@@ -119,7 +119,7 @@ impl AuthRpc {
                 group,
                 home,
             },
-            allowed,
+            root.as_ref(),
         )?;
         Ok(message("user added"))
     }
@@ -131,20 +131,29 @@ impl AuthRpc {
     pub fn rmuser(&mut self, params: Params<'_>) -> Result<Json, Error> {
         let params = Arguments(params.object()?);
         let name = params.text("user").ok_or_else(incomplete)?;
-        let user = self.owner(name, params.text("passwd"))?;
-        self.store.remove(user.id)?;
+        let owned = self.owner(name, params.text("passwd"))?;
+        self.store.remove(&owned)?;
+        if self.user.as_ref() == Some(&owned.user) {
+            self.user = None;
+        }
         Ok(message("user removed"))
     }
 
     /// The user, if the password is theirs or the connection root's: root need
     /// not leave out a password that is there, its own perhaps, for another.
-    fn owner(&mut self, name: &str, passwd: Option<&str>) -> Result<User, Error> {
-        let root = self.is_root()?;
+    fn owner(&mut self, name: &str, passwd: Option<&str>) -> Result<Owned, Error> {
+        let root = self.root()?;
         let own = self.user.as_ref().is_some_and(|user| user.name == name);
-        match passwd {
-            Some(passwd) if own || !root => self.verify(name, passwd),
-            Some(_) | None if root => self.store.find(name)?.ok_or_else(not_found),
-            Some(_) | None => Err(not_found()),
+        match (passwd, root) {
+            (Some(passwd), root) if own || root.is_none() => Ok(Owned {
+                user: self.verify(name, passwd)?,
+                root: None,
+            }),
+            (_, Some(root)) => Ok(Owned {
+                user: self.store.find(name)?.ok_or_else(not_found)?,
+                root: Some(root),
+            }),
+            (_, None) => Err(not_found()),
         }
     }
 
@@ -161,19 +170,19 @@ impl AuthRpc {
                 Ok(user)
             }
             Some(_) | None => {
-                self.throttle.failed(name);
+                self.throttle.failed();
                 Err(not_found())
             }
         }
     }
 
-    /// Whether this connection is root's, still: with the same password.
-    fn is_root(&self) -> Result<bool, Error> {
-        let Some(user) = &self.user else {
-            return Ok(false);
+    /// The root user whose connection this is, still: with the same password.
+    fn root(&self) -> Result<Option<User>, Error> {
+        let Some(user) = self.user.as_ref().filter(|user| user.is_root()) else {
+            return Ok(None);
         };
         let now = self.store.find(&user.name)?;
-        Ok(user.is_root() && now.as_ref() == Some(user))
+        Ok(now.filter(|now| now == user))
     }
 }
 

@@ -48,6 +48,23 @@ impl User {
     }
 }
 
+/// A user who may be changed, and who said so when it was looked at: the user,
+/// or `root`. A change looks again, when nobody else can change anything.
+pub(crate) struct Owned {
+    pub(crate) user: User,
+    pub(crate) root: Option<User>,
+}
+
+impl Owned {
+    fn is_still(&self, sqlite: &Connection, layout: Layout) -> rusqlite::Result<bool> {
+        let by = match &self.root {
+            Some(root) => is_still(sqlite, layout, root)?,
+            None => true,
+        };
+        Ok(by && is_still(sqlite, layout, &self.user)?)
+    }
+}
+
 /// A user to be added.
 pub(crate) struct NewUser<'a> {
     pub(crate) name: &'a str,
@@ -104,12 +121,16 @@ impl Store {
         is_empty(&self.sqlite).map_err(|error| internal(&error))
     }
 
-    /// Adds a user. Unless `allowed`, it must be the first; the first of all
-    /// belongs to the group root whatever was asked.
-    pub(crate) fn add(&mut self, user: &NewUser<'_>, allowed: bool) -> Result<(), Error> {
+    /// Adds a user by the will of `root`, without whom it must be the first;
+    /// the first of all belongs to the group root whatever was asked.
+    pub(crate) fn add(&mut self, user: &NewUser<'_>, root: Option<&User>) -> Result<(), Error> {
         let layout = self.layout;
         self.change(|sqlite| {
             let first = is_empty(sqlite)?;
+            let allowed = match root {
+                Some(root) => is_still(sqlite, layout, root)?,
+                None => false,
+            };
             if !first && !allowed {
                 return Ok(Err(Error::failure("permission denied")));
             }
@@ -126,9 +147,13 @@ impl Store {
     }
 
     /// Changes a user's stored password.
-    pub(crate) fn set_passwd(&mut self, id: i64, passwd: &str) -> Result<(), Error> {
+    pub(crate) fn set_passwd(&mut self, owned: &Owned, passwd: &str) -> Result<(), Error> {
         let layout = self.layout;
+        let id = owned.user.id;
         self.change(|sqlite| {
+            if !owned.is_still(sqlite, layout)? {
+                return Ok(Err(not_found()));
+            }
             let changed = match layout {
                 Layout::Users => sqlite.execute(
                     "UPDATE users SET passwd = ?2 WHERE id = ?1",
@@ -148,9 +173,13 @@ impl Store {
     }
 
     /// Removes a user, unless the others would be without any root.
-    pub(crate) fn remove(&mut self, id: i64) -> Result<(), Error> {
+    pub(crate) fn remove(&mut self, owned: &Owned) -> Result<(), Error> {
         let layout = self.layout;
+        let id = owned.user.id;
         self.change(|sqlite| {
+            if !owned.is_still(sqlite, layout)? {
+                return Ok(Err(not_found()));
+            }
             let others = "SELECT count(*), count(groups.id) FROM users
                 LEFT JOIN groups ON groups.id = users.groupid AND groups.name = 'root'
                 WHERE users.id <> ?1";
@@ -223,6 +252,11 @@ fn is_empty(sqlite: &Connection) -> rusqlite::Result<bool> {
     sqlite.query_row("SELECT NOT EXISTS (SELECT 1 FROM users)", [], |row| {
         row.get(0)
     })
+}
+
+/// Whether the user is there as it was found; the id could be another's by now.
+fn is_still(sqlite: &Connection, layout: Layout, user: &User) -> rusqlite::Result<bool> {
+    Ok(find(sqlite, layout, &user.name)?.as_ref() == Some(user))
 }
 
 fn find(sqlite: &Connection, layout: Layout, name: &str) -> rusqlite::Result<Option<User>> {

@@ -1,6 +1,7 @@
 //! The methods on real files, in both layouts.
 
 mod hostile;
+mod interleaving;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -282,6 +283,19 @@ fn a_changed_password_ends_what_others_may_do_with_the_old() {
     call(&mut root, AuthRpc::passwd, change).expect("changed");
     let add = json!({"user": "v", "passwd": "p"});
     assert!(call(&mut thief, AuthRpc::adduser, add.clone()).is_err());
+    assert_eq!(
+        call(&mut root, AuthRpc::adduser, add),
+        message("user added")
+    );
+}
+
+#[test]
+fn a_wrong_password_does_not_sign_out() {
+    let users = Users::new();
+    let mut root = users.administer();
+    let wrong = json!({"user": "admin", "passwd": "b"});
+    call(&mut root, AuthRpc::auth, wrong).expect_err("wrong");
+    let add = json!({"user": "u", "passwd": "p"});
     assert_eq!(
         call(&mut root, AuthRpc::adduser, add),
         message("user added")

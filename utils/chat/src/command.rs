@@ -12,22 +12,43 @@ pub(crate) enum Command<'a> {
     Private(&'a str, &'a [u8]),
     /// `WSWhois NAME`: where is NAME?
     Whois(&'a str),
+    /// A `WSPrivate` without a usable name: surely not meant for all.
+    Nothing,
 }
 
 /// The command that `message` is; `None` if it is for the other clients.
 ///
 /// A name ends at the first white space; a longer one than [`MAX_NAME`] is cut.
 pub(crate) fn parse(message: &[u8]) -> Option<Command<'_>> {
-    let (word, rest) = split(message)?;
-    match word {
-        b"WSHello" => Some(Command::Hello(name(without_ending(rest))?)),
-        b"WSWhois" => Some(Command::Whois(name(without_ending(rest))?)),
-        b"WSPrivate" => {
-            let (to, text) = split(rest)?;
-            Some(Command::Private(name(to)?, text))
-        }
+    if let Some(rest) = message.strip_prefix(b"WSPrivate")
+        && begins_with_space(rest)
+    {
+        return Some(private(rest).unwrap_or(Command::Nothing));
+    }
+    let space = message.iter().position(|&byte| byte == b' ')?;
+    let rest = without_ending(&message[space + 1..]);
+    match &message[..space] {
+        b"WSHello" => Some(Command::Hello(name(rest)?)),
+        b"WSWhois" => Some(Command::Whois(name(rest)?)),
         _ => None,
     }
+}
+
+/// What follows the word `WSPrivate`: a name, one white space, and the text as it is.
+fn private(rest: &[u8]) -> Option<Command<'_>> {
+    let rest = rest.trim_ascii_start();
+    let end = rest.iter().position(u8::is_ascii_whitespace);
+    let (to, text) = match end {
+        Some(end) => (&rest[..end], &rest[end + 1..]),
+        None => (rest, &[][..]),
+    };
+    Some(Command::Private(name(to)?, text))
+}
+
+/// Whether white space comes first, be it outside of ASCII.
+fn begins_with_space(bytes: &[u8]) -> bool {
+    let text = bytes.utf8_chunks().next();
+    text.is_some_and(|text| text.valid().starts_with(char::is_whitespace))
 }
 
 /// The line end or NUL that a message ends with: an answer to it ends alike, so that a
@@ -47,12 +68,6 @@ pub(crate) fn cut(name: &str, max: usize) -> &str {
 fn without_ending(message: &[u8]) -> &[u8] {
     let end = message.iter().rposition(|byte| !b"\r\n\0".contains(byte));
     &message[..end.map_or(0, |last| last + 1)]
-}
-
-/// What stands before the first space and after it.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let space = bytes.iter().position(|&byte| byte == b' ')?;
-    Some((&bytes[..space], &bytes[space + 1..]))
 }
 
 fn name(bytes: &[u8]) -> Option<&str> {
@@ -85,6 +100,29 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_as_a_private_message_is_none_for_all() {
+        for message in [
+            "WSPrivate  ann text",
+            "WSPrivate\tann text",
+            "WSPrivate\u{a0}ann\ttext",
+        ] {
+            let private = Some(Command::Private("ann", b"text"));
+            assert_eq!(parse(message.as_bytes()), private, "{message:?}");
+        }
+        assert_eq!(parse(b"WSPrivate ann"), Some(Command::Private("ann", b"")));
+        for message in [
+            "WSPrivate ",
+            "WSPrivate\n",
+            "WSPrivate  \r\n",
+            "WSPrivate a\x07 text",
+        ] {
+            let nothing = Some(Command::Nothing);
+            assert_eq!(parse(message.as_bytes()), nothing, "{message:?}");
+        }
+        assert_eq!(parse(b"WSPrivate \xff text"), Some(Command::Nothing));
+    }
+
+    #[test]
     fn other_messages_are_not_commands() {
         for message in [
             "",
@@ -94,7 +132,8 @@ mod tests {
             "WSHelloann",
             "wshello ann",
             " WSHello ann",
-            "WSPrivate ann",
+            "WSPrivate",
+            "WSPrivateann text",
             "WSHello a\x07",
         ] {
             assert_eq!(parse(message.as_bytes()), None, "{message:?}");

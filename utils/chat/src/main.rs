@@ -7,17 +7,19 @@
 
 mod command;
 mod outbox;
+mod pace;
 mod room;
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use unixserver::{Client, CommandLine, Server};
 
-use crate::outbox::Outbox;
+use crate::outbox::{MESSAGE_COST, Outbox};
+use crate::pace::Pace;
 use crate::room::{Room, Seat};
 
 /// Longest message taken, in bytes; who sends a longer one is disconnected.
@@ -62,9 +64,11 @@ fn talk(room: &Room, client: Client) -> io::Result<()> {
     })
 }
 
-/// Hands on what the client says, until it ends its side.
+/// Hands on what the client says, at its pace, until it ends its side.
 fn listen(seat: &Seat<'_>, client: &Client) -> io::Result<()> {
+    let mut pace = Pace::default();
     while let Some(message) = client.receive_message(MAX_MESSAGE)? {
+        thread::sleep(pace.pause(message.len() + MESSAGE_COST, Instant::now()));
         seat.say(message);
     }
     Ok(())

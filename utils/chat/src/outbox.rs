@@ -8,7 +8,7 @@ use std::time::Duration;
 const CAPACITY: usize = 1024 * 1024;
 
 /// What a message costs beside its bytes, so that empty ones are bounded too.
-const MESSAGE_COST: usize = 64;
+pub(crate) const MESSAGE_COST: usize = 64;
 
 /// A message, shared by the outboxes of all who are to read it.
 pub(crate) type Message = Arc<[u8]>;

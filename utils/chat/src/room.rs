@@ -109,6 +109,7 @@ impl Seat<'_> {
                 Some(number) => members.tell(number, &text.into()),
                 None => Vec::new(),
             },
+            Some(Command::Nothing) => Vec::new(),
             Some(Command::Whois(name)) => {
                 let address = members.address(name);
                 members.tell(self.number, &answer(&format!("WSIs {name} {address}"), end))

@@ -119,6 +119,21 @@ fn a_private_message_reaches_its_name_alone() {
 }
 
 #[test]
+fn a_private_message_written_a_little_wrong_is_not_for_all() {
+    let server = Server::start(CHAT, &["-w", "-q"]);
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| named(&server, name));
+    for said in ["WSPrivate  bob one", "WSPrivate\tbob two"] {
+        say(&ann, said);
+    }
+    for said in ["WSPrivate ", "WSPrivate bob\x07 three", "WSPrivate\n"] {
+        say(&ann, said);
+    }
+    say(&ann, "to all");
+    assert_eq!([(); 3].map(|()| hear(&bob)), ["one", "two", "to all"]);
+    assert_eq!(hear(&cid), "to all");
+}
+
+#[test]
 fn whois_tells_undefined_for_a_plain_unix_client() {
     let server = Server::start(CHAT, &["-w", "-q"]);
     let ann = named(&server, "ann");
@@ -283,6 +298,25 @@ fn a_slow_reader_stops_nobody_and_misses_nothing_that_fits_its_queue() {
     }
     say(&slow, "still here");
     assert_eq!(hear(&ann), "still here");
+}
+
+#[test]
+fn a_reader_of_ordinary_speed_is_not_dropped_for_a_fast_speaker() {
+    /// Bytes of the speaker, several times as much as waits for a reader.
+    const SAID: usize = 3 * 1024 * 1024;
+
+    let server = Server::start(CHAT, &["-w", "-q"]);
+    let [ann, bob] = ["ann", "bob"].map(|name| named(&server, name));
+    let message = "x".repeat(PACKET - 1);
+    let messages = SAID / message.len();
+    thread::scope(|scope| {
+        scope.spawn(|| (0..messages).for_each(|_| say(&ann, &message)));
+        for _ in 0..messages {
+            assert_eq!(hear(&bob).len(), message.len());
+            // A mebibyte a second, or a little more.
+            thread::sleep(Duration::from_millis(25));
+        }
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rpcplugin::{Code, Error, Json};
 use serde_json::value::RawValue;
 
-use crate::Methods;
+use crate::methods::Methods;
 use crate::splitter::Fault;
 
 /// Most requests in a batch. Each is answered, so this bounds the answer to
@@ -33,6 +33,16 @@ pub fn answer(message: &[u8], methods: &mut dyn Methods) -> Option<String> {
         Ok(batch) => answer_batch(&batch, methods),
         Err(_) => Some(refuse(Error::of(Code::ParseError))),
     }
+}
+
+/// Answers a message whose answer there is no room for. Its methods have been
+/// called.
+pub fn answer_busy(message: &[u8]) -> String {
+    let request = serde_json::from_slice::<&RawValue>(message).ok();
+    let request = request.and_then(|text| Request::parse(text).ok());
+    let id = request.and_then(|request| request.id).unwrap_or(NULL);
+    let error = Error::failure("busy").with("too much waits to be read: ask again");
+    format_answer(id, Err(error))
 }
 
 /// Answers a message that is not worth parsing.

@@ -15,9 +15,9 @@ use libloading::os::unix::Library;
 use rpcplugin::{Code, Error, Json};
 use serde_json::{Map, Value as JsonValue};
 
-use crate::Methods;
-use crate::jansson::{Jansson, RawJson, Value, symbol};
-use crate::link::LoadError;
+use crate::jansson::{Jansson, RawJson, Value};
+use crate::link::{LoadError, symbol};
+use crate::methods::Methods;
 
 /// Most entries a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
@@ -51,14 +51,17 @@ impl GatewayPlugin {
     ) -> Result<Option<GatewayPlugin>, LoadError> {
         // SAFETY: the C gateway gives the functions of these names these types.
         unsafe {
-            let Ok(init) = library.get::<Init>(b"jsonrpc_init") else {
+            let Some(init) = symbol(library, "jsonrpc_init") else {
                 return Ok(None);
             };
-            let release = symbol(library, "jsonrpc_release")?;
+            let release = symbol(library, "jsonrpc_release").ok_or_else(|| {
+                let why = "a plugin of the C gateway, but without jsonrpc_release";
+                LoadError::Incompatible(why.to_string())
+            })?;
             let jansson = Jansson::find(library)?;
             Ok(Some(GatewayPlugin {
                 jansson,
-                init: *init,
+                init,
                 release,
             }))
         }

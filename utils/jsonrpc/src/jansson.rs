@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use libloading::os::unix::Library;
 
-use crate::link::LoadError;
+use crate::link::{LoadError, symbol};
 
 /// Only check; store nothing (jansson.h).
 const JSON_VALIDATE_ONLY: usize = 0x1;
@@ -71,14 +71,14 @@ impl Jansson {
         // SAFETY: these are the types jansson.h gives the functions.
         unsafe {
             let jansson = Jansson {
-                loadb: symbol(plugin, "json_loadb")?,
-                dump: symbol(plugin, "json_dump_callback")?,
-                delete: symbol(plugin, "json_delete")?,
-                unpack: symbol(plugin, "json_unpack_ex")?,
-                object: symbol(plugin, "json_object")?,
-                integer: symbol(plugin, "json_integer")?,
-                string: symbol(plugin, "json_string")?,
-                set_new: symbol(plugin, "json_object_set_new")?,
+                loadb: function(plugin, "json_loadb")?,
+                dump: function(plugin, "json_dump_callback")?,
+                delete: function(plugin, "json_delete")?,
+                unpack: function(plugin, "json_unpack_ex")?,
+                object: function(plugin, "json_object")?,
+                integer: function(plugin, "json_integer")?,
+                string: function(plugin, "json_string")?,
+                set_new: function(plugin, "json_object_set_new")?,
             };
             Ok(*LOADED.get_or_init(|| jansson))
         }
@@ -183,19 +183,17 @@ impl RawError {
     }
 }
 
+/// A function that the plugin has from libjansson.
+///
 /// # Safety
 /// `T` is the type of the function of this name.
-pub(crate) unsafe fn symbol<T: Copy>(
-    plugin: &ManuallyDrop<Library>,
-    name: &str,
-) -> Result<T, LoadError> {
+unsafe fn function<T: Copy>(plugin: &ManuallyDrop<Library>, name: &str) -> Result<T, LoadError> {
     // SAFETY: the caller's promise.
-    match unsafe { plugin.get::<T>(name.as_bytes()) } {
-        Ok(symbol) => Ok(*symbol),
-        Err(_) => Err(LoadError::Incompatible(format!(
+    unsafe { symbol(plugin, name) }.ok_or_else(|| {
+        LoadError::Incompatible(format!(
             "a plugin of the C gateway, but without {name} (is it linked with libjansson?)"
-        ))),
-    }
+        ))
+    })
 }
 
 /// The callback of json_dump_callback: appends to the `Vec` that it is given.

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use nix::libc::O_NONBLOCK;
 use rpcplugin::Error;
 
-use crate::Methods;
 use crate::gateway::GatewayPlugin;
 pub use crate::link::LoadError;
 use crate::link::link;
+use crate::methods::Methods;
 use crate::native::NativePlugin;
 
 /// Permission bits that let others than the owner change a file.

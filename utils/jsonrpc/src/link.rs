@@ -1,6 +1,6 @@
-//! A shared library, linked into this program, or why it cannot be.
+//! A shared library, linked into this program, or why it cannot be; and what is in it.
 
-// Linking runs code of the library.
+// Linking runs code of the library, and what is in it has the type we say.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -17,6 +17,16 @@ pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| LoadError::Link(error.to_string()))?;
     Ok(ManuallyDrop::new(library))
+}
+
+/// The function of this name in a library, if it is there.
+///
+/// # Safety
+/// `T` is the type of the function of this name.
+pub(crate) unsafe fn symbol<T: Copy>(library: &ManuallyDrop<Library>, name: &str) -> Option<T> {
+    // SAFETY: the caller's promise.
+    let symbol = unsafe { library.get::<T>(name.as_bytes()) };
+    symbol.ok().map(|symbol| *symbol)
 }
 
 /// Why a plugin cannot be loaded.

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonrpc::Methods;
 use jsonrpc::library::Library;
@@ -17,6 +18,10 @@ use unixserver::{Client, CommandLine, Options, Server, log};
 /// Stack of a client's thread, in bytes: plugins and the libraries behind them
 /// need more than we do. What is not touched costs nothing.
 const STACK_SIZE: usize = 1024 * 1024;
+
+/// How long a write may wait. A client that reads nothing is let go after one,
+/// or two where the first wrote a part.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let command = CommandLine::new(
@@ -70,8 +75,15 @@ fn answer_client(client: Client, library: &Library, config: &str) -> io::Result<
         log(&format!("the plugin refuses a client: {}", error.reason()));
         Box::new(Refused)
     });
+    client.set_write_timeout(WRITE_TIME)?;
     let mut socket = Socket(client);
-    serve(&mut socket, methods.as_mut())?;
+    let served = serve(&mut socket, methods.as_mut());
+    if let Err(error) = &served
+        && error.kind() == io::ErrorKind::WouldBlock
+    {
+        log("a client was let go: it does not read its answer");
+    }
+    served?;
     socket.0.finish();
     Ok(())
 }
@@ -92,6 +104,10 @@ struct Socket(Client);
 impl Connection for Socket {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         self.0.receive(buffer)
+    }
+
+    fn ends_message(&self, length: usize) -> bool {
+        self.0.ends_message(length)
     }
 
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {

@@ -13,8 +13,8 @@ use libloading::os::unix::Library;
 use rpcplugin::abi::{ABI, Answer, ENTRY, Entry, Table};
 use rpcplugin::{Code, Error, Json};
 
-use crate::Methods;
-use crate::link::LoadError;
+use crate::link::{LoadError, symbol};
+use crate::methods::Methods;
 
 /// Most methods a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
@@ -30,7 +30,7 @@ impl NativePlugin {
     /// The plugin in a library, if it has this interface.
     pub(crate) fn find(library: &ManuallyDrop<Library>) -> Result<Option<NativePlugin>, LoadError> {
         // SAFETY: rpcplugin.h gives the function of this name this type.
-        let Ok(entry) = (unsafe { library.get::<Entry>(ENTRY.as_bytes()) }) else {
+        let Some(entry) = (unsafe { symbol::<Entry>(library, ENTRY) }) else {
             return Ok(None);
         };
         // SAFETY: the function takes any version and returns a table or null.

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use crate::Methods;
-use crate::dispatch::{answer, answer_fault};
+use crate::budget::Share;
+use crate::dispatch::{answer, answer_busy, answer_fault};
+use crate::methods::Methods;
 use crate::splitter::{Event, Splitter};
 
 /// Bytes asked of one read: as much as one packet of a SEQPACKET socket has.
@@ -16,6 +17,12 @@ pub trait Connection {
     /// # Errors
     /// The connection's own.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
+
+    /// Whether a message ends with what was read, if that had so many bytes:
+    /// never in a stream.
+    fn ends_message(&self, _length: usize) -> bool {
+        false
+    }
 
     /// Writes one answer.
     ///
@@ -37,15 +44,18 @@ pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Resu
     let mut replies = Replies::default();
     loop {
         let length = client.receive(&mut buffer)?;
+        let ends = length.is_none_or(|length| client.ends_message(length));
         let mut written = Ok(());
         let mut sink = |event: Event<'_>| {
             if written.is_ok() {
                 written = replies.take(event, methods, client);
             }
         };
-        match length {
-            Some(length) => splitter.feed(&buffer[..length], &mut sink),
-            None => splitter.end(&mut sink),
+        if let Some(length) = length {
+            splitter.feed(&buffer[..length], &mut sink);
+        }
+        if ends {
+            splitter.end(&mut sink);
         }
         written?;
         replies.flush(client)?;
@@ -59,6 +69,7 @@ pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Resu
 #[derive(Default)]
 struct Replies {
     waiting: Vec<u8>,
+    share: Option<Share>,
     /// The last answer has no end yet.
     open: bool,
 }
@@ -70,8 +81,17 @@ impl Replies {
         methods: &mut dyn Methods,
         client: &mut dyn Connection,
     ) -> io::Result<()> {
+        let mut share = None;
         let answer = match event {
-            Event::Message(message) => answer(message, methods),
+            Event::Message(message) => answer(message, methods).map(|mut answer| {
+                answer.shrink_to_fit();
+                share = Share::take(answer.len());
+                if share.is_some() {
+                    answer
+                } else {
+                    answer_busy(message)
+                }
+            }),
             Event::Fault(fault) => Some(answer_fault(fault)),
             Event::End(byte) => {
                 if self.open {
@@ -84,11 +104,13 @@ impl Replies {
         self.flush(client)?;
         self.open = answer.is_some();
         self.waiting = answer.map_or(Vec::new(), String::into_bytes);
+        self.share = share;
         Ok(())
     }
 
     fn flush(&mut self, client: &mut dyn Connection) -> io::Result<()> {
         let answer = std::mem::take(&mut self.waiting);
+        let _share = self.share.take();
         if answer.is_empty() {
             return Ok(());
         }

@@ -5,12 +5,18 @@
 //! is neither object nor array ends with the line, the NUL or the read. Each
 //! byte is looked at once. A message that is too long or too deep is reported
 //! at once and passed over to its end, without being kept; one that turns out
-//! not to be JSON is given up with the read.
+//! not to be JSON is given up with the read. Where the socket has messages of
+//! its own, none of ours goes on in the next.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
-use crate::{MAX_DEPTH, MAX_MESSAGE};
+/// Longest request, a batch included, in bytes.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Deepest nesting of arrays and objects in a request. Parsers recurse, here
+/// and in plugins; no honest request comes near.
+pub const MAX_DEPTH: usize = 64;
 
 /// Room kept for the next message once one has ended, in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;
@@ -102,7 +108,8 @@ impl Splitter {
         }
     }
 
-    /// The stream has ended: a message that has not is a fault.
+    /// The stream has ended, or the message where the socket keeps messages
+    /// apart: what has not ended by itself is a fault.
     pub fn end(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
         if matches!(self.state, State::Nested { dropped: false, .. }) {
             sink(Event::Fault(Fault::Syntax));

@@ -7,11 +7,14 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use plugins::{Client, built, compile, start};
-use support::{Directory, is_ended};
+use nix::sys::socket::MsgFlags;
+use plugins::{COUNTER, Client, built, compile, start};
+use support::{DEADLINE, Directory, is_ended, read_text};
 
 #[test]
 fn the_example_in_c_counts_for_each_client() {
@@ -226,6 +229,70 @@ fn requests_of_a_mebibyte_pass_in_both_kinds_of_socket() {
             }
         });
         assert!(back == answer.as_bytes());
+    }
+}
+
+#[test]
+fn a_message_that_is_cut_short_is_answered_at_once_on_a_seqpacket_socket() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, COUNTER, &[]);
+    let server = start(directory, &plugin, &["-q"]);
+    let client = server.connect_packets();
+    let mut buffer = vec![0; 32 * 1024];
+    let mut ask = |packets: &[&[u8]]| {
+        for packet in packets {
+            (&client).write_all(packet).expect("sent");
+        }
+        let length = (&client).read(&mut buffer).expect("an answer");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let request = br#"{"jsonrpc":"2.0","id":1,"method":"echo","params":[2]}"#;
+    let refused = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse Error"}}"#;
+    for length in [1, 20, request.len() - 1] {
+        assert_eq!(ask(&[&request[..length]]), refused);
+        assert_eq!(ask(&[request]), r#"{"jsonrpc":"2.0","id":1,"result":[2]}"#);
+    }
+    // Cut where a packet is as long as it can be: then more is to come, were it nothing.
+    let long = [&b" ".repeat(32 * 1024 - 20)[..], &request[..20]].concat();
+    assert_eq!(
+        ask(&[&long, &request[20..]]),
+        r#"{"jsonrpc":"2.0","id":1,"result":[2]}"#
+    );
+    let empty = nix::sys::socket::send(client.as_raw_fd(), &long, MsgFlags::empty())
+        .and_then(|_| nix::sys::socket::send(client.as_raw_fd(), &[], MsgFlags::empty()));
+    empty.expect("sent");
+    assert_eq!(ask(&[]), refused);
+}
+
+#[test]
+fn long_answers_that_nobody_reads_leave_room_for_short_ones() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, COUNTER, &[]);
+    let server = start(directory, &plugin, &[]);
+    let text = "x".repeat(1_000_000);
+    let long = format!(r#"["{text}"]"#);
+    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{long}}}"#);
+    let deaf: Vec<_> = (0..16)
+        .map(|_| {
+            let client = server.connect();
+            (&client).write_all(request.as_bytes()).expect("sent");
+            // The answer has begun, and will not go on.
+            assert_eq!(read_text(&client, 1), "{");
+            client
+        })
+        .collect();
+    let mut client = Client::of(&server);
+    let busy =
+        r#""error":{"code":-32000,"message":"busy","data":"too much waits to be read: ask again"}"#;
+    assert!(client.call("echo", &long) == busy);
+    let batch = client.send(&format!("[{request}]"));
+    assert!(batch == format!(r#"{{"jsonrpc":"2.0","id":null,{busy}}}"#));
+    assert_eq!(client.call("next", ""), r#""result":1"#);
+    drop(deaf);
+    let answer = format!(r#""result":{long}"#);
+    let end = Instant::now() + DEADLINE;
+    while client.call("echo", &long) != answer {
+        assert!(Instant::now() < end, "there is no room again");
     }
 }
 

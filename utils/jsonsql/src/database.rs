@@ -1,14 +1,15 @@
 //! The open file, and the bounds of what a query may do.
 //!
 //! SQLite asks the authorizer about everything a statement would do while it
-//! compiles it: other files (ATTACH, VACUUM), settings, virtual tables and
-//! transactions are refused there. Sizes are SQLite's own limits, time is
-//! watched while the statement runs.
+//! compiles it: other files (ATTACH, VACUUM), settings, virtual and temporary
+//! tables and transactions are refused there. Sizes are SQLite's own limits,
+//! time is watched while the statement runs.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rpcplugin::Error;
 use rusqlite::config::DbConfig;
@@ -18,6 +19,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::Value;
 use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, Statement};
 
+use crate::clock::{self, Clock};
+use crate::functions;
 use crate::values::{Row, Rows, Values};
 
 /// Longest run of one request's SQL.
@@ -29,18 +32,23 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Longest wait for another program that has locked the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Steps of SQLite's machine between two looks at the clock.
-const STEPS: i32 = 1000;
+const STEPS: i32 = 100;
+/// Longest text or blob, in bytes.
+pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
 
-/// SQLite's limits (sqlite3_limit).
+/// SQLite's limits (sqlite3_limit). The clock is not looked at within a
+/// function, nor before a program jumps back: so that neither takes too long,
+/// values, their number and programs are short (an INSERT of 3000 rows of ten
+/// columns is not too long).
 const LIMITS: [(Limit, i32); 10] = [
-    (Limit::SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024),
+    (Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH as i32),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
     (Limit::SQLITE_LIMIT_COLUMN, 200),
     (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
     (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
     (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
@@ -64,6 +72,7 @@ pub(crate) struct Database {
     sqlite: Connection,
     /// The statement being compiled is ours, not the client's.
     ours: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 impl Database {
@@ -91,8 +100,13 @@ impl Database {
                 .map_err(|_| rusqlite::Error::InvalidPath(file.into()))?;
             let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let sqlite = Connection::open_with_flags(path, flags)?;
-            let ours = restrict(&sqlite, max)?;
-            Ok(Database { sqlite, ours })
+            let clock = Clock::new(TIME_LIMIT);
+            let ours = restrict(&sqlite, max, &clock)?;
+            Ok(Database {
+                sqlite,
+                ours,
+                clock,
+            })
         };
         open().map_err(|error: rusqlite::Error| {
             Error::internal(&format!("cannot open {file}: {error}"))
@@ -103,7 +117,7 @@ impl Database {
     /// effect or nothing. Returns the rows, or `None` if none of the
     /// statements has columns.
     pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Option<Rows>, Error> {
-        let _clock = self.start_clock();
+        let _request = self.begin();
         let run = || {
             if !self.sqlite.is_autocommit() {
                 // What could not be undone before, for want of memory.
@@ -122,7 +136,7 @@ impl Database {
 
     /// Runs SQL of ours that reads.
     pub(crate) fn read(&self, sql: &str, values: &[Value]) -> Result<Rows, Error> {
-        let _clock = self.start_clock();
+        let _request = self.begin();
         self.ours.store(true, Ordering::Relaxed);
         let rows = self
             .sqlite
@@ -157,18 +171,19 @@ impl Database {
         done.map_err(|error| failed(&error))
     }
 
-    fn start_clock(&self) -> Clock<'_> {
-        let deadline = Instant::now() + TIME_LIMIT;
+    fn begin(&self) -> Request<'_> {
+        self.clock.start();
+        let clock = self.clock.clone();
         self.sqlite
-            .progress_handler(STEPS, Some(move || Instant::now() >= deadline));
-        Clock(self)
+            .progress_handler(STEPS, Some(move || clock.is_over()));
+        Request(self)
     }
 }
 
 /// The time of one request. When it is over, the memory goes back.
-struct Clock<'a>(&'a Database);
+struct Request<'a>(&'a Database);
 
-impl Drop for Clock<'_> {
+impl Drop for Request<'_> {
     fn drop(&mut self) {
         self.0.sqlite.progress_handler(0, None::<fn() -> bool>);
         // Without it the next request finds a warmer cache; that is all.
@@ -177,9 +192,10 @@ impl Drop for Clock<'_> {
 }
 
 /// Sets the bounds; from here on clients' SQL may run.
-fn restrict(sqlite: &Connection, max: u32) -> rusqlite::Result<Arc<AtomicBool>> {
+fn restrict(sqlite: &Connection, max: u32, clock: &Clock) -> rusqlite::Result<Arc<AtomicBool>> {
     sqlite.busy_timeout(BUSY_TIMEOUT)?;
     sqlite.execute_batch(MEMORY)?;
+    functions::replace_slow(sqlite, clock)?;
     // No writing to the tables SQLite itself relies on.
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for (limit, value) in LIMITS {
@@ -193,19 +209,21 @@ fn restrict(sqlite: &Connection, max: u32) -> rusqlite::Result<Arc<AtomicBool>> 
     let ours = Arc::new(AtomicBool::new(false));
     let allowed = Arc::clone(&ours);
     sqlite.authorizer(Some(move |context: AuthContext<'_>| {
-        authorize(&context.action, allowed.load(Ordering::Relaxed))
+        authorize(&context, allowed.load(Ordering::Relaxed))
     }));
     Ok(ours)
 }
 
 /// Whether a statement may do this.
-fn authorize(action: &AuthAction<'_>, ours: bool) -> Authorization {
-    let allowed = match action {
+fn authorize(context: &AuthContext<'_>, ours: bool) -> Authorization {
+    let allowed = match context.action {
         AuthAction::Attach { .. }
         | AuthAction::Detach { .. }
         | AuthAction::CreateVtable { .. }
         | AuthAction::DropVtable { .. }
         | AuthAction::Unknown { .. } => false,
+        // Whatever is made there stays in the memory of all until its client leaves.
+        AuthAction::Insert { .. } => context.database_name != Some("temp"),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => ours,
         AuthAction::Pragma { pragma_name, .. } => pragma_name.eq_ignore_ascii_case("table_info"),
         AuthAction::Function { function_name } => !FUNCTIONS_REFUSED
@@ -223,12 +241,7 @@ fn authorize(action: &AuthAction<'_>, ours: bool) -> Authorization {
 /// Runs one statement and collects its rows.
 fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Result<(), Error> {
     values.bind(&mut statement)?;
-    let names: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_string)
-        .collect();
-    let names: Arc<[String]> = names.into();
+    let names = unique(statement.column_names());
     let mut cursor = statement.raw_query();
     while let Some(row) = cursor.next().map_err(|error| failed(&error))? {
         if rows.0.len() >= MAX_ROWS {
@@ -248,6 +261,20 @@ fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Resul
     Ok(())
 }
 
+/// Names for the members of an object: of equal ones all but the first get a
+/// number, as SQLite has it in subqueries (`id`, `id:1`).
+fn unique(columns: Vec<&str>) -> Arc<[String]> {
+    let mut taken = HashSet::new();
+    let mut name = |column: &str| {
+        let numbered = (1..).map(|number: usize| format!("{column}:{number}"));
+        let mut names = std::iter::once(column.to_string()).chain(numbered);
+        names
+            .find(|name| taken.insert(name.clone()))
+            .unwrap_or_default()
+    };
+    columns.into_iter().map(&mut name).collect()
+}
+
 fn unknown(part: &str) -> Error {
     Error::internal(&format!(
         "'{part}' in the option -C of jsonsql is neither ro nor max=MEBIBYTES"
@@ -260,7 +287,7 @@ fn failed(error: &rusqlite::Error) -> Error {
         rusqlite::Error::SqliteFailure(cause, _)
             if cause.code == ErrorCode::OperationInterrupted =>
         {
-            Error::failure("the query took longer than 2 s")
+            Error::failure(clock::OVER)
         }
         // Without the SQL itself, which the client knows. (The system's SQLite
         // may be too old to tell them apart.)

@@ -1,14 +1,19 @@
 //! jsonsql: one SQLite file, over websocket_jsonrpc.
 //!
 //! `-C "FILE[;ro][;max=MIB]"`: the file, made if it is missing; `ro` only
-//! reads it, `max` is the size it can grow to (64 MiB). Clients write SQL of their own, so [`database`] keeps them to that file and
-//! to limits of time and size; [`methods`] has what they call, [`values`]
-//! turns SQL values into JSON and back.
+//! reads it, `max` is the size it can grow to (64 MiB). Clients write SQL of
+//! their own, so [`database`] keeps them to that file and to limits of time
+//! and size, for which [`functions`] replaces some of SQLite's (with [`clock`]
+//! and [`patterns`]); [`methods`]
+//! has what they call, [`values`] turns SQL values into JSON and back.
 
 #![deny(unsafe_code)]
 
+mod clock;
 mod database;
+mod functions;
 mod methods;
+mod patterns;
 mod values;
 
 #[cfg(test)]

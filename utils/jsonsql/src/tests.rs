@@ -1,5 +1,7 @@
 //! The methods on a real file, and what they must not be talked into.
 
+mod functions;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -87,6 +89,18 @@ fn rows_are_objects_in_the_order_of_the_columns() {
     assert_eq!(
         exec(&mut client, "DELETE FROM t").as_deref(),
         Ok(r#"{"message":"Query OK"}"#)
+    );
+}
+
+#[test]
+fn columns_of_the_same_name_are_told_apart() {
+    let file = File::with_table();
+    let mut client = file.connect();
+    let query =
+        "SELECT t.id, u.id, 1 AS 'id:1', 2 AS id FROM t, t AS u WHERE t.id = 1 AND u.id = 2";
+    assert_eq!(
+        exec(&mut client, query).as_deref(),
+        Ok(r#"[{"id":1,"id:1":2,"id:1:1":1,"id:2":2}]"#)
     );
 }
 
@@ -216,6 +230,12 @@ fn nothing_but_the_file_can_be_reached() {
         "SELECT readfile('/etc/passwd')".to_string(),
         "SELECT * FROM pragma_database_list".to_string(),
         "SELECT fts3_tokenizer('simple')".to_string(),
+        "CREATE TEMP TABLE m AS SELECT 1".to_string(),
+        "CREATE TEMP VIEW m AS SELECT 1".to_string(),
+        "CREATE TEMP TRIGGER m AFTER INSERT ON t BEGIN SELECT 1; END".to_string(),
+        "CREATE TABLE temp.m (a)".to_string(),
+        "CREATE VIEW temp.m AS SELECT 1".to_string(),
+        "CREATE TRIGGER temp.m AFTER INSERT ON t BEGIN SELECT 1; END".to_string(),
     ] {
         let answer = exec(&mut client, &query);
         assert!(answer.is_err(), "{query}: {answer:?}");
@@ -272,7 +292,7 @@ fn an_answer_is_limited_in_rows_and_in_bytes() {
     // A control character is six in JSON.
     let error = exec(&mut client, &rows(10, "printf('%.*c', 100000, char(1))")).expect_err("6 MB");
     assert!(error.contains("more than 4 MiB"), "{error}");
-    assert!(exec(&mut client, "SELECT length(zeroblob(4194305))").is_err());
+    assert!(exec(&mut client, "SELECT length(zeroblob(1048577))").is_err());
 }
 
 #[test]

@@ -143,6 +143,22 @@ impl Client {
         }
     }
 
+    /// Whether a packet of this length ends its message; no part of a stream does.
+    #[must_use]
+    pub fn ends_message(&self, length: usize) -> bool {
+        self.packets && length < PACKET
+    }
+
+    /// From now on a client that reads nothing fails a `send` to it
+    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): after `time`, or twice as long where a
+    /// part was still written.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_write_timeout(&self, time: Duration) -> io::Result<()> {
+        self.socket.set_write_timeout(Some(time))
+    }
+
     /// Reads a message: of a stream, what is there, up to 32 KiB; of a SEQPACKET connection,
     /// all packets up to the first that is shorter than 32 KiB.
     ///
@@ -165,7 +181,7 @@ impl Client {
                     "message too long",
                 ));
             }
-            if !self.packets || length < PACKET {
+            if !self.packets || self.ends_message(length) {
                 message.shrink_to_fit();
                 return Ok(Some(message));
             }
@@ -222,5 +238,20 @@ impl Client {
         let peer: SockaddrStorage = getpeername(self.socket.as_raw_fd()).ok()?;
         let v4 = peer.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
         v4.or_else(|| peer.as_sockaddr_in6().map(|a| a.ip().to_canonical()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_reads_nothing_is_not_waited_for() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+        let client = Client::new(ours).expect("a socket");
+        let time = Duration::from_millis(50);
+        client.set_write_timeout(time).expect("a time");
+        let error = client.send(&[0; 8 * 1024 * 1024]).expect_err("too much");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

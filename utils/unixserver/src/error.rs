@@ -15,6 +15,8 @@ pub enum Error {
     CannotBecome(String, nix::Error),
     /// The directory of the socket can be neither used nor made (`-R`).
     Directory(PathBuf, io::Error),
+    /// Another program holds the directory of the socket.
+    Locked(PathBuf),
     /// Another server listens on the socket.
     InUse(PathBuf),
     /// What stands at the socket's path is no socket.
@@ -36,6 +38,7 @@ impl Error {
             Error::UnknownUser(_)
             | Error::CannotBecome(..)
             | Error::Directory(..)
+            | Error::Locked(_)
             | Error::InUse(_)
             | Error::NotASocket(_)
             | Error::Bind(..)
@@ -59,6 +62,12 @@ impl fmt::Display for Error {
             Error::Directory(path, error) => {
                 write!(f, "cannot use directory {}: {error}", path.display())
             }
+            Error::Locked(path) => write!(
+                f,
+                "directory {} is locked by another program (lslocks tells which); \
+                 end that or choose another directory with -R",
+                path.display()
+            ),
             Error::InUse(path) => write!(
                 f,
                 "{} is in use by a running server; stop it or choose another name with -n",

@@ -59,7 +59,7 @@ pub fn main(command: CommandLine, body: impl FnOnce(&Options) -> Result<(), Erro
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", command.name());
+            log::say(&format!("{}: {error}", command.name()));
             ExitCode::from(error.exit_code())
         }
     }

@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
@@ -22,6 +24,11 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// another user, and connecting needs write permission (unix(7)).
 const SOCKET_UMASK: Mode = Mode::from_bits_truncate(0o111);
 
+/// How long another server that starts may hold the directory, and the pause before it is
+/// tried again.
+const LOCK_TIME: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// The path of a socket we bound: removed with this value, if it is still ours.
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -35,10 +42,10 @@ pub(crate) struct SocketFile {
 /// that start together from both taking the other for dead.
 ///
 /// # Errors
-/// [`Error::Directory`], [`Error::InUse`], [`Error::NotASocket`], [`Error::Bind`].
+/// [`Error::Directory`], [`Error::Locked`], [`Error::InUse`], [`Error::NotASocket`], [`Error::Bind`].
 pub(crate) fn listen_at(path: &Path, kind: SockType) -> Result<(UnixListener, SocketFile), Error> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let _lock = lock(directory).map_err(|e| Error::Directory(directory.to_owned(), e))?;
+    let _lock = lock(directory)?;
     let failed = |error: nix::Error| Error::Bind(path.to_owned(), error.into());
     let address = UnixAddr::new(path).map_err(failed)?;
     remove_stale(path, &address)?;
@@ -55,15 +62,28 @@ pub(crate) fn listen_at(path: &Path, kind: SockType) -> Result<(UnixListener, So
 }
 
 /// Makes `directory` if need be and holds it alone.
-fn lock(directory: &Path) -> io::Result<Flock<File>> {
+fn lock(directory: &Path) -> Result<Flock<File>, Error> {
+    let failed = |error| Error::Directory(directory.to_owned(), error);
     let mask = umask(Mode::empty());
     let made = DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(directory);
     umask(mask);
-    made?;
-    Flock::lock(File::open(directory)?, FlockArg::LockExclusive).map_err(|(_, e)| e.into())
+    made.map_err(failed)?;
+    let mut file = File::open(directory).map_err(failed)?;
+    let end = Instant::now() + LOCK_TIME;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((_, nix::Error::EWOULDBLOCK)) if Instant::now() >= end => {
+                return Err(Error::Locked(directory.to_owned()));
+            }
+            Err((again, nix::Error::EWOULDBLOCK | nix::Error::EINTR)) => file = again,
+            Err((_, error)) => return Err(failed(error.into())),
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// Removes a socket at `path` that refuses connections, and nothing else.

@@ -1,6 +1,7 @@
 //! Running: one line on stderr, or in the system's log once the server detached.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
@@ -18,7 +19,7 @@ pub fn log(message: &str) {
     let name = NAME.get().copied().unwrap_or("unixserver");
     let message = escape(message);
     match SYSTEM.get() {
-        None => eprintln!("{name}: {message}"),
+        None => say(&format!("{name}: {message}")),
         Some(socket) => {
             let pid = std::process::id();
             // A log daemon that is full or gone must not stop the server.
@@ -28,6 +29,12 @@ pub fn log(message: &str) {
             );
         }
     }
+}
+
+/// Writes one line to stderr, if that is still there.
+pub(crate) fn say(line: &str) {
+    // Whoever reads it may be gone, and must not take the server along.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The name that stands before each line.

@@ -28,8 +28,10 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens. Dropping it removes the socket from its directory.
 pub struct Server {
-    listener: UnixListener,
+    // Dropped before the listener: a socket that still listens is nobody else's to replace,
+    // so the file that is removed is ours.
     file: SocketFile,
+    listener: UnixListener,
     user: Option<User>,
     max_clients: usize,
     detach: bool,
@@ -56,8 +58,8 @@ impl Server {
         };
         let (listener, file) = listen_at(options.path(), kind)?;
         Ok(Self {
-            listener,
             file,
+            listener,
             user,
             max_clients: options.max_clients(),
             detach: options.flag("D"),

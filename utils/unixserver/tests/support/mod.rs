@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ impl Drop for Directory {
 /// A server that runs; it ends with the test.
 pub struct Server {
     child: Child,
+    stderr: UnixStream,
     lines: Mutex<Receiver<String>>,
     pub directory: Directory,
 }
@@ -60,24 +62,26 @@ impl Server {
 
     /// The same in a directory that is there.
     pub fn start_in(directory: Directory, program: &str, options: &[&str]) -> Self {
-        let mut child = Command::new(program)
+        let (stderr, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new(program)
             .arg("-R")
             .arg(directory.path())
             .args(["-n", "name"])
             .args(options)
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(OwnedFd::from(theirs))
             .spawn()
             .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let said = BufReader::new(stderr.try_clone().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in said.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
         let server = Self {
             child,
+            stderr,
             lines: Mutex::new(lines),
             directory,
         };
@@ -104,6 +108,11 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// Breaks off its stderr: nothing can be written there any more.
+    pub fn close_stderr(&self) {
+        self.stderr.shutdown(Shutdown::Both).unwrap();
     }
 
     /// A client of a stream server.

@@ -3,12 +3,13 @@
 //! A test includes this file beside `support`. It names its PROGRAM and its MANUAL, and makes
 //! what the server cannot start without: `needed` puts it aside and returns the options.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::SockType;
 use nix::unistd::{Pid, User, geteuid};
@@ -228,6 +229,27 @@ fn a_client_too_many_is_closed() {
         assert!(is_ended(&client(&server.socket(), kind)));
         server.wait_for_line("2 clients are here");
     }
+}
+
+#[test]
+fn a_server_whose_stderr_is_gone_serves_on() {
+    let Started { mut server, _aside } = start(&["-m", "1"]);
+    let _client = server.connect();
+    server.close_stderr();
+    assert!(is_ended(&server.connect()));
+    assert!(is_ended(&server.connect()));
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn a_directory_that_another_program_keeps_locked_ends_the_start() {
+    let directory = Directory::new();
+    let file = File::open(directory.path()).unwrap();
+    let _lock = Flock::lock(file, FlockArg::LockExclusive).unwrap();
+    let output = try_start(directory.path(), &["-n", "name"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("is locked by another program"), "{said}");
 }
 
 /// Ends the detached server whose command line names `root`.
