@@ -7,13 +7,13 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::beneath::open_beneath;
-use crate::config::{ServiceConfig, Target, WebsocketConfig};
+use crate::config::{ServiceConfig, Target, WebsocketConfig, matches};
 use crate::handshake::Upgrade;
 use crate::refusal::Refusal;
 use crate::request::{Request, percent_decode};
@@ -165,20 +165,12 @@ fn is_name(name: &str) -> bool {
         })
 }
 
-/// The grammar, then `allow` and `deny` (SPEC: a name is served if allow matches and deny does
-/// not, or with `denylast` if allow matches).
+/// The grammar, then `allow` and `deny`.
 fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
-    let allowed = config.allow.iter().any(|pattern| matches(pattern, name));
-    let denied = config.deny.iter().any(|pattern| matches(pattern, name));
-    match is_name(name) && allowed && (!denied || config.deny_last) {
+    match is_name(name) && config.allows(name) {
         true => Ok(()),
         false => Err(Refusal::NotAllowed(name.to_owned())),
     }
-}
-
-/// `*` crosses `/`, letters count as written.
-fn matches(pattern: &Pattern, name: &str) -> bool {
-    pattern.matches_with(name, MatchOptions::new())
 }
 
 /// The first subprotocol offered that the service lists.

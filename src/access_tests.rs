@@ -372,3 +372,12 @@ fn links_stand_before_docroot_and_pass_the_same_lists() {
     assert_eq!(ask(&config, "/uart_/../echo", &[]), Err(404));
     assert_eq!(ask(&config, "/echo", &["raw"]), served("echo", ""));
 }
+
+#[test]
+fn the_example_of_a_serial_line_serves_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/serial-port.conf");
+    let (config, _) = crate::config::load(&path).expect("a good example");
+    let config = config.servers[0].websocket.as_ref().expect("it has one");
+    assert_eq!(ask(config, "/modem", &[]), served("modem", ""));
+    assert_eq!(ask(config, "/other", &[]), Err(403));
+}
