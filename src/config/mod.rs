@@ -25,6 +25,8 @@ mod tests;
 mod value;
 mod websocket;
 
+#[cfg(all(test, feature = "websocket"))]
+pub(crate) use choices::BAUDS;
 pub use diagnostic::{Diagnostic, Severity};
 #[doc(hidden)]
 pub use load::tree;
