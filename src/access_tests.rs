@@ -322,6 +322,8 @@ fn a_name_is_served_if_allow_matches_and_deny_does_not() {
 #[test]
 fn a_directory_offers_its_sockets_as_subprotocols() {
     let scratch = docroot(&["dir/chat", "dir/echo", "dir/deeper/x", "alone", "echo"]);
+    fs::write(scratch.0.join("file"), "").expect("a file");
+    symlink("/dev/null", scratch.0.join("outward")).expect("a link");
     let config = section_of(&scratch, "deny = \"dir/echo\"");
     for (path, offer, wanted) in [
         ("/dir", &["chat"][..], served("dir/chat", "chat")),
@@ -336,6 +338,9 @@ fn a_directory_offers_its_sockets_as_subprotocols() {
         ("/nothing", &["chat", "alone"], served("alone", "alone")),
         ("/", &["echo"], served("echo", "echo")),
         ("/nothing", &["dir"], Err(404)),
+        // What exists and is no service does not give way to one.
+        ("/file", &["alone"], Err(404)),
+        ("/outward", &["alone"], Err(404)),
         ("/nothing", &["../alone", "."], Err(404)),
         // A socket is itself; what is offered is chosen by `protocols` then.
         ("/alone", &["echo"], served("alone", "")),

@@ -160,11 +160,15 @@ fn open<'a>(
                             service.name
                         );
                     }
+                    let wait = match is_away(&error) {
+                        true => service.config.wait,
+                        false => Duration::ZERO,
+                    };
                     let reason = format!("{}: {error}", service.name);
-                    (service.config.wait, Refusal::Unavailable(reason))
+                    (wait, Refusal::Unavailable(reason))
                 }
             },
-            Err(Refusal::NoService(name)) if !websocket.service.wait.is_zero() => {
+            Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
                 let reason = format!("{name}: not there");
                 (websocket.service.wait, Refusal::Unavailable(reason))
             }
@@ -178,6 +182,17 @@ fn open<'a>(
         }
         std::thread::sleep(RETRY_PAUSE);
     }
+}
+
+/// Whether a backend may be there in a moment: nothing stands at its place, or nobody listens or
+/// reads there (a fifo), or who did has just gone.
+#[cfg(feature = "websocket")]
+fn is_away(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    matches!(
+        error.kind(),
+        NotFound | ConnectionRefused | ConnectionReset | BrokenPipe
+    ) || error.raw_os_error() == Some(nix::libc::ENXIO)
 }
 
 /// Connects a backend and tells it of the client, if it wants to know.
@@ -325,60 +340,5 @@ impl fmt::Display for Seconds {
 }
 
 #[cfg(all(test, feature = "websocket"))]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixListener;
-    use std::path::Path;
-    use std::thread;
-
-    use crate::beneath::tests::Scratch;
-    use crate::request::tests::{EXAMPLE, pair, parse};
-
-    /// A `websocket` section in whose docroot nothing stands, with a link to a backend.
-    fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> WebsocketConfig {
-        let text = format!(
-            "servers = ({{ websocket = {{ docroot = \"{0}\"; origins = \"*\"; wait = {wait}; \
-             links = ({{ origin = \"chat\"; type = \"unix\"; destination = \"{0}/x\"; \
-             wait = {link_wait}; }}); }}; }});",
-            scratch.0.display()
-        );
-        let loaded = crate::config::from_text(Path::new("x.conf"), &text);
-        let (config, _) = loaded.expect("a good configuration");
-        config.servers[0].websocket.clone().expect("it has one")
-    }
-
-    #[test]
-    fn a_link_waits_as_long_as_it_says_itself() {
-        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
-        let (client, _far) = pair();
-        let scratch = Scratch::new();
-        let start = Instant::now();
-        let config = section(&scratch, 60, 0);
-        let refused = open(&request, &config, &client);
-        assert!(matches!(refused, Err(Refusal::Unavailable(_))));
-        assert!(start.elapsed() < Duration::from_secs(30), "at once");
-
-        let config = section(&scratch, 0, 60);
-        thread::scope(|scope| {
-            let opened = scope.spawn(|| open(&request, &config, &client).map(|_| ()));
-            // The backend is away, for a moment.
-            thread::sleep(4 * RETRY_PAUSE);
-            let _backend = UnixListener::bind(scratch.0.join("x")).expect("a free name");
-            let opened = opened.join().expect("no panic");
-            assert!(opened.is_ok(), "{opened:?}");
-        });
-    }
-
-    #[test]
-    fn a_client_that_leaves_is_not_waited_with() {
-        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
-        let (client, far) = pair();
-        drop(far);
-        let scratch = Scratch::new();
-        let config = section(&scratch, 0, 60);
-        let start = Instant::now();
-        let refused = open(&request, &config, &client);
-        assert!(matches!(refused, Err(Refusal::Gone(_))));
-        assert!(start.elapsed() < Duration::from_secs(30), "at once");
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;
