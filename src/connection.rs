@@ -32,7 +32,7 @@ use crate::wire::Wire;
 use crate::{
     access::{self, Service},
     backend::{self, Backend},
-    config::WebsocketConfig,
+    config::{ServiceConfig, WebsocketConfig},
     handshake::{self, Upgrade},
     pump,
 };
@@ -127,7 +127,10 @@ fn send_file(client: &Client, document: &Document, request: &Request) -> Result<
 #[cfg(feature = "websocket")]
 struct Session<'a> {
     upgrade: Upgrade,
-    service: Service<'a>,
+    /// The service's name.
+    name: String,
+    config: &'a ServiceConfig,
+    protocol: Option<String>,
     backend: Backend,
     ping: Duration,
 }
@@ -146,9 +149,12 @@ fn open<'a>(
         let (wait, refusal) = match access::resolve(websocket, request, &upgrade, client.is_tls()) {
             Ok(service) => match reach(&service, websocket.ping, client, request) {
                 Ok(backend) => {
+                    // What else the service has, its file open, is not needed any more.
                     return Ok(Session {
                         upgrade,
-                        service,
+                        name: service.name,
+                        config: service.config,
+                        protocol: service.protocol,
                         backend,
                         ping: websocket.ping,
                     });
@@ -237,7 +243,7 @@ impl Session<'_> {
     /// Serves until both sides have ended, or gives the client to the backend.
     fn run(self, place: &Place, wire: Arc<Wire>) {
         #[cfg(feature = "websocket_rt")]
-        if self.service.config.direct && !wire.client().is_tls() {
+        if self.config.direct && !wire.client().is_tls() {
             return self.hand_over(place, wire);
         }
         #[cfg(not(feature = "websocket_rt"))]
@@ -248,8 +254,8 @@ impl Session<'_> {
     fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) {
         let start = Instant::now();
         let peer = Peer(wire.client());
-        let name = &self.service.name;
-        match pump::run(wire, &self.backend, self.service.config, self.ping, greet) {
+        let name = &self.name;
+        match pump::run(wire, &self.backend, self.config, self.ping, greet) {
             Ok(report) => info!(
                 "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
                 report.code,
@@ -266,7 +272,7 @@ impl Session<'_> {
 
     /// Sends the 101.
     fn switch(&self, client: &Client) -> io::Result<()> {
-        response::switching_protocols(client, &self.upgrade, self.service.protocol.as_deref())
+        response::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
     }
 
     /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
@@ -274,7 +280,7 @@ impl Session<'_> {
     #[cfg(feature = "websocket_rt")]
     fn hand_over(self, place: &Place, wire: Arc<Wire>) {
         let peer = Peer(wire.client()).to_string();
-        let name = &self.service.name;
+        let name = &self.name;
         wire.client().tune(self.ping);
         if let Err(error) = self.switch(wire.client()) {
             return debug!("{peer} {name}: gone before the 101: {error}");
