@@ -7,6 +7,7 @@
 use std::fmt;
 #[cfg(feature = "websocket")]
 use std::io;
+use std::net::SocketAddr;
 #[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -44,9 +45,15 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 #[cfg(feature = "websocket")]
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves one client; returns when it is gone.
-pub fn serve(server: &Server, place: &Place, wire: Arc<Wire>, deadline: Instant) {
-    match answer(server, place, wire.client(), deadline) {
+/// Serves one client; returns when it is gone. `told` is what a PROXY header has told of it.
+pub fn serve(
+    server: &Server,
+    place: &Place,
+    wire: Arc<Wire>,
+    told: Option<SocketAddr>,
+    deadline: Instant,
+) {
+    match answer(server, place, wire.client(), told, deadline) {
         Ok(None) => {}
         #[cfg(feature = "websocket")]
         Ok(Some(session)) => session.run(place, wire),
@@ -69,9 +76,10 @@ fn answer<'a>(
     server: &'a Server,
     place: &Place,
     client: &Client,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Answer<'a>, Refusal> {
-    let request = read_request(server, place, client, deadline)?;
+    let request = read_request(server, place, client, told, deadline)?;
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
     }
@@ -92,12 +100,18 @@ fn read_request(
     server: &Server,
     place: &Place,
     client: &Client,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
     if !place.is_trusted() {
         return request::read(client, deadline);
     }
-    let nearest = proxy::read(client, deadline)?.or(client.peer());
+    let told = match client.is_tls() {
+        // Its PROXY header has come before the handshake.
+        true => told,
+        false => proxy::read(client, deadline)?,
+    };
+    let nearest = told.or(client.peer());
     let request = request::read(client, deadline)?;
     let config = server.config();
     if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {

@@ -152,7 +152,7 @@ pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
     "Networks whose X-Forwarded-For or PROXY header is believed, between commas. \
-     For a reverse proxy in front.",
+     For a reverse proxy in front. With tls the PROXY header comes before the handshake.",
 );
 pub(crate) static TLS: Key = Key::group(
     &TLS_SECTION,
