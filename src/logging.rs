@@ -43,7 +43,7 @@ pub fn tell_of_panics() {
 }
 
 static LOGGER: Logger = Logger(Mutex::new(Book {
-    sink: Sink::Stderr,
+    sink: Sink::Stderr(None),
     causes: Vec::new(),
     lost: 0,
 }));
@@ -163,7 +163,7 @@ impl Book {
         }
         match self.sink.write(level, text) {
             Ok(()) => {}
-            // A log daemon that is slow or a disk that is full.
+            // A reader that is slow or a disk that is full.
             Err(_) => self.lost = self.lost.saturating_add(1),
         }
     }

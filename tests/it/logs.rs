@@ -1,0 +1,141 @@
+//! A log that does not take lines, and one that is rotated: neither stops anybody.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{FlowArg, tcflow};
+use nix::unistd::Pid;
+
+use crate::gateway::{daemon, free_address};
+use crate::process::{DEADLINE, TempDir, terminal, wait_until};
+
+/// Makes a pipe full.
+fn fill(pipe: &File) {
+    let size = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(4096)).expect("a pipe");
+    let full = vec![b'x'; usize::try_from(size).expect("a size")];
+    (&*pipe).write_all(&full).expect("an empty pipe");
+}
+
+/// A child that ends with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A daemon that logs much answers its clients and ends in order.
+fn answers_and_ends(settings: &str, stderr: Option<OwnedFd>, then: impl FnOnce(SocketAddr)) {
+    let (directory, address) = (TempDir::new(), free_address());
+    let (ip, port) = (address.ip(), address.port());
+    let path = directory.path().join("conf");
+    let docroot = directory.path().display();
+    let text = format!(
+        "{settings} servers = ( {{ addr = \"{ip}\"; port = {port}; \
+         document = {{ docroot = \"{docroot}\"; }}; }} );\n"
+    );
+    fs::write(&path, text).unwrap();
+    let mut command = daemon();
+    command.arg("-v").arg("-f").arg(&path);
+    let stderr = stderr.map_or_else(Stdio::null, Stdio::from);
+    let mut child = Running(command.stderr(stderr).spawn().unwrap());
+    let mut stream = None;
+    wait_until("it to listen", || {
+        stream = TcpStream::connect(address).ok();
+        stream.is_some()
+    });
+    ask(&mut stream.expect("it listens"));
+    then(address);
+    kill(Pid::from_raw(child.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let mut status = None;
+    wait_until("the daemon to end", || {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+/// Asks for what is not there, which makes a line of the log.
+fn ask(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .write_all(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 404");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_takes_no_line_and_stops_nobody() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = File::from(OwnedFd::from(writer));
+    fill(&writer);
+    answers_and_ends("", Some(writer.into()), |address| {
+        let mut full = [0; 4096];
+        reader.read_exact(&mut full).unwrap();
+        ask(&mut TcpStream::connect(address).expect("it listens"));
+        let mut text = String::new();
+        while !text.contains("lines lost: the log did not take them") {
+            let count = reader.read(&mut full).unwrap();
+            text += std::str::from_utf8(&full[..count]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_takes_no_line_and_stops_nobody() {
+    let directory = TempDir::new();
+    let path = directory.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = File::options().read(true).write(true).open(&path).unwrap();
+    fill(&fifo);
+    let settings = format!("log-file = \"{}\";", path.display());
+    answers_and_ends(&settings, None, |_| {});
+}
+
+/// A terminal, opened for another process.
+fn tty(path: &str, flags: OFlag) -> File {
+    let mut options = File::options();
+    options.custom_flags((OFlag::O_NOCTTY | flags).bits());
+    options.read(true).write(true).open(path).unwrap()
+}
+
+#[test]
+fn a_stopped_terminal_takes_no_line_and_stops_nobody() {
+    let (_master, path) = terminal();
+    let terminal = tty(&path, OFlag::empty());
+    tcflow(&terminal, FlowArg::TCOOFF).unwrap();
+    answers_and_ends("", Some(terminal.into()), |_| {});
+}
+
+/// Fills a terminal that nobody reads with so many lines at most; how many it took whole.
+fn fill_tty(path: &str, most: usize) -> usize {
+    let mut terminal = tty(path, OFlag::O_NONBLOCK);
+    let line = [&[b'x'; 99][..], b"\n"].concat();
+    let is_taken = |_: &usize| terminal.write(&line).is_ok_and(|count| count == line.len());
+    (0..most).take_while(is_taken).count()
+}
+
+#[test]
+fn a_terminal_that_takes_half_a_line_stops_nobody() {
+    let (_full, path) = terminal();
+    let most = fill_tty(&path, usize::MAX);
+    let (_master, path) = terminal();
+    let terminal = tty(&path, OFlag::empty());
+    // It is ready for more, though not for all that the daemon has to say.
+    fill_tty(&path, most);
+    answers_and_ends("", Some(terminal.into()), |address| {
+        for _ in 0..10 {
+            ask(&mut TcpStream::connect(address).expect("it listens"));
+        }
+    });
+}
