@@ -13,11 +13,11 @@ use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
 use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::inherited;
-use ouistiti::logging::{self, Destination};
+use ouistiti::logging::{self, Destination, Opened};
 use ouistiti::orders::{obey, reload};
 use ouistiti::server::StartError;
 use ouistiti::servers::Servers;
-use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, start_log};
+use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
 #[cfg(feature = "tls")]
 use ouistiti::tls::Certificates;
 
@@ -88,7 +88,8 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     };
     if options.test {
         // Warnings about certificates go where the others have gone.
-        logging::init(Destination::Stderr, LevelFilter::Warn).map_err(failure("cannot log"))?;
+        let log = Opened::new(Destination::Stderr, LevelFilter::Warn, None);
+        log.map_err(failure("cannot log"))?.begin();
         check_certificates(&config)?;
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
@@ -106,7 +107,9 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .map(|path| PidFile::lock(path))
         .transpose()
         .map_err(pid_failure)?;
-    start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
+    let owner = user.as_ref().map(|user| user.uid);
+    let log = open_log(options, config.log_file.as_deref(), owner);
+    log.map_err(failure("cannot log"))?.begin();
     logging::tell_of_panics();
     #[cfg(feature = "landlock")]
     let files = config.landlock.then(|| {

@@ -60,12 +60,15 @@ pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
     if config.user.as_deref().is_some_and(|wanted| wanted != user) {
         warn!("the user stays {user}: it changes only with a new start");
     }
+    // The file is the user's, who we are by now, in any case.
+    let log = match startup::open_log(options, config.log_file.as_deref(), None) {
+        Ok(log) => log,
+        Err(error) => return error!("cannot open the log file: {error}; all stays as it was"),
+    };
     if let Err(error) = servers.reload(config.servers) {
         return error!("{error}; all stays as it was");
     }
-    if let Err(error) = startup::start_log(options, config.log_file.as_deref()) {
-        error!("cannot open the log file: {error}; the old one stays");
-    }
+    log.begin();
     info!("configuration read again");
     servers.announce(user);
 }

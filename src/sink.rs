@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use log::Level;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Uid;
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
 /// Where the log daemon listens.
@@ -47,14 +48,14 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
+    /// A file that is made here becomes that of `owner`.
+    ///
     /// # Errors
     /// As open(2) on a file.
-    pub(crate) fn open(destination: Destination) -> io::Result<Self> {
+    pub(crate) fn open(destination: Destination, owner: Option<Uid>) -> io::Result<Self> {
         Ok(match destination {
             Destination::Syslog => Self::Syslog(Syslog::new(Path::new(SYSLOG_SOCKET))),
-            Destination::File(path) => {
-                Self::File(options().create(true).mode(FILE_MODE).open(path)?)
-            }
+            Destination::File(path) => Self::File(open_file(&path, owner)?),
             // One that shows nothing more looks as if it took part of a line, and a write waits.
             Destination::Stderr if io::stderr().is_terminal() => {
                 Self::Stderr(options().open(STDERR).ok())
@@ -91,6 +92,26 @@ fn options() -> OpenOptions {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     options.append(true).custom_flags(flags.bits());
     options
+}
+
+/// Only a file that is made here is given away: who can write to the directory could have put a
+/// link to another one there.
+fn open_file(path: &Path, owner: Option<Uid>) -> io::Result<File> {
+    let mut options = options();
+    options.mode(FILE_MODE);
+    match options.create_new(true).open(path) {
+        Ok(file) => {
+            if let Some(owner) = owner {
+                // Without the right to it, it can be opened anew at a start only.
+                let _ = fchown(&file, Some(owner.as_raw()), None);
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.create_new(false).create(true).open(path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn to_stderr(level: Level, text: &str) -> io::Result<()> {

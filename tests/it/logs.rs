@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -12,8 +12,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{FlowArg, tcflow};
 use nix::unistd::Pid;
 
-use crate::gateway::{daemon, free_address};
-use crate::process::{DEADLINE, TempDir, terminal, wait_until};
+use crate::daemon::Home;
+use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
+use crate::process::{DEADLINE, TempDir, is_root, terminal, wait_until};
 
 /// Makes a pipe full.
 fn fill(pipe: &File) {
@@ -138,4 +139,40 @@ fn a_terminal_that_takes_half_a_line_stops_nobody() {
             ask(&mut TcpStream::connect(address).expect("it listens"));
         }
     });
+}
+
+#[test]
+fn the_log_file_is_the_users_who_opens_it_anew() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let home = Home::new("user = \"nobody\";");
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    let made = fs::metadata(home.path("log")).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    assert_eq!(
+        (made.uid(), made.mode() & 0o777),
+        (nobody.uid.as_raw(), 0o640)
+    );
+    // As logrotate(8) does with `create`.
+    fs::rename(home.path("log"), home.path("log.1")).unwrap();
+    fs::write(home.path("log"), "").unwrap();
+    std::os::unix::fs::chown(home.path("log"), Some(made.uid()), None).unwrap();
+    let pid = home.read("pid").trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGHUP).unwrap();
+    wait_until("the new file", || {
+        home.read("log").contains("configuration read again")
+    });
+}
+
+#[test]
+fn a_log_file_that_is_there_keeps_its_owner() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let home = Home::new("user = \"nobody\";");
+    fs::write(home.path("precious"), "").unwrap();
+    std::os::unix::fs::symlink(home.path("precious"), home.path("log")).unwrap();
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    assert_eq!(fs::metadata(home.path("precious")).unwrap().uid(), 0);
 }
