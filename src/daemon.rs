@@ -2,11 +2,12 @@
 //!
 //! `main` calls these in order; nothing here knows of clients. Its rooms each do one
 //! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
-//! `init_d` starts the administrator's programs, `user` gives privileges up, `confine` has
-//! the kernel see to the rest.
+//! `init_d` starts the administrator's programs, `descriptors` sees that there are enough,
+//! `user` gives privileges up, `confine` has the kernel see to the rest.
 
 #[cfg(feature = "landlock")]
 mod confine;
+mod descriptors;
 mod detach;
 mod init_d;
 mod pid_file;
@@ -14,6 +15,7 @@ mod user;
 
 #[cfg(feature = "landlock")]
 pub use confine::Files;
+pub use descriptors::{check_limit, raise_limit};
 pub use detach::{Ready, Role, detach};
 pub use init_d::{Programs, keep};
 pub use pid_file::{PidFile, PidFileError, kill};

@@ -111,6 +111,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     let log = open_log(options, config.log_file.as_deref(), owner);
     log.map_err(failure("cannot log"))?.begin();
     logging::tell_of_panics();
+    daemon::check_limit(&config.servers);
     #[cfg(feature = "landlock")]
     let files = config.landlock.then(|| {
         let log_file = options.log_file.as_ref().or(config.log_file.as_ref());
@@ -128,11 +129,12 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     if let Some(file) = &pid_file {
         file.write().map_err(|error| pid_failure(error.into()))?;
     }
-    // Programs are started by the user we still are, with no signal blocked.
+    // Programs are started by the user we still are, with the limits we were given.
     let programs = match &config.init_d {
         Some(path) => Some(Programs::start(path).map_err(failure(&path.display().to_string()))?),
         None => None,
     };
+    daemon::raise_limit();
     let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
     let given_up = daemon::give_up_privileges(user.as_ref());
     given_up.map_err(failure(&match &user {

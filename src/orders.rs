@@ -6,7 +6,7 @@ use log::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
-use crate::daemon::Order;
+use crate::daemon::{self, Order};
 use crate::servers::{STOP_WAIT, Servers};
 use crate::startup;
 use crate::threads;
@@ -60,6 +60,7 @@ pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
     if config.user.as_deref().is_some_and(|wanted| wanted != user) {
         warn!("the user stays {user}: it changes only with a new start");
     }
+    daemon::check_limit(&config.servers);
     // The file is the user's, who we are by now, in any case.
     let log = match startup::open_log(options, config.log_file.as_deref(), None) {
         Ok(log) => log,

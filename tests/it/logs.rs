@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::daemon::Home;
 use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
-use crate::process::{DEADLINE, TempDir, is_root, terminal, wait_until};
+use crate::process::{DEADLINE, Process, TempDir, is_root, terminal, wait_until};
 
 /// Makes a pipe full.
 fn fill(pipe: &File) {
@@ -175,4 +175,33 @@ fn a_log_file_that_is_there_keeps_its_owner() {
     std::os::unix::fs::symlink(home.path("precious"), home.path("log")).unwrap();
     assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
     assert_eq!(fs::metadata(home.path("precious")).unwrap().uid(), 0);
+}
+
+#[test]
+fn the_processes_limit_of_descriptors_is_raised_and_not_that_of_its_programs() {
+    let home = Home::new("init_d = \"DIR/init\";");
+    fs::create_dir(home.path("init")).unwrap();
+    let script = format!("ulimit -n >> {}", home.path("ran").display());
+    home.program("init/10-limit", &script);
+    let own = daemon();
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -Sn 300 && ulimit -Hn 310 && exec \"$0\" \"$@\"",
+    ]);
+    command.arg(own.get_program()).args(own.get_args());
+    let mut process = Process::start(command.arg("-f").arg(home.path("conf")));
+    wait_until("it to serve", || home.read("log").contains("listening on"));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", home.read("pid").trim())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers: Vec<_> = line.unwrap().split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["310", "310"]);
+    // 200 clients, which the default is, need two each.
+    let log = home.read("log");
+    assert!(log.contains("warning 310 descriptors are too few"), "{log}");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(home.read("ran"), "300\n300\n");
 }
