@@ -42,8 +42,8 @@ pub enum Order {
     Stopped,
 }
 
-/// Blocks the signals that are orders, for this thread and those it creates. Call it before
-/// any thread is made, and after the last program has been started: children inherit it.
+/// Blocks the signals that are orders, for this thread and those it creates; they wait. Call it
+/// before any thread is made. Children inherit it.
 ///
 /// # Errors
 /// As pthread_sigmask(3).
@@ -54,7 +54,13 @@ pub fn block_signals() -> io::Result<SigSet> {
 }
 
 fn orders() -> SigSet {
-    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+    let mut orders = orders_to_stop();
+    orders.add(Signal::SIGHUP);
+    orders
+}
+
+fn orders_to_stop() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// Forwards signals as orders, from a thread of its own.

@@ -14,7 +14,7 @@ use ouistiti::config::Config;
 use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::inherited;
 use ouistiti::logging::{self, Destination, Opened};
-use ouistiti::orders::{obey, reload};
+use ouistiti::orders::{obey, reload, stop_programs};
 use ouistiti::server::StartError;
 use ouistiti::servers::Servers;
 use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
@@ -155,8 +155,10 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         ready.tell().map_err(failure("cannot leave the terminal"))?;
     }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
-    obey(orders, sender, servers, reload);
-    drop(programs);
+    let last = obey(&orders, &sender, servers, reload);
+    if let Some(programs) = programs {
+        stop_programs(programs, last, &orders, sender);
+    }
     log::logger().flush();
     Ok(())
 }
