@@ -3,13 +3,15 @@
 //! `main` calls these in order; nothing here knows of clients. Its rooms each do one
 //! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
 //! `init_d` starts the administrator's programs, `descriptors` sees that there are enough,
-//! `user` gives privileges up, `confine` has the kernel see to the rest.
+//! `user` gives privileges up, `confine` has the kernel see to the rest, `notify` says that it
+//! serves.
 
 #[cfg(feature = "landlock")]
 mod confine;
 mod descriptors;
 mod detach;
 mod init_d;
+mod notify;
 mod pid_file;
 mod user;
 
@@ -18,6 +20,7 @@ pub use confine::Files;
 pub use descriptors::{check_limit, raise_limit};
 pub use detach::{Ready, Role, detach};
 pub use init_d::{Programs, keep};
+pub use notify::Manager;
 pub use pid_file::{PidFile, PidFileError, kill};
 pub use user::{find_user, give_up_privileges};
 

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
-use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::daemon::{self, Manager, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::inherited;
 use ouistiti::logging::{self, Destination, Opened};
 use ouistiti::orders::{obey, reload, stop_programs};
@@ -136,6 +136,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     };
     daemon::raise_limit();
     let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
+    let manager = Manager::find();
     let given_up = daemon::give_up_privileges(user.as_ref());
     given_up.map_err(failure(&match &user {
         Some(user) => format!("cannot become {}", user.name),
@@ -153,6 +154,9 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     servers.announce(&name);
     if let Some(ready) = ready {
         ready.tell().map_err(failure("cannot leave the terminal"))?;
+    }
+    if let Some(manager) = manager {
+        manager.tell();
     }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
     let last = obey(&orders, &sender, servers, reload);

@@ -118,6 +118,7 @@ fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
         .args(programs)
         .env(KEEPER, "1")
         .env_remove(super::detach::VARIABLE)
+        .env_remove(super::notify::VARIABLE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -179,6 +180,7 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
     command
         .arg(argument)
         .env_remove(super::detach::VARIABLE)
+        .env_remove(super::notify::VARIABLE)
         .env_remove(KEEPER)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -95,3 +95,20 @@ fn the_example_of_the_readme_has_a_pid_file_to_stop_by() {
 fn nginx_passes_the_host_with_its_port() {
     assert!(read("etc/behind-nginx.conf").contains("Host $http_host;"));
 }
+#[test]
+fn the_service_unit_says_what_the_daemon_needs() {
+    let unit = read("init/ouistiti.service");
+    for line in [
+        // It runs in the foreground and tells when it serves: its exit codes are seen.
+        "Type=notify",
+        "ExecStart=/usr/sbin/ouistiti -p /run/ouistiti.pid",
+        "RestartPreventExitStatus=2 78",
+    ] {
+        assert!(unit.lines().any(|own| own == line), "{line}");
+    }
+    // `landlock = true`, and a log file that becomes the user's.
+    for call in ["create_ruleset", "add_rule", "restrict_self"] {
+        assert!(unit.contains(&format!("landlock_{call}")), "{call}");
+    }
+    assert!(unit.contains("CAP_CHOWN"));
+}
