@@ -3,17 +3,21 @@
 //! The loop only accepts; everything else happens on the client's own thread, in a place
 //! that `room` gives it.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
+#[cfg(feature = "tls")]
+use log::debug;
+use log::warn;
 
 use crate::client::Client;
 use crate::connection;
 use crate::door::Door;
+#[cfg(feature = "tls")]
+use crate::proxy;
 use crate::refusal::Refusal;
 use crate::response;
 use crate::room::Place;
@@ -105,52 +109,64 @@ fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
 
 /// The client's own thread: TLS if need be, then the story in `connection`.
 fn serve(server: &Server, place: Place, socket: TcpStream, deadline: Instant) {
-    match greet(server, socket, deadline) {
-        Ok(client) => {
-            let wire = place.put(client);
-            connection::serve(server, &place, wire, deadline);
-        }
-        Err(reason) => debug!("client refused: {reason}"),
+    if let Some((client, told)) = greet(server, &place, socket, deadline) {
+        let wire = place.put(client);
+        connection::serve(server, &place, wire, told, deadline);
     }
 }
 
+/// A client that can be read, and what its PROXY header has told already.
+type Greeted = Option<(Client, Option<SocketAddr>)>;
+
 #[cfg(not(feature = "tls"))]
-fn greet(_: &Server, socket: TcpStream, _: Instant) -> Result<Client, std::convert::Infallible> {
-    Ok(Client::plain(socket))
+#[expect(clippy::unnecessary_wraps)]
+fn greet(_: &Server, _: &Place, socket: TcpStream, _: Instant) -> Greeted {
+    Some((Client::plain(socket), None))
 }
 
 /// Does the TLS handshake where there is one to do.
 #[cfg(feature = "tls")]
-fn greet(
-    server: &Server,
-    socket: TcpStream,
-    deadline: Instant,
-) -> Result<Client, crate::tls::Failure> {
+fn greet(server: &Server, place: &Place, socket: TcpStream, deadline: Instant) -> Greeted {
     match server.certificates() {
-        Some(certificates) => shake_hands(certificates, socket, deadline),
-        None => Ok(Client::plain(socket)),
+        Some(certificates) => shake_hands(certificates, place, socket, deadline),
+        None => Some((Client::plain(socket), None)),
     }
 }
 
-/// Does the TLS handshake. Never inlined: the stack it needs would stay touched for as long as
-/// each client is there, those without TLS too.
+/// Does the TLS handshake, which a PROXY header of a trusted peer precedes. Never inlined: the
+/// stack it needs would stay touched for as long as each client is there, those without TLS too.
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn shake_hands(
     certificates: &Certificates,
+    place: &Place,
     socket: TcpStream,
     deadline: Instant,
-) -> Result<Client, crate::tls::Failure> {
+) -> Greeted {
     use crate::tls::{Failure, Session};
+    let refused = |reason: &dyn std::fmt::Display| debug!("client refused: {reason}");
+    let (mut socket, mut told) = (socket, None);
+    if place.is_trusted() {
+        let client = Client::plain(socket);
+        match proxy::read(&client, deadline) {
+            Ok(source) => told = source,
+            Err(refusal) => {
+                refused(&refusal);
+                return None;
+            }
+        }
+        socket = client.into_plain().ok()?;
+    }
     match Session::accept(socket, certificates, deadline) {
-        Ok(session) => Ok(Client::tls(session)),
+        Ok(session) => Some((Client::tls(session), told)),
         Err(error) => {
             if matches!(error.failure, Failure::PlainHttp) {
                 let client = Client::plain(error.socket);
                 let refusal = Refusal::Malformed("plain HTTP, but this port speaks TLS: use https");
                 connection::refuse(&client, &refusal);
             }
-            Err(error.failure)
+            refused(&error.failure);
+            None
         }
     }
 }

@@ -7,13 +7,13 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::beneath::open_beneath;
-use crate::config::{ServiceConfig, Target, WebsocketConfig};
+use crate::config::{ServiceConfig, Target, WebsocketConfig, matches};
 use crate::handshake::Upgrade;
 use crate::refusal::Refusal;
 use crate::request::{Request, percent_decode};
@@ -65,6 +65,7 @@ pub fn resolve<'a>(
 }
 
 /// Looks a name up beneath docroot; a directory, or nothing, gives the subprotocols a chance.
+/// `Away` is refused what may be there in a moment.
 fn find<'a>(
     config: &'a WebsocketConfig,
     name: String,
@@ -85,9 +86,11 @@ fn find<'a>(
                 });
             }
             Found::Directory => true,
+            Found::Unfit => return Err(Refusal::NoService(name)),
             Found::Nothing => false,
         }
     };
+    let mut away = !name.is_empty() && !in_directory;
     for protocol in &upgrade.protocols {
         let candidate = match in_directory {
             true => format!("{name}/{protocol}"),
@@ -96,23 +99,32 @@ fn find<'a>(
         if check_name(config, &candidate).is_err() {
             continue;
         }
-        if let Found::Service(target, file) = open(config, &candidate)? {
-            return Ok(Service {
-                protocol: Some(protocol.clone()),
-                config: &config.service,
-                name: candidate,
-                target,
-                _file: Some(file),
-            });
+        match open(config, &candidate)? {
+            Found::Service(target, file) => {
+                return Ok(Service {
+                    protocol: Some(protocol.clone()),
+                    config: &config.service,
+                    name: candidate,
+                    target,
+                    _file: Some(file),
+                });
+            }
+            Found::Nothing => away = true,
+            Found::Directory | Found::Unfit => {}
         }
     }
-    Err(Refusal::NoService(name))
+    Err(match away {
+        true => Refusal::Away(name),
+        false => Refusal::NoService(name),
+    })
 }
 
 /// What stands under a name.
 enum Found {
     Service(Target, OwnedFd),
     Directory,
+    /// Neither: a file, or a link out of docroot.
+    Unfit,
     Nothing,
 }
 
@@ -122,11 +134,11 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
             return Err(Refusal::Unavailable("no file descriptor left".into()));
         }
-        // Not there, or not to be reached: links out of docroot are no service either.
-        Err(_) => return Ok(Found::Nothing),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Found::Nothing),
+        Err(_) => return Ok(Found::Unfit),
     };
     let Ok(status) = fstat(&file) else {
-        return Ok(Found::Nothing);
+        return Ok(Found::Unfit);
     };
     // proc(5): opening this path opens the file that was checked, whatever its name is now.
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -140,7 +152,7 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
     } else if kind == SFlag::S_IFDIR {
         Found::Directory
     } else {
-        Found::Nothing
+        Found::Unfit
     })
 }
 
@@ -165,20 +177,12 @@ fn is_name(name: &str) -> bool {
         })
 }
 
-/// The grammar, then `allow` and `deny` (SPEC: a name is served if allow matches and deny does
-/// not, or with `denylast` if allow matches).
+/// The grammar, then `allow` and `deny`.
 fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
-    let allowed = config.allow.iter().any(|pattern| matches(pattern, name));
-    let denied = config.deny.iter().any(|pattern| matches(pattern, name));
-    match is_name(name) && allowed && (!denied || config.deny_last) {
+    match is_name(name) && config.allows(name) {
         true => Ok(()),
         false => Err(Refusal::NotAllowed(name.to_owned())),
     }
-}
-
-/// `*` crosses `/`, letters count as written.
-fn matches(pattern: &Pattern, name: &str) -> bool {
-    pattern.matches_with(name, MatchOptions::new())
 }
 
 /// The first subprotocol offered that the service lists.

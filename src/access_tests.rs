@@ -322,6 +322,8 @@ fn a_name_is_served_if_allow_matches_and_deny_does_not() {
 #[test]
 fn a_directory_offers_its_sockets_as_subprotocols() {
     let scratch = docroot(&["dir/chat", "dir/echo", "dir/deeper/x", "alone", "echo"]);
+    fs::write(scratch.0.join("file"), "").expect("a file");
+    symlink("/dev/null", scratch.0.join("outward")).expect("a link");
     let config = section_of(&scratch, "deny = \"dir/echo\"");
     for (path, offer, wanted) in [
         ("/dir", &["chat"][..], served("dir/chat", "chat")),
@@ -336,6 +338,9 @@ fn a_directory_offers_its_sockets_as_subprotocols() {
         ("/nothing", &["chat", "alone"], served("alone", "alone")),
         ("/", &["echo"], served("echo", "echo")),
         ("/nothing", &["dir"], Err(404)),
+        // What exists and is no service does not give way to one.
+        ("/file", &["alone"], Err(404)),
+        ("/outward", &["alone"], Err(404)),
         ("/nothing", &["../alone", "."], Err(404)),
         // A socket is itself; what is offered is chosen by `protocols` then.
         ("/alone", &["echo"], served("alone", "")),
@@ -371,4 +376,13 @@ fn links_stand_before_docroot_and_pass_the_same_lists() {
     assert_eq!(ask(&config, "/uart_secret", &[]), Err(403));
     assert_eq!(ask(&config, "/uart_/../echo", &[]), Err(404));
     assert_eq!(ask(&config, "/echo", &["raw"]), served("echo", ""));
+}
+
+#[test]
+fn the_example_of_a_serial_line_serves_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/serial-port.conf");
+    let (config, _) = crate::config::load(&path).expect("a good example");
+    let config = config.servers[0].websocket.as_ref().expect("it has one");
+    assert_eq!(ask(config, "/modem", &[]), served("modem", ""));
+    assert_eq!(ask(config, "/other", &[]), Err(403));
 }

@@ -22,7 +22,6 @@ use nix::sys::socket::{
     sendmsg, setsockopt, shutdown, socket, sockopt,
 };
 use nix::sys::stat::Mode;
-use nix::sys::termios::{self, BaudRate, SetArg};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::sys::uio::writev;
 use nix::unistd::read;
@@ -30,6 +29,7 @@ use nix::unistd::read;
 use crate::config::Target;
 use crate::keepalive::keep_alive;
 use crate::lookup::lookup;
+use crate::serial::set_up;
 
 /// Longest wait for a writer that must be about to tell whether its socket was reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
@@ -155,14 +155,7 @@ fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
     // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    if let Ok(mut settings) = termios::tcgetattr(&fd) {
-        termios::cfmakeraw(&mut settings);
-        settings.control_flags |= termios::ControlFlags::CLOCAL | termios::ControlFlags::CREAD;
-        if let Some(speed) = baud_rate(baud) {
-            termios::cfsetspeed(&mut settings, speed)?;
-        }
-        termios::tcsetattr(&fd, SetArg::TCSANOW, &settings)?;
-    }
+    set_up(&fd, baud)?;
     Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
 }
 
@@ -171,24 +164,6 @@ fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
     Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
-}
-
-/// The speeds of serial lines in use; 0 leaves the line's speed as it is.
-fn baud_rate(baud: u32) -> Option<BaudRate> {
-    Some(match baud {
-        1200 => BaudRate::B1200,
-        2400 => BaudRate::B2400,
-        4800 => BaudRate::B4800,
-        9600 => BaudRate::B9600,
-        19200 => BaudRate::B19200,
-        38400 => BaudRate::B38400,
-        57600 => BaudRate::B57600,
-        115_200 => BaudRate::B115200,
-        230_400 => BaudRate::B230400,
-        460_800 => BaudRate::B460800,
-        921_600 => BaudRate::B921600,
-        _ => return None,
-    })
 }
 
 /// A failure to set the limit leaves the socket without one, as it came.

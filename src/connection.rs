@@ -7,10 +7,11 @@
 use std::fmt;
 #[cfg(feature = "websocket")]
 use std::io;
+use std::net::SocketAddr;
+#[cfg(feature = "websocket_rt")]
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-#[cfg(feature = "websocket_rt")]
-use std::{net::SocketAddr, os::fd::AsFd};
 
 use log::debug;
 #[cfg(feature = "websocket")]
@@ -30,7 +31,7 @@ use crate::wire::Wire;
 use crate::{
     access::{self, Service},
     backend::{self, Backend},
-    config::WebsocketConfig,
+    config::{ServiceConfig, WebsocketConfig},
     handshake::{self, Upgrade},
     pump,
 };
@@ -44,9 +45,15 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 #[cfg(feature = "websocket")]
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves one client; returns when it is gone.
-pub fn serve(server: &Server, place: &Place, wire: Arc<Wire>, deadline: Instant) {
-    match answer(server, place, wire.client(), deadline) {
+/// Serves one client; returns when it is gone. `told` is what a PROXY header has told of it.
+pub fn serve(
+    server: &Server,
+    place: &Place,
+    wire: Arc<Wire>,
+    told: Option<SocketAddr>,
+    deadline: Instant,
+) {
+    match answer(server, place, wire.client(), told, deadline) {
         Ok(None) => {}
         #[cfg(feature = "websocket")]
         Ok(Some(session)) => session.run(place, wire),
@@ -72,9 +79,10 @@ fn answer<'a>(
     server: &'a Server,
     place: &Place,
     client: &Client,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Answer<'a>, Refusal> {
-    let request = read_request(server, place, client, deadline)?;
+    let request = read_request(server, place, client, told, deadline)?;
     if place.is_spare() {
         return Err(Refusal::TooManyClients);
     }
@@ -96,12 +104,18 @@ fn read_request(
     server: &Server,
     place: &Place,
     client: &Client,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
     if !place.is_trusted() {
         return request::read(client, deadline);
     }
-    let nearest = proxy::read(client, deadline)?.or(client.peer());
+    let told = match client.is_tls() {
+        // Its PROXY header has come before the handshake.
+        true => told,
+        false => proxy::read(client, deadline)?,
+    };
+    let nearest = told.or(client.peer());
     let request = request::read(client, deadline)?;
     let config = server.config();
     if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
@@ -131,7 +145,10 @@ fn send_file(client: &Client, document: &Document, request: &Request) -> Result<
 #[cfg(feature = "websocket")]
 struct Session<'a> {
     upgrade: Upgrade,
-    service: Service<'a>,
+    /// The service's name.
+    name: String,
+    config: &'a ServiceConfig,
+    protocol: Option<String>,
     backend: Backend,
     ping: Duration,
 }
@@ -150,9 +167,12 @@ fn open<'a>(
         let (wait, refusal) = match access::resolve(websocket, request, &upgrade, client.is_tls()) {
             Ok(service) => match reach(&service, websocket.ping, client, request) {
                 Ok(backend) => {
+                    // What else the service has, its file open, is not needed any more.
                     return Ok(Session {
                         upgrade,
-                        service,
+                        name: service.name,
+                        config: service.config,
+                        protocol: service.protocol,
                         backend,
                         ping: websocket.ping,
                     });
@@ -164,11 +184,15 @@ fn open<'a>(
                             service.name
                         );
                     }
+                    let wait = match is_away(&error) {
+                        true => service.config.wait,
+                        false => Duration::ZERO,
+                    };
                     let reason = format!("{}: {error}", service.name);
-                    (service.config.wait, Refusal::Unavailable(reason))
+                    (wait, Refusal::Unavailable(reason))
                 }
             },
-            Err(Refusal::NoService(name)) if !websocket.service.wait.is_zero() => {
+            Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
                 let reason = format!("{name}: not there");
                 (websocket.service.wait, Refusal::Unavailable(reason))
             }
@@ -182,6 +206,17 @@ fn open<'a>(
         }
         std::thread::sleep(RETRY_PAUSE);
     }
+}
+
+/// Whether a backend may be there in a moment: nothing stands at its place, or nobody listens or
+/// reads there (a fifo), or who did has just gone.
+#[cfg(feature = "websocket")]
+fn is_away(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    matches!(
+        error.kind(),
+        NotFound | ConnectionRefused | ConnectionReset | BrokenPipe
+    ) || error.raw_os_error() == Some(nix::libc::ENXIO)
 }
 
 /// Connects a backend and tells it of the client, if it wants to know.
@@ -226,7 +261,7 @@ impl Session<'_> {
     /// Serves until both sides have ended, or gives the client to the backend.
     fn run(self, place: &Place, wire: Arc<Wire>) {
         #[cfg(feature = "websocket_rt")]
-        if self.service.config.direct
+        if self.config.direct
             && !wire.client().is_tls()
             // Behind a UNIX socket there is no address to tell.
             && let Some(address) = wire.client().peer()
@@ -236,7 +271,7 @@ impl Session<'_> {
         #[cfg(not(feature = "websocket_rt"))]
         let _ = place;
         if let Err(error) = self.relay(&wire, || self.switch(wire.client())) {
-            let reason = format!("{}: cannot create a thread: {error}", self.service.name);
+            let reason = format!("{}: cannot create a thread: {error}", self.name);
             refuse(wire.client(), &Refusal::Unavailable(reason));
         }
     }
@@ -248,8 +283,8 @@ impl Session<'_> {
     fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
         let start = Instant::now();
         let peer = Peer(wire.client());
-        let name = &self.service.name;
-        let report = pump::run(wire, &self.backend, self.service.config, self.ping, greet)?;
+        let name = &self.name;
+        let report = pump::run(wire, &self.backend, self.config, self.ping, greet)?;
         info!(
             "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
             report.code,
@@ -262,7 +297,7 @@ impl Session<'_> {
 
     /// Sends the 101.
     fn switch(&self, client: &Client) -> io::Result<()> {
-        response::switching_protocols(client, &self.upgrade, self.service.protocol.as_deref())
+        response::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
     }
 
     /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
@@ -270,7 +305,7 @@ impl Session<'_> {
     #[cfg(feature = "websocket_rt")]
     fn hand_over(self, place: &Place, wire: Arc<Wire>, address: SocketAddr) {
         let peer = Peer(wire.client()).to_string();
-        let name = &self.service.name;
+        let name = &self.name;
         wire.client().tune(self.ping);
         if let Err(error) = self.switch(wire.client()) {
             return debug!("{peer} {name}: gone before the 101: {error}");
@@ -338,60 +373,5 @@ impl fmt::Display for Seconds {
 }
 
 #[cfg(all(test, feature = "websocket"))]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixListener;
-    use std::path::Path;
-    use std::thread;
-
-    use crate::beneath::tests::Scratch;
-    use crate::request::tests::{EXAMPLE, pair, parse};
-
-    /// A `websocket` section in whose docroot nothing stands, with a link to a backend.
-    fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> WebsocketConfig {
-        let text = format!(
-            "servers = ({{ websocket = {{ docroot = \"{0}\"; origins = \"*\"; wait = {wait}; \
-             links = ({{ origin = \"chat\"; type = \"unix\"; destination = \"{0}/x\"; \
-             wait = {link_wait}; }}); }}; }});",
-            scratch.0.display()
-        );
-        let loaded = crate::config::from_text(Path::new("x.conf"), &text);
-        let (config, _) = loaded.expect("a good configuration");
-        config.servers[0].websocket.clone().expect("it has one")
-    }
-
-    #[test]
-    fn a_link_waits_as_long_as_it_says_itself() {
-        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
-        let (client, _far) = pair();
-        let scratch = Scratch::new();
-        let start = Instant::now();
-        let config = section(&scratch, 60, 0);
-        let refused = open(&request, &config, &client);
-        assert!(matches!(refused, Err(Refusal::Unavailable(_))));
-        assert!(start.elapsed() < Duration::from_secs(30), "at once");
-
-        let config = section(&scratch, 0, 60);
-        thread::scope(|scope| {
-            let opened = scope.spawn(|| open(&request, &config, &client).map(|_| ()));
-            // The backend is away, for a moment.
-            thread::sleep(4 * RETRY_PAUSE);
-            let _backend = UnixListener::bind(scratch.0.join("x")).expect("a free name");
-            let opened = opened.join().expect("no panic");
-            assert!(opened.is_ok(), "{opened:?}");
-        });
-    }
-
-    #[test]
-    fn a_client_that_leaves_is_not_waited_with() {
-        let request = parse(EXAMPLE.as_bytes()).expect("a good head");
-        let (client, far) = pair();
-        drop(far);
-        let scratch = Scratch::new();
-        let config = section(&scratch, 0, 60);
-        let start = Instant::now();
-        let refused = open(&request, &config, &client);
-        assert!(matches!(refused, Err(Refusal::Gone(_))));
-        assert!(start.elapsed() < Duration::from_secs(30), "at once");
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

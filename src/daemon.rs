@@ -2,20 +2,25 @@
 //!
 //! `main` calls these in order; nothing here knows of clients. Its rooms each do one
 //! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
-//! `init_d` starts the administrator's programs, `user` gives privileges up, `confine` has
-//! the kernel see to the rest.
+//! `init_d` starts the administrator's programs, `descriptors` sees that there are enough,
+//! `user` gives privileges up, `confine` has the kernel see to the rest, `notify` says that it
+//! serves.
 
 #[cfg(feature = "landlock")]
 mod confine;
+mod descriptors;
 mod detach;
 mod init_d;
+mod notify;
 mod pid_file;
 mod user;
 
 #[cfg(feature = "landlock")]
 pub use confine::Files;
+pub use descriptors::{check_limit, raise_limit};
 pub use detach::{Ready, Role, detach};
 pub use init_d::{Programs, keep};
+pub use notify::Manager;
 pub use pid_file::{PidFile, PidFileError, kill};
 pub use user::{find_user, give_up_privileges};
 
@@ -40,8 +45,8 @@ pub enum Order {
     Stopped,
 }
 
-/// Blocks the signals that are orders, for this thread and those it creates. Call it before
-/// any thread is made, and after the last program has been started: children inherit it.
+/// Blocks the signals that are orders, for this thread and those it creates; they wait. Call it
+/// before any thread is made. Children inherit it.
 ///
 /// # Errors
 /// As pthread_sigmask(3).
@@ -52,7 +57,13 @@ pub fn block_signals() -> io::Result<SigSet> {
 }
 
 fn orders() -> SigSet {
-    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+    let mut orders = orders_to_stop();
+    orders.add(Signal::SIGHUP);
+    orders
+}
+
+fn orders_to_stop() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// Forwards signals as orders, from a thread of its own.

@@ -81,11 +81,12 @@ impl Document {
             let answer = not_modified(&tag);
             return written(client, answer.as_bytes());
         }
-        let range = asked_range(request, metadata.len(), &tag)?;
-        let head = head(&name, metadata.len(), range.as_ref(), &tag);
         if request.method == "HEAD" {
+            let head = head(&name, metadata.len(), None, &tag);
             return written(client, head.as_bytes());
         }
+        let range = asked_range(request, metadata.len(), &tag)?;
+        let head = head(&name, metadata.len(), range.as_ref(), &tag);
         send(client, &head, file, range.unwrap_or(0..metadata.len())).map_err(Refusal::Gone)
     }
 

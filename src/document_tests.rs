@@ -105,6 +105,12 @@ fn a_head_is_the_get_without_its_content() {
     let (_scratch, document) = site();
     let head = ask(&document, "HEAD", "/digits", "").expect("an answer");
     assert_eq!(head + "0123456789", get(&document, "/digits", ""));
+    // A range is of the content (RFC 9110, section 14.2), and a HEAD has none.
+    for range in ["bytes=2-5", "bytes=10-"] {
+        let range = format!("Range: {range}\r\n");
+        let head = ask(&document, "HEAD", "/digits", &range).expect("an answer");
+        assert_eq!(head + "0123456789", get(&document, "/digits", ""));
+    }
     let refusal = ask(&document, "HEAD", "/nothing", "").expect_err("no file");
     assert!(matches!(refusal, Refusal::OfHead(_)));
 }

@@ -3,10 +3,11 @@
 //! A [`Door`] outlives its server when a new configuration keeps the address: it then
 //! leads to the next one, and no client that knocks in between is lost.
 
+use std::fs::Permissions;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,6 +17,9 @@ use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
 
 use crate::config::Listen;
 use crate::server::Server;
+
+/// Mode of a new UNIX socket, whatever the umask.
+const SOCKET_MODE: u32 = 0o666;
 
 /// A listening socket, and where it leads.
 pub struct Door {
@@ -233,9 +237,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Replaces the socket of a daemon that is gone, never one that is listened on.
+/// Replaces the socket of a daemon that is gone, never one that is listened on. Who may connect
+/// is left to the directory: connecting needs the right to write (unix(7)).
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
+    let bound = match UnixListener::bind(path) {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
                 && std::fs::symlink_metadata(path)?.file_type().is_socket()
@@ -246,13 +251,25 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             UnixListener::bind(path)
         }
         result => result,
-    }
+    };
+    let listener = bound?;
+    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::beneath::tests::Scratch;
+
+    #[test]
+    fn everybody_who_reaches_a_unix_socket_may_connect() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("x.sock");
+        let _listener = bind_unix(&path).expect("a free name");
+        let mode = std::fs::metadata(&path).expect("a socket").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o666);
+    }
 
     #[test]
     fn a_unix_socket_of_a_daemon_that_is_gone_is_replaced_and_a_live_one_is_not() {

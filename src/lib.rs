@@ -48,6 +48,8 @@ pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod room;
+#[cfg(feature = "websocket")]
+pub mod serial;
 pub mod server;
 pub mod servers;
 mod sink;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use nix::unistd::Uid;
 
 use crate::escape::Escaped;
 pub use crate::sink::Destination;
@@ -23,18 +24,32 @@ const MAX_LENGTH: usize = 960;
 /// Name of this crate in the targets of its records.
 const OURS: &str = "ouistiti";
 
-/// Starts logging, or goes on elsewhere: a file is opened anew, so that it can be rotated.
-///
-/// Other crates are heard only at `Trace`: what they warn about is what clients do wrong.
-///
-/// # Errors
-/// As open(2) on the file; then nothing has changed. That syslog is not there is no error.
-pub fn init(destination: Destination, level: LevelFilter) -> io::Result<()> {
-    LOGGER.book().sink = Sink::open(destination)?;
-    // It fails where it has been set before, to the same.
-    let _ = log::set_logger(&LOGGER);
-    log::set_max_level(level);
-    Ok(())
+/// A log that is open and not used yet.
+pub struct Opened(Sink, LevelFilter);
+
+impl Opened {
+    /// Opens a log; a file is opened anew, so that it can be rotated, and becomes that of
+    /// `owner` if it has to be made.
+    ///
+    /// # Errors
+    /// As open(2) on the file. That syslog is not there is no error.
+    pub fn new(
+        destination: Destination,
+        level: LevelFilter,
+        owner: Option<Uid>,
+    ) -> io::Result<Self> {
+        Ok(Self(Sink::open(destination, owner)?, level))
+    }
+
+    /// Logs there from now on.
+    ///
+    /// Other crates are heard only at `Trace`: what they warn about is what clients do wrong.
+    pub fn begin(self) {
+        LOGGER.book().sink = self.0;
+        // It fails where it has been set before, to the same.
+        let _ = log::set_logger(&LOGGER);
+        log::set_max_level(self.1);
+    }
 }
 
 /// Has panics logged: a daemon's stderr is /dev/null.
@@ -43,7 +58,7 @@ pub fn tell_of_panics() {
 }
 
 static LOGGER: Logger = Logger(Mutex::new(Book {
-    sink: Sink::Stderr,
+    sink: Sink::Stderr(None),
     causes: Vec::new(),
     lost: 0,
 }));
@@ -163,7 +178,7 @@ impl Book {
         }
         match self.sink.write(level, text) {
             Ok(()) => {}
-            // A log daemon that is slow or a disk that is full.
+            // A reader that is slow or a disk that is full.
             Err(_) => self.lost = self.lost.saturating_add(1),
         }
     }
@@ -179,7 +194,7 @@ mod tests {
     fn book() -> (Scratch, PathBuf, Book) {
         let scratch = Scratch::new();
         let path = scratch.0.join("log");
-        let sink = Sink::open(Destination::File(path.clone())).expect("it can be made");
+        let sink = Sink::open(Destination::File(path.clone()), None).expect("it can be made");
         let (causes, lost) = (Vec::new(), 0);
         (scratch, path, Book { sink, causes, lost })
     }
@@ -250,7 +265,7 @@ mod tests {
     #[test]
     fn lost_lines_are_counted_and_said() {
         let (scratch, path, mut book) = book();
-        let full = Sink::open(Destination::File("/dev/full".into())).expect("Linux has it");
+        let full = Sink::open(Destination::File("/dev/full".into()), None).expect("Linux has it");
         let sink = std::mem::replace(&mut book.sink, full);
         for line in 0..3 {
             book.log(Level::Info, ("a.rs", line), "a".into(), Instant::now());
@@ -270,7 +285,8 @@ mod tests {
         for name in ["one", "two"] {
             let path = scratch.0.join(name);
             let destination = Destination::File(path.clone());
-            init(destination, LevelFilter::Info).expect("it can be made");
+            let opened = Opened::new(destination, LevelFilter::Info, None);
+            opened.expect("it can be made").begin();
             log::info!("{name}");
             log::debug!("not wanted");
             log::warn!(target: "rustls", "not ours");
@@ -280,7 +296,8 @@ mod tests {
             assert!(!lines.iter().any(|line| line.contains("not ")), "{lines:?}");
         }
         let destination = Destination::File(scratch.0.join("no/such/directory"));
-        assert!(init(destination, LevelFilter::Info).is_err());
-        init(Destination::Stderr, LevelFilter::Off).expect("always");
+        assert!(Opened::new(destination, LevelFilter::Info, None).is_err());
+        let opened = Opened::new(Destination::Stderr, LevelFilter::Off, None);
+        opened.expect("always").begin();
     }
 }

@@ -11,13 +11,13 @@ use std::sync::mpsc;
 use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
-use ouistiti::daemon::{self, PidFile, PidFileError, Programs, Ready, Role};
+use ouistiti::daemon::{self, Manager, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::inherited;
-use ouistiti::logging::{self, Destination};
-use ouistiti::orders::{obey, reload};
+use ouistiti::logging::{self, Destination, Opened};
+use ouistiti::orders::{obey, reload, stop_programs};
 use ouistiti::server::StartError;
 use ouistiti::servers::Servers;
-use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, start_log};
+use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
 #[cfg(feature = "tls")]
 use ouistiti::tls::Certificates;
 
@@ -88,7 +88,8 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     };
     if options.test {
         // Warnings about certificates go where the others have gone.
-        logging::init(Destination::Stderr, LevelFilter::Warn).map_err(failure("cannot log"))?;
+        let log = Opened::new(Destination::Stderr, LevelFilter::Warn, None);
+        log.map_err(failure("cannot log"))?.begin();
         check_certificates(&config)?;
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
@@ -106,8 +107,11 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         .map(|path| PidFile::lock(path))
         .transpose()
         .map_err(pid_failure)?;
-    start_log(options, config.log_file.as_deref()).map_err(failure("cannot log"))?;
+    let owner = user.as_ref().map(|user| user.uid);
+    let log = open_log(options, config.log_file.as_deref(), owner);
+    log.map_err(failure("cannot log"))?.begin();
     logging::tell_of_panics();
+    daemon::check_limit(&config.servers);
     #[cfg(feature = "landlock")]
     let files = config.landlock.then(|| {
         let log_file = options.log_file.as_ref().or(config.log_file.as_ref());
@@ -125,12 +129,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     if let Some(file) = &pid_file {
         file.write().map_err(|error| pid_failure(error.into()))?;
     }
-    // Programs are started by the user we still are, with no signal blocked.
+    // Programs are started by the user we still are, with the limits we were given.
     let programs = match &config.init_d {
         Some(path) => Some(Programs::start(path).map_err(failure(&path.display().to_string()))?),
         None => None,
     };
+    daemon::raise_limit();
     let signals = daemon::block_signals().map_err(failure("cannot block signals"))?;
+    let manager = Manager::find();
     let given_up = daemon::give_up_privileges(user.as_ref());
     given_up.map_err(failure(&match &user {
         Some(user) => format!("cannot become {}", user.name),
@@ -149,9 +155,14 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     if let Some(ready) = ready {
         ready.tell().map_err(failure("cannot leave the terminal"))?;
     }
+    if let Some(manager) = manager {
+        manager.tell();
+    }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
-    obey(orders, sender, servers, reload);
-    drop(programs);
+    let last = obey(&orders, &sender, servers, reload);
+    if let Some(programs) = programs {
+        stop_programs(programs, last, &orders, sender);
+    }
     log::logger().flush();
     Ok(())
 }

@@ -6,20 +6,21 @@ use log::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
-use crate::daemon::Order;
+use crate::daemon::{self, Order, Programs};
 use crate::servers::{STOP_WAIT, Servers};
 use crate::startup;
 use crate::threads;
 
-/// Waits for orders until everything has stopped.
+/// Waits for orders until everything has stopped; the one that came last. It is `Stop` where
+/// nothing more is waited for.
 pub fn obey(
-    orders: Receiver<Order>,
-    sender: Sender<Order>,
+    orders: &Receiver<Order>,
+    sender: &Sender<Order>,
     servers: Servers,
     reload: impl Fn(&mut Servers),
-) {
+) -> Order {
     let mut running = Some(servers);
-    for order in orders {
+    for order in orders.iter() {
         match (order, running.take()) {
             (Order::Reload, Some(mut servers)) => {
                 reload(&mut servers);
@@ -34,11 +35,33 @@ pub fn obey(
                     let _ = sender.send(Order::Stopped);
                 };
                 if threads::named("stop").spawn(stop).is_err() {
-                    return;
+                    return order;
                 }
             }
-            (Order::Stop, None) | (Order::Stopped, _) => return,
+            (Order::Stop, None) | (Order::Stopped, _) => return order,
         }
+    }
+    Order::Stopped
+}
+
+/// Has the programs of `init_d` stopped, and waits for that unless `last`, or an order that
+/// comes meanwhile, is to stop at once.
+pub fn stop_programs(
+    mut programs: Programs,
+    last: Order,
+    orders: &Receiver<Order>,
+    sender: Sender<Order>,
+) {
+    programs.stop();
+    if last == Order::Stop {
+        return programs.leave();
+    }
+    let wait = move || {
+        drop(programs);
+        let _ = sender.send(Order::Stopped);
+    };
+    if threads::named("programs").spawn(wait).is_ok() {
+        orders.iter().find(|order| *order != Order::Reload);
     }
 }
 
@@ -60,12 +83,16 @@ pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
     if config.user.as_deref().is_some_and(|wanted| wanted != user) {
         warn!("the user stays {user}: it changes only with a new start");
     }
+    daemon::check_limit(&config.servers);
+    // The file is the user's, who we are by now, in any case.
+    let log = match startup::open_log(options, config.log_file.as_deref(), None) {
+        Ok(log) => log,
+        Err(error) => return error!("cannot open the log file: {error}; all stays as it was"),
+    };
     if let Err(error) = servers.reload(config.servers) {
         return error!("{error}; all stays as it was");
     }
-    if let Err(error) = startup::start_log(options, config.log_file.as_deref()) {
-        error!("cannot open the log file: {error}; the old one stays");
-    }
+    log.begin();
     info!("configuration read again");
     servers.announce(user);
 }

@@ -61,15 +61,12 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Takes a PROXY header off a trusted client without TLS, and nothing behind it, if it begins
-/// with one: the address it tells.
+/// Takes a PROXY header off a trusted client, and nothing behind it, if it begins with one: the
+/// address it tells. With TLS it stands before the handshake: the client is then still plain.
 ///
 /// # Errors
 /// `Malformed`; `Timeout` at the deadline, `Gone` when the client leaves.
 pub fn read(client: &Client, deadline: Instant) -> Result<Option<SocketAddr>, Refusal> {
-    if client.is_tls() {
-        return Ok(None);
-    }
     let mut buffer = [0; MAX_V2];
     loop {
         let was_last = client.has_left();

@@ -28,6 +28,8 @@ pub enum Refusal {
     OriginNotAllowed(String),
     /// No service of this name.
     NoService(String),
+    /// Nothing stands under this name, and a service may in a moment.
+    Away(String),
     /// No file of this name.
     NoFile(String),
     /// A method that is not served there; the methods that are.
@@ -75,7 +77,7 @@ impl Refusal {
             Self::Malformed(_) | Self::Repeated(_) | Self::Body => 400,
             Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) => 403,
-            Self::NoService(_) | Self::NoFile(_) => 404,
+            Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
             Self::BadMethod(..) => 405,
             Self::Timeout => 408,
             Self::TargetTooLong => 414,
@@ -100,7 +102,7 @@ impl Refusal {
             Self::BadProtocol(_) => "Sec-WebSocket-Protocol must list different tokens",
             Self::NotAllowed(_) => "this name is not served",
             Self::OriginNotAllowed(_) => "pages of this origin may not connect",
-            Self::NoService(_) => "there is no such service",
+            Self::NoService(_) | Self::Away(_) => "there is no such service",
             Self::NoFile(_) => "there is no such file",
             Self::BadMethod(..) => "this method is not served here",
             Self::Timeout => "the request took too long",
@@ -130,7 +132,7 @@ impl Display for Refusal {
             Self::BadProtocol(protocol) => ("bad subprotocol ", protocol.as_str()),
             Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
             Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
-            Self::NoService(name) => ("no service ", name.as_str()),
+            Self::NoService(name) | Self::Away(name) => ("no service ", name.as_str()),
             Self::NoFile(name) => ("no file ", name.as_str()),
             Self::BadMethod(method, _) => ("method not served: ", method.as_str()),
             Self::BadVersion(version) => ("bad WebSocket version ", version.as_str()),

@@ -1,16 +1,20 @@
 //! Where log lines go: the log daemon, a file or stderr. Which there are is `logging`'s.
 //!
-//! The log daemon is never waited for, and found again when it was restarted.
+//! None of them is ever waited for; the log daemon is found again when it was restarted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::Level;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Uid;
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
 /// Where the log daemon listens.
@@ -19,6 +23,8 @@ const SYSLOG_SOCKET: &str = "/dev/log";
 const RETRY: Duration = Duration::from_secs(1);
 /// Name in front of each line.
 const PROGRAM: &str = "ouistiti";
+/// Standard error, to be opened anew (proc(5)).
+const STDERR: &str = "/proc/self/fd/2";
 /// Mode of a new log file: names of services and addresses are not for everybody.
 const FILE_MODE: u32 = 0o640;
 
@@ -37,21 +43,24 @@ pub enum Destination {
 pub(crate) enum Sink {
     Syslog(Syslog),
     File(File),
-    Stderr,
+    /// A terminal is opened anew.
+    Stderr(Option<File>),
 }
 
 impl Sink {
+    /// A file that is made here becomes that of `owner`.
+    ///
     /// # Errors
     /// As open(2) on a file.
-    pub(crate) fn open(destination: Destination) -> io::Result<Self> {
+    pub(crate) fn open(destination: Destination, owner: Option<Uid>) -> io::Result<Self> {
         Ok(match destination {
             Destination::Syslog => Self::Syslog(Syslog::new(Path::new(SYSLOG_SOCKET))),
-            Destination::File(path) => {
-                let mut options = OpenOptions::new();
-                options.append(true).create(true).mode(FILE_MODE);
-                Self::File(options.open(path)?)
+            Destination::File(path) => Self::File(open_file(&path, owner)?),
+            // One that shows nothing more looks as if it took part of a line, and a write waits.
+            Destination::Stderr if io::stderr().is_terminal() => {
+                Self::Stderr(options().open(STDERR).ok())
             }
-            Destination::Stderr => Self::Stderr,
+            Destination::Stderr => Self::Stderr(None),
         })
     }
 
@@ -68,19 +77,63 @@ impl Sink {
             Self::File(file) => {
                 let now = SystemTime::now();
                 let line = format!("{} {} {text}\n", timestamp(now), name(level));
-                file.write_all(line.as_bytes())
+                write_now(&*file, &line)
             }
-            Self::Stderr => to_stderr(level, text),
+            Self::Stderr(Some(terminal)) => write_now(&*terminal, &plain(level, text)),
+            Self::Stderr(None) => to_stderr(level, text),
         }
     }
 }
 
+/// How files and terminals are opened: a fifo that nobody reads and a terminal that shows
+/// nothing must not stop the daemon, nor become its own.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    options.append(true).custom_flags(flags.bits());
+    options
+}
+
+/// Only a file that is made here is given away: who can write to the directory could have put a
+/// link to another one there.
+fn open_file(path: &Path, owner: Option<Uid>) -> io::Result<File> {
+    let mut options = options();
+    options.mode(FILE_MODE);
+    match options.create_new(true).open(path) {
+        Ok(file) => {
+            if let Some(owner) = owner {
+                // Without the right to it, it can be opened anew at a start only.
+                let _ = fchown(&file, Some(owner.as_raw()), None);
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.create_new(false).create(true).open(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn to_stderr(level: Level, text: &str) -> io::Result<()> {
-    let line = match level {
+    write_now(io::stderr(), &plain(level, text))
+}
+
+/// A line without its time.
+fn plain(level: Level, text: &str) -> String {
+    match level {
         Level::Info => format!("{PROGRAM}: {text}\n"),
         _ => format!("{PROGRAM}: {}: {text}\n", name(level)),
-    };
-    io::stderr().write_all(line.as_bytes())
+    }
+}
+
+/// Writes a line unless that would have to wait: everybody who logs would wait behind it.
+fn write_now(mut to: impl Write + AsFd, line: &str) -> io::Result<()> {
+    let mut fds = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+    // A pipe that is ready takes a whole line (pipe(7)).
+    match poll(&mut fds, PollTimeout::ZERO)? {
+        0 => Err(ErrorKind::WouldBlock.into()),
+        _ => to.write_all(line.as_bytes()),
+    }
 }
 
 fn name(level: Level) -> &'static str {

@@ -8,10 +8,11 @@ use std::io;
 use std::path::Path;
 
 use log::LevelFilter;
+use nix::unistd::Uid;
 
 use crate::cli::Options;
 use crate::config::{self, Config, Diagnostic, Severity};
-use crate::logging::{self, Destination};
+use crate::logging::{Destination, Opened};
 
 /// Exit code for what goes wrong while running.
 pub const FAILURE: u8 = 1;
@@ -58,11 +59,16 @@ pub fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Fai
     Ok(config)
 }
 
-/// Logs where the options or else the configuration want it, from now on.
+/// Opens the log where the options or else the configuration want it; a file that has to be made
+/// becomes that of `owner`.
 ///
 /// # Errors
-/// As open(2) on the file; then nothing has changed.
-pub fn start_log(options: &Options, configured: Option<&Path>) -> io::Result<()> {
+/// As open(2) on the file.
+pub fn open_log(
+    options: &Options,
+    configured: Option<&Path>,
+    owner: Option<Uid>,
+) -> io::Result<Opened> {
     let level = match options.verbose {
         0 => LevelFilter::Info,
         1 => LevelFilter::Debug,
@@ -73,5 +79,5 @@ pub fn start_log(options: &Options, configured: Option<&Path>) -> io::Result<()>
         None if options.detach => Destination::Syslog,
         None => Destination::Stderr,
     };
-    logging::init(destination, level)
+    Opened::new(destination, level, owner)
 }

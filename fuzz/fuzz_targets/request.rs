@@ -109,6 +109,7 @@ fn blank(refusal: &Refusal) -> Refusal {
         Refusal::NotAllowed(_) => Refusal::NotAllowed(no()),
         Refusal::OriginNotAllowed(_) => Refusal::OriginNotAllowed(no()),
         Refusal::NoService(_) => Refusal::NoService(no()),
+        Refusal::Away(_) => Refusal::Away(no()),
         Refusal::BadMethod(_, allowed) => Refusal::BadMethod(no(), allowed),
         Refusal::NotAnUpgrade => Refusal::NotAnUpgrade,
         Refusal::BadVersion(_) => Refusal::BadVersion(no()),

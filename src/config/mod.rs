@@ -25,6 +25,8 @@ mod tests;
 mod value;
 mod websocket;
 
+#[cfg(all(test, feature = "websocket"))]
+pub(crate) use choices::BAUDS;
 pub use diagnostic::{Diagnostic, Severity};
 #[doc(hidden)]
 pub use load::tree;
@@ -160,6 +162,19 @@ pub struct WebsocketConfig {
     /// Services outside `docroot` (`links`).
     pub links: Vec<LinkConfig>,
     // `links` stand before `docroot`: the first whose glob matches the name serves it.
+}
+
+impl WebsocketConfig {
+    /// Whether `allow` matches a name and `deny` does not, or with `denylast` `allow` alone.
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        let listed = |globs: &[glob::Pattern]| globs.iter().any(|glob| matches(glob, name));
+        listed(&self.allow) && (self.deny_last || !listed(&self.deny))
+    }
+}
+
+/// `*` crosses `/`, letters count as written.
+pub(crate) fn matches(glob: &glob::Pattern, text: &str) -> bool {
+    glob.matches_with(text, glob::MatchOptions::new())
 }
 
 /// How one backend is spoken to: what a `links` entry may set for itself.

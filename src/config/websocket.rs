@@ -18,7 +18,7 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
     let links = reader.list(&LINKS);
     let service = service(reader, has_tls);
     refuse_proxy_with_direct(reader, &service);
-    WebsocketConfig {
+    let mut config = WebsocketConfig {
         docroot: reader.text(&DOCROOT).unwrap_or_default().into(),
         allow: names(reader, &ALLOW),
         deny: names(reader, &DENY),
@@ -26,10 +26,23 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
         origins: origins(reader),
         ping: Duration::from_secs(reader.count(&PING).into()),
         service,
-        links: links
-            .into_iter()
-            .filter_map(|entry| link(&entry.within(reader), has_tls))
-            .collect(),
+        links: Vec::new(),
+    };
+    for entry in links {
+        let entry = entry.within(reader);
+        if let Some(link) = link(&entry, has_tls) {
+            warn_of_link(&entry, &config, link.origin.as_str());
+            config.links.push(link);
+        }
+    }
+    config
+}
+
+/// A link to a name that is not allowed is of no use. What a glob matches nobody knows.
+fn warn_of_link(reader: &Reader, config: &WebsocketConfig, name: &str) {
+    if Pattern::escape(name) == name && !config.allows(name) {
+        let message = format!("the name '{name}' is not allowed: see 'allow' and 'deny'");
+        reader.report.warning(reader.span(&ORIGIN), message);
     }
 }
 

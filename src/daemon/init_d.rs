@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -41,8 +43,9 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Runs every executable of the directory. Call it before signals are blocked and
-    /// privileges given up.
+    /// Runs every executable of the directory, until an order to stop waits for us: it is then
+    /// obeyed once we serve. Blocks the signals that are orders; call it before privileges are
+    /// given up.
     ///
     /// # Errors
     /// When the directory cannot be read, or nobody can be left to stop them. A program that
@@ -58,32 +61,44 @@ impl Programs {
             }
         }
         programs.sort();
-        for program in &programs {
-            match run(program, "start") {
+        super::block_signals()?;
+        let orders = SignalFd::with_flags(&super::orders_to_stop(), SfdFlags::SFD_CLOEXEC)?;
+        let mut started = 0;
+        while started < programs.len() && !comes(&orders, Duration::ZERO)? {
+            match run(&programs[started], "start", Some(&orders)) {
                 Ok(line) => info!("{line}"),
                 Err(line) => warn!("{line}"),
             }
+            started += 1;
         }
+        programs.truncate(started);
         let keeper = match programs.is_empty() {
             true => None,
             false => Some(leave_keeper(&programs)?),
         };
         Ok(Self { keeper })
     }
+
+    /// Has the keeper stop them.
+    pub fn stop(&mut self) {
+        let pipe = self.keeper.as_mut().and_then(|keeper| keeper.stdin.take());
+        if let Some(Err(error)) = pipe.map(|mut pipe| pipe.write_all(STOP)) {
+            warn!("cannot stop the programs of init_d: {error}");
+        }
+    }
+
+    /// Waits for nothing: the keeper goes on alone.
+    pub fn leave(mut self) {
+        self.keeper = None;
+    }
 }
 
 impl Drop for Programs {
     fn drop(&mut self) {
+        self.stop();
         let Some(mut keeper) = self.keeper.take() else {
             return;
         };
-        let told = match keeper.stdin.take() {
-            Some(mut pipe) => pipe.write_all(STOP),
-            None => Ok(()),
-        };
-        if let Err(error) = told {
-            warn!("cannot stop the programs of init_d: {error}");
-        }
         let report = keeper.stdout.take().map(BufReader::new);
         for line in report.into_iter().flat_map(BufRead::lines).flatten() {
             match line.strip_prefix(FAILED) {
@@ -95,15 +110,15 @@ impl Drop for Programs {
     }
 }
 
-/// Leaves a keeper behind. Signals are blocked from here on, in it too from its first moment:
-/// one to all of the daemon's processes, or ^C, is for the daemon.
+/// Leaves a keeper behind. Signals are blocked in it too, from its first moment: one to all of
+/// the daemon's processes, or ^C, is for the daemon.
 fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
-    super::block_signals()?;
     Command::new(super::detach::OURSELVES)
         .arg0(super::NAME)
         .args(programs)
         .env(KEEPER, "1")
         .env_remove(super::detach::VARIABLE)
+        .env_remove(super::notify::VARIABLE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -131,7 +146,7 @@ fn wait_and_stop() -> io::Result<()> {
     signals.thread_unblock()?;
     let programs: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     for program in programs.iter().rev() {
-        let line = match run(program, "stop") {
+        let line = match run(program, "stop", None) {
             Ok(line) => line,
             Err(line) => format!("{FAILED}{line}"),
         };
@@ -141,38 +156,63 @@ fn wait_and_stop() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs one program to its end; what to say of it, as an error if it failed.
-fn run(program: &Path, argument: &str) -> Result<String, String> {
+/// Runs one program to its end, or until one of the `orders` waits for us; what to say of it, as
+/// an error if it failed.
+fn run(program: &Path, argument: &str, orders: Option<&SignalFd>) -> Result<String, String> {
     let name = program.display();
-    // Nothing of ours is passed on, for what they leave running would hold it: no terminal,
-    // no pipe to the caller of -D.
-    let spawned = Command::new(program)
-        .arg(argument)
-        .env_remove(super::detach::VARIABLE)
-        .env_remove(KEEPER)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match spawned.and_then(wait) {
+    let start = Instant::now();
+    match spawn(program, argument, orders.is_some()).and_then(|child| wait(child, orders)) {
         Ok(Some(status)) if status.success() => Ok(format!("{name} {argument}")),
         Ok(Some(status)) => Err(format!("{name} {argument}: {status}")),
         Ok(None) => Err(format!(
             "{name} {argument}: still running after {} s",
-            LIMIT.as_secs()
+            start.elapsed().as_secs()
         )),
         Err(error) => Err(format!("cannot run {name} {argument}: {error}")),
     }
 }
 
-/// Its end, if that comes within the limit.
-fn wait(mut child: Child) -> io::Result<Option<ExitStatus>> {
+/// Nothing of ours is passed on, for what they leave running would hold it: no terminal, no pipe
+/// to the caller of -D. Nor is a signal blocked in them, though it may be in us; one that comes
+/// in this moment ends us without a stop.
+fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command
+        .arg(argument)
+        .env_remove(super::detach::VARIABLE)
+        .env_remove(super::notify::VARIABLE)
+        .env_remove(KEEPER)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if !blocked {
+        return command.spawn();
+    }
+    super::orders().thread_unblock()?;
+    let spawned = command.spawn();
+    super::orders().thread_block()?;
+    spawned
+}
+
+/// Its end, if that comes within the limit and before an order.
+fn wait(mut child: Child, orders: Option<&SignalFd>) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + LIMIT;
     loop {
         let status = child.try_wait()?;
         if status.is_some() || Instant::now() >= deadline {
             return Ok(status);
         }
-        thread::sleep(LOOK_EVERY);
+        match orders {
+            Some(orders) if comes(orders, LOOK_EVERY)? => return Ok(None),
+            Some(_) => {}
+            None => thread::sleep(LOOK_EVERY),
+        }
     }
+}
+
+/// Whether an order waits, or comes within `limit`. It stays where it is.
+fn comes(orders: &SignalFd, limit: Duration) -> io::Result<bool> {
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, limit)? > 0)
 }

@@ -4,9 +4,9 @@
 //! over, and a number in it that now belongs to another process is never signalled.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +22,10 @@ const KILL_WAIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Longest content read, in bytes.
-const MAX_LENGTH: u64 = 32;
+const MAX_LENGTH: usize = 32;
+
+/// Mode of the file: who can read it can lock it, and keep the daemon from starting.
+const FILE_MODE: u32 = 0o600;
 
 /// Tries to lock a file that others are just removing.
 const TRIES: usize = 5;
@@ -45,6 +48,7 @@ impl PidFile {
                 .truncate(false)
                 .read(true)
                 .write(true)
+                .mode(FILE_MODE)
                 .open(path)?;
             let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => lock,
@@ -57,6 +61,8 @@ impl PidFile {
             let ours = lock.metadata()?.ino();
             if fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
                 lock.set_len(0)?;
+                // One that was there may have another mode; its owner may be another user.
+                let _ = lock.set_permissions(Permissions::from_mode(FILE_MODE));
                 let path = path.to_owned();
                 return Ok(Self { path, lock });
             }
@@ -92,11 +98,16 @@ pub fn kill(path: &Path) -> Result<(), PidFileError> {
         }
         result => result?,
     };
+    let Err(file) = try_lock(file)? else {
+        return Err(PidFileError::NotRunning);
+    };
     let pid = read(&file);
+    // Who has just taken the file over first removes the number of its last owner.
+    thread::sleep(LOOK_EVERY);
     let Err(mut file) = try_lock(file)? else {
         return Err(PidFileError::NotRunning);
     };
-    let Some(pid) = pid else {
+    let Some(pid) = pid.filter(|&pid| read(&file) == Some(pid)) else {
         return Err(io::Error::other("it names no process: the daemon is just starting").into());
     };
     signal::kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(io::Error::from)?;
@@ -122,8 +133,9 @@ fn try_lock(file: File) -> io::Result<Result<(), File>> {
 
 /// The process the file names; none in a file that is empty or is no pid file.
 fn read(file: &File) -> Option<i32> {
-    let mut text = String::new();
-    file.take(MAX_LENGTH).read_to_string(&mut text).ok()?;
+    let mut text = [0; MAX_LENGTH];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = str::from_utf8(&text[..length]).ok()?;
     text.trim().parse().ok().filter(|&pid| pid > 1)
 }
 
@@ -196,6 +208,45 @@ mod tests {
         // Our own: a signal would end this test.
         fs::write(&path, std::process::id().to_string()).expect("a file");
         assert!(matches!(kill(&path), Err(PidFileError::NotRunning)));
+    }
+
+    #[test]
+    fn a_number_that_the_next_owner_is_about_to_remove_is_not_killed() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("a process");
+        fs::write(&path, other.id().to_string()).expect("a file");
+        let file = File::open(&path).expect("a file");
+        let lock = Flock::lock(file, FlockArg::LockExclusive).expect("nobody holds it");
+        let empty = path.clone();
+        let emptied = thread::spawn(move || {
+            thread::sleep(LOOK_EVERY / 4);
+            fs::write(empty, "").expect("a file");
+        });
+        let error = kill(&path).expect_err("it names no process");
+        emptied.join().expect("no panic");
+        assert!(error.to_string().contains("names no process"), "{error}");
+        assert_eq!(other.try_wait().expect("our own child"), None);
+        other.kill().expect("it runs");
+        other.wait().expect("our own child");
+        drop(lock);
+    }
+
+    #[test]
+    fn nobody_else_may_lock_the_file() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("pid");
+        let mode = || fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
+        let file = PidFile::lock(&path).expect("nobody holds it");
+        assert_eq!(mode(), 0o600);
+        drop(file);
+        fs::write(&path, "").expect("a file");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("our own file");
+        let _file = PidFile::lock(&path).expect("nobody holds it");
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]

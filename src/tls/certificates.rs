@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -233,10 +233,14 @@ fn is_chacha20(suite: &SupportedCipherSuite) -> bool {
     format!("{:?}", suite.suite()).contains("CHACHA20")
 }
 
-/// As the kernel tells it, on x86 and ARM alike; MIPS has none.
+/// As the kernel tells it, on x86 and ARM alike; MIPS has none. Asked once: a daemon that is
+/// confined may not ask again.
 fn has_aes_instructions() -> bool {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    text.split_ascii_whitespace().any(|word| word == "aes")
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        text.split_ascii_whitespace().any(|word| word == "aes")
+    })
 }
 
 /// A clock that never runs before our own certificates were issued: a router

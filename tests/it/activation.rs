@@ -3,14 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
 use crate::gateway::{NO_DETACHING, daemon, is_emulated};
-use crate::process::{Process, TempDir};
+use crate::process::{DEADLINE, Process, TempDir};
 
 /// Passes standard input on as descriptor 3, as systemd does.
 const PASS_ON: &str = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
@@ -116,4 +116,38 @@ fn a_passed_descriptor_that_is_no_socket_ends_the_start_with_1() {
     let (code, log) = Process::start(command).finish();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("LISTEN_FDS: fd 3 is not a socket"), "{log}");
+}
+
+#[test]
+fn the_service_manager_is_told_once_it_serves() {
+    use std::os::linux::net::SocketAddrExt;
+    let directory = TempDir::new();
+    let path = directory.path().join("notify");
+    let name = format!("ouistiti-{}", directory.path().display());
+    let hidden = SocketAddr::from_abstract_name(&name).unwrap();
+    for (socket, variable) in [
+        (UnixDatagram::bind(&path), path.display().to_string()),
+        (UnixDatagram::bind_addr(&hidden), format!("@{name}")),
+    ] {
+        let socket = socket.unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let docroot = directory.path().display();
+        let landlock = cfg!(feature = "landlock");
+        let text = format!(
+            "landlock = {landlock}; servers = ( {{ addr = \"127.0.0.1\"; port = 0; \
+             document = {{ docroot = \"{docroot}\"; }}; }} );\n"
+        );
+        let file = directory.path().join("ouistiti.conf");
+        std::fs::write(&file, text).unwrap();
+        let mut command = daemon();
+        command.arg("-f").arg(&file).env("NOTIFY_SOCKET", &variable);
+        let process = Process::start(&mut command);
+        let mut word = [0; 64];
+        let length = socket.recv(&mut word).expect("a word");
+        assert_eq!(&word[..length], b"READY=1");
+        let line = process.find_line(|line| line.contains("listening on"));
+        let address = line.unwrap().split("http://").nth(1).unwrap().to_owned();
+        let address = address.split_whitespace().next().unwrap().to_owned();
+        TcpStream::connect(address).expect("it listens");
+    }
 }

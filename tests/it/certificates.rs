@@ -103,6 +103,11 @@ impl Files {
 
     /// The same with a certificate and key of its own.
     pub(crate) fn connect_as(&self, gateway: &Gateway, own: Option<(&str, &str)>) -> Tls {
+        self.over(gateway.connect(), own)
+    }
+
+    /// The same over a connection that is there already.
+    pub(crate) fn over(&self, stream: TcpStream, own: Option<(&str, &str)>) -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -122,7 +127,7 @@ impl Files {
         };
         let name = ServerName::try_from("gateway.test").expect("a name");
         let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
-        StreamOwned::new(tls, gateway.connect())
+        StreamOwned::new(tls, stream)
     }
 
     /// A client of the service `name`, past its upgrade.

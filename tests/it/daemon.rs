@@ -5,9 +5,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
-use crate::process::{DEADLINE, Process, TempDir};
+use crate::process::{DEADLINE, Process, TempDir, wait_until};
 
 /// A directory with a configuration; what is detached from it is stopped at the end.
 pub(crate) struct Home {
@@ -226,6 +230,70 @@ fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
     assert_eq!(home.run(&["-K"]).0, Some(0));
     let stopped = format!("20-second stop\n{free}10-first stop\n{free}");
     assert_eq!(home.read("ran"), started + &stopped);
+}
+
+/// A program of `init_d` that notes what it does, and with `slow` waits for the file `go`.
+fn noting(home: &Home, name: &str, slow: &str) {
+    let (ran, go) = (home.path("ran"), home.path("go"));
+    let (ran, go) = (ran.display(), go.display());
+    let script = format!(
+        "echo {name} $1 >> {ran}\n\
+         if [ \"$1\" = {slow} ]; then until [ -e {go} ]; do sleep 0.05; done; fi\n\
+         echo {name} $1 done >> {ran}"
+    );
+    home.program(&format!("init/{name}"), &script);
+}
+
+#[test]
+fn a_second_term_ends_at_once_and_programs_are_stopped_all_the_same() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
+    // While the programs are stopped, and while a client is waited for.
+    for stalled in [false, true] {
+        let home = Home::new("init_d = \"DIR/init\";");
+        fs::create_dir(home.path("init")).unwrap();
+        noting(&home, "10-slow", "stop");
+        assert_eq!(home.run(&["-D"]).0, Some(0));
+        let backend = crate::backend::Backend::listen(&home.path("quiet"));
+        let client = stalled.then(|| (home.open("quiet"), backend.accept()));
+        let pid = Pid::from_raw(home.read("pid").trim().parse().unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        match stalled {
+            true => wait_until("the stop", || home.read("log").contains("stopping")),
+            false => wait_until("the stop", || home.read("ran").contains("10-slow stop\n")),
+        }
+        let start = Instant::now();
+        kill(pid, Signal::SIGTERM).unwrap();
+        wait_until("the end", || !home.path("pid").exists());
+        // Its programs could keep it for 30.
+        assert!(start.elapsed() < Duration::from_secs(20));
+        wait_until("its stop", || home.read("ran").contains("10-slow stop\n"));
+        assert!(!home.read("ran").contains("10-slow stop done\n"));
+        fs::write(home.path("go"), "").unwrap();
+        wait_until("its end", || {
+            home.read("ran").contains("10-slow stop done\n")
+        });
+        drop(client);
+    }
+}
+
+#[test]
+fn a_start_that_is_told_to_stop_stops_the_programs_it_has_started() {
+    let home = Home::new("init_d = \"DIR/init\";");
+    fs::create_dir(home.path("init")).unwrap();
+    noting(&home, "10-quick", "never");
+    noting(&home, "20-slow", "start");
+    noting(&home, "30-next", "never");
+    let mut process = Process::start(daemon().arg("-f").arg(home.path("conf")));
+    wait_until("the start", || home.read("ran").contains("20-slow start\n"));
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait().code(), Some(0));
+    assert!(!home.path("pid").exists());
+    let stopped = "20-slow stop\n20-slow stop done\n10-quick stop\n10-quick stop done\n";
+    let ran = home.read("ran");
+    assert!(ran.ends_with(stopped) && !ran.contains("30-next"), "{ran}");
+    fs::write(home.path("go"), "").unwrap();
 }
 
 #[test]

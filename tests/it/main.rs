@@ -29,6 +29,7 @@ mod framings;
 mod heads;
 mod isolation;
 mod links;
+mod logs;
 mod loss;
 mod matrix;
 mod names;

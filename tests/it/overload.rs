@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::faults::{NO_FAULTS, daemon_with};
+#[cfg(feature = "tls")]
 use crate::frames::{TEXT, message};
 use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http::{Response, try_ask, upgrade};

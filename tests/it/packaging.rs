@@ -70,3 +70,45 @@ fn the_socket_unit_has_the_port_of_a_server_without_one() {
     let default = format!("Without it: {port}, or 443 with tls.");
     assert!(read("etc/ouistiti.conf").contains(&default), "{default}");
 }
+
+#[test]
+fn the_package_for_openwrt_leaves_port_80_to_uhttpd() {
+    let recipe = read("package/openwrt/Makefile");
+    let mark = r"s/.\(port = 8080;\)/\1/";
+    assert!(recipe.contains(mark), "{mark}");
+    let example = read("etc/ouistiti.conf");
+    assert_eq!(example.matches("#port = 8080;").count(), 1);
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn the_example_of_the_readme_has_a_pid_file_to_stop_by() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("in the format of libconfig:\n").unwrap();
+    let lines = rest.lines().skip(1);
+    let block: Vec<_> = lines.take_while(|line| line.starts_with("    ")).collect();
+    let loaded = ouistiti::config::from_text(Path::new("README.md"), &block.join("\n"));
+    assert!(loaded.expect("it loads").0.pid_file.is_some());
+}
+
+#[test]
+fn nginx_passes_the_host_with_its_port() {
+    assert!(read("etc/behind-nginx.conf").contains("Host $http_host;"));
+}
+#[test]
+fn the_service_unit_says_what_the_daemon_needs() {
+    let unit = read("init/ouistiti.service");
+    for line in [
+        // It runs in the foreground and tells when it serves: its exit codes are seen.
+        "Type=notify",
+        "ExecStart=/usr/sbin/ouistiti -p /run/ouistiti.pid",
+        "RestartPreventExitStatus=2 78",
+    ] {
+        assert!(unit.lines().any(|own| own == line), "{line}");
+    }
+    // `landlock = true`, and a log file that becomes the user's.
+    for call in ["create_ruleset", "add_rule", "restrict_self"] {
+        assert!(unit.contains(&format!("landlock_{call}")), "{call}");
+    }
+    assert!(unit.contains("CAP_CHOWN"));
+}

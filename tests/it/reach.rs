@@ -187,3 +187,19 @@ fn maxperip_counts_those_a_proxy_speaks_for_and_not_the_proxy() {
     let third = upgrade(&gateway, "/echo", &from("192.0.2.1"));
     assert_eq!(ask(&gateway, &third).status, 503);
 }
+
+#[test]
+fn a_relayed_client_has_two_descriptors() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    let open = || {
+        let mut client = gateway.open("echo");
+        client.text("a");
+        client.message();
+        client
+    };
+    let _first = open();
+    let base = gateway.process.descriptors();
+    let _clients: Vec<_> = (0..10).map(|_| open()).collect();
+    assert_eq!(gateway.process.descriptors(), base + 20);
+}

@@ -155,3 +155,18 @@ fn the_log_file_is_opened_anew() {
     }
     assert!(old.exists());
 }
+
+#[test]
+fn a_log_file_that_cannot_be_opened_leaves_all_as_it_was() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    reload(&gateway, |text| {
+        let text = text.replace("docroot =", "frametype = \"binary\"; docroot =");
+        format!("log-file = \"/nonexistent/log\";\n{text}")
+    });
+    let log = gateway.process.log();
+    assert!(log.contains("cannot open the log file"), "{log}");
+    let mut client = gateway.open("echo");
+    client.text("as before");
+    assert_eq!(client.message().0, crate::frames::TEXT);
+}

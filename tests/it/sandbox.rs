@@ -10,7 +10,9 @@ use nix::unistd::Pid;
 use crate::backend::Backend;
 use crate::daemon::Home;
 use crate::gateway::{NO_DETACHING, is_emulated};
-use crate::process::{DEADLINE, figure, is_root, terminal, wait_until};
+#[cfg(feature = "landlock")]
+use crate::process::terminal;
+use crate::process::{DEADLINE, figure, is_root, wait_until};
 
 /// The five sets of capabilities, of every thread (proc_pid_status(5)).
 fn capabilities(pid: &str) -> Vec<String> {
@@ -162,6 +164,7 @@ fn the_keeper_of_a_killed_daemon_stops_nothing_and_ends() {
 }
 
 /// Asks for a file: the status line's number.
+#[cfg(feature = "landlock")]
 fn get(home: &Home, name: &str) -> String {
     let mut stream = TcpStream::connect(home.address).expect("it listens");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -173,7 +176,8 @@ fn get(home: &Home, name: &str) -> String {
     answer[9..12].to_owned()
 }
 
-/// Sends HUP and waits until the log (a new one, if `rotated`) has said this.
+/// Sends HUP and waits until the log has said this.
+#[cfg(feature = "landlock")]
 fn reload(home: &Home, log: &str, said: &str) {
     let pid = home.read("pid").trim().parse().unwrap();
     let before = home.read(log).matches(said).count();
@@ -274,6 +278,19 @@ fn certificates_are_renewed_under_landlock() {
     );
     let (code, errors) = home.run(&["-D"]);
     assert_eq!(code, Some(0), "{errors}");
+    let suite = || {
+        let stream = TcpStream::connect(home.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut client = files.over(stream, None);
+        while client.conn.is_handshaking() {
+            client
+                .conn
+                .complete_io(&mut client.sock)
+                .expect("a handshake");
+        }
+        client.conn.negotiated_cipher_suite().expect("one").suite()
+    };
+    let before = suite();
     files.renew();
     let said = home.read("log").lines().count();
     reload(&home, "log", "configuration read again");
@@ -284,4 +301,6 @@ fn certificates_are_renewed_under_landlock() {
             .any(|line| line.contains("old certificates stay")),
         "{new:?}"
     );
+    // What the processor can do is known as before.
+    assert_eq!(suite(), before);
 }

@@ -284,3 +284,66 @@ fn changed_files_are_noticed_and_open_connections_kept() {
         .expect("the gateway reads");
     assert_eq!(&take(&mut open), b"\x81\x05Hello");
 }
+
+#[test]
+fn a_proxy_header_comes_before_the_handshake_of_tls() {
+    let files = Files::new();
+    let gateway = files.gateway("trusted = \"127.0.0.0/8\";", "proxy = \"v2\";");
+    let backend = gateway.backend("curious");
+    let v1 = &b"PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n"[..];
+    let v2 =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\x12\x34\x01\xbb";
+    let ask = |before: &[u8], piece: usize, more: &str| {
+        let mut stream = gateway.connect();
+        for piece in before.chunks(piece) {
+            stream.write_all(piece).expect("the gateway reads");
+        }
+        let mut client = files.over(stream, None);
+        let request = crate::http::upgrade(&gateway, "/curious", more);
+        client.write_all(request.as_bytes()).expect("it reads");
+        let head = read_head(&mut client);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let told = backend.accept().take(28);
+        (told[16..20].to_vec(), told[24..26].to_vec())
+    };
+    let (source, port) = (vec![192, 0, 2, 1], vec![0x12, 0x34]);
+    for before in [v1, v2] {
+        for piece in [before.len(), 1] {
+            // Its address is no proxy's: what that one forwards is its own word.
+            let more = "X-Forwarded-For: 203.0.113.9\r\n";
+            assert_eq!(ask(before, piece, more), (source.clone(), port.clone()));
+        }
+    }
+    // One that is a proxy itself, and none at all.
+    let chain = b"PROXY TCP4 127.9.9.9 198.51.100.1 4660 443\r\n";
+    for before in [&chain[..], b""] {
+        let (source, _) = ask(before, 64, "X-Forwarded-For: 203.0.113.9\r\n");
+        assert_eq!(source, [203, 0, 113, 9]);
+    }
+}
+
+#[test]
+fn a_proxy_header_before_tls_is_none_from_anybody_else_or_when_malformed_or_late() {
+    let files = Files::new();
+    let good = "PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n";
+    let trusted = "trusted = \"127.0.0.0/8\"; keepalivetimeout = 1;";
+    for (settings, line) in [
+        ("", good),
+        (trusted, "PROXY TCP4 192.0.2.1\r\n"),
+        (trusted, "PROXY TCP4 "),
+    ] {
+        let gateway = files.gateway(settings, "");
+        let mut stream = gateway.connect();
+        stream.write_all(line.as_bytes()).expect("it reads");
+        if line.ends_with('\n') {
+            let mut client = files.over(stream, None);
+            let asked = client.write_all(b"GET / HTTP/1.1\r\n");
+            let answer = asked.and_then(|()| client.read(&mut [0; 16]));
+            assert!(answer.is_err(), "{answer:?}");
+        } else {
+            // The end, or a reset where bytes were left unread.
+            let _ = stream.read(&mut [0; 16]).map(|count| assert_eq!(count, 0));
+        }
+        gateway.process.signal(nix::sys::signal::Signal::SIGTERM);
+    }
+}

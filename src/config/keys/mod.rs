@@ -120,7 +120,7 @@ pub(crate) static ADDR: Key = Key::words(
     None,
     "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it \
      is to differ from 'port' ([::1]:8080), '*' for all, or 'unix:/run/x.sock' for \
-     a UNIX socket.",
+     a UNIX socket, to which everybody may connect who can enter its directory.",
 )
 .absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(
@@ -152,7 +152,7 @@ pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
     "Networks whose X-Forwarded-For or PROXY header is believed, between commas. \
-     For a reverse proxy in front.",
+     For a reverse proxy in front. With tls the PROXY header comes before the handshake.",
 );
 pub(crate) static TLS: Key = Key::group(
     &TLS_SECTION,

@@ -1,7 +1,7 @@
 //! The entries of `links`, and what needs a Cargo feature.
 
 use super::super::{FrameType, Framing, Target, from_text};
-use super::{ALL, Built, errors, in_websocket, short, text_for, websocket};
+use super::{ALL, Built, errors, in_websocket, short, text_for, warnings, websocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,6 +77,29 @@ fn a_link_that_cannot_work_is_refused() {
             found.len() == 1 && found[0].contains(message),
             "{body}\n{found:#?}"
         );
+    }
+}
+
+#[test]
+fn a_link_whose_own_name_is_not_allowed_is_a_warning() {
+    let link =
+        |origin: &str| format!("links = ( {{ origin = \"{origin}\"; destination = \"/x\"; }} );");
+    for (lists, origin, warned) in [
+        ("allow = \"\";", "modem", true),
+        ("allow = \"ws_*\";", "modem", true),
+        ("deny = \"modem\";", "modem", true),
+        ("deny = \"modem\"; denylast = true;", "modem", false),
+        ("allow = \"ws_*\";", "ws_modem", false),
+        ("", "modem", false),
+        // Which names a glob is for nobody knows.
+        ("allow = \"ws_*\";", "*_modem", false),
+    ] {
+        let found = warnings(&in_websocket(&format!("{lists}\n {}", link(origin))));
+        let wanted = format!("3:23 the name '{origin}' is not allowed: see 'allow' and 'deny'");
+        match warned {
+            true => assert_eq!(found, [wanted], "{lists}"),
+            false => assert!(found.is_empty(), "{lists} {origin}: {found:?}"),
+        }
     }
 }
 

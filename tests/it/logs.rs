@@ -1,0 +1,207 @@
+//! A log that does not take lines, and one that is rotated: neither stops anybody.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::process::{Child, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{FlowArg, tcflow};
+use nix::unistd::Pid;
+
+use crate::daemon::Home;
+use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
+use crate::process::{DEADLINE, Process, TempDir, is_root, terminal, wait_until};
+
+/// Makes a pipe full.
+fn fill(pipe: &File) {
+    let size = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(4096)).expect("a pipe");
+    let full = vec![b'x'; usize::try_from(size).expect("a size")];
+    (&*pipe).write_all(&full).expect("an empty pipe");
+}
+
+/// A child that ends with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A daemon that logs much answers its clients and ends in order.
+fn answers_and_ends(settings: &str, stderr: Option<OwnedFd>, then: impl FnOnce(SocketAddr)) {
+    let (directory, address) = (TempDir::new(), free_address());
+    let (ip, port) = (address.ip(), address.port());
+    let path = directory.path().join("conf");
+    let docroot = directory.path().display();
+    let text = format!(
+        "{settings} servers = ( {{ addr = \"{ip}\"; port = {port}; \
+         document = {{ docroot = \"{docroot}\"; }}; }} );\n"
+    );
+    fs::write(&path, text).unwrap();
+    let mut command = daemon();
+    command.arg("-v").arg("-f").arg(&path);
+    let stderr = stderr.map_or_else(Stdio::null, Stdio::from);
+    let mut child = Running(command.stderr(stderr).spawn().unwrap());
+    let mut stream = None;
+    wait_until("it to listen", || {
+        stream = TcpStream::connect(address).ok();
+        stream.is_some()
+    });
+    ask(&mut stream.expect("it listens"));
+    then(address);
+    kill(Pid::from_raw(child.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let mut status = None;
+    wait_until("the daemon to end", || {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+/// Asks for what is not there, which makes a line of the log.
+fn ask(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .write_all(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 404");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_takes_no_line_and_stops_nobody() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = File::from(OwnedFd::from(writer));
+    fill(&writer);
+    answers_and_ends("", Some(writer.into()), |address| {
+        let mut full = [0; 4096];
+        reader.read_exact(&mut full).unwrap();
+        ask(&mut TcpStream::connect(address).expect("it listens"));
+        let mut text = String::new();
+        while !text.contains("lines lost: the log did not take them") {
+            let count = reader.read(&mut full).unwrap();
+            text += std::str::from_utf8(&full[..count]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_takes_no_line_and_stops_nobody() {
+    let directory = TempDir::new();
+    let path = directory.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = File::options().read(true).write(true).open(&path).unwrap();
+    fill(&fifo);
+    let settings = format!("log-file = \"{}\";", path.display());
+    answers_and_ends(&settings, None, |_| {});
+}
+
+/// A terminal, opened for another process.
+fn tty(path: &str, flags: OFlag) -> File {
+    let mut options = File::options();
+    options.custom_flags((OFlag::O_NOCTTY | flags).bits());
+    options.read(true).write(true).open(path).unwrap()
+}
+
+#[test]
+fn a_stopped_terminal_takes_no_line_and_stops_nobody() {
+    let (_master, path) = terminal();
+    let terminal = tty(&path, OFlag::empty());
+    tcflow(&terminal, FlowArg::TCOOFF).unwrap();
+    answers_and_ends("", Some(terminal.into()), |_| {});
+}
+
+/// Fills a terminal that nobody reads with so many lines at most; how many it took whole.
+fn fill_tty(path: &str, most: usize) -> usize {
+    let mut terminal = tty(path, OFlag::O_NONBLOCK);
+    let line = [&[b'x'; 99][..], b"\n"].concat();
+    let is_taken = |_: &usize| terminal.write(&line).is_ok_and(|count| count == line.len());
+    (0..most).take_while(is_taken).count()
+}
+
+#[test]
+fn a_terminal_that_takes_half_a_line_stops_nobody() {
+    let (_full, path) = terminal();
+    let most = fill_tty(&path, usize::MAX);
+    let (_master, path) = terminal();
+    let terminal = tty(&path, OFlag::empty());
+    // It is ready for more, though not for all that the daemon has to say.
+    fill_tty(&path, most);
+    answers_and_ends("", Some(terminal.into()), |address| {
+        for _ in 0..10 {
+            ask(&mut TcpStream::connect(address).expect("it listens"));
+        }
+    });
+}
+
+#[test]
+fn the_log_file_is_the_users_who_opens_it_anew() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let home = Home::new("user = \"nobody\";");
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    let made = fs::metadata(home.path("log")).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    assert_eq!(
+        (made.uid(), made.mode() & 0o777),
+        (nobody.uid.as_raw(), 0o640)
+    );
+    // As logrotate(8) does with `create`.
+    fs::rename(home.path("log"), home.path("log.1")).unwrap();
+    fs::write(home.path("log"), "").unwrap();
+    std::os::unix::fs::chown(home.path("log"), Some(made.uid()), None).unwrap();
+    let pid = home.read("pid").trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGHUP).unwrap();
+    wait_until("the new file", || {
+        home.read("log").contains("configuration read again")
+    });
+}
+
+#[test]
+fn a_log_file_that_is_there_keeps_its_owner() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let home = Home::new("user = \"nobody\";");
+    fs::write(home.path("precious"), "").unwrap();
+    std::os::unix::fs::symlink(home.path("precious"), home.path("log")).unwrap();
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    assert_eq!(fs::metadata(home.path("precious")).unwrap().uid(), 0);
+}
+
+#[test]
+fn the_processes_limit_of_descriptors_is_raised_and_not_that_of_its_programs() {
+    let home = Home::new("init_d = \"DIR/init\";");
+    fs::create_dir(home.path("init")).unwrap();
+    let script = format!("ulimit -n >> {}", home.path("ran").display());
+    home.program("init/10-limit", &script);
+    let own = daemon();
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -Sn 300 && ulimit -Hn 310 && exec \"$0\" \"$@\"",
+    ]);
+    command.arg(own.get_program()).args(own.get_args());
+    let mut process = Process::start(command.arg("-f").arg(home.path("conf")));
+    wait_until("it to serve", || home.read("log").contains("listening on"));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", home.read("pid").trim())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers: Vec<_> = line.unwrap().split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["310", "310"]);
+    // 200 clients, which the default is, need two each.
+    let log = home.read("log");
+    assert!(log.contains("warning 310 descriptors are too few"), "{log}");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(home.read("ran"), "300\n300\n");
+}
