@@ -193,7 +193,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client is gone, perhaps in the middle of a message: a byte stream gets what came.
+    /// The client has closed or is gone, perhaps in the middle of a message: a byte stream gets
+    /// what came.
     ///
     /// # Errors
     /// As [`Delivery`].
@@ -204,8 +205,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client broke a rule, or closed within a message: messages that were whole before
-    /// that are delivered.
+    /// The client broke a rule: messages that were whole before that are delivered.
     ///
     /// # Errors
     /// As [`Delivery`].
