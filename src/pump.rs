@@ -77,6 +77,8 @@ struct Pump<'a> {
     client_over: AtomicBool,
     from_client: Gate,
     from_backend: Gate,
+    /// The backend is read no more, not even to drop what it says.
+    left_backend: Gate,
 }
 
 /// Copies until both directions are over. `greet` sends the 101 once both threads stand.
@@ -98,6 +100,7 @@ pub fn run(
         client_over: AtomicBool::new(false),
         from_client: Gate::default(),
         from_backend: Gate::default(),
+        left_backend: Gate::default(),
     };
     let client = wire.client();
     // The limit on the opening must not stay: silence is watched by the server.
@@ -171,7 +174,7 @@ impl Pump<'_> {
         let mut unread = self.backend.unread();
         let mut moved = Instant::now();
         while unread > 0 && moved.elapsed() < CLOSE_WAIT {
-            if self.from_backend.wait(LOOK, Some(LOOK)) {
+            if self.left_backend.wait(LOOK, Some(LOOK)) {
                 return;
             }
             let left = self.backend.unread();
@@ -211,9 +214,11 @@ impl Pump<'_> {
         if self.wire.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
             client.cut();
         }
+        self.from_backend.open();
         if matches!(end, BackendEnd::Client) {
             self.drop_backend();
         }
+        self.left_backend.open();
         // The backend may still read: what the client sends before its Close is delivered. Who
         // has been told of a failure is only waited for.
         let most = match end {
@@ -235,7 +240,7 @@ impl Pump<'_> {
         loop {
             match self.backend.read(&mut dropped) {
                 Ok(Input::End) => return,
-                Ok(Input::Bytes(_)) => self.from_backend.moved(),
+                Ok(Input::Bytes(_)) => {}
                 // A packet longer than that.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                 Err(_) => return,

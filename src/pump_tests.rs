@@ -124,6 +124,21 @@ fn a_backend_that_stays_open_and_silent_does_not_hold_up_the_close() {
 }
 
 #[test]
+fn backends_that_end_in_time_are_not_waited_for() {
+    let start = Instant::now();
+    let rounds = 20;
+    for _ in 0..rounds {
+        let mut pumped = pumped(Framing::Stream, NEVER);
+        pumped.client.write_all(&close(1000)).expect("room");
+        let mut backend = pumped.backend.try_clone().expect("a descriptor");
+        assert_eq!(backend.read(&mut [0; 8]).expect("the end"), 0);
+        backend.shutdown(Shutdown::Both).expect("a socket");
+        assert_eq!(pumped.end().1.code, 1000);
+    }
+    assert!(start.elapsed() < rounds * LAST_WORDS, "each is waited for");
+}
+
+#[test]
 fn a_backend_that_half_closes_still_gets_what_the_client_sent() {
     let mut pumped = pumped(Framing::Stream, NEVER);
     pumped.backend.write_all(b"x").expect("room");
