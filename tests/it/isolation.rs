@@ -26,6 +26,10 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
     let gateway = Gateway::run(&mut command, free_address(), "", "");
     gateway.backend("echo").echo();
     let source = gateway.backend("source");
+    // Who is served has seen the accept loop with all that it keeps.
+    let mut served = gateway.open("echo");
+    served.text("a");
+    served.message();
     let base = (gateway.process.descriptors(), gateway.process.threads());
     let mut others: Vec<_> = (0..99).map(|_| gateway.open("echo")).collect();
     // In the thread that reads the client, which may have told the backend before it fell,
