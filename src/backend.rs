@@ -1,35 +1,30 @@
 //! Opening and running: the backend's end of a connection.
 //!
-//! [`connect`] opens what `access` has resolved, before the 101 goes out; the copy
+//! [`connect()`] opens what `access` has resolved, before the 101 goes out; the copy
 //! threads then read and write the [`Backend`] by shared reference. SEQPACKET
 //! sockets are found here by themselves. What the bytes mean is `framing`'s.
 
-use std::io::{self, IoSlice, PipeReader, PipeWriter, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::GetStruct;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, getsockopt, recvfrom, send,
-    sendmsg, setsockopt, shutdown, socket, sockopt,
+    MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, shutdown,
 };
-use nix::sys::stat::Mode;
-use nix::sys::time::{TimeVal, TimeValLike};
 use nix::sys::uio::writev;
 use nix::unistd::read;
 
-use crate::config::Target;
-use crate::keepalive::keep_alive;
-use crate::lookup::lookup;
-use crate::serial::set_up;
+mod connect;
+mod waiting;
+
+pub use connect::connect;
+use waiting::Waiting;
 
 /// Longest wait for a writer that must be about to tell whether its socket was reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
@@ -61,16 +56,6 @@ enum Kind {
     Pipe(Waiting),
 }
 
-/// How a device or a pipe is waited for, which no shutdown(2) reaches.
-#[derive(Debug)]
-struct Waiting {
-    /// A byte in this pipe ends every wait.
-    woken: PipeReader,
-    wake: PipeWriter,
-    /// Longest wait for room to write; sockets have it as an option.
-    limit: Duration,
-}
-
 /// A connected backend.
 pub struct Backend {
     fd: OwnedFd,
@@ -88,88 +73,6 @@ pub enum Input {
     Bytes(usize),
     /// The backend has ended its stream.
     End,
-}
-
-/// Opens a target. `limit` bounds the wait for a place in the listener's queue, and later each
-/// wait for a backend that does not read.
-///
-/// # Errors
-/// As connect(2) and open(2).
-pub fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
-    match target {
-        Target::Unix(path) => connect_unix(path, limit),
-        Target::Tcp(host, port) => connect_tcp(host, *port, limit),
-        Target::Tty(path, baud) => open_device(path, *baud, limit),
-        Target::Fifo(path) => open_pipe(path, limit),
-    }
-}
-
-fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
-    match connect_unix_as(path, SockType::Stream, limit) {
-        // unix(7): the listener's type differs.
-        Err(Errno::EPROTOTYPE) => {
-            let fd = connect_unix_as(path, SockType::SeqPacket, limit)?;
-            Ok(Backend::new(fd, Kind::Packet))
-        }
-        result => Ok(Backend::new(result?, Kind::Stream)),
-    }
-}
-
-fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
-    let address = UnixAddr::new(path)?;
-    let fd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    set_limit(fd.as_fd(), limit);
-    loop {
-        match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
-            Err(Errno::EINTR) => {}
-            result => return result.map(|()| fd),
-        }
-    }
-}
-
-fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
-    let deadline = Instant::now() + limit;
-    let stream = connect_any(&lookup(host, port, limit)?, deadline)?;
-    keep_alive(&stream, limit);
-    let fd = OwnedFd::from(stream);
-    set_limit(fd.as_fd(), limit);
-    Ok(Backend::new(fd, Kind::Stream))
-}
-
-/// Connects to the first address that answers; one that does not leaves the others their share
-/// of the time.
-fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
-    for (address, untried) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
-        let share = deadline.saturating_duration_since(Instant::now()) / untried;
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// A serial line or another character device, raw (termios(3)).
-fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
-    // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    set_up(&fd, baud)?;
-    Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
-}
-
-fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
-    // With O_NONBLOCK a pipe that nobody reads is refused at once (ENXIO, fifo(7)).
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
-}
-
-/// A failure to set the limit leaves the socket without one, as it came.
-fn set_limit(fd: BorrowedFd<'_>, limit: Duration) {
-    let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
-    let _ = setsockopt(&fd, sockopt::SendTimeout, &limit);
 }
 
 impl Backend {
@@ -361,37 +264,7 @@ impl Backend {
             Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
             }
-            Kind::Device(waiting) | Kind::Pipe(waiting) => {
-                let _ = (&waiting.wake).write(&[0]);
-            }
-        }
-    }
-}
-
-impl Waiting {
-    fn new(limit: Duration) -> io::Result<Self> {
-        let (woken, wake) = io::pipe()?;
-        Ok(Self { woken, wake, limit })
-    }
-
-    /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
-    fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags, limit: PollTimeout) -> nix::Result<()> {
-        let mut fds = [
-            PollFd::new(self.woken.as_fd(), PollFlags::POLLIN),
-            PollFd::new(fd, events),
-        ];
-        match retry(|| poll(&mut fds, limit))? {
-            0 => Err(Errno::EAGAIN),
-            _ if fds[0].any() == Some(true) => Err(Errno::EPIPE),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until nobody reads a pipe any more, or it was cut.
-    fn until_end(&self, fd: BorrowedFd<'_>) -> io::Result<Input> {
-        match self.wait(fd, PollFlags::empty(), PollTimeout::NONE) {
-            Ok(()) | Err(Errno::EPIPE) => Ok(Input::End),
-            Err(error) => Err(error.into()),
+            Kind::Device(waiting) | Kind::Pipe(waiting) => waiting.end(),
         }
     }
 }
@@ -419,6 +292,8 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
+#[cfg(test)]
+mod device_tests;
 #[cfg(test)]
 #[path = "backend_tests.rs"]
 pub(crate) mod tests;

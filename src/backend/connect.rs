@@ -1,0 +1,102 @@
+//! Opening: the way to a backend, before the 101.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
+use nix::sys::stat::Mode;
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use super::waiting::Waiting;
+use super::{Backend, Kind};
+use crate::config::Target;
+use crate::keepalive::keep_alive;
+use crate::lookup::lookup;
+use crate::serial::set_up;
+
+/// Opens a target. `limit` bounds the wait for a place in the listener's queue, and later each
+/// wait for a backend that does not read.
+///
+/// # Errors
+/// As connect(2) and open(2).
+pub fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
+    match target {
+        Target::Unix(path) => connect_unix(path, limit),
+        Target::Tcp(host, port) => connect_tcp(host, *port, limit),
+        Target::Tty(path, baud) => open_device(path, *baud, limit),
+        Target::Fifo(path) => open_pipe(path, limit),
+    }
+}
+
+fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
+    match connect_unix_as(path, SockType::Stream, limit) {
+        // unix(7): the listener's type differs.
+        Err(Errno::EPROTOTYPE) => {
+            let fd = connect_unix_as(path, SockType::SeqPacket, limit)?;
+            Ok(Backend::new(fd, Kind::Packet))
+        }
+        result => Ok(Backend::new(result?, Kind::Stream)),
+    }
+}
+
+fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
+    let address = UnixAddr::new(path)?;
+    let fd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    set_limit(fd.as_fd(), limit);
+    loop {
+        match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(|()| fd),
+        }
+    }
+}
+
+fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
+    let deadline = Instant::now() + limit;
+    let stream = connect_any(&lookup(host, port, limit)?, deadline)?;
+    keep_alive(&stream, limit);
+    let fd = OwnedFd::from(stream);
+    set_limit(fd.as_fd(), limit);
+    Ok(Backend::new(fd, Kind::Stream))
+}
+
+/// Connects to the first address that answers; one that does not leaves the others their share
+/// of the time.
+pub(super) fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
+    for (address, untried) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / untried;
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A serial line or another character device, raw (termios(3)).
+fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
+    // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
+    set_up(&fd, baud)?;
+    Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
+}
+
+fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
+    // With O_NONBLOCK a pipe that nobody reads is refused at once (ENXIO, fifo(7)).
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
+    Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
+}
+
+/// A failure to set the limit leaves the socket without one, as it came.
+pub(super) fn set_limit(fd: BorrowedFd<'_>, limit: Duration) {
+    let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
+    let _ = setsockopt(&fd, sockopt::SendTimeout, &limit);
+}
