@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -89,12 +90,12 @@ impl Ready {
     /// As dup2(2).
     pub fn tell(self) -> io::Result<()> {
         let Self(null) = self;
+        let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         // A caller that did not wait is no reason to stop.
-        let mut pipe = io::stdout();
-        let _ = pipe.write_all(READY).and_then(|()| pipe.flush());
-        dup2_stdout(&null)?;
+        let _ = pipe.write_all(READY);
         Ok(())
     }
 }
