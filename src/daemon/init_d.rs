@@ -31,6 +31,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Set for the keeper.
 const KEEPER: &str = "OUISTITI_STOPS";
 
+/// Set for a process that is to become a program, with no signal blocked.
+const RUNNER: &str = "OUISTITI_RUNS";
+
+/// Exit code of a program that cannot be run, as sh(1) has it.
+const NOT_RUN: u8 = 126;
+
 /// What the keeper is told at the end; the bare end of the pipe stops nothing.
 const STOP: &[u8] = b"stop\n";
 
@@ -125,8 +131,11 @@ fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
         .spawn()
 }
 
-/// The whole life of the keeper; `None` in any other process.
+/// The whole life of the keeper, and of what is to become a program; `None` in any other process.
 pub fn keep() -> Option<ExitCode> {
+    if std::env::var_os(RUNNER).is_some() {
+        return Some(become_program());
+    }
     std::env::var_os(KEEPER)?;
     let done = wait_and_stop();
     Some(ExitCode::from(u8::from(done.is_err())))
@@ -173,10 +182,16 @@ fn run(program: &Path, argument: &str, orders: Option<&SignalFd>) -> Result<Stri
 }
 
 /// Nothing of ours is passed on, for what they leave running would hold it: no terminal, no pipe
-/// to the caller of -D. Nor is a signal blocked in them, though it may be in us; one that comes
-/// in this moment ends us without a stop.
+/// to the caller of -D. Nor is a signal blocked in them: where it is `blocked` in us, the child
+/// is first this program again, which unblocks it, lest a signal of that moment end us.
 fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
-    let mut command = Command::new(program);
+    let mut command = match blocked {
+        true => Command::new(super::detach::OURSELVES),
+        false => Command::new(program),
+    };
+    if blocked {
+        command.arg0(super::NAME).arg(program).env(RUNNER, "1");
+    }
     command
         .arg(argument)
         .env_remove(super::detach::VARIABLE)
@@ -185,13 +200,16 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if !blocked {
-        return command.spawn();
+    command.spawn()
+}
+
+/// Becomes the program of the command line; comes back only if that cannot be.
+fn become_program() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if let (Some(program), Ok(())) = (words.next(), super::orders().thread_unblock()) {
+        let _ = Command::new(program).args(words).env_remove(RUNNER).exec();
     }
-    super::orders().thread_unblock()?;
-    let spawned = command.spawn();
-    super::orders().thread_block()?;
-    spawned
+    ExitCode::from(NOT_RUN)
 }
 
 /// Its end, if that comes within the limit and before an order.

@@ -280,6 +280,9 @@ fn a_second_term_ends_at_once_and_programs_are_stopped_all_the_same() {
 
 #[test]
 fn a_start_that_is_told_to_stop_stops_the_programs_it_has_started() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     noting(&home, "10-quick", "never");
