@@ -274,7 +274,8 @@ impl Receiver {
     }
 
     /// How many bytes [`Receiver::outlook`] knows, counted from the payload
-    /// that is next. Only when payload is next.
+    /// that is next; one more than [`LONGEST`](crate::ahead::LONGEST) at most.
+    /// Only when payload is next.
     pub fn known_ahead(&mut self) -> usize {
         self.ahead.start(self.remaining, self.fin)
     }

@@ -114,8 +114,8 @@ fn is_whole(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
         } else {
             &mut buffer
         };
-        let wanted = known.min(LONGEST + 1) + buffer.len();
-        let there = match look(fd, known.min(LONGEST + 1), buffer) {
+        let wanted = known + buffer.len();
+        let there = match look(fd, known, buffer) {
             Ok(0) => return true,
             Ok(n) => n,
             Err(Errno(EAGAIN)) => 0,
