@@ -146,10 +146,9 @@ fn is_edge(events: u32) -> bool {
     events & (EPOLLET | EPOLLONESHOT) as u32 == EPOLLET as u32
 }
 
-/// A read has given a message and left another. Where one event a change of
-/// the socket is all there is, and a read that did not fill the buffer may
-/// pass for the last one needed, that other message gets an event too.
-pub(crate) fn message_left(connection: &Connection) {
+/// Something is left that the server may not look for: where one event a
+/// change of the socket is all there is, it gets another one.
+pub(crate) fn more_is_there(connection: &Connection) {
     if connection.edge.load(Ordering::Relaxed) {
         for known in connection.epolls.lock().places.iter().flatten() {
             if is_edge(known.events) {

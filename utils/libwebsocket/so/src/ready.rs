@@ -16,7 +16,7 @@ use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::rx::{next_event, recv};
+use crate::rx::{Turn, next_event, recv};
 use crate::sys::{self, Errno, KeepErrno, from_c};
 use crate::tx;
 
@@ -69,7 +69,7 @@ pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
     let Some(mut rx) = connection.rx.try_lock() else {
         return true;
     };
-    let readable = message_is_there(connection, &mut rx, fd);
+    let readable = message_is_there(connection, &mut rx, fd, &mut Turn::new());
     if readable {
         connection.promised.store(true, Ordering::Relaxed);
     }
@@ -77,10 +77,15 @@ pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
 }
 
 /// The same, with the receiving side locked.
-pub(crate) fn message_is_there(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
+pub(crate) fn message_is_there(
+    connection: &Connection,
+    rx: &mut Receiver,
+    fd: c_int,
+    turn: &mut Turn,
+) -> bool {
     let messages = connection.messages.load(Ordering::Relaxed);
     loop {
-        match next_event(connection, rx, fd, Some(MSG_DONTWAIT)) {
+        match next_event(connection, rx, fd, Some(MSG_DONTWAIT), turn) {
             Ok(Event::Payload) if messages => {
                 let result = recv(fd, &mut [0], MSG_DONTWAIT | MSG_PEEK);
                 return result != Err(Errno(EAGAIN));
