@@ -299,11 +299,6 @@ impl Receiver {
         self.ahead.is_whole()
     }
 
-    /// Bytes of a frame have been read and not all of it.
-    pub fn has_begun(&self) -> bool {
-        self.filled > 0 || matches!(self.state, State::Payload | State::Control)
-    }
-
     /// A message has begun and not ended.
     pub fn is_within_message(&self) -> bool {
         self.open

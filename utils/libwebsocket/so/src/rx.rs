@@ -120,6 +120,7 @@ pub(crate) fn read(
         buffer,
         total: 0,
         whole: 0,
+        drained: false,
         turn: Turn::new(),
     };
     if flags & MSG_PEEK != 0 {
@@ -128,9 +129,9 @@ pub(crate) fn read(
     connection.promised.store(false, Ordering::Relaxed);
     let result = reader.messages(&mut rx, promised, all);
     settle(connection, &mut rx, fd);
-    let left = rx.has_begun();
     drop(rx);
-    if left && reader.total > 0 {
+    // A read that did not fill the buffer may pass for the last one needed.
+    if reader.total > 0 && reader.total < buffer.len && !reader.drained {
         epoll::more_is_there(connection);
     }
     match result {
@@ -150,6 +151,8 @@ struct Reader<'a> {
     /// Bytes in the buffer, and how many of them are whole messages.
     total: usize,
     whole: usize,
+    /// The kernel had less than was asked for.
+    drained: bool,
     turn: Turn,
 }
 
@@ -226,7 +229,10 @@ impl Reader<'_> {
     fn payload(&mut self, rx: &mut Receiver, flags: c_int) -> Result<(), Errno> {
         let limit = rx.remaining();
         let room = self.buffer.after(self.total);
-        let (bytes, ahead) = room.fill(self.fd, limit, rx.next_head(), flags)?;
+        let next = rx.next_head();
+        let wanted = limit + next.len() as u64;
+        let (bytes, ahead) = room.fill(self.fd, limit, next, flags)?;
+        self.drained = ((bytes.len() + ahead) as u64) < wanted;
         self.total += bytes.len();
         take(self.connection, rx, bytes);
         rx.head_read(ahead);

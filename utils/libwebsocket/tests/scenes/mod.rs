@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Server, masked};
+use crate::support::{Client, Server, masked};
 
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
@@ -35,6 +35,18 @@ fn half_a_frame_stops_nobody(server: &Server, n: usize) {
     assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
     slow.raw(&frame[n..]);
     assert_eq!(slow.frame(), (BINARY, noise(300)));
+}
+
+/// The next `len` bytes of messages, whatever their type, and no pongs.
+fn data(client: &mut Client, len: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < len {
+        match client.frame() {
+            (0x8a, _) => {}
+            (_, payload) => all.extend(payload),
+        }
+    }
+    all
 }
 
 /// Sends frames without payload as fast as they are read until told to stop.
@@ -176,6 +188,24 @@ pub const SCENES: &[Scene] = &[
         client.send(TEXT, b"two");
         assert_eq!(client.frame(), (TEXT, b"two".to_vec()));
     }),
+    (
+        "messages behind frames without payload come back",
+        |server| {
+            let (a, b) = (masked(TEXT, b"a"), masked(TEXT, b"b"));
+            for between in [
+                masked(0x89, b""),
+                masked(TEXT, b""),
+                [masked(TEXT, b""), masked(0x89, b"")].concat(),
+            ] {
+                let mut client = server.client();
+                client.raw(&[&a[..], &between, &b].concat());
+                assert_eq!(data(&mut client, 2), b"ab");
+            }
+            let mut client = server.client();
+            client.raw(&[masked(0x01, b"a"), masked(0x80, b""), b].concat());
+            assert_eq!(data(&mut client, 2), b"ab");
+        },
+    ),
     ("a flood of frames without payload stops nobody", |server| {
         for (before, frames, after, back) in [
             (
