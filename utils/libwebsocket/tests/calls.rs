@@ -19,7 +19,14 @@ fn server() -> Server {
     Server::start(false, |scratch, socket| {
         let path = format!("-Wl,-rpath,{directory}");
         let search = format!("-L{directory}");
-        let flags = ["-Wno-unused-function", &search, "-lwebsocket", &path];
+        let include = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include");
+        let flags = [
+            "-Wno-unused-function",
+            include,
+            &search,
+            "-lwebsocket",
+            &path,
+        ];
         let mut command = Command::new(compile("tests/servers/calls.c", scratch, &flags));
         command.arg(socket);
         command
@@ -50,6 +57,18 @@ fn expect_ok(mut client: Client) {
 #[test]
 fn peeking_takes_nothing() {
     expect_ok(ask(&server(), "peek", &[(TEXT, b"abcdef")]));
+}
+
+#[test]
+fn what_there_is_of_a_message_is_received_as_a_piece() {
+    let server = server();
+    let mut client = server.client();
+    let frame = masked(TEXT, b"halfmore and the rest");
+    client.send(TEXT, b"pieces");
+    client.raw(&frame[..6 + 4]);
+    assert_eq!(client.frame(), (TEXT, b"go".to_vec()));
+    client.raw(&frame[6 + 4..6 + 8]);
+    expect_ok(client);
 }
 
 #[test]

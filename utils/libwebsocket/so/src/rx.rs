@@ -242,6 +242,7 @@ impl Reader<'_> {
     /// MSG_PEEK: what is there of the current frame.
     fn peek(&mut self, rx: &mut Receiver) -> Result<usize, Errno> {
         let flags = self.flags & MSG_DONTWAIT;
+        ready::set_low_water(self.connection, self.fd, 1);
         loop {
             match self.event(rx, flags)? {
                 Event::Payload => {
@@ -331,6 +332,8 @@ pub(crate) fn read_message(
     connection.touch();
     connection.messages.store(true, Ordering::Relaxed);
     let mut rx = lock(connection, 0)?;
+    // A wait before the first of these calls may have meant a whole message.
+    ready::set_low_water(connection, fd, 1);
     let mut turn = Turn::new();
     loop {
         match next_event(connection, &mut rx, fd, Some(0), &mut turn)? {

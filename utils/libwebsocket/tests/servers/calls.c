@@ -6,6 +6,7 @@
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <websocket.h>
 
 #define CHECK(condition)                                                       \
 	do {                                                                   \
@@ -109,6 +110,21 @@ static int timeouts(int fd)
 	return 0;
 }
 
+/* Client: half of a message, and after "go" some of the rest: a poll has made
+ * the kernel wait for all of it, which is not what is asked for here. */
+static int pieces(int fd)
+{
+	int kind;
+	CHECK(readable(fd, 200) == 0);
+	CHECK(is(recv(fd, buffer, sizeof(buffer), MSG_PEEK), "half"));
+	CHECK(readable(fd, 200) == 0);
+	CHECK(websocket_recv(fd, buffer, sizeof(buffer), &kind) == 4 && kind == WEBSOCKET_TEXT);
+	CHECK(write(fd, "go", 2) == 2);
+	CHECK(readable(fd, 10000) == 1);
+	CHECK(websocket_recv(fd, buffer, sizeof(buffer), &kind) == 4 && kind == WEBSOCKET_TEXT);
+	return 0;
+}
+
 /* Client: "abc". The answer: "xyz", one message of three buffers. */
 static int vectors(int fd)
 {
@@ -200,7 +216,7 @@ static const struct {
 	{ "peek", peek },	  { "waitall", waitall },     { "fionread", fionread },
 	{ "dup", duplicate },	  { "timeouts", timeouts },   { "vectors", vectors },
 	{ "bypass", bypass },	  { "addresses", addresses }, { "types", types },
-	{ "half_close", half_close }, { "partial", partial },
+	{ "half_close", half_close }, { "partial", partial },	  { "pieces", pieces },
 };
 
 int main(int argc, char **argv)
