@@ -189,3 +189,8 @@ fn partial_writes_lose_and_repeat_nothing() {
     assert_eq!(data.len(), 8 << 20);
     expect_ok(client);
 }
+
+#[test]
+fn a_child_that_closes_leaves_its_parents_epoll_alone() {
+    expect_ok(ask(&server(), "fork_epoll", &[(TEXT, b"after the fork")]));
+}

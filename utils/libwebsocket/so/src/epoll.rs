@@ -37,6 +37,14 @@ struct Registration {
     fd: c_int,
     events: u32,
     data: u64,
+    /// Who made it; a child shares the epoll and is not to change it.
+    process: c_int,
+}
+
+impl Registration {
+    fn is_ours(&self) -> bool {
+        self.process == table::process()
+    }
 }
 
 /// Where a connection is registered.
@@ -110,6 +118,7 @@ pub unsafe extern "C" fn epoll_ctl(
                 fd,
                 events: wanted.events,
                 data: wanted.u64,
+                process: table::process(),
             };
             let result = register(operation, ours);
             if result == 0 {
@@ -151,7 +160,7 @@ fn is_edge(events: u32) -> bool {
 pub(crate) fn more_is_there(connection: &Connection) {
     if connection.edge.load(Ordering::Relaxed) {
         for known in connection.epolls.lock().places.iter().flatten() {
-            if is_edge(known.events) {
+            if is_edge(known.events) && known.is_ours() {
                 register(EPOLL_CTL_MOD, *known);
             }
         }
@@ -163,7 +172,9 @@ pub(crate) fn more_is_there(connection: &Connection) {
 pub(crate) fn forget(connection: &Connection, fd: c_int) {
     for place in &mut connection.epolls.lock().places {
         if let Some(known) = place.filter(|known| known.fd == fd) {
-            register(EPOLL_CTL_DEL, known);
+            if known.is_ours() {
+                register(EPOLL_CTL_DEL, known);
+            }
             *place = None;
         }
     }

@@ -77,10 +77,15 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// The process whose table this is.
+pub(crate) fn process() -> c_int {
+    OWNER.load(Ordering::Relaxed)
+}
+
 /// This is not a child that shares our memory (vfork, posix_spawn).
 pub(crate) fn is_our_process() -> bool {
     // SAFETY: getpid cannot fail.
-    OWNER.load(Ordering::Relaxed) == unsafe { libc::getpid() }
+    process() == unsafe { libc::getpid() }
 }
 
 /// The descriptor is in the table.

@@ -209,6 +209,28 @@ static int partial(int fd)
 	return 0;
 }
 
+/* Client: "after the fork". A child has no use for the descriptors, which are
+ * still the parent's, and so are what epoll knows of them. */
+static int fork_epoll(int fd)
+{
+	int second = dup(fd), epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 1 };
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	event.data.u64 = 2;
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, second, &event) == 0);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(close(fd) || dup2(open("/dev/null", O_RDONLY), second) != second);
+	int status = -1;
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	struct epoll_event events[2];
+	CHECK(epoll_wait(epoll, events, 2, 10000) == 2);
+	CHECK(events[0].data.u64 + events[1].data.u64 == 3);
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "after the fork"));
+	CHECK(close(second) == 0 && close(epoll) == 0);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*check)(int fd);
@@ -217,6 +239,7 @@ static const struct {
 	{ "dup", duplicate },	  { "timeouts", timeouts },   { "vectors", vectors },
 	{ "bypass", bypass },	  { "addresses", addresses }, { "types", types },
 	{ "half_close", half_close }, { "partial", partial },	  { "pieces", pieces },
+	{ "fork_epoll", fork_epoll },
 };
 
 int main(int argc, char **argv)
