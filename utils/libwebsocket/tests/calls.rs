@@ -4,6 +4,7 @@
 mod support;
 
 use std::process::Command;
+use std::time::Duration;
 
 use support::{Client, Server, compile, library, masked};
 
@@ -119,7 +120,7 @@ fn pings_do_not_shorten_or_lengthen_a_wait() {
             while !stop.load(std::sync::atomic::Ordering::Relaxed)
                 && pings.write_all(&masked(0x89, b"?")).is_ok()
             {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(5));
             }
         });
         let answer = loop {
@@ -179,7 +180,7 @@ fn partial_writes_lose_and_repeat_nothing() {
     let server = server();
     let mut client = ask(&server, "partial", &[]);
     // Let it run into a full socket first.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     let data = client.payload(TEXT, 8 << 20);
     assert!(
         data.iter()
@@ -193,4 +194,23 @@ fn partial_writes_lose_and_repeat_nothing() {
 #[test]
 fn a_child_that_closes_leaves_its_parents_epoll_alone() {
     expect_ok(ask(&server(), "fork_epoll", &[(TEXT, b"after the fork")]));
+}
+
+#[test]
+fn a_fork_does_not_take_the_parents_close_away() {
+    let server = server();
+    let mut client = server.client();
+    client.send(TEXT, b"fork_in_read");
+    std::thread::sleep(Duration::from_secs(1));
+    client.send(0x88, &1001u16.to_be_bytes());
+    assert_eq!(client.closed(), Some(1001));
+    for name in ["fork_then_poll", "fork_then_select", "fork_with_epoll"] {
+        let mut client = ask(&server, name, &[]);
+        assert_eq!(
+            client.frame(),
+            (0x88, 1000u16.to_be_bytes().to_vec()),
+            "{name}"
+        );
+    }
+    ask(&server, "fork_alone", &[]).at_end();
 }

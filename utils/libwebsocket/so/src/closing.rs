@@ -77,11 +77,8 @@ pub(crate) fn close_with(connection: &Connection, fd: c_int, code: u16, reason: 
 }
 
 /// close(2) of the last descriptor: the closing handshake, as far as it can
-/// be had without keeping the server waiting.
+/// be had without keeping the server waiting. Only if the connection is ours.
 pub(crate) fn finish(connection: Ref, fd: c_int) {
-    if !connection.is_ours() {
-        return;
-    }
     let _errno = KeepErrno::new();
     if !is_blocking(fd) {
         end_output(&connection, fd, 0);

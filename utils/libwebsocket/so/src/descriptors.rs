@@ -31,8 +31,9 @@ fn forget(fd: c_int) {
         return;
     }
     if let Some((connection, last)) = table::remove(fd) {
+        let ours = connection.is_ours();
         epoll::forget(&connection, fd);
-        if last {
+        if last && ours {
             closing::finish(connection, fd);
         }
     }

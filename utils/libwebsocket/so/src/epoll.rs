@@ -66,6 +66,11 @@ impl Registrations {
         self.overflown
     }
 
+    /// This process watches the socket.
+    pub(crate) fn has_ours(&self) -> bool {
+        self.places.iter().flatten().any(Registration::is_ours)
+    }
+
     fn find(&mut self, epoll: c_int, fd: c_int) -> Option<&mut Option<Registration>> {
         self.places
             .iter_mut()

@@ -87,22 +87,21 @@ impl Deadline {
 }
 
 /// Takes back what the kernel said of connections that have no payload;
-/// returns how many entries are left, and whether any was taken back.
+/// returns how many entries are left.
 #[inline(never)]
-fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
+fn filter(entries: &mut [pollfd]) -> c_int {
     let mut ready = 0;
-    let mut filtered = false;
     for entry in entries {
+        table::touch(entry.fd);
         if entry.revents & (POLLIN | POLLRDNORM) != 0
             && let Some(connection) = table::find(entry.fd)
             && !ready::is_readable(&connection, entry.fd)
         {
             entry.revents &= !(POLLIN | POLLRDNORM);
-            filtered = true;
         }
         ready += c_int::from(entry.revents != 0);
     }
-    (ready, filtered)
+    ready
 }
 
 /// One of our waits, around a function that is the kernel's.
@@ -121,11 +120,11 @@ unsafe fn wait(
     loop {
         lingering::tend();
         let result = kernel();
-        if result < 0 || (result == 0 && deadline.is_past()) {
+        if result < 0 {
             return result;
         }
-        let (ready, filtered) = filter(entries);
-        if ready > 0 || (filtered && deadline.is_past()) {
+        let ready = filter(entries);
+        if ready > 0 || deadline.is_past() {
             return ready;
         }
     }

@@ -105,7 +105,7 @@ pub(crate) fn read(
     buffer: Buffer,
     flags: c_int,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     if buffer.len == 0 {
         return Ok(0);
     }
@@ -329,7 +329,7 @@ pub(crate) fn read_message(
     fd: c_int,
     buffer: Buffer,
 ) -> Result<(usize, u8), Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     connection.messages.store(true, Ordering::Relaxed);
     let mut rx = lock(connection, 0)?;
     // A wait before the first of these calls may have meant a whole message.

@@ -54,6 +54,9 @@ impl Sets {
         }
         for fd in 0..self.n {
             let (word, bit) = place(fd);
+            if self.asked[0][word] & bit != 0 {
+                table::touch(fd);
+            }
             // SAFETY: the set has n places.
             let set = unsafe { &mut *reads.add(word) };
             if *set & bit != 0
@@ -89,7 +92,7 @@ impl Sets {
         loop {
             lingering::tend();
             let result = kernel();
-            if result < 0 || (result == 0 && deadline.is_past()) {
+            if result < 0 {
                 return result;
             }
             // SAFETY: the caller's promise.

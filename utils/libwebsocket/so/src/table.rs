@@ -105,6 +105,16 @@ pub(crate) fn find(fd: c_int) -> Option<Ref> {
     count(slot.load(Ordering::Relaxed))
 }
 
+/// This process waits for the descriptor, which is use of its connection, if
+/// it is one's; that matters only after a fork.
+pub(crate) fn touch(fd: c_int) {
+    if generation() > 0
+        && let Some(connection) = find(fd)
+    {
+        connection.touch();
+    }
+}
+
 /// One more user; with the lock held.
 fn count(connection: *mut Connection) -> Option<Ref> {
     // SAFETY: what the table points to is alive while the lock is held.

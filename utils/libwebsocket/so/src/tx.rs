@@ -85,7 +85,7 @@ pub(crate) fn write(
     mut source: Source<'_>,
     flags: c_int,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     let result = {
         let mut tx = lock(connection, flags)?;
         let mut total = 0;
@@ -219,7 +219,7 @@ pub(crate) fn write_message(
     fin: bool,
     buffer: iovec,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     let buffers = [buffer];
     let mut source = Source::new(&buffers);
     let result = {
@@ -319,7 +319,7 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
 
 /// Sends a ping, waiting for room as a write would.
 pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     let result = {
         let mut tx = lock(connection, 0)?;
         while tx.owed() == 0 && !tx.pending().is_empty() {

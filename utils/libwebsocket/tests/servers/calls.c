@@ -14,6 +14,9 @@
 			return __LINE__;                                       \
 	} while (0)
 
+/* In place of a line: the client is to get no answer. */
+#define SILENT -1
+
 static char buffer[4096];
 
 static int is(ssize_t n, const char *text)
@@ -231,6 +234,66 @@ static int fork_epoll(int fd)
 	return 0;
 }
 
+static void fork_now(void)
+{
+	if (fork() == 0)
+		_exit(0);
+	wait(NULL);
+}
+
+static void *fork_later(void *unused)
+{
+	usleep(300000);
+	fork_now();
+	return unused;
+}
+
+/* Client: its Close, after the fork. The process that forked goes on with the
+ * client, so its close is the one that says Close: here and below. */
+static int fork_in_read(int fd)
+{
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, fork_later, NULL) == 0);
+	ssize_t n = read(fd, buffer, sizeof(buffer));
+	CHECK(pthread_join(thread, NULL) == 0 && n == 0);
+	return SILENT;
+}
+
+static int fork_then_poll(int fd)
+{
+	fork_now();
+	CHECK(readable(fd, 10) == 0);
+	return SILENT;
+}
+
+static int fork_then_select(int fd)
+{
+	fd_set set;
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	struct timeval time = { .tv_usec = 10000 };
+	fork_now();
+	CHECK(select(fd + 1, &set, NULL, NULL, &time) == 0);
+	return SILENT;
+}
+
+static int fork_with_epoll(int fd)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN };
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	fork_now();
+	return SILENT;
+}
+
+/* Nothing is done with the client since: it is the child's. */
+static int fork_alone(int fd)
+{
+	(void)fd;
+	fork_now();
+	return SILENT;
+}
+
 static const struct {
 	const char *name;
 	int (*check)(int fd);
@@ -239,7 +302,9 @@ static const struct {
 	{ "dup", duplicate },	  { "timeouts", timeouts },   { "vectors", vectors },
 	{ "bypass", bypass },	  { "addresses", addresses }, { "types", types },
 	{ "half_close", half_close }, { "partial", partial },	  { "pieces", pieces },
-	{ "fork_epoll", fork_epoll },
+	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
+	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
+	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
 };
 
 int main(int argc, char **argv)
@@ -255,6 +320,8 @@ int main(int argc, char **argv)
 			if (!is(n, CHECKS[at].name))
 				continue;
 			int line = address.ss_family == AF_INET ? CHECKS[at].check(fd) : __LINE__;
+			if (line == SILENT)
+				break;
 			char answer[32];
 			snprintf(answer, sizeof(answer), line ? "line %d" : "ok", line);
 			write_all(fd, answer, strlen(answer));
