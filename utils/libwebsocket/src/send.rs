@@ -152,6 +152,14 @@ impl Sender {
         }
     }
 
+    /// Announces what is held as bytes that are no text: its rest will not
+    /// come. Not where a frame has it already, or is owed payload.
+    pub fn give_up_held(&mut self) {
+        if self.held_len > 0 && self.owed == 0 && !self.takes_held && !self.closed {
+            self.begin(FIN | Opcode::Binary as u8, 0);
+        }
+    }
+
     /// The first bytes of a character whose rest the server has not written.
     pub fn held(&self) -> &[u8] {
         &self.held[..self.held_len]

@@ -4,9 +4,9 @@
 mod support;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use support::{Client, Server, compile, library, masked};
+use support::{Client, DEADLINE, Server, compile, library, masked};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -213,4 +213,44 @@ fn a_fork_does_not_take_the_parents_close_away() {
         );
     }
     ask(&server, "fork_alone", &[]).at_end();
+}
+
+/// The first frame behind those that filled the socket.
+fn behind_the_filling(server: &Server, client: &mut Client) -> (u8, Vec<u8>) {
+    let full = server.socket.with_extension("full");
+    let started = Instant::now();
+    while !full.exists() {
+        assert!(started.elapsed() < DEADLINE, "it never fills");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    loop {
+        match client.frame() {
+            (TEXT, payload) => assert_eq!(payload, b"x"),
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn a_pong_that_finds_no_room_goes_as_soon_as_there_is() {
+    let server = server();
+    let mut client = ask(&server, "full_pong", &[(0x89, b"?")]);
+    assert_eq!(
+        behind_the_filling(&server, &mut client),
+        (0x8a, b"?".to_vec())
+    );
+    client.send(TEXT, b"done");
+    assert_eq!(client.closed(), Some(1000));
+}
+
+#[test]
+fn a_close_that_finds_no_room_goes_once_and_as_soon_as_there_is() {
+    let server = server();
+    let mut client = ask(&server, "full_close", &[]);
+    let half = (BINARY, vec![0xe2, 0x82]);
+    assert_eq!(behind_the_filling(&server, &mut client), half);
+    let close = (0x88, 1000u16.to_be_bytes().to_vec());
+    assert_eq!(client.frame(), close);
+    client.send(0x88, &close.1);
+    client.at_end();
 }

@@ -397,3 +397,16 @@ fn fragments_keep_their_order_and_text_its_form() {
     sender.message_began(Opcode::Continuation, true, Utf8::new());
     assert_eq!(sender.message_frame(Opcode::Continuation, true), None);
 }
+
+#[test]
+fn half_a_character_is_given_up_once() {
+    let mut sender = Sender::new();
+    sender.hold(&[0xe2, 0x82]);
+    for _ in 0..100 {
+        sender.give_up_held();
+    }
+    assert_eq!(sender.pending(), [0x82, 2, 0xe2, 0x82]);
+    sender.sent(4);
+    sender.give_up_held();
+    assert!(sender.is_idle() && sender.held().is_empty());
+}

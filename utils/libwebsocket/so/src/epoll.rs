@@ -14,7 +14,7 @@ use libc::{
 use crate::connection::Connection;
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 next! {
     fn next_epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
@@ -253,7 +253,6 @@ unsafe fn wait(
     deadline: Deadline,
     mut kernel: impl FnMut() -> c_int,
 ) -> c_int {
-    tx::flush_stalled();
     loop {
         lingering::tend();
         let n = kernel();

@@ -9,7 +9,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLRDNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::sys::{self, next};
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 next! {
     fn next_poll = c"poll"(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int;
@@ -116,7 +116,6 @@ unsafe fn wait(
 ) -> c_int {
     // SAFETY: the server's array; n is not 0 here.
     let entries = unsafe { core::slice::from_raw_parts_mut(fds, n as usize) };
-    tx::flush_stalled();
     loop {
         lingering::tend();
         let result = kernel();

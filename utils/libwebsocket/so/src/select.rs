@@ -6,7 +6,7 @@ use libc::{c_long, fd_set, sigset_t};
 
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 /// Descriptors a set has place for (FD_SETSIZE).
 const SIZE: c_int = 1024;
@@ -88,7 +88,6 @@ impl Sets {
     /// # Safety
     /// As for `new`.
     unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
-        tx::flush_stalled();
         loop {
             lingering::tend();
             let result = kernel();

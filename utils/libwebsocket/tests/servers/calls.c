@@ -18,6 +18,8 @@
 #define SILENT -1
 
 static char buffer[4096];
+/* Made when a client's socket is full. */
+static char full[128];
 
 static int is(ssize_t n, const char *text)
 {
@@ -212,6 +214,47 @@ static int partial(int fd)
 	return 0;
 }
 
+/* Messages of a byte, each taken whole or not at all, until there is no room:
+ * in our buffer, and in the client's, which reads when there is the file. */
+static int fill(int fd)
+{
+	int size = 65536, sent = 1;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)))
+		return -1;
+	for (int quiet = 0; quiet < 5; quiet = sent ? 0 : quiet + 1) {
+		for (sent = 0; write(fd, "x", 1) == 1; sent++)
+			;
+		if (errno != EAGAIN)
+			return -1;
+		usleep(sent ? 0 : 50000);
+	}
+	return close(creat(full, 0600));
+}
+
+/* Client: a ping at once, and "done" when it has the pong, for which there is
+ * room only when it reads. */
+static int full_pong(int fd)
+{
+	CHECK(fill(fd) == 0);
+	CHECK(readable(fd, 10000) == 1);
+	CHECK(is(read(fd, buffer, sizeof(buffer)), "done"));
+	return SILENT;
+}
+
+/* Client: its Close in answer to ours, behind half a character. */
+static int full_close(int fd)
+{
+	CHECK(fill(fd) == 0);
+	CHECK(write(fd, "\xe2\x82", 2) == 2);
+	for (int again = 0; again < 100; again++)
+		CHECK(shutdown(fd, SHUT_WR) == 0);
+	CHECK(write(fd, "more", 4) == -1 && errno == EPIPE);
+	CHECK(readable(fd, 10000) == 1);
+	CHECK(read(fd, buffer, sizeof(buffer)) == 0);
+	return SILENT;
+}
+
 /* Client: "after the fork". A child has no use for the descriptors, which are
  * still the parent's, and so are what epoll knows of them. */
 static int fork_epoll(int fd)
@@ -305,12 +348,14 @@ static const struct {
 	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
 	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
 	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
+	{ "full_pong", full_pong }, { "full_close", full_close },
 };
 
 int main(int argc, char **argv)
 {
 	(void)argc;
 	int listener = listen_on(argv[1]);
+	snprintf(full, sizeof(full), "%s.full", argv[1]);
 	for (;;) {
 		struct sockaddr_storage address = { 0 };
 		socklen_t size = sizeof(address);
@@ -322,6 +367,8 @@ int main(int argc, char **argv)
 			int line = address.ss_family == AF_INET ? CHECKS[at].check(fd) : __LINE__;
 			if (line == SILENT)
 				break;
+			if (line)
+				fprintf(stderr, "calls.c: %s: line %d: %m\n", CHECKS[at].name, line);
 			char answer[32];
 			snprintf(answer, sizeof(answer), line ? "line %d" : "ok", line);
 			write_all(fd, answer, strlen(answer));
