@@ -254,3 +254,16 @@ fn a_close_that_finds_no_room_goes_once_and_as_soon_as_there_is() {
     client.send(0x88, &close.1);
     client.at_end();
 }
+
+#[test]
+fn two_threads_write_whole_messages() {
+    let server = server();
+    for _ in 0..20 {
+        let mut client = ask(&server, "two_writers", &[]);
+        for _ in 0..2 * 200 {
+            assert_eq!(client.frame(), (TEXT, b"some".to_vec()));
+        }
+        client.send(0x88, b"");
+        assert_eq!(client.closed(), Some(1000));
+    }
+}

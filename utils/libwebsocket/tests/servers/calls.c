@@ -242,6 +242,25 @@ static int full_pong(int fd)
 	return SILENT;
 }
 
+static void *write_some(void *arg)
+{
+	int fd = *(int *)arg;
+	for (int count = 0; count < 200; count++)
+		if (write(fd, "some", 4) != 4)
+			return arg;
+	return NULL;
+}
+
+static int two_writers(int fd)
+{
+	pthread_t thread;
+	void *failed = NULL;
+	CHECK(pthread_create(&thread, NULL, write_some, &fd) == 0);
+	void *also_failed = write_some(&fd);
+	CHECK(pthread_join(thread, &failed) == 0 && !failed && !also_failed);
+	return SILENT;
+}
+
 /* Client: its Close in answer to ours, behind half a character. */
 static int full_close(int fd)
 {
@@ -348,6 +367,7 @@ static const struct {
 	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
 	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
 	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
+	{ "two_writers", two_writers },
 	{ "full_pong", full_pong }, { "full_close", full_close },
 };
 
