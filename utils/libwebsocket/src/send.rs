@@ -144,6 +144,11 @@ impl Sender {
         }
     }
 
+    /// A byte of the frame last announced has gone, or all of it.
+    pub fn has_begun(&self) -> bool {
+        self.start > self.header
+    }
+
     /// Keeps the first bytes of a cut character for the next frame; at most 3.
     pub fn hold(&mut self, bytes: &[u8]) {
         for byte in bytes.iter().take(3 - self.held_len) {

@@ -225,7 +225,7 @@ fn behind_the_filling(server: &Server, client: &mut Client) -> (u8, Vec<u8>) {
     }
     loop {
         match client.frame() {
-            (TEXT, payload) => assert_eq!(payload, b"x"),
+            (0x89, payload) => assert_eq!(payload, b"x"),
             other => return other,
         }
     }
@@ -258,12 +258,25 @@ fn a_close_that_finds_no_room_goes_once_and_as_soon_as_there_is() {
 #[test]
 fn two_threads_write_whole_messages() {
     let server = server();
-    for _ in 0..20 {
-        let mut client = ask(&server, "two_writers", &[]);
-        for _ in 0..2 * 200 {
-            assert_eq!(client.frame(), (TEXT, b"some".to_vec()));
+    for name in ["two_writers"] {
+        for _ in 0..20 {
+            let mut client = ask(&server, name, &[]);
+            for _ in 0..2 * 200 {
+                assert_eq!(client.frame(), (TEXT, b"some".to_vec()), "{name}");
+            }
+            client.send(0x88, b"");
+            assert_eq!(client.closed(), Some(1000));
         }
-        client.send(0x88, b"");
-        assert_eq!(client.closed(), Some(1000));
     }
+}
+
+#[test]
+fn a_fragment_that_found_no_room_is_sent_again() {
+    let server = server();
+    let mut client = ask(&server, "full_fragment", &[(0x89, b"?")]);
+    let mut frames = vec![behind_the_filling(&server, &mut client)];
+    frames.extend([client.frame(), client.frame()]);
+    // The pong has no place among the others.
+    frames.retain(|frame| *frame != (0x8a, b"?".to_vec()));
+    assert_eq!(frames, [(0x01, b"begin".to_vec()), (0x80, b"end".to_vec())]);
 }

@@ -410,3 +410,18 @@ fn half_a_character_is_given_up_once() {
     sender.give_up_held();
     assert!(sender.is_idle() && sender.held().is_empty());
 }
+
+#[test]
+fn a_frame_has_begun_with_its_first_byte() {
+    let mut sender = Sender::new();
+    assert!(sender.control(Opcode::Pong, b"?"));
+    sender.begin(0x82, 5);
+    sender.sent(3);
+    assert!(!sender.has_begun(), "that was the pong");
+    sender.cancel();
+    assert!(!sender.has_begun() && sender.is_idle());
+    sender.begin(0x82, 0);
+    sender.sent(1);
+    sender.cancel();
+    assert!(sender.has_begun() && sender.pending() == [0]);
+}

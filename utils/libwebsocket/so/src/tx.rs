@@ -254,10 +254,14 @@ fn write_fragment(
     let len: usize = pieces.iter().map(|piece| piece.len()).sum();
     tx.begin(first, len as u64);
     let result = send_owed(tx, fd, &mut source, MSG_NOSIGNAL);
-    if result.is_ok() || !tx.is_idle() {
+    if result.is_ok() || tx.has_begun() {
         tx.message_began(opcode, fin, utf8);
     }
-    result
+    match result {
+        // Of an empty fragment nothing is left for another call.
+        Err(_) if tx.has_begun() && len == 0 => Ok(0),
+        result => result,
+    }
 }
 
 /// Moves a waiting control frame to the front, if none is half sent; then as

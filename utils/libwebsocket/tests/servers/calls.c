@@ -214,8 +214,8 @@ static int partial(int fd)
 	return 0;
 }
 
-/* Messages of a byte, each taken whole or not at all, until there is no room:
- * in our buffer, and in the client's, which reads when there is the file. */
+/* Pings until there is no room: in our buffer, and in the client's, which does
+ * not read yet. So no message is half sent. */
 static int fill(int fd)
 {
 	int size = 65536, sent = 1;
@@ -223,13 +223,19 @@ static int fill(int fd)
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)))
 		return -1;
 	for (int quiet = 0; quiet < 5; quiet = sent ? 0 : quiet + 1) {
-		for (sent = 0; write(fd, "x", 1) == 1; sent++)
+		for (sent = 0; websocket_ping(fd, "x", 1) == 0; sent++)
 			;
 		if (errno != EAGAIN)
 			return -1;
 		usleep(sent ? 0 : 50000);
 	}
-	return close(creat(full, 0600));
+	return 0;
+}
+
+/* Lets the client read. */
+static void drain(void)
+{
+	close(creat(full, 0600));
 }
 
 /* Client: a ping at once, and "done" when it has the pong, for which there is
@@ -237,8 +243,23 @@ static int fill(int fd)
 static int full_pong(int fd)
 {
 	CHECK(fill(fd) == 0);
+	drain();
 	CHECK(readable(fd, 10000) == 1);
 	CHECK(is(read(fd, buffer, sizeof(buffer)), "done"));
+	return SILENT;
+}
+
+/* Client: a ping at once. There is no room for its pong, nor for the fragment
+ * that is sent behind it, and then sent again. */
+static int full_fragment(int fd)
+{
+	struct pollfd entry = { .fd = fd, .events = POLLOUT };
+	CHECK(fill(fd) == 0 && readable(fd, 0) == 0);
+	CHECK(websocket_send(fd, WEBSOCKET_TEXT, "begin", 5) == -1 && errno == EAGAIN);
+	drain();
+	CHECK(poll(&entry, 1, 10000) == 1);
+	CHECK(websocket_send(fd, WEBSOCKET_TEXT, "begin", 5) == 5);
+	CHECK(websocket_send(fd, WEBSOCKET_CONTINUATION | WEBSOCKET_FIN, "end", 3) == 3);
 	return SILENT;
 }
 
@@ -261,6 +282,16 @@ static int two_writers(int fd)
 	return SILENT;
 }
 
+/* There is room for all of it: EAGAIN would mean no more than that another
+ * thread writes. */
+static int two_nonblocking_writers(int fd)
+{
+	int size = 4 << 20;
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
+	return two_writers(fd);
+}
+
 /* Client: its Close in answer to ours, behind half a character. */
 static int full_close(int fd)
 {
@@ -269,6 +300,7 @@ static int full_close(int fd)
 	for (int again = 0; again < 100; again++)
 		CHECK(shutdown(fd, SHUT_WR) == 0);
 	CHECK(write(fd, "more", 4) == -1 && errno == EPIPE);
+	drain();
 	CHECK(readable(fd, 10000) == 1);
 	CHECK(read(fd, buffer, sizeof(buffer)) == 0);
 	return SILENT;
@@ -367,7 +399,8 @@ static const struct {
 	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
 	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
 	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
-	{ "two_writers", two_writers },
+	{ "full_fragment", full_fragment }, { "two_writers", two_writers },
+	{ "two_nonblocking_writers", two_nonblocking_writers },
 	{ "full_pong", full_pong }, { "full_close", full_close },
 };
 
