@@ -258,7 +258,7 @@ fn a_close_that_finds_no_room_goes_once_and_as_soon_as_there_is() {
 #[test]
 fn two_threads_write_whole_messages() {
     let server = server();
-    for name in ["two_writers"] {
+    for name in ["two_writers", "two_nonblocking_writers"] {
         for _ in 0..20 {
             let mut client = ask(&server, name, &[]);
             for _ in 0..2 * 200 {

@@ -69,10 +69,14 @@ impl<'a> Source<'a> {
     }
 }
 
+/// The sending side; EAGAIN if another thread may block in it and this call
+/// must not. On a socket that does not block no thread stays there for long.
 fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
     match connection.tx.try_lock() {
         Some(guard) => Ok(guard),
-        None if connection.must_not_block(flags) => Err(Errno(libc::EAGAIN)),
+        None if flags & MSG_DONTWAIT != 0 && !connection.must_not_block(0) => {
+            Err(Errno(libc::EAGAIN))
+        }
         None => Ok(connection.tx.lock()),
     }
 }
