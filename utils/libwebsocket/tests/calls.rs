@@ -3,9 +3,12 @@
 
 mod support;
 
+use std::io::{IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use support::{Client, DEADLINE, Server, compile, library, masked};
 
 const TEXT: u8 = 0x81;
@@ -116,7 +119,6 @@ fn pings_do_not_shorten_or_lengthen_a_wait() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            use std::io::Write;
             while !stop.load(std::sync::atomic::Ordering::Relaxed)
                 && pings.write_all(&masked(0x89, b"?")).is_ok()
             {
@@ -279,4 +281,36 @@ fn a_fragment_that_found_no_room_is_sent_again() {
     // The pong has no place among the others.
     frames.retain(|frame| *frame != (0x8a, b"?".to_vec()));
     assert_eq!(frames, [(0x01, b"begin".to_vec()), (0x80, b"end".to_vec())]);
+}
+
+#[test]
+fn plain_clients_may_have_credentials_and_pass_descriptors() {
+    let server = server();
+    let null = std::fs::File::open("/dev/null").expect("a file");
+    let descriptors = [null.as_raw_fd()];
+    let rights = ControlMessage::ScmRights(&descriptors);
+    // The last two are as long as what the gateway sends, or begin as it does.
+    for (message, passes) in [
+        (&b"hello"[..], false),
+        (b"here is my log file", true),
+        (b"sixteen bytes it", true),
+        (b"\x02\0 and so on, but longer than it", true),
+    ] {
+        let mut plain = server.plain();
+        let rights: &[_] = if passes { &[rights] } else { &[] };
+        let sent = sendmsg::<()>(
+            plain.as_raw_fd(),
+            &[IoSlice::new(message)],
+            rights,
+            MsgFlags::empty(),
+            None,
+        );
+        assert_eq!(sent, Ok(message.len()));
+        let mut answer = String::new();
+        plain.read_to_string(&mut answer).expect("an answer");
+        let told = format!("{} bytes, {} descriptors", message.len(), i32::from(passes));
+        assert_eq!(answer, told);
+    }
+    // And the gateway's message has credentials here, too.
+    expect_ok(ask(&server, "bypass", &[]));
 }
