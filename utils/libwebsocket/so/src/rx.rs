@@ -219,7 +219,7 @@ impl Reader<'_> {
                 }
                 event => return Ok(Left::Over(event)),
             }
-            if self.total == self.buffer.len && rx.is_within_message() {
+            if self.total == self.buffer.len && rx.is_within_message() && !rx.is_over() {
                 return Ok(Left::Full);
             }
         }

@@ -313,6 +313,24 @@ pub const SCENES: &[Scene] = &[
         client.send(TEXT, b"\xce\xba\xed\xa0");
         assert_eq!(client.closed(), Some(1007));
     }),
+    (
+        "no byte is handed out of a text from the first bad one on",
+        |server| {
+            // The last byte of this piece fills the buffers of most servers.
+            let mut text = vec![b'x'; 16384];
+            text[16383] = 0xff;
+            let mut client = server.client();
+            client.raw(&masked(TEXT, &vec![b'x'; 100_000])[..14]);
+            client.raw(&masked(TEXT, &text)[8..]);
+            let close = loop {
+                match client.frame() {
+                    (0x88, payload) => break payload,
+                    (_, payload) => assert!(!payload.contains(&0xff)),
+                }
+            };
+            assert_eq!(close, 1007u16.to_be_bytes());
+        },
+    ),
     ("a client may vanish", |server| {
         for bytes in [&b""[..], b"\x81", &masked(TEXT, b"hello")[..8]] {
             let mut client = server.client();
