@@ -153,6 +153,14 @@ fn nothing_bypasses_the_frames() {
 }
 
 #[test]
+fn a_closed_descriptor_is_no_clients_and_messages_come_one_at_a_time() {
+    let server = server();
+    let mut client = ask(&server, "closings", &[(TEXT, b"one"), (TEXT, b"two")]);
+    assert_eq!(client.frame(), (TEXT, b"one".to_vec()));
+    expect_ok(client);
+}
+
+#[test]
 fn an_address_is_of_the_kind_there_is_room_for() {
     expect_ok(ask(&server(), "addresses", &[]));
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <websocket.h>
@@ -165,6 +166,35 @@ static int addresses(int fd)
 	size = sizeof(unix_only);
 	CHECK(getpeername(fd, (struct sockaddr *)&unix_only, &size) == 0);
 	CHECK(unix_only.sun_family == AF_UNIX && size == sizeof(sa_family_t));
+	return 0;
+}
+
+/* Client: "one", "two". However a descriptor is closed, its number is none of
+ * a client's then; and what fails closes nothing. */
+static int closings(int fd)
+{
+	int number = dup(fd);
+	CHECK(websocket_is(number) == 1);
+	CHECK(fclose(fdopen(number, "r+")) == 0 && websocket_is(number) == 0);
+	CHECK(dup2(fd, 200) == 200 && close_range(200, 300, CLOSE_RANGE_CLOEXEC) == 0);
+	CHECK(websocket_is(200) == 1);
+	CHECK(close_range(200, 300, 0) == 0 && websocket_is(200) == 0);
+	CHECK(dup2(fd, 200) == 200);
+	CHECK(syscall(SYS_close_range, 200, 300, 0) == 0 && websocket_is(200) == 0);
+	CHECK(dup2(fd, 200) == 200);
+	closefrom(200);
+	CHECK(websocket_is(200) == 0 && websocket_is(fd) == 1);
+	CHECK(dup2(-1, fd) == -1 && dup3(300, fd, 0) == -1 && dup3(0, fd, 1) == -1);
+	CHECK(close_range(300, 200, 0) == -1);
+	struct iovec parts[] = { { buffer, 3 }, { buffer + 3, 3 } };
+	struct mmsghdr messages[] = {
+		{ .msg_hdr = { .msg_iov = parts, .msg_iovlen = 1 } },
+		{ .msg_hdr = { .msg_iov = parts + 1, .msg_iovlen = 1 } },
+	};
+	CHECK(recvmmsg(fd, messages, 2, 0, NULL) == 1 && messages[0].msg_len == 3);
+	CHECK(recvmmsg(fd, messages + 1, 1, 0, NULL) == 1 && messages[1].msg_len == 3);
+	CHECK(is(6, "onetwo"));
+	CHECK(sendmmsg(fd, messages, 2, 0) == 1 && messages[0].msg_len == 3);
 	return 0;
 }
 
@@ -438,6 +468,7 @@ static const struct {
 	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
 	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
 	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
+	{ "closings", closings },
 	{ "full_fragment", full_fragment }, { "two_writers", two_writers },
 	{ "two_nonblocking_writers", two_nonblocking_writers },
 	{ "full_pong", full_pong }, { "full_close", full_close },
