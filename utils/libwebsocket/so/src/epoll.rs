@@ -207,7 +207,7 @@ fn judge(epoll: c_int, event: epoll_event) -> Verdict {
     let events = event.events & !hidden(&connection, fd, event.events);
     if events == 0 {
         if ours.events & EPOLLONESHOT as u32 != 0 {
-            register(EPOLL_CTL_MOD, ours);
+            arm_again(&connection, epoll, fd);
         }
         return Verdict::Drop;
     }
@@ -215,6 +215,15 @@ fn judge(epoll: c_int, event: epoll_event) -> Verdict {
         events,
         u64: ours.data,
     })
+}
+
+/// The one event that was asked for has been dropped. Another thread may have
+/// asked for others meanwhile: what it wants is read under the lock.
+fn arm_again(connection: &Connection, epoll: c_int, fd: c_int) {
+    let known = connection.epolls.lock();
+    if let Some(ours) = known.get(epoll, fd) {
+        register(EPOLL_CTL_MOD, ours);
+    }
 }
 
 /// The bits that are not true of the payload.
