@@ -6,8 +6,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -15,8 +17,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use crate::WebSocket;
 
 /// How long a fresh connection may keep silent before it counts as a plain
-/// client, in milliseconds. The gateway sends at once.
-const SILENCE: u16 = 300;
+/// client. The gateway sends at once.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Who connected.
 #[derive(Debug)]
@@ -36,8 +38,7 @@ pub enum Accepted {
 /// `InvalidData` for a message that is not the gateway's, or what poll(2) or
 /// recvmsg(2) say.
 pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
-    let mut wait = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut wait, PollTimeout::from(SILENCE))? == 0 || !is_hand_over(&connection)? {
+    if !is_there(&connection)? || !is_hand_over(&connection)? {
         return Ok(Accepted::Plain(connection));
     }
     let mut address = [0; 128];
@@ -45,6 +46,22 @@ pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     let peer = parse_address(&address[..len]);
     let client = WebSocket::new(TcpStream::from(client), peer)?;
     Ok(Accepted::WebSocket(Box::new(client)))
+}
+
+/// Waits for the first message, through signals.
+fn is_there(connection: &UnixStream) -> io::Result<bool> {
+    let until = Instant::now() + SILENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        // A part of a millisecond is one, so that the last wait is not for none of it.
+        let left = PollTimeout::try_from(left + Duration::from_micros(999))
+            .expect("it is less than the silence");
+        let mut wait = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wait, left) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result? > 0),
+        }
+    }
 }
 
 /// Looks whether the first message is the gateway's, without taking it: a
