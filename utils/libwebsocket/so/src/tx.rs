@@ -381,9 +381,15 @@ fn send_ping(
     if !tx.control(Opcode::Ping, payload) {
         return Err(Errno(libc::EAGAIN));
     }
-    send(fd, tx.pending(), &[], MSG_NOSIGNAL).map(|n| {
-        tx.sent(n);
-    })
+    match send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
+        Ok(n) => {
+            tx.sent(n);
+            Ok(())
+        }
+        // It waits with the other control frames.
+        Err(Errno(libc::EAGAIN)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Answers a ping, now or as soon as the sending side is free.
