@@ -76,6 +76,19 @@ fn what_there_is_of_a_message_is_received_as_a_piece() {
 }
 
 #[test]
+fn an_old_kernel_is_not_asked_to_wait_for_more_than_it_can() {
+    let server = server();
+    let mut client = server.client();
+    let frame = masked(BINARY, &[b'x'; 60_000]);
+    client.send(TEXT, b"old_kernel");
+    client.raw(&frame[..8 + 40_000]);
+    assert_eq!(client.frame(), (BINARY, b"go".to_vec()));
+    client.raw(&frame[8 + 40_000..]);
+    let (_, answer) = client.frame();
+    assert_eq!(String::from_utf8_lossy(&answer), "ok");
+}
+
+#[test]
 fn waiting_for_all_reads_over_frames() {
     let frames = [
         (TEXT, &b"ab"[..]),

@@ -6,6 +6,7 @@
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <websocket.h>
 
@@ -372,6 +373,31 @@ static void *fork_later(void *unused)
 	return unused;
 }
 
+/* What the library asks for the kernel's version. */
+static const char *pretended;
+
+int uname(struct utsname *name)
+{
+	int result = syscall(SYS_uname, name);
+	if (pretended)
+		snprintf(name->release, sizeof(name->release), "%s", pretended);
+	return result;
+}
+
+/* Client: 40 000 bytes of a message of 60 000, of which the receive buffer has
+ * room for a quarter at least; the rest after "go". */
+static int old_kernel(int fd)
+{
+	static char message[60000];
+	pretended = "5.6.19";
+	CHECK(readable(fd, 10000) == 1);
+	pretended = NULL;
+	CHECK(recv(fd, message, 40000, MSG_WAITALL) == 40000);
+	CHECK(write(fd, "go", 2) == 2);
+	CHECK(recv(fd, message, 20000, MSG_WAITALL) == 20000);
+	return 0;
+}
+
 /* Client: its Close, after the fork. The process that forked goes on with the
  * client, so its close is the one that says Close: here and below. */
 static int fork_in_read(int fd)
@@ -468,7 +494,7 @@ static const struct {
 	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
 	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
 	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
-	{ "closings", closings },
+	{ "closings", closings }, { "old_kernel", old_kernel },
 	{ "full_fragment", full_fragment }, { "two_writers", two_writers },
 	{ "two_nonblocking_writers", two_nonblocking_writers },
 	{ "full_pong", full_pong }, { "full_close", full_close },
