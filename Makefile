@@ -54,7 +54,8 @@ install: all
 		$(release)/websocket_jsonrpc $(DESTDIR)$(PREFIX)/bin
 	$(INSTALL) -m 755 $(release)/libauthrpc.so $(lib)/authrpc.so
 	$(INSTALL) -m 755 $(release)/libjsonsql.so $(lib)/jsonsql.so
-	$(INSTALL) -m 755 utils/libwebsocket/so/$(release)/libwebsocket.so $(lib)
+	$(INSTALL) -m 755 utils/libwebsocket/so/$(release)/libwebsocket.so $(lib)/libwebsocket.so.0
+	ln -sf libwebsocket.so.0 $(lib)/libwebsocket.so
 	$(INSTALL) -m 644 utils/libwebsocket/include/websocket.h \
 		utils/rpcplugin/include/rpcplugin.h $(DESTDIR)$(PREFIX)/include
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(PREFIX)/lib,' -e 's,@VERSION@,$(version),' \
@@ -63,6 +64,9 @@ install: all
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(share)/doc/ouistiti
 	for section in 1 3 5 8; do \
 		$(INSTALL) -m 644 man/*.$$section $(share)/man/man$$section || exit; done
+	for name in $$(sed -n 's/^[a-z].*\(websocket_[a-z_]*\)(.*/\1/p' \
+		utils/libwebsocket/include/websocket.h); do \
+		echo .so man3/websocket.h.3 > $(share)/man/man3/$$name.3 || exit; done
 	test -e $(DESTDIR)/etc/ouistiti.conf || \
 		$(INSTALL) -m 644 etc/ouistiti.conf $(DESTDIR)/etc/ouistiti.conf
 

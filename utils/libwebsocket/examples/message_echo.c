@@ -107,7 +107,9 @@ int main(int argc, char **argv)
 	for (;;) {
 		/* At the limit, new clients wait in the listener's queue. */
 		set[0].events = count <= CLIENTS ? POLLIN : 0;
-		if (poll(set, count, -1) < 0 && errno != EINTR) {
+		if (poll(set, count, -1) < 0) {
+			if (errno == EINTR)
+				continue;
 			perror("poll");
 			return 1;
 		}

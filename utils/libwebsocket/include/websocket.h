@@ -6,8 +6,9 @@
  * client's TCP socket to the server; these functions read and write messages
  * on it (RFC 6455). Pings are answered inside. See websocket.h(3).
  *
- * Link with -lwebsocket. All functions set errno when they fail; none raises
- * SIGPIPE.
+ * Link with -lwebsocket. All functions set errno when they fail: ENOTCONN for
+ * a descriptor that is no WebSocket connection, and what stands beside them.
+ * None raises SIGPIPE.
  */
 #ifndef WEBSOCKET_H
 #define WEBSOCKET_H
@@ -18,6 +19,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* This header's version: 10000 for the first number, 100 for the second. */
+#define WEBSOCKET_VERSION 100
 
 /* What a message or frame is: its opcode. */
 #define WEBSOCKET_CONTINUATION 0x00
@@ -51,9 +55,9 @@ int websocket_is(int fd);
  * message gives 0 bytes with FIN.
  *
  * At the end of the connection it returns 0 with kind WEBSOCKET_CLOSE |
- * WEBSOCKET_FIN: see websocket_close_code. -1: EPROTO if the client broke a
- * rule (it has been sent a Close that says so), EAGAIN on a non-blocking
- * socket, or what recv(2) says.
+ * WEBSOCKET_FIN: see websocket_close_code. -1: EINVAL for a size of 0 or no
+ * kind, EPROTO if the client broke a rule (it has been sent a Close that says
+ * so), EAGAIN on a non-blocking socket, or what recv(2) says.
  */
 ssize_t websocket_recv(int fd, void *buffer, size_t size, int *kind);
 
@@ -61,13 +65,20 @@ ssize_t websocket_recv(int fd, void *buffer, size_t size, int *kind);
  * Sends a frame: a message of its own (TEXT or BINARY, with FIN), or the first
  * fragment of one (without FIN), or a further one (CONTINUATION, the last with
  * FIN). Returns the bytes sent; fewer than size on a non-blocking socket, and
- * then the rest is to be sent by a call with the same kind. -1: EINVAL for
- * fragments out of order, EILSEQ for text that is not UTF-8, EPIPE after a
- * Close, or what send(2) says.
+ * then the rest is to be sent by a call with the same kind. -1: EAGAIN on a
+ * non-blocking socket, where the same call is to be made again, with the same
+ * kind and data, and no other message before it; EINVAL for fragments out of
+ * order, EILSEQ for text that is not UTF-8, EPIPE after a Close, or what
+ * send(2) says.
  */
 ssize_t websocket_send(int fd, int kind, const void *data, size_t size);
 
-/* Sends a ping of up to 125 bytes: 0, or -1. */
+/*
+ * Sends a ping of up to 125 bytes: 0, also if it has to wait for room and goes
+ * by itself as soon as there is some; or -1, and then it has not been sent:
+ * EINVAL for a longer one, EPIPE after a Close, EAGAIN on a non-blocking
+ * socket where another waits already or a message is half sent.
+ */
 int websocket_ping(int fd, const void *data, size_t size);
 
 /* How many pongs have come so far (they are counted by websocket_recv). */
@@ -82,8 +93,9 @@ int websocket_close_code(int fd);
 /*
  * Sends a Close with this code (1000 is the normal one; 0 answers with the
  * client's own) and reason (UTF-8 of up to 123 bytes, or NULL), and closes
- * the descriptor. close(2) does the same as code 0. -1 with EINVAL for a code
- * or reason that may not be sent; the descriptor is open then.
+ * the descriptor. close(2) does the same as code 0; the reason is ignored
+ * then. -1 with EINVAL for a code or reason that may not be sent, or with
+ * ENOTCONN for a descriptor that is no WebSocket connection: it is open then.
  */
 int websocket_close(int fd, int code, const char *reason);
 

@@ -15,6 +15,9 @@ pub const LONGEST: usize = 64 << 10;
 /// Bytes that suffice to see a whole frame header, or a whole control frame.
 pub const ENOUGH: usize = MAX_HEADER + MAX_CONTROL_PAYLOAD;
 
+/// Stands for every length that is too long to wait for.
+const BEYOND: usize = LONGEST + 1;
+
 /// Whether a message can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
@@ -27,8 +30,8 @@ pub enum Outlook {
 /// How far the frames behind the payload that is next are known.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// Bytes from that payload's first to the end of the last known frame; 0
-    /// when nothing has been looked at.
+    /// Bytes from that payload's first to the end of the last known frame, at
+    /// most [`BEYOND`]; 0 when nothing has been looked at.
     end: usize,
     /// The last known frame ends the message.
     fin: bool,
@@ -54,7 +57,7 @@ impl Ahead {
     /// Begins with the payload that is next, unless that is known.
     pub(crate) fn start(&mut self, remaining: u64, fin: bool) -> usize {
         if self.end == 0 {
-            self.end = usize::try_from(remaining).map_or(usize::MAX, |n| n.min(LONGEST + 1));
+            self.end = capped(remaining);
             self.fin = fin;
             self.pings = 0;
         }
@@ -127,7 +130,7 @@ impl Ahead {
         let known = bytes.get(..size).ok_or(Outlook::Short(size))?;
         head[..size].copy_from_slice(known);
         let header = Header::parse(&head).map_err(|_| Outlook::Readable)?;
-        let len = usize::try_from(header.len).map_or(usize::MAX, |n| n.min(LONGEST + 1));
+        let len = capped(header.len);
         match header.opcode {
             Opcode::Continuation => self.fin = header.fin,
             Opcode::Ping | Opcode::Pong => {
@@ -140,7 +143,7 @@ impl Ahead {
             // A Close, or a message within the message: this one never ends.
             _ => return Err(Outlook::Readable),
         }
-        self.end += size + len;
+        self.end = BEYOND.min(self.end + size + len);
         Ok(())
     }
 
@@ -155,4 +158,10 @@ impl Ahead {
             pong(copy);
         }
     }
+}
+
+/// A length of the wire, before it meets the processor's word, which may be
+/// shorter than it is.
+fn capped(len: u64) -> usize {
+    len.min(BEYOND as u64) as usize
 }

@@ -6,8 +6,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -15,8 +17,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use crate::WebSocket;
 
 /// How long a fresh connection may keep silent before it counts as a plain
-/// client, in milliseconds. The gateway sends at once.
-const SILENCE: u16 = 300;
+/// client. The gateway sends at once.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Who connected.
 #[derive(Debug)]
@@ -36,8 +38,7 @@ pub enum Accepted {
 /// `InvalidData` for a message that is not the gateway's, or what poll(2) or
 /// recvmsg(2) say.
 pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
-    let mut wait = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut wait, PollTimeout::from(SILENCE))? == 0 || !brings_descriptor(&connection)? {
+    if !is_there(&connection)? || !is_hand_over(&connection)? {
         return Ok(Accepted::Plain(connection));
     }
     let mut address = [0; 128];
@@ -47,18 +48,48 @@ pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     Ok(Accepted::WebSocket(Box::new(client)))
 }
 
-/// Looks whether the first message has a descriptor, without taking either:
-/// with no room for control data the kernel can only say that it was cut.
-fn brings_descriptor(connection: &UnixStream) -> io::Result<bool> {
-    let mut byte = [0];
-    let mut data = [IoSliceMut::new(&mut byte)];
+/// Waits for the first message, through signals.
+fn is_there(connection: &UnixStream) -> io::Result<bool> {
+    let until = Instant::now() + SILENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        // A part of a millisecond is one, so that the last wait is not for none of it.
+        let left = PollTimeout::try_from(left + Duration::from_micros(999))
+            .expect("it is less than the silence");
+        let mut wait = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wait, left) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result? > 0),
+        }
+    }
+}
+
+/// Looks whether the first message is the gateway's, without taking it: a
+/// client's address, and control data, of which the kernel can only say that
+/// it was cut, with no room for any. A plain client's own control data may be
+/// descriptors, or credentials if the server asks for them.
+fn is_hand_over(connection: &UnixStream) -> io::Result<bool> {
+    // Enough to see that there is more than an address.
+    let mut bytes = [0; size_of::<libc::sockaddr_in6>() + 1];
+    let mut data = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, None, flags)?;
-    Ok(message.bytes > 0 && message.flags.contains(MsgFlags::MSG_CTRUNC))
+    let (len, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
+    Ok(cut && is_address(&bytes[..len]))
+}
+
+/// What the gateway sends is exactly a `sockaddr_in` or a `sockaddr_in6`.
+fn is_address(bytes: &[u8]) -> bool {
+    let size = match parse_address(bytes) {
+        Some(SocketAddr::V4(_)) => size_of::<libc::sockaddr_in>(),
+        Some(SocketAddr::V6(_)) => size_of::<libc::sockaddr_in6>(),
+        None => return false,
+    };
+    bytes.len() == size
 }
 
 fn receive(connection: &UnixStream, address: &mut [u8]) -> io::Result<(usize, OwnedFd)> {
-    let mut control = cmsg_space!([RawFd; 8]);
+    let mut control = cmsg_space!([RawFd; 8], libc::ucred);
     let mut data = [IoSliceMut::new(address)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, Some(&mut control), flags)?;
@@ -110,11 +141,13 @@ mod tests {
         let mut v4 = (libc::AF_INET as u16).to_ne_bytes().to_vec();
         v4.extend([0x12, 0x34, 192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(parse_address(&v4), "192.0.2.7:4660".parse().ok());
+        assert!(is_address(&v4) && !is_address(&[&v4[..], b"!"].concat()));
         let mut v6 = (libc::AF_INET6 as u16).to_ne_bytes().to_vec();
         v6.extend([0, 80, 0, 0, 0, 0]);
         v6.extend(Ipv6Addr::LOCALHOST.octets());
         v6.extend([0xde, 0xad, 0xbe, 0xef]);
         assert_eq!(parse_address(&v6), "[::1]:80".parse().ok());
+        assert!(is_address(&v6) && !is_address(&v6[..24]));
         assert_eq!(parse_address(&v6[..20]), None);
         assert_eq!(parse_address(b"hello, world"), None);
     }

@@ -274,7 +274,8 @@ impl Receiver {
     }
 
     /// How many bytes [`Receiver::outlook`] knows, counted from the payload
-    /// that is next. Only when payload is next.
+    /// that is next; one more than [`LONGEST`](crate::ahead::LONGEST) at most.
+    /// Only when payload is next.
     pub fn known_ahead(&mut self) -> usize {
         self.ahead.start(self.remaining, self.fin)
     }
@@ -296,11 +297,6 @@ impl Receiver {
     /// The message was found to be in the kernel to its end.
     pub fn is_whole(&self) -> bool {
         self.ahead.is_whole()
-    }
-
-    /// Bytes of a frame have been read and not all of it.
-    pub fn has_begun(&self) -> bool {
-        self.filled > 0 || matches!(self.state, State::Payload | State::Control)
     }
 
     /// A message has begun and not ended.

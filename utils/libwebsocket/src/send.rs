@@ -144,11 +144,24 @@ impl Sender {
         }
     }
 
+    /// A byte of the frame last announced has gone, or all of it.
+    pub fn has_begun(&self) -> bool {
+        self.start > self.header
+    }
+
     /// Keeps the first bytes of a cut character for the next frame; at most 3.
     pub fn hold(&mut self, bytes: &[u8]) {
         for byte in bytes.iter().take(3 - self.held_len) {
             self.held[self.held_len] = *byte;
             self.held_len += 1;
+        }
+    }
+
+    /// Announces what is held as bytes that are no text: its rest will not
+    /// come. Not where a frame has it already, or is owed payload.
+    pub fn give_up_held(&mut self) {
+        if self.held_len > 0 && self.owed == 0 && !self.takes_held && !self.closed {
+            self.begin(FIN | Opcode::Binary as u8, 0);
         }
     }
 

@@ -178,25 +178,32 @@ impl WebSocket {
     /// `BrokenPipe` after a Close, else those of write(2). A write that fails
     /// within a frame leaves nothing to do but to drop the client.
     pub fn write_fragment(&self, opcode: Opcode, payload: &[u8], fin: bool) -> io::Result<()> {
-        let result = {
-            let mut sender = lock(&self.sender);
-            self.take_pong(&mut sender);
-            if sender.is_closed() || sender.owed() > 0 {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
-            let first = sender
-                .message_frame(opcode, fin)
-                .ok_or_else(|| invalid("fragments are out of order"))?;
-            let utf8 = sender
-                .text_is_valid(opcode, fin, &[payload])
-                .ok_or_else(|| invalid("text is not UTF-8"))?;
-            sender.begin(first, payload.len() as u64);
-            sender.message_began(opcode, fin, utf8);
-            self.write_out(&mut sender, payload)
-        };
+        let result = self.send_fragment(&mut lock(&self.sender), opcode, payload, fin);
         self.flush_pong();
         result
+    }
+
+    fn send_fragment(
+        &self,
+        sender: &mut Sender,
+        opcode: Opcode,
+        payload: &[u8],
+        fin: bool,
+    ) -> io::Result<()> {
+        self.take_pong(sender);
+        if sender.is_closed() || sender.owed() > 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let first = sender
+            .message_frame(opcode, fin)
+            .ok_or_else(|| invalid("fragments are out of order"))?;
+        let utf8 = sender
+            .text_is_valid(opcode, fin, &[payload])
+            .ok_or_else(|| invalid("text is not UTF-8"))?;
+        sender.begin(first, payload.len() as u64);
+        sender.message_began(opcode, fin, utf8);
+        self.write_out(sender, payload)
     }
 
     /// Sends a ping of up to 125 bytes.
@@ -210,12 +217,17 @@ impl WebSocket {
                 "ping of more than 125 bytes",
             ));
         }
-        let mut sender = lock(&self.sender);
-        self.write_out(&mut sender, &[])?;
+        let result = self.send_ping(&mut lock(&self.sender), payload);
+        self.flush_pong();
+        result
+    }
+
+    fn send_ping(&self, sender: &mut Sender, payload: &[u8]) -> io::Result<()> {
+        self.write_out(sender, &[])?;
         if !sender.control(Opcode::Ping, payload) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.write_out(&mut sender, &[])
+        self.write_out(sender, &[])
     }
 
     /// Ends the connection: says Close, with the client's code or 1000 if
@@ -297,10 +309,11 @@ impl WebSocket {
         }
     }
 
-    /// Sends the waiting pong if that can be done without blocking; whoever
-    /// holds the sender looks here again after letting go.
+    /// Sends the waiting pong, and what a call that failed has left, if that
+    /// can be done without blocking; whoever holds the sender looks here again
+    /// after letting go.
     fn flush_pong(&self) {
-        while lock(&self.pong).is_some() {
+        loop {
             let mut sender = match self.sender.try_lock() {
                 Ok(sender) => sender,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -308,6 +321,10 @@ impl WebSocket {
             };
             self.take_pong(&mut sender);
             if !self.send_now(&mut sender) || sender.is_closed() {
+                return;
+            }
+            drop(sender);
+            if lock(&self.pong).is_none() {
                 return;
             }
         }

@@ -219,3 +219,17 @@ fn a_message_too_long_to_wait_for_is_readable_in_pieces() {
     assert_eq!(kernel.outlook(start), Outlook::Short(LONGEST - 8));
     assert_eq!(kernel.outlook(fragments.len()), Outlook::Readable);
 }
+
+#[test]
+fn a_fragment_of_any_length_is_too_long_to_wait_for() {
+    for len in [LONGEST as u64, u64::from(u32::MAX), 1 << 32, u64::MAX >> 1] {
+        let mut wire = frame(0x02, b"begun");
+        wire.extend([0x80, 0xff]);
+        wire.extend(len.to_be_bytes());
+        wire.extend(KEY);
+        let mut kernel = Kernel::new(&wire);
+        let start = kernel.read;
+        assert_eq!(kernel.outlook(start), Outlook::Short(5 + 2));
+        assert_eq!(kernel.outlook(wire.len()), Outlook::Readable, "{len}");
+    }
+}

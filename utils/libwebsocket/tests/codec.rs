@@ -397,3 +397,31 @@ fn fragments_keep_their_order_and_text_its_form() {
     sender.message_began(Opcode::Continuation, true, Utf8::new());
     assert_eq!(sender.message_frame(Opcode::Continuation, true), None);
 }
+
+#[test]
+fn half_a_character_is_given_up_once() {
+    let mut sender = Sender::new();
+    sender.hold(&[0xe2, 0x82]);
+    for _ in 0..100 {
+        sender.give_up_held();
+    }
+    assert_eq!(sender.pending(), [0x82, 2, 0xe2, 0x82]);
+    sender.sent(4);
+    sender.give_up_held();
+    assert!(sender.is_idle() && sender.held().is_empty());
+}
+
+#[test]
+fn a_frame_has_begun_with_its_first_byte() {
+    let mut sender = Sender::new();
+    assert!(sender.control(Opcode::Pong, b"?"));
+    sender.begin(0x82, 5);
+    sender.sent(3);
+    assert!(!sender.has_begun(), "that was the pong");
+    sender.cancel();
+    assert!(!sender.has_begun() && sender.is_idle());
+    sender.begin(0x82, 0);
+    sender.sent(1);
+    sender.cancel();
+    assert!(sender.has_begun() && sender.pending() == [0]);
+}

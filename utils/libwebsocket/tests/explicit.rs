@@ -148,6 +148,19 @@ fn the_rust_example_refuses_bad_frames() {
 }
 
 #[test]
+fn the_header_has_the_version_of_the_crate() {
+    let header = include_str!("../include/websocket.h");
+    let numbers = env!("CARGO_PKG_VERSION").split('.').map(|part| {
+        let number: u32 = part.parse().expect("a number");
+        assert!(number < 100);
+        number
+    });
+    let version = numbers.fold(0, |all, number| all * 100 + number);
+    let line = format!("\n#define WEBSOCKET_VERSION {version}\n");
+    assert!(header.contains(&line), "{line}");
+}
+
+#[test]
 fn the_header_is_good_c_and_cpp() {
     for (language, standard) in [("c", "c99"), ("c++", "c++11")] {
         let header = concat!(env!("CARGO_MANIFEST_DIR"), "/include/websocket.h");

@@ -2,7 +2,7 @@
 //!
 //! The gateway connects and sends one message: the client's `sockaddr` with
 //! the client's descriptor. A connection without such a message is a plain
-//! UNIX client and comes out as it is.
+//! UNIX client and comes out as it is, whatever it sends.
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, zeroed};
@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use libc::{
     MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, iovec,
-    msghdr, sockaddr, sockaddr_storage, sockaddr_un, socklen_t,
+    msghdr, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, sockaddr_un, socklen_t,
 };
 
 use crate::sys::{self, Errno, KeepErrno, from_c, next};
@@ -112,7 +112,7 @@ pub(crate) struct Client {
 /// Receives the client over the gateway's connection `fd`; None for a plain
 /// UNIX client, of which nothing has been read then.
 pub(crate) fn receive(fd: c_int, flags: c_int) -> Result<Option<Client>, Errno> {
-    if !sys::wait_for(fd, libc::POLLIN, SILENCE) || !brings_descriptor(fd) {
+    if !sys::wait_for(fd, libc::POLLIN, SILENCE) || !is_hand_over(fd) {
         return Ok(None);
     }
     let client = receive_descriptor(fd, flags)?;
@@ -129,22 +129,33 @@ pub(crate) fn receive(fd: c_int, flags: c_int) -> Result<Option<Client>, Errno> 
     Err(Errno(libc::ECONNABORTED))
 }
 
-/// Looks whether the first message has a descriptor, without taking either:
-/// with no room for control data the kernel can only say that it was cut.
-fn brings_descriptor(fd: c_int) -> bool {
-    let mut byte = 0u8;
+/// Looks whether the first message is the gateway's, without taking it: a
+/// client's IP address, and control data, of which the kernel can only say
+/// that it was cut, with no room for any. A plain client's own control data
+/// may be descriptors, or credentials if the server asks for them.
+fn is_hand_over(fd: c_int) -> bool {
+    const SIZE_V4: usize = size_of::<sockaddr_in>();
+    const SIZE_V6: usize = size_of::<sockaddr_in6>();
+    /// Enough to see that there is more than an address.
+    const ROOM: usize = SIZE_V6 + 1;
+    let mut data = [0u8; ROOM];
     let mut part = iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
+        iov_base: data.as_mut_ptr().cast(),
+        iov_len: ROOM,
     };
-    // SAFETY: an all-zero msghdr is an empty one; the byte is ours.
-    unsafe {
+    // SAFETY: an all-zero msghdr is an empty one; the bytes are ours.
+    let (n, cut) = unsafe {
         let mut message: msghdr = zeroed();
         message.msg_iov = &mut part;
         message.msg_iovlen = 1;
         let n = sys::recvmsg(fd, &mut message, MSG_PEEK | MSG_DONTWAIT);
-        n > 0 && message.msg_flags & MSG_CTRUNC != 0
-    }
+        (n, message.msg_flags & MSG_CTRUNC != 0)
+    };
+    let family = c_int::from(u16::from_ne_bytes([data[0], data[1]]));
+    cut && matches!(
+        (n as usize, family),
+        (SIZE_V4, libc::AF_INET) | (SIZE_V6, libc::AF_INET6)
+    )
 }
 
 fn receive_descriptor(fd: c_int, flags: c_int) -> Result<c_int, Errno> {

@@ -1,9 +1,10 @@
 //! read and write and their kin: a connection's go through frames.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_uint};
 
 use libc::{
-    EINVAL, EOPNOTSUPP, MSG_OOB, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t,
+    EINVAL, EOPNOTSUPP, MSG_OOB, c_void, iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t,
+    ssize_t,
 };
 
 use crate::rx::{self, Buffer};
@@ -25,9 +26,11 @@ next! {
     fn next_send = c"send"(fd: c_int, buf: *const c_void, n: size_t, flags: c_int) -> ssize_t;
     fn next_sendto = c"sendto"(fd: c_int, buf: *const c_void, n: size_t, flags: c_int, address: *const sockaddr, len: socklen_t) -> ssize_t;
     fn next_sendmsg = c"sendmsg"(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t;
+    fn next_recvmmsg = c"recvmmsg"(fd: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int, timeout: *mut c_void) -> c_int;
+    fn next_sendmmsg = c"sendmmsg"(fd: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int) -> c_int;
     fn next_sendfile = c"sendfile"(to: c_int, from: c_int, offset: *mut libc::off_t, n: size_t) -> ssize_t;
     fn next_sendfile64 = c"sendfile64"(to: c_int, from: c_int, offset: *mut i64, n: size_t) -> ssize_t;
-    fn next_splice = c"splice"(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, n: size_t, flags: libc::c_uint) -> ssize_t;
+    fn next_splice = c"splice"(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, n: size_t, flags: c_uint) -> ssize_t;
 }
 
 fn read_one(connection: &Ref, fd: c_int, buf: *mut c_void, n: size_t, flags: c_int) -> ssize_t {
@@ -251,6 +254,71 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
     }
 }
 
+/// recvmmsg(2): one message at a time, which is always allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    n: c_uint,
+    flags: c_int,
+    timeout: *mut c_void,
+) -> c_int {
+    // SAFETY: passed on.
+    unsafe {
+        recvmmsg_with(fd, messages, n, flags, || {
+            next_recvmmsg(fd, messages, n, flags, timeout)
+        })
+    }
+}
+
+/// recvmmsg with a timeout of either width.
+///
+/// # Safety
+/// As recvmmsg demands of its arguments.
+pub(crate) unsafe fn recvmmsg_with(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    n: c_uint,
+    flags: c_int,
+    kernel: impl FnOnce() -> c_int,
+) -> c_int {
+    if !table::has(fd) || n == 0 {
+        return kernel();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { one(messages, recvmsg(fd, &raw mut (*messages).msg_hdr, flags)) }
+}
+
+/// sendmmsg(2), as [`recvmmsg`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    n: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: passed on.
+    unsafe {
+        if !table::has(fd) || n == 0 {
+            return next_sendmmsg(fd, messages, n, flags);
+        }
+        one(messages, sendmsg(fd, &raw const (*messages).msg_hdr, flags))
+    }
+}
+
+/// How many of the messages were done, of which the first has `n` bytes.
+///
+/// # Safety
+/// There is one.
+unsafe fn one(messages: *mut mmsghdr, n: ssize_t) -> c_int {
+    if n < 0 {
+        return -1;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { (*messages).msg_len = n as c_uint };
+    1
+}
+
 /// sendfile(2) would bypass the frames; EINVAL makes programs fall back to
 /// reading and writing.
 #[unsafe(no_mangle)]
@@ -290,7 +358,7 @@ pub unsafe extern "C" fn splice(
     to: c_int,
     to_offset: *mut i64,
     n: size_t,
-    flags: libc::c_uint,
+    flags: c_uint,
 ) -> ssize_t {
     if is_connection(to) || is_connection(from) {
         return to_c(Err(Errno(EINVAL)));

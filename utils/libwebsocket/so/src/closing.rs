@@ -42,16 +42,13 @@ pub(crate) fn say_close(connection: &Connection, fd: c_int, code: u16, patience:
     if tx.is_closed() && tx.is_idle() {
         return;
     }
-    if tx.owed() == 0 && !tx.held().is_empty() && !tx.is_closed() {
-        // Half a character and no rest: bytes that are no text.
-        tx.begin(0x80 | Opcode::Binary as u8, 0);
-    }
+    tx.give_up_held();
     connection.waiting.lock().close.get_or_insert(code);
     let until = sys::now_ms() + patience;
     while !tx::flush_locked(connection, &mut tx, fd) && tx.owed() == 0 {
         let left = until - sys::now_ms();
         if left <= 0 || !sys::wait_for(fd, POLLOUT, left) {
-            return;
+            return tx::stall();
         }
     }
 }
@@ -77,11 +74,8 @@ pub(crate) fn close_with(connection: &Connection, fd: c_int, code: u16, reason: 
 }
 
 /// close(2) of the last descriptor: the closing handshake, as far as it can
-/// be had without keeping the server waiting.
+/// be had without keeping the server waiting. Only if the connection is ours.
 pub(crate) fn finish(connection: Ref, fd: c_int) {
-    if !connection.is_ours() {
-        return;
-    }
     let _errno = KeepErrno::new();
     if !is_blocking(fd) {
         end_output(&connection, fd, 0);

@@ -83,15 +83,25 @@ impl Connection {
         self.used.store(table::generation(), Ordering::Relaxed);
     }
 
+    /// The same of a call that may block, for as long as this lives: the
+    /// process may fork meanwhile.
+    pub(crate) fn in_use(&self) -> InUse<'_> {
+        self.touch();
+        InUse(self)
+    }
+
     /// A call with these flags on the socket does not block.
     pub(crate) fn must_not_block(&self, flags: c_int) -> bool {
         flags & libc::MSG_DONTWAIT != 0 || self.nonblocking.load(Ordering::Relaxed)
     }
 
-    /// It is ours to close politely: since the last fork this process has
-    /// used it. Of a forking server's two processes that is the child.
+    /// It is ours to close politely: this process has used it since the last
+    /// fork, or has it in an epoll. Of a forking server's two processes that
+    /// is the child.
     pub(crate) fn is_ours(&self) -> bool {
-        self.used.load(Ordering::Relaxed) == table::generation() && table::is_our_process()
+        table::is_our_process()
+            && (self.used.load(Ordering::Relaxed) == table::generation()
+                || self.epolls.lock().has_ours())
     }
 
     /// # Safety
@@ -104,5 +114,14 @@ impl Connection {
             self.waiting.reset();
             self.epolls.reset();
         }
+    }
+}
+
+/// See [`Connection::in_use`].
+pub(crate) struct InUse<'a>(&'a Connection);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.touch();
     }
 }

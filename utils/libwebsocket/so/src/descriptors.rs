@@ -1,18 +1,21 @@
 //! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and
 //! ioctl that concerns a connection.
 
-use core::ffi::{c_int, c_long, c_ulong};
+use core::ffi::{c_int, c_long, c_uint, c_ulong};
 use core::sync::atomic::Ordering;
 
-use libc::{c_void, sockaddr, socklen_t};
+use libc::{FILE, c_void, sockaddr, socklen_t};
 
-use crate::sys::next;
+use crate::sys::{self, next};
 use crate::{accept, closing, epoll, ready, table};
 
 next! {
     #[allow(clippy::too_many_arguments)]
     fn next_syscall = c"syscall"(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long, g: c_long) -> c_long;
     fn next_close = c"close"(fd: c_int) -> c_int;
+    fn next_close_range = c"close_range"(first: c_uint, last: c_uint, flags: c_int) -> c_int;
+    fn next_closefrom = c"closefrom"(first: c_int) -> ();
+    fn next_fclose = c"fclose"(stream: *mut FILE) -> c_int;
     fn next_shutdown = c"shutdown"(fd: c_int, how: c_int) -> c_int;
     fn next_dup = c"dup"(fd: c_int) -> c_int;
     fn next_dup2 = c"dup2"(old: c_int, new: c_int) -> c_int;
@@ -31,10 +34,29 @@ fn forget(fd: c_int) {
         return;
     }
     if let Some((connection, last)) = table::remove(fd) {
+        let ours = connection.is_ours();
         epoll::forget(&connection, fd);
-        if last {
+        if last && ours {
             closing::finish(connection, fd);
         }
+    }
+}
+
+/// The same of every descriptor from `first` to `last`.
+fn forget_range(first: c_uint, last: c_uint) {
+    table::for_each(|fd, _| {
+        if (first..=last).contains(&(fd as c_uint)) {
+            forget(fd);
+        }
+    });
+}
+
+/// The same before `old` becomes `new`, unless that is going to fail.
+fn forget_replaced(old: c_int, new: c_int, flags: c_int) {
+    // SAFETY: F_GETFD takes no argument.
+    let is_open = || unsafe { sys::fcntl(old, libc::F_GETFD, 0) } >= 0;
+    if table::has(new) && old != new && flags & !libc::O_CLOEXEC == 0 && is_open() {
+        forget(new);
     }
 }
 
@@ -58,6 +80,39 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { next_close(fd) }
 }
 
+/// close_range(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    before_close_range(first, last, flags);
+    // SAFETY: passed on.
+    unsafe { next_close_range(first, last, flags) }
+}
+
+/// Nothing is closed with CLOSE_RANGE_CLOEXEC, or flags that are unknown.
+fn before_close_range(first: c_uint, last: c_uint, flags: c_int) {
+    if flags & !(libc::CLOSE_RANGE_UNSHARE as c_int) == 0 {
+        forget_range(first, last);
+    }
+}
+
+/// closefrom(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn closefrom(first: c_int) {
+    forget_range(first.max(0) as c_uint, c_uint::MAX);
+    // SAFETY: passed on.
+    unsafe { next_closefrom(first) }
+}
+
+/// fclose(3), of a stream that fdopen(3) has made.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
+    // SAFETY: passed on.
+    unsafe {
+        forget(libc::fileno(stream));
+        next_fclose(stream)
+    }
+}
+
 /// syscall(2), by which libuv closes. Its variable arguments are words; the
 /// ones that were not given are passed on as they happen to be, and ignored.
 #[unsafe(no_mangle)]
@@ -72,8 +127,10 @@ pub unsafe extern "C" fn syscall(
     f: c_long,
     g: c_long,
 ) -> c_long {
-    if number == libc::SYS_close {
-        forget(a as c_int);
+    match number {
+        libc::SYS_close => forget(a as c_int),
+        libc::SYS_close_range => before_close_range(a as c_uint, b as c_uint, c as c_int),
+        _ => {}
     }
     // SAFETY: passed on.
     unsafe { next_syscall(number, a, b, c, d, e, f, g) }
@@ -108,9 +165,7 @@ pub unsafe extern "C" fn dup(fd: c_int) -> c_int {
 /// dup2(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
-    if old != new {
-        forget(new);
-    }
+    forget_replaced(old, new, 0);
     // SAFETY: passed on.
     share(old, unsafe { next_dup2(old, new) })
 }
@@ -118,9 +173,7 @@ pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
 /// dup3(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
-    if old != new {
-        forget(new);
-    }
+    forget_replaced(old, new, flags);
     // SAFETY: passed on.
     share(old, unsafe { next_dup3(old, new, flags) })
 }

@@ -14,7 +14,7 @@ use libc::{
 use crate::connection::Connection;
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 next! {
     fn next_epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
@@ -37,6 +37,14 @@ struct Registration {
     fd: c_int,
     events: u32,
     data: u64,
+    /// Who made it; a child shares the epoll and is not to change it.
+    process: c_int,
+}
+
+impl Registration {
+    fn is_ours(&self) -> bool {
+        self.process == table::process()
+    }
 }
 
 /// Where a connection is registered.
@@ -56,6 +64,11 @@ impl Registrations {
     /// Some epoll watches the socket of which nothing is known here.
     pub(crate) fn is_beyond_us(&self) -> bool {
         self.overflown
+    }
+
+    /// This process watches the socket.
+    pub(crate) fn has_ours(&self) -> bool {
+        self.places.iter().flatten().any(Registration::is_ours)
     }
 
     fn find(&mut self, epoll: c_int, fd: c_int) -> Option<&mut Option<Registration>> {
@@ -110,6 +123,7 @@ pub unsafe extern "C" fn epoll_ctl(
                 fd,
                 events: wanted.events,
                 data: wanted.u64,
+                process: table::process(),
             };
             let result = register(operation, ours);
             if result == 0 {
@@ -146,13 +160,12 @@ fn is_edge(events: u32) -> bool {
     events & (EPOLLET | EPOLLONESHOT) as u32 == EPOLLET as u32
 }
 
-/// A read has given a message and left another. Where one event a change of
-/// the socket is all there is, and a read that did not fill the buffer may
-/// pass for the last one needed, that other message gets an event too.
-pub(crate) fn message_left(connection: &Connection) {
+/// Something is left that the server may not look for: where one event a
+/// change of the socket is all there is, it gets another one.
+pub(crate) fn more_is_there(connection: &Connection) {
     if connection.edge.load(Ordering::Relaxed) {
         for known in connection.epolls.lock().places.iter().flatten() {
-            if is_edge(known.events) {
+            if is_edge(known.events) && known.is_ours() {
                 register(EPOLL_CTL_MOD, *known);
             }
         }
@@ -164,7 +177,9 @@ pub(crate) fn message_left(connection: &Connection) {
 pub(crate) fn forget(connection: &Connection, fd: c_int) {
     for place in &mut connection.epolls.lock().places {
         if let Some(known) = place.filter(|known| known.fd == fd) {
-            register(EPOLL_CTL_DEL, known);
+            if known.is_ours() {
+                register(EPOLL_CTL_DEL, known);
+            }
             *place = None;
         }
     }
@@ -192,7 +207,7 @@ fn judge(epoll: c_int, event: epoll_event) -> Verdict {
     let events = event.events & !hidden(&connection, fd, event.events);
     if events == 0 {
         if ours.events & EPOLLONESHOT as u32 != 0 {
-            register(EPOLL_CTL_MOD, ours);
+            arm_again(&connection, epoll, fd);
         }
         return Verdict::Drop;
     }
@@ -200,6 +215,15 @@ fn judge(epoll: c_int, event: epoll_event) -> Verdict {
         events,
         u64: ours.data,
     })
+}
+
+/// The one event that was asked for has been dropped. Another thread may have
+/// asked for others meanwhile: what it wants is read under the lock.
+fn arm_again(connection: &Connection, epoll: c_int, fd: c_int) {
+    let known = connection.epolls.lock();
+    if let Some(ours) = known.get(epoll, fd) {
+        register(EPOLL_CTL_MOD, ours);
+    }
 }
 
 /// The bits that are not true of the payload.
@@ -238,7 +262,6 @@ unsafe fn wait(
     deadline: Deadline,
     mut kernel: impl FnMut() -> c_int,
 ) -> c_int {
-    tx::flush_stalled();
     loop {
         lingering::tend();
         let n = kernel();
@@ -315,8 +338,16 @@ pub(crate) unsafe fn pwait2_with<W: Word>(
     timeout: *const Time<W>,
     mut kernel: impl FnMut(*const Time<W>) -> c_int,
 ) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the kernel wrote n events.
     unsafe {
+        if lingering::is_all_foreign() {
+            let n = kernel(timeout);
+            // Another thread may have accepted a client meanwhile.
+            let kept = if n > 0 { filter(epoll, events, n) } else { n };
+            if kept == n || kept > 0 {
+                return kept;
+            }
+        }
         let deadline = Deadline::of(timeout, 1);
         wait(epoll, events, deadline, || {
             kernel(pointer(&deadline.left(1)))

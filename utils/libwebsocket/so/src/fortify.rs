@@ -9,7 +9,7 @@ use crate::poll::Time;
 use crate::{calls, poll};
 
 /// Ends the program, as glibc does, where a call could overrun its buffer.
-fn check(wanted: size_t, room: size_t) {
+pub(crate) fn check(wanted: size_t, room: size_t) {
     if wanted > room {
         // SAFETY: abort has no preconditions.
         unsafe { libc::abort() }

@@ -78,15 +78,17 @@ pub(crate) fn is_all_foreign() -> bool {
 
 /// The longest that a wait of `ms` may last before [`tend`] is due again.
 pub(crate) fn slice(ms: c_int) -> c_int {
-    if is_empty() || (0..SLICE).contains(&ms) {
+    if is_empty() && !tx::is_stalled() || (0..SLICE).contains(&ms) {
         ms
     } else {
         SLICE
     }
 }
 
-/// Looks after all of them; never waits.
+/// Looks after all of them, and after control frames that wait for room;
+/// never waits.
 pub(crate) fn tend() {
+    tx::flush_stalled();
     if is_empty() {
         return;
     }

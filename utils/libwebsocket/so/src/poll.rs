@@ -9,7 +9,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLRDNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::sys::{self, next};
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 next! {
     fn next_poll = c"poll"(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int;
@@ -87,22 +87,21 @@ impl Deadline {
 }
 
 /// Takes back what the kernel said of connections that have no payload;
-/// returns how many entries are left, and whether any was taken back.
+/// returns how many entries are left.
 #[inline(never)]
-fn filter(entries: &mut [pollfd]) -> (c_int, bool) {
+fn filter(entries: &mut [pollfd]) -> c_int {
     let mut ready = 0;
-    let mut filtered = false;
     for entry in entries {
+        table::touch(entry.fd);
         if entry.revents & (POLLIN | POLLRDNORM) != 0
             && let Some(connection) = table::find(entry.fd)
             && !ready::is_readable(&connection, entry.fd)
         {
             entry.revents &= !(POLLIN | POLLRDNORM);
-            filtered = true;
         }
         ready += c_int::from(entry.revents != 0);
     }
-    (ready, filtered)
+    ready
 }
 
 /// One of our waits, around a function that is the kernel's.
@@ -117,15 +116,14 @@ unsafe fn wait(
 ) -> c_int {
     // SAFETY: the server's array; n is not 0 here.
     let entries = unsafe { core::slice::from_raw_parts_mut(fds, n as usize) };
-    tx::flush_stalled();
     loop {
         lingering::tend();
         let result = kernel();
-        if result < 0 || (result == 0 && deadline.is_past()) {
+        if result < 0 {
             return result;
         }
-        let (ready, filtered) = filter(entries);
-        if ready > 0 || (filtered && deadline.is_past()) {
+        let ready = filter(entries);
+        if ready > 0 || deadline.is_past() {
             return ready;
         }
     }

@@ -16,7 +16,7 @@ use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::rx::{next_event, recv};
+use crate::rx::{Turn, next_event, recv};
 use crate::sys::{self, Errno, KeepErrno, from_c};
 use crate::tx;
 
@@ -69,7 +69,7 @@ pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
     let Some(mut rx) = connection.rx.try_lock() else {
         return true;
     };
-    let readable = message_is_there(connection, &mut rx, fd);
+    let readable = message_is_there(connection, &mut rx, fd, &mut Turn::new());
     if readable {
         connection.promised.store(true, Ordering::Relaxed);
     }
@@ -77,10 +77,15 @@ pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
 }
 
 /// The same, with the receiving side locked.
-pub(crate) fn message_is_there(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
+pub(crate) fn message_is_there(
+    connection: &Connection,
+    rx: &mut Receiver,
+    fd: c_int,
+    turn: &mut Turn,
+) -> bool {
     let messages = connection.messages.load(Ordering::Relaxed);
     loop {
-        match next_event(connection, rx, fd, Some(MSG_DONTWAIT)) {
+        match next_event(connection, rx, fd, Some(MSG_DONTWAIT), turn) {
             Ok(Event::Payload) if messages => {
                 let result = recv(fd, &mut [0], MSG_DONTWAIT | MSG_PEEK);
                 return result != Err(Errno(EAGAIN));
@@ -114,8 +119,8 @@ fn is_whole(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
         } else {
             &mut buffer
         };
-        let wanted = known.min(LONGEST + 1) + buffer.len();
-        let there = match look(fd, known.min(LONGEST + 1), buffer) {
+        let wanted = known + buffer.len();
+        let there = match look(fd, known, buffer) {
             Ok(0) => return true,
             Ok(n) => n,
             Err(Errno(EAGAIN)) => 0,
@@ -140,12 +145,14 @@ fn is_whole(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
     }
 }
 
-/// How many bytes must be there for the kernel to call the socket readable.
+/// How many bytes must be there for the kernel to call the socket readable; as
+/// many as it can be relied on to wait for.
 pub(crate) fn set_low_water(connection: &Connection, fd: c_int, bytes: usize) {
     if connection.low_water.swap(bytes, Ordering::Relaxed) == bytes {
         return;
     }
-    let value = bytes as c_int;
+    let most = if bytes > 1 { longest_wait(fd) } else { 1 };
+    let value = bytes.min(most) as c_int;
     // SAFETY: a plain system call; the option's value is ours.
     unsafe {
         libc::setsockopt(
@@ -156,6 +163,30 @@ pub(crate) fn set_low_water(connection: &Connection, fd: c_int, bytes: usize) {
             size_of::<c_int>() as socklen_t,
         );
     }
+}
+
+/// Before Linux 5.7 a receive buffer could be full of small segments before
+/// the bytes waited for were there, and nobody was woken: not for a quarter of
+/// it.
+fn longest_wait(fd: c_int) -> usize {
+    // SAFETY: an all-zero utsname is valid, and the call only fills it.
+    let name = unsafe {
+        let mut name: libc::utsname = zeroed();
+        libc::uname(&mut name);
+        name
+    };
+    let mut release = name.release.iter().map(|byte| *byte as u8);
+    let mut number = || {
+        let digits = release.by_ref().take_while(u8::is_ascii_digit);
+        digits.fold(0u32, |all, digit| {
+            all.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))
+        })
+    };
+    if (number(), number()) >= (5, 7) {
+        return usize::MAX;
+    }
+    let room = sys::socket_option(fd, libc::SO_RCVBUF).unwrap_or(0);
+    (room / 4).max(1) as usize
 }
 
 /// FIONREAD: payload that a read would give at once.

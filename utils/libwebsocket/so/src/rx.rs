@@ -13,6 +13,20 @@ use crate::connection::Connection;
 use crate::sys::{self, Errno, Guard, from_c};
 use crate::{closing, epoll, ready, tx};
 
+/// Most reads of headers and control frames in one call that must not block:
+/// frames without payload, sent as fast as they are read, would keep it from
+/// ever coming back.
+const TURN: u32 = 128;
+
+/// What is left of a call's [`TURN`].
+pub(crate) struct Turn(u32);
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Turn(TURN)
+    }
+}
+
 /// The caller's buffer, which may never have been written to.
 #[derive(Clone, Copy)]
 pub(crate) struct Buffer {
@@ -91,7 +105,7 @@ pub(crate) fn read(
     buffer: Buffer,
     flags: c_int,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     if buffer.len == 0 {
         return Ok(0);
     }
@@ -106,6 +120,8 @@ pub(crate) fn read(
         buffer,
         total: 0,
         whole: 0,
+        drained: false,
+        turn: Turn::new(),
     };
     if flags & MSG_PEEK != 0 {
         return reader.peek(&mut rx);
@@ -113,10 +129,10 @@ pub(crate) fn read(
     connection.promised.store(false, Ordering::Relaxed);
     let result = reader.messages(&mut rx, promised, all);
     settle(connection, &mut rx, fd);
-    let left = rx.has_begun();
     drop(rx);
-    if left && reader.total > 0 {
-        epoll::message_left(connection);
+    // A read that did not fill the buffer may pass for the last one needed.
+    if reader.total > 0 && reader.total < buffer.len && !reader.drained {
+        epoll::more_is_there(connection);
     }
     match result {
         Err(_) if reader.total > 0 => Ok(reader.total),
@@ -135,6 +151,9 @@ struct Reader<'a> {
     /// Bytes in the buffer, and how many of them are whole messages.
     total: usize,
     whole: usize,
+    /// The kernel had less than was asked for.
+    drained: bool,
+    turn: Turn,
 }
 
 /// Where a message is left.
@@ -153,7 +172,7 @@ impl Reader<'_> {
     fn messages(&mut self, rx: &mut Receiver, sure: bool, all: bool) -> Result<usize, Errno> {
         let mut sure = sure || self.waits;
         loop {
-            if !(sure || rx.is_whole() || ready::message_is_there(self.connection, rx, self.fd)) {
+            if !(sure || rx.is_whole() || self.is_there(rx)) {
                 return Err(Errno(EAGAIN));
             }
             match self.message(rx)? {
@@ -175,6 +194,14 @@ impl Reader<'_> {
         }
     }
 
+    fn is_there(&mut self, rx: &mut Receiver) -> bool {
+        ready::message_is_there(self.connection, rx, self.fd, &mut self.turn)
+    }
+
+    fn event(&mut self, rx: &mut Receiver, flags: c_int) -> Result<Event, Errno> {
+        next_event(self.connection, rx, self.fd, Some(flags), &mut self.turn)
+    }
+
     fn message(&mut self, rx: &mut Receiver) -> Result<Left, Errno> {
         ready::set_low_water(self.connection, self.fd, 1);
         loop {
@@ -183,7 +210,7 @@ impl Reader<'_> {
             } else {
                 MSG_DONTWAIT
             };
-            match next_event(self.connection, rx, self.fd, Some(flags))? {
+            match self.event(rx, flags)? {
                 Event::Payload if self.total == self.buffer.len => return Ok(Left::Full),
                 Event::Payload => self.payload(rx, flags)?,
                 Event::MessageEnd => {
@@ -192,7 +219,7 @@ impl Reader<'_> {
                 }
                 event => return Ok(Left::Over(event)),
             }
-            if self.total == self.buffer.len && rx.is_within_message() {
+            if self.total == self.buffer.len && rx.is_within_message() && !rx.is_over() {
                 return Ok(Left::Full);
             }
         }
@@ -202,7 +229,10 @@ impl Reader<'_> {
     fn payload(&mut self, rx: &mut Receiver, flags: c_int) -> Result<(), Errno> {
         let limit = rx.remaining();
         let room = self.buffer.after(self.total);
-        let (bytes, ahead) = room.fill(self.fd, limit, rx.next_head(), flags)?;
+        let next = rx.next_head();
+        let wanted = limit + next.len() as u64;
+        let (bytes, ahead) = room.fill(self.fd, limit, next, flags)?;
+        self.drained = ((bytes.len() + ahead) as u64) < wanted;
         self.total += bytes.len();
         take(self.connection, rx, bytes);
         rx.head_read(ahead);
@@ -212,8 +242,9 @@ impl Reader<'_> {
     /// MSG_PEEK: what is there of the current frame.
     fn peek(&mut self, rx: &mut Receiver) -> Result<usize, Errno> {
         let flags = self.flags & MSG_DONTWAIT;
+        ready::set_low_water(self.connection, self.fd, 1);
         loop {
-            match next_event(self.connection, rx, self.fd, Some(flags))? {
+            match self.event(rx, flags)? {
                 Event::Payload => {
                     let (bytes, _) =
                         self.buffer
@@ -245,17 +276,27 @@ fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
 }
 
 /// The next event that is not a ping or a pong, which are dealt with here;
-/// with no flags, of the bytes that have been read.
+/// with no flags, of the bytes that have been read. EAGAIN at the end of a
+/// turn, too.
 pub(crate) fn next_event(
     connection: &Connection,
     rx: &mut Receiver,
     fd: c_int,
     flags: Option<c_int>,
+    turn: &mut Turn,
 ) -> Result<Event, Errno> {
     loop {
-        let event = rx.advance(|space| match flags {
-            Some(flags) => recv(fd, space, flags),
-            None => Err(Errno(EAGAIN)),
+        // Of a message that is there to its end there is an end.
+        let whole = rx.is_whole();
+        let event = rx.advance(|space| {
+            let flags = flags.ok_or(Errno(EAGAIN))?;
+            if turn.0 == 0 && !whole && connection.must_not_block(flags) {
+                ready::set_low_water(connection, fd, 1);
+                epoll::more_is_there(connection);
+                return Err(Errno(EAGAIN));
+            }
+            turn.0 = turn.0.saturating_sub(1);
+            recv(fd, space, flags)
         })?;
         match event {
             Event::Ping => tx::queue_pong(connection, fd, rx.control()),
@@ -270,7 +311,7 @@ pub(crate) fn next_event(
 /// Acts on headers that were read ahead and say all by themselves: of such
 /// bytes the kernel will not call the socket readable any more.
 fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
-    while let Ok(event) = next_event(connection, rx, fd, None) {
+    while let Ok(event) = next_event(connection, rx, fd, None, &mut Turn::new()) {
         match event {
             Event::Payload => return,
             Event::MessageEnd => {
@@ -288,11 +329,14 @@ pub(crate) fn read_message(
     fd: c_int,
     buffer: Buffer,
 ) -> Result<(usize, u8), Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     connection.messages.store(true, Ordering::Relaxed);
     let mut rx = lock(connection, 0)?;
+    // A wait before the first of these calls may have meant a whole message.
+    ready::set_low_water(connection, fd, 1);
+    let mut turn = Turn::new();
     loop {
-        match next_event(connection, &mut rx, fd, Some(0))? {
+        match next_event(connection, &mut rx, fd, Some(0), &mut turn)? {
             Event::Payload => {
                 let (bytes, _) = buffer.fill(fd, rx.remaining(), &mut [], 0)?;
                 let opcode = rx.opcode() as u8;

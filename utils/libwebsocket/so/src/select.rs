@@ -6,7 +6,7 @@ use libc::{c_long, fd_set, sigset_t};
 
 use crate::poll::{Deadline, Time, Word, pointer};
 use crate::sys::next;
-use crate::{lingering, ready, table, tx};
+use crate::{lingering, ready, table};
 
 /// Descriptors a set has place for (FD_SETSIZE).
 const SIZE: c_int = 1024;
@@ -54,6 +54,9 @@ impl Sets {
         }
         for fd in 0..self.n {
             let (word, bit) = place(fd);
+            if self.asked[0][word] & bit != 0 {
+                table::touch(fd);
+            }
             // SAFETY: the set has n places.
             let set = unsafe { &mut *reads.add(word) };
             if *set & bit != 0
@@ -85,11 +88,10 @@ impl Sets {
     /// # Safety
     /// As for `new`.
     unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
-        tx::flush_stalled();
         loop {
             lingering::tend();
             let result = kernel();
-            if result < 0 || (result == 0 && deadline.is_past()) {
+            if result < 0 {
                 return result;
             }
             // SAFETY: the caller's promise.

@@ -134,7 +134,9 @@ impl Lock {
 
     pub(crate) fn try_lock(&self) -> Option<Held<'_>> {
         // SAFETY: as above.
-        (unsafe { libc::pthread_mutex_trylock(self.0.get()) } == 0).then_some(Held(self))
+        let taken = unsafe { libc::pthread_mutex_trylock(self.0.get()) } == 0;
+        // A Held lets go when it is dropped: none is made of a lock not taken.
+        taken.then(|| Held(self))
     }
 
     /// Lets go of a lock whose [`Held`] was forgotten.

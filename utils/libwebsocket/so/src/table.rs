@@ -77,10 +77,15 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// The process whose table this is.
+pub(crate) fn process() -> c_int {
+    OWNER.load(Ordering::Relaxed)
+}
+
 /// This is not a child that shares our memory (vfork, posix_spawn).
 pub(crate) fn is_our_process() -> bool {
     // SAFETY: getpid cannot fail.
-    OWNER.load(Ordering::Relaxed) == unsafe { libc::getpid() }
+    process() == unsafe { libc::getpid() }
 }
 
 /// The descriptor is in the table.
@@ -98,6 +103,16 @@ pub(crate) fn find(fd: c_int) -> Option<Ref> {
     }
     let _held = LOCK.lock();
     count(slot.load(Ordering::Relaxed))
+}
+
+/// This process waits for the descriptor, which is use of its connection, if
+/// it is one's; that matters only after a fork.
+pub(crate) fn touch(fd: c_int) {
+    if generation() > 0
+        && let Some(connection) = find(fd)
+    {
+        connection.touch();
+    }
 }
 
 /// One more user; with the lock held.

@@ -1,9 +1,9 @@
 //! The names that the same calls have on 32-bit targets where time_t has 64
 //! bits: `__select64` and its like in glibc, `__select_time64` in musl.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_uint};
 
-use libc::{c_void, epoll_event, fd_set, msghdr, nfds_t, pollfd, sigset_t, ssize_t};
+use libc::{c_void, epoll_event, fd_set, mmsghdr, msghdr, nfds_t, pollfd, sigset_t, ssize_t};
 
 use crate::poll::Time;
 use crate::sys::next;
@@ -132,4 +132,62 @@ pub unsafe extern "C" fn __recvmsg64(fd: c_int, message: *mut msghdr, flags: c_i
 pub unsafe extern "C" fn __sendmsg64(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: passed on.
     unsafe { calls::sendmsg(fd, message, flags) }
+}
+
+/// recvmmsg(2) under the name of one C library.
+macro_rules! recvmmsg {
+    ($name:ident $symbol:literal) => {
+        next! {
+            fn next_recvmmsg = $symbol(fd: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int, timeout: *mut c_void) -> c_int;
+        }
+
+        /// recvmmsg(2).
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            fd: c_int,
+            messages: *mut mmsghdr,
+            n: c_uint,
+            flags: c_int,
+            timeout: *mut c_void,
+        ) -> c_int {
+            // SAFETY: passed on.
+            unsafe {
+                calls::recvmmsg_with(fd, messages, n, flags, || {
+                    next_recvmmsg(fd, messages, n, flags, timeout)
+                })
+            }
+        }
+    };
+}
+
+#[cfg(target_env = "gnu")]
+recvmmsg!(__recvmmsg64 c"__recvmmsg64");
+#[cfg(target_env = "musl")]
+recvmmsg!(__recvmmsg_time64 c"__recvmmsg_time64");
+
+/// sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __sendmmsg64(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    n: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: passed on.
+    unsafe { calls::sendmmsg(fd, messages, n, flags) }
+}
+
+/// ppoll(2), checked.
+#[cfg(target_env = "gnu")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __ppoll64_chk(
+    fds: *mut pollfd,
+    n: nfds_t,
+    timeout: *const Time<i64>,
+    mask: *const sigset_t,
+    room: libc::size_t,
+) -> c_int {
+    crate::fortify::check(n as libc::size_t, room / size_of::<pollfd>());
+    // SAFETY: passed on.
+    unsafe { __ppoll64(fds, n, timeout, mask) }
 }

@@ -69,10 +69,14 @@ impl<'a> Source<'a> {
     }
 }
 
+/// The sending side; EAGAIN if another thread may block in it and this call
+/// must not. On a socket that does not block no thread stays there for long.
 fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
     match connection.tx.try_lock() {
         Some(guard) => Ok(guard),
-        None if connection.must_not_block(flags) => Err(Errno(libc::EAGAIN)),
+        None if flags & MSG_DONTWAIT != 0 && !connection.must_not_block(0) => {
+            Err(Errno(libc::EAGAIN))
+        }
         None => Ok(connection.tx.lock()),
     }
 }
@@ -85,7 +89,7 @@ pub(crate) fn write(
     mut source: Source<'_>,
     flags: c_int,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     let result = {
         let mut tx = lock(connection, flags)?;
         let mut total = 0;
@@ -119,10 +123,7 @@ fn write_frame(
         if len == 0 {
             return Ok(0);
         }
-        take_waiting(connection, tx);
-        if tx.is_closed() {
-            return Err(Errno(EPIPE));
-        }
+        take_waiting(connection, tx)?;
         let text = connection.text.load(Ordering::Relaxed);
         let (opcode, unfinished) = kind_of(tx.held(), pieces, text);
         if unfinished == tx.held().len() + len {
@@ -219,70 +220,100 @@ pub(crate) fn write_message(
     fin: bool,
     buffer: iovec,
 ) -> Result<usize, Errno> {
-    connection.touch();
+    let _use = connection.in_use();
     let buffers = [buffer];
-    let mut source = Source::new(&buffers);
-    let result = {
-        let mut tx = lock(connection, 0)?;
-        if tx.owed() > 0 {
-            send_owed(&mut tx, fd, &mut source, MSG_NOSIGNAL)
-        } else {
-            take_waiting(connection, &mut tx);
-            if tx.is_closed() {
-                return Err(Errno(EPIPE));
-            }
-            let first = tx.message_frame(opcode, fin).ok_or(Errno(libc::EINVAL))?;
-            let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
-            let used = source.pieces(u64::MAX, &mut pieces);
-            let utf8 = tx
-                .text_is_valid(opcode, fin, &pieces[..used])
-                .ok_or(Errno(libc::EILSEQ))?;
-            tx.begin(first, buffer.iov_len as u64);
-            let result = send_owed(&mut tx, fd, &mut source, MSG_NOSIGNAL);
-            if result.is_ok() || !tx.is_idle() {
-                tx.message_began(opcode, fin, utf8);
-            }
-            result
-        }
-    };
+    let source = Source::new(&buffers);
+    // Unlocked at the end of the statement.
+    let result = write_fragment(
+        connection,
+        &mut *lock(connection, 0)?,
+        fd,
+        opcode,
+        fin,
+        source,
+    );
     flush(connection, fd);
     result
 }
 
-/// Moves a waiting control frame to the front, if none is half sent.
-fn take_waiting(connection: &Connection, tx: &mut Sender) {
-    if !tx.is_idle() || tx.is_closed() {
-        return;
+fn write_fragment(
+    connection: &Connection,
+    tx: &mut Sender,
+    fd: c_int,
+    opcode: Opcode,
+    fin: bool,
+    mut source: Source<'_>,
+) -> Result<usize, Errno> {
+    if tx.owed() > 0 {
+        return send_owed(tx, fd, &mut source, MSG_NOSIGNAL);
     }
-    let mut waiting = connection.waiting.lock();
-    if let Some((payload, len)) = waiting.pong.take() {
-        tx.control(Opcode::Pong, &payload[..len]);
-    } else if let Some(code) = waiting.close.take() {
-        let code = code.to_be_bytes();
-        let payload: &[u8] = if code == [0, 0] { &[] } else { &code };
-        tx.control(Opcode::Close, payload);
+    take_waiting(connection, tx)?;
+    let first = tx.message_frame(opcode, fin).ok_or(Errno(libc::EINVAL))?;
+    let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
+    let used = source.pieces(u64::MAX, &mut pieces);
+    let pieces = &pieces[..used];
+    let utf8 = tx
+        .text_is_valid(opcode, fin, pieces)
+        .ok_or(Errno(libc::EILSEQ))?;
+    let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+    tx.begin(first, len as u64);
+    let result = send_owed(tx, fd, &mut source, MSG_NOSIGNAL);
+    if result.is_ok() || tx.has_begun() {
+        tx.message_began(opcode, fin, utf8);
+    }
+    match result {
+        // Of an empty fragment nothing is left for another call.
+        Err(_) if tx.has_begun() && len == 0 => Ok(0),
+        result => result,
     }
 }
 
-/// Sends waiting control frames as far as that goes without blocking. If
-/// another thread is sending, it will do so: it looks again after unlocking.
+/// Moves a waiting control frame to the front, if none is half sent; then as
+/// [`may_send`].
+fn take_waiting(connection: &Connection, tx: &mut Sender) -> Result<(), Errno> {
+    let mut waiting = connection.waiting.lock();
+    if tx.is_idle() && !tx.is_closed() {
+        if let Some((payload, len)) = waiting.pong.take() {
+            tx.control(Opcode::Pong, &payload[..len]);
+        } else if let Some(code) = waiting.close.take() {
+            let code = code.to_be_bytes();
+            let payload: &[u8] = if code == [0, 0] { &[] } else { &code };
+            tx.control(Opcode::Close, payload);
+        }
+    }
+    drop(waiting);
+    may_send(connection, tx)
+}
+
+/// EPIPE when nothing may follow but our Close.
+fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
+    if tx.is_closed() || connection.waiting.lock().close.is_some() {
+        return Err(Errno(EPIPE));
+    }
+    Ok(())
+}
+
+/// Sends control frames as far as that goes without blocking. If another
+/// thread is sending, it will do so: it looks again after unlocking.
 pub(crate) fn flush(connection: &Connection, fd: c_int) {
     let _errno = KeepErrno::new();
     loop {
-        {
-            let waiting = connection.waiting.lock();
-            if waiting.pong.is_none() && waiting.close.is_none() {
-                return;
-            }
-        }
         let Some(mut tx) = connection.tx.try_lock() else {
             return;
         };
-        if tx.is_closed() && tx.is_idle() {
+        if !flush_locked(connection, &mut tx, fd) {
+            // What is owed the server writes, and comes here again.
+            if tx.owed() == 0 {
+                stall();
+            }
             return;
         }
-        if !flush_locked(connection, &mut tx, fd) {
-            STALLED.store(true, Ordering::Relaxed);
+        if tx.is_closed() {
+            return;
+        }
+        drop(tx);
+        let waiting = connection.waiting.lock();
+        if waiting.pong.is_none() && waiting.close.is_none() {
             return;
         }
     }
@@ -291,7 +322,17 @@ pub(crate) fn flush(connection: &Connection, fd: c_int) {
 /// Some control frame found its socket full.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
-/// Before a wait: control frames that found the socket full try again.
+/// A control frame is to be tried again by the next waits.
+pub(crate) fn stall() {
+    STALLED.store(true, Ordering::Relaxed);
+}
+
+/// There is a control frame to try again.
+pub(crate) fn is_stalled() -> bool {
+    STALLED.load(Ordering::Relaxed)
+}
+
+/// In a wait: control frames that found the socket full try again.
 pub(crate) fn flush_stalled() {
     if STALLED.swap(false, Ordering::Relaxed) {
         table::for_each(|fd, connection| flush(connection, fd));
@@ -304,7 +345,7 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
         if tx.owed() > 0 {
             return false;
         }
-        take_waiting(connection, tx);
+        let _ = take_waiting(connection, tx);
         if tx.pending().is_empty() {
             return true;
         }
@@ -319,25 +360,36 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
 
 /// Sends a ping, waiting for room as a write would.
 pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
-    connection.touch();
-    let result = {
-        let mut tx = lock(connection, 0)?;
-        while tx.owed() == 0 && !tx.pending().is_empty() {
-            let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
-            tx.sent(n);
-        }
-        if tx.is_closed() {
-            return Err(Errno(EPIPE));
-        }
-        if !tx.control(Opcode::Ping, payload) {
-            return Err(Errno(libc::EAGAIN));
-        }
-        send(fd, tx.pending(), &[], MSG_NOSIGNAL).map(|n| {
-            tx.sent(n);
-        })
-    };
+    let _use = connection.in_use();
+    // Unlocked at the end of the statement.
+    let result = send_ping(connection, &mut *lock(connection, 0)?, fd, payload);
     flush(connection, fd);
     result
+}
+
+fn send_ping(
+    connection: &Connection,
+    tx: &mut Sender,
+    fd: c_int,
+    payload: &[u8],
+) -> Result<(), Errno> {
+    while tx.owed() == 0 && !tx.pending().is_empty() {
+        let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
+        tx.sent(n);
+    }
+    may_send(connection, tx)?;
+    if !tx.control(Opcode::Ping, payload) {
+        return Err(Errno(libc::EAGAIN));
+    }
+    match send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
+        Ok(n) => {
+            tx.sent(n);
+            Ok(())
+        }
+        // It waits with the other control frames.
+        Err(Errno(libc::EAGAIN)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Answers a ping, now or as soon as the sending side is free.

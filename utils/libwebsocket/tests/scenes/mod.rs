@@ -2,9 +2,11 @@
 #![allow(unreachable_pub)]
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crate::support::{Server, masked};
+use crate::support::{Client, Server, masked};
 
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
@@ -33,6 +35,35 @@ fn half_a_frame_stops_nobody(server: &Server, n: usize) {
     assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
     slow.raw(&frame[n..]);
     assert_eq!(slow.frame(), (BINARY, noise(300)));
+}
+
+/// The next `len` bytes of messages, whatever their type, and no pongs.
+fn data(client: &mut Client, len: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < len {
+        match client.frame() {
+            (0x8a, _) => {}
+            (_, payload) => all.extend(payload),
+        }
+    }
+    all
+}
+
+/// Sends frames without payload as fast as they are read until told to stop.
+fn flood(mut stream: &TcpStream, frames: &[u8], stop: &AtomicBool) {
+    let frames = frames.repeat(1000);
+    while !stop.load(Ordering::Relaxed) {
+        stream.write_all(&frames).expect("the server reads on");
+    }
+}
+
+/// Tells [`flood`] to stop when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What a client does, and what must come of it.
@@ -157,6 +188,56 @@ pub const SCENES: &[Scene] = &[
         client.send(TEXT, b"two");
         assert_eq!(client.frame(), (TEXT, b"two".to_vec()));
     }),
+    (
+        "messages behind frames without payload come back",
+        |server| {
+            let (a, b) = (masked(TEXT, b"a"), masked(TEXT, b"b"));
+            for between in [
+                masked(0x89, b""),
+                masked(TEXT, b""),
+                [masked(TEXT, b""), masked(0x89, b"")].concat(),
+            ] {
+                let mut client = server.client();
+                client.raw(&[&a[..], &between, &b].concat());
+                assert_eq!(data(&mut client, 2), b"ab");
+            }
+            let mut client = server.client();
+            client.raw(&[masked(0x01, b"a"), masked(0x80, b""), b].concat());
+            assert_eq!(data(&mut client, 2), b"ab");
+        },
+    ),
+    ("a flood of frames without payload stops nobody", |server| {
+        for (before, frames, after, back) in [
+            (
+                masked(0x8a, b""),
+                [masked(0x8a, b""), masked(TEXT, b"")].concat(),
+                masked(TEXT, b"and me"),
+                &b"and me"[..],
+            ),
+            (
+                masked(0x01, b"begun and "),
+                masked(0x00, b""),
+                masked(0x80, b"ended"),
+                b"begun and ended",
+            ),
+        ] {
+            let mut flooding = server.client();
+            flooding.raw(&before);
+            let mut other = server.client();
+            let stop = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let _stopped_by_a_panic_too = Stop(&stop);
+                scope.spawn(|| flood(&flooding.stream, &frames, &stop));
+                for _ in 0..3 {
+                    std::thread::sleep(Duration::from_millis(100));
+                    other.send(TEXT, b"served");
+                    assert_eq!(other.frame(), (TEXT, b"served".to_vec()));
+                }
+            });
+            flooding.raw(&after);
+            assert_eq!(flooding.payload(TEXT, back.len()), back);
+        }
+    }),
     ("the client's Close is echoed after its data", |server| {
         let mut client = server.client();
         let mut bytes = masked(TEXT, b"last words");
@@ -232,6 +313,24 @@ pub const SCENES: &[Scene] = &[
         client.send(TEXT, b"\xce\xba\xed\xa0");
         assert_eq!(client.closed(), Some(1007));
     }),
+    (
+        "no byte is handed out of a text from the first bad one on",
+        |server| {
+            // The last byte of this piece fills the buffers of most servers.
+            let mut text = vec![b'x'; 16384];
+            text[16383] = 0xff;
+            let mut client = server.client();
+            client.raw(&masked(TEXT, &vec![b'x'; 100_000])[..14]);
+            client.raw(&masked(TEXT, &text)[8..]);
+            let close = loop {
+                match client.frame() {
+                    (0x88, payload) => break payload,
+                    (_, payload) => assert!(!payload.contains(&0xff)),
+                }
+            };
+            assert_eq!(close, 1007u16.to_be_bytes());
+        },
+    ),
     ("a client may vanish", |server| {
         for bytes in [&b""[..], b"\x81", &masked(TEXT, b"hello")[..8]] {
             let mut client = server.client();
@@ -255,7 +354,7 @@ pub const SCENES: &[Scene] = &[
             });
             // Until the server has to stop, too: it has been given more than
             // all buffers hold once this client's own writes block.
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(300));
             assert!(client.payload(BINARY, data.len()) == data);
         });
     }),

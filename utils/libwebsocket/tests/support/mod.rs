@@ -35,6 +35,10 @@ pub fn library() -> &'static Path {
             .status()
             .unwrap();
         assert!(status.success(), "libwebsocket.so does not build");
+        // The name that a linked program asks for, as the packages have it.
+        let linked = target.join("release/libwebsocket.so.0");
+        let _ = fs::remove_file(&linked);
+        std::os::unix::fs::symlink("libwebsocket.so", linked).unwrap();
         target.join("release/libwebsocket.so")
     })
 }
