@@ -179,6 +179,9 @@ fn a_log_file_that_is_there_keeps_its_owner() {
 
 #[test]
 fn the_processes_limit_of_descriptors_is_raised_and_not_that_of_its_programs() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
     let home = Home::new("init_d = \"DIR/init\";");
     fs::create_dir(home.path("init")).unwrap();
     let script = format!("ulimit -n >> {}", home.path("ran").display());
