@@ -6,8 +6,9 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-link-arg-cdylib=-Wl,-soname,libwebsocket.so.0");
-    // Elsewhere the linker may be one that knows neither.
-    if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "gnu") {
+    // Elsewhere the linker may be one that knows neither, or ask for a symbol of the start files.
+    let is = |name, value| std::env::var(name).is_ok_and(|own| own == value);
+    if is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64") {
         println!("cargo:rustc-link-arg-cdylib=-nostartfiles");
         println!("cargo:rustc-link-arg-cdylib=-Wl,--build-id=none");
     }

@@ -21,10 +21,30 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// libwebsocket.so, built once a test run.
+/// Another kind of machine, by its GNU triplet, whose C servers and library run in an emulator
+/// here (`tests/cross TARGET library`).
+fn machine() -> Option<String> {
+    std::env::var("OUISTITI_MACHINE").ok()
+}
+
+/// A program of that machine, to be run here.
+fn emulated(command: &Command, machine: &str) -> Command {
+    let processor = machine.split('-').next().unwrap_or(machine);
+    let mut emulator = Command::new(format!("qemu-{processor}-static"));
+    emulator
+        .args(["-L", &format!("/usr/{machine}")])
+        .arg(command.get_program())
+        .args(command.get_args());
+    emulator
+}
+
+/// libwebsocket.so, built once a test run; that of another machine is there already.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("OUISTITI_LIBRARY") {
+            return path.into();
+        }
         let target = Path::new(SCRATCH).join("so");
         let status = Command::new(env!("CARGO"))
             .args(["build", "--release", "--locked", "--manifest-path"])
@@ -55,7 +75,8 @@ pub fn directory() -> PathBuf {
 /// Compiles a C program; `source` is relative to the crate.
 pub fn compile(source: &str, directory: &Path, extra: &[&str]) -> PathBuf {
     let program = directory.join(Path::new(source).file_stem().unwrap());
-    let output = Command::new("cc")
+    let compiler = machine().map_or("cc".to_owned(), |machine| format!("{machine}-gcc"));
+    let output = Command::new(compiler)
         .args([
             "-O2",
             "-Wall",
@@ -92,6 +113,9 @@ impl Server {
         let directory = directory();
         let socket = directory.join("s");
         let mut command = command(&directory, &socket);
+        if let Some(machine) = machine() {
+            command = emulated(&command, &machine);
+        }
         if preload {
             command.env("LD_PRELOAD", library());
         }
@@ -192,7 +216,11 @@ impl Drop for Server {
 /// The gateway's one message: the client's address and descriptor.
 pub fn hand_over(theirs: &TcpStream, backend: &UnixStream, client: &TcpStream) {
     let mut address = [0; 16];
-    address[..2].copy_from_slice(&(nix::libc::AF_INET as u16).to_ne_bytes());
+    let family = nix::libc::AF_INET as u16;
+    address[..2].copy_from_slice(&match machine() {
+        Some(machine) if machine.starts_with("mips-") => family.to_be_bytes(),
+        _ => family.to_ne_bytes(),
+    });
     address[2..4].copy_from_slice(&client.local_addr().unwrap().port().to_be_bytes());
     address[4..8].copy_from_slice(&[127, 0, 0, 1]);
     let descriptors = [theirs.as_raw_fd()];
