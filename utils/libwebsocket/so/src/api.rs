@@ -13,7 +13,7 @@ use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD, is_sendable_code};
 use crate::rx::{self, Buffer};
 use crate::sys::{self, Errno, to_c};
 use crate::table::{self, Ref};
-use crate::{accept, closing, descriptors, tx};
+use crate::{accept, closing, control, descriptors, tx};
 
 fn connection(fd: c_int) -> Result<Ref, Errno> {
     table::find(fd).ok_or(Errno(ENOTCONN))
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn websocket_ping(fd: c_int, buf: *const c_void, size: siz
             // SAFETY: the caller's bytes.
             unsafe { core::slice::from_raw_parts(buf.cast::<u8>(), size) }
         };
-        tx::ping(&connection, fd, payload).map(|()| 0)
+        control::ping(&connection, fd, payload).map(|()| 0)
     });
     to_c(result) as c_int
 }

@@ -10,7 +10,7 @@ use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 use crate::connection::Connection;
 use crate::sys::{self, KeepErrno};
 use crate::table::{self, Ref};
-use crate::{lingering, tx};
+use crate::{control, lingering, tx};
 
 /// How long close(2) on a blocking socket waits for room for our Close, and
 /// then for the client to end its side, in milliseconds.
@@ -45,10 +45,10 @@ pub(crate) fn say_close(connection: &Connection, fd: c_int, code: u16, patience:
     tx.give_up_held();
     connection.waiting.lock().close.get_or_insert(code);
     let until = sys::now_ms() + patience;
-    while !tx::flush_locked(connection, &mut tx, fd) && tx.owed() == 0 {
+    while !control::flush_locked(connection, &mut tx, fd) && tx.owed() == 0 {
         let left = until - sys::now_ms();
         if left <= 0 || !sys::wait_for(fd, POLLOUT, left) {
-            return tx::stall();
+            return control::stall();
         }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn close_with(connection: &Connection, fd: c_int, code: u16, reason: 
     payload[..2].copy_from_slice(&code.to_be_bytes());
     payload[2..2 + reason.len()].copy_from_slice(reason);
     if let Some(mut tx) = connection.tx.try_lock() {
-        tx::flush_locked(connection, &mut tx, fd);
+        control::flush_locked(connection, &mut tx, fd);
         tx.control(Opcode::Close, &payload[..2 + reason.len()]);
     }
     say_close(connection, fd, code, 0);

@@ -8,8 +8,8 @@
 //!
 //! - `sys`: the C library's own functions, errno, locks
 //! - `table`: which descriptors are WebSocket connections
-//! - `connection`, `rx`, `ready`, `tx`, `closing`, `lingering`: one connection, over the state
-//!   machines of the `libwebsocket` crate
+//! - `connection`, `rx`, `ready`, `tx`, `control`, `closing`, `lingering`: one connection, over
+//!   the state machines of the `libwebsocket` crate
 //! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`, `time64`:
 //!   the calls stepped into
 //! - `api`: websocket.h
@@ -24,6 +24,7 @@ mod api;
 mod calls;
 mod closing;
 mod connection;
+mod control;
 mod descriptors;
 mod epoll;
 mod fortify;

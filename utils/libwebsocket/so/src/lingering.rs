@@ -11,9 +11,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use libc::F_DUPFD_CLOEXEC;
 
 use crate::closing::drain;
+use crate::control;
 use crate::sys::{self, Guarded, KeepErrno};
 use crate::table::{self, Ref};
-use crate::tx;
 
 /// How long a client may take to end its side, in milliseconds.
 const PATIENCE: i64 = 5000;
@@ -35,7 +35,7 @@ impl Entry {
     /// Goes on as far as that goes without waiting; true when all is done.
     fn is_done(&mut self) -> bool {
         if let Some(mut tx) = self.connection.tx.try_lock()
-            && (tx::flush_locked(&self.connection, &mut tx, self.fd) || tx.owed() > 0)
+            && (control::flush_locked(&self.connection, &mut tx, self.fd) || tx.owed() > 0)
         {
             // SAFETY: a plain system call, which may be repeated.
             unsafe { sys::shutdown(self.fd, libc::SHUT_WR) };
@@ -78,7 +78,7 @@ pub(crate) fn is_all_foreign() -> bool {
 
 /// The longest that a wait of `ms` may last before [`tend`] is due again.
 pub(crate) fn slice(ms: c_int) -> c_int {
-    if is_empty() && !tx::is_stalled() || (0..SLICE).contains(&ms) {
+    if is_empty() && !control::is_stalled() || (0..SLICE).contains(&ms) {
         ms
     } else {
         SLICE
@@ -88,7 +88,7 @@ pub(crate) fn slice(ms: c_int) -> c_int {
 /// Looks after all of them, and after control frames that wait for room;
 /// never waits.
 pub(crate) fn tend() {
-    tx::flush_stalled();
+    control::flush_stalled();
     if is_empty() {
         return;
     }

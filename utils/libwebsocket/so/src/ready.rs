@@ -18,7 +18,7 @@ use libwebsocket::receive::{Event, Receiver};
 use crate::connection::Connection;
 use crate::rx::{Turn, next_event, recv};
 use crate::sys::{self, Errno, KeepErrno, from_c};
-use crate::tx;
+use crate::{control, tx};
 
 /// Bytes looked at in one go: several frames of a message in fragments.
 const SCOPE: usize = 2 * ENOUGH;
@@ -127,7 +127,9 @@ fn is_whole(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
             Err(_) => return true,
         };
         let seen = &buffer[..there.saturating_sub(known).min(buffer.len())];
-        let outlook = rx.outlook(there, seen, |ping| tx::queue_pong(connection, fd, ping));
+        let outlook = rx.outlook(there, seen, |ping| {
+            control::queue_pong(connection, fd, ping);
+        });
         let Outlook::Short(needed) = outlook else {
             return true;
         };

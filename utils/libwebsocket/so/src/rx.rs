@@ -11,7 +11,7 @@ use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
 use crate::sys::{self, Errno, Guard, from_c};
-use crate::{closing, epoll, ready, tx};
+use crate::{closing, control, epoll, ready, tx};
 
 /// Most reads of headers and control frames in one call that must not block:
 /// frames without payload, sent as fast as they are read, would keep it from
@@ -299,7 +299,7 @@ pub(crate) fn next_event(
             recv(fd, space, flags)
         })?;
         match event {
-            Event::Ping => tx::queue_pong(connection, fd, rx.control()),
+            Event::Ping => control::queue_pong(connection, fd, rx.control()),
             Event::Pong => {
                 connection.pongs.fetch_add(1, Ordering::Relaxed);
             }

@@ -1,18 +1,17 @@
-//! From the server's buffer to frames on the client's socket; and the frames
-//! that we send on our own.
+//! From the server's buffer to frames on the client's socket.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
-use libc::{EPIPE, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, iovec};
+use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, iovec};
 use libwebsocket::Opcode;
-use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD};
+use libwebsocket::frame::FIN;
 use libwebsocket::send::Sender;
 use libwebsocket::utf8::Utf8;
 
 use crate::connection::Connection;
+use crate::control;
 use crate::sys::{self, Errno, Guard, KeepErrno, from_c};
-use crate::table;
 
 /// Buffers of one writev that share a frame; more make more frames.
 const MAX_PIECES: usize = 32;
@@ -71,7 +70,7 @@ impl<'a> Source<'a> {
 
 /// The sending side; EAGAIN if another thread may block in it and this call
 /// must not. On a socket that does not block no thread stays there for long.
-fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
+pub(crate) fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
     match connection.tx.try_lock() {
         Some(guard) => Ok(guard),
         None if flags & MSG_DONTWAIT != 0 && !connection.must_not_block(0) => {
@@ -102,7 +101,7 @@ pub(crate) fn write(
             }
         }
     };
-    flush(connection, fd);
+    control::flush(connection, fd);
     result
 }
 
@@ -123,7 +122,7 @@ fn write_frame(
         if len == 0 {
             return Ok(0);
         }
-        take_waiting(connection, tx)?;
+        control::take_waiting(connection, tx)?;
         let text = connection.text.load(Ordering::Relaxed);
         let (opcode, unfinished) = kind_of(tx.held(), pieces, text);
         if unfinished == tx.held().len() + len {
@@ -184,7 +183,12 @@ fn send_owed(
     }
 }
 
-fn send(fd: c_int, pending: &[u8], pieces: &[&[u8]], flags: c_int) -> Result<usize, Errno> {
+pub(crate) fn send(
+    fd: c_int,
+    pending: &[u8],
+    pieces: &[&[u8]],
+    flags: c_int,
+) -> Result<usize, Errno> {
     let mut parts = [iovec {
         iov_base: core::ptr::null_mut(),
         iov_len: 0,
@@ -232,7 +236,7 @@ pub(crate) fn write_message(
         fin,
         source,
     );
-    flush(connection, fd);
+    control::flush(connection, fd);
     result
 }
 
@@ -247,7 +251,7 @@ fn write_fragment(
     if tx.owed() > 0 {
         return send_owed(tx, fd, &mut source, MSG_NOSIGNAL);
     }
-    take_waiting(connection, tx)?;
+    control::take_waiting(connection, tx)?;
     let first = tx.message_frame(opcode, fin).ok_or(Errno(libc::EINVAL))?;
     let mut pieces: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
     let used = source.pieces(u64::MAX, &mut pieces);
@@ -266,138 +270,6 @@ fn write_fragment(
         Err(_) if tx.has_begun() && len == 0 => Ok(0),
         result => result,
     }
-}
-
-/// Moves a waiting control frame to the front, if none is half sent; then as
-/// [`may_send`].
-fn take_waiting(connection: &Connection, tx: &mut Sender) -> Result<(), Errno> {
-    let mut waiting = connection.waiting.lock();
-    if tx.is_idle() && !tx.is_closed() {
-        if let Some((payload, len)) = waiting.pong.take() {
-            tx.control(Opcode::Pong, &payload[..len]);
-        } else if let Some(code) = waiting.close.take() {
-            let code = code.to_be_bytes();
-            let payload: &[u8] = if code == [0, 0] { &[] } else { &code };
-            tx.control(Opcode::Close, payload);
-        }
-    }
-    drop(waiting);
-    may_send(connection, tx)
-}
-
-/// EPIPE when nothing may follow but our Close.
-fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
-    if tx.is_closed() || connection.waiting.lock().close.is_some() {
-        return Err(Errno(EPIPE));
-    }
-    Ok(())
-}
-
-/// Sends control frames as far as that goes without blocking. If another
-/// thread is sending, it will do so: it looks again after unlocking.
-pub(crate) fn flush(connection: &Connection, fd: c_int) {
-    let _errno = KeepErrno::new();
-    loop {
-        let Some(mut tx) = connection.tx.try_lock() else {
-            return;
-        };
-        if !flush_locked(connection, &mut tx, fd) {
-            // What is owed the server writes, and comes here again.
-            if tx.owed() == 0 {
-                stall();
-            }
-            return;
-        }
-        if tx.is_closed() {
-            return;
-        }
-        drop(tx);
-        let waiting = connection.waiting.lock();
-        if waiting.pong.is_none() && waiting.close.is_none() {
-            return;
-        }
-    }
-}
-
-/// Some control frame found its socket full.
-static STALLED: AtomicBool = AtomicBool::new(false);
-
-/// A control frame is to be tried again by the next waits.
-pub(crate) fn stall() {
-    STALLED.store(true, Ordering::Relaxed);
-}
-
-/// There is a control frame to try again.
-pub(crate) fn is_stalled() -> bool {
-    STALLED.load(Ordering::Relaxed)
-}
-
-/// In a wait: control frames that found the socket full try again.
-pub(crate) fn flush_stalled() {
-    if STALLED.swap(false, Ordering::Relaxed) {
-        table::for_each(|fd, connection| flush(connection, fd));
-    }
-}
-
-/// True if all that waited has gone.
-pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
-    loop {
-        if tx.owed() > 0 {
-            return false;
-        }
-        let _ = take_waiting(connection, tx);
-        if tx.pending().is_empty() {
-            return true;
-        }
-        match send(fd, tx.pending(), &[], MSG_DONTWAIT | MSG_NOSIGNAL) {
-            Ok(n) => {
-                tx.sent(n);
-            }
-            Err(_) => return false,
-        }
-    }
-}
-
-/// Sends a ping, waiting for room as a write would.
-pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
-    let _use = connection.in_use();
-    // Unlocked at the end of the statement.
-    let result = send_ping(connection, &mut *lock(connection, 0)?, fd, payload);
-    flush(connection, fd);
-    result
-}
-
-fn send_ping(
-    connection: &Connection,
-    tx: &mut Sender,
-    fd: c_int,
-    payload: &[u8],
-) -> Result<(), Errno> {
-    while tx.owed() == 0 && !tx.pending().is_empty() {
-        let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
-        tx.sent(n);
-    }
-    may_send(connection, tx)?;
-    if !tx.control(Opcode::Ping, payload) {
-        return Err(Errno(libc::EAGAIN));
-    }
-    match send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
-        Ok(n) => {
-            tx.sent(n);
-            Ok(())
-        }
-        // It waits with the other control frames.
-        Err(Errno(libc::EAGAIN)) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Answers a ping, now or as soon as the sending side is free.
-pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
-    let mut copy = [0; MAX_CONTROL_PAYLOAD];
-    copy[..payload.len()].copy_from_slice(payload);
-    connection.waiting.lock().pong = Some((copy, payload.len()));
-    flush(connection, fd);
 }
 
 /// Tells the kernel that nothing more will be read, so that poll, select and

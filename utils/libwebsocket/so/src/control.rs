@@ -1,0 +1,146 @@
+//! The frames that we send on our own: pongs and pings, and the Close that has
+//! to wait.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use libc::{EPIPE, MSG_DONTWAIT, MSG_NOSIGNAL};
+use libwebsocket::Opcode;
+use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
+use libwebsocket::send::Sender;
+
+use crate::connection::Connection;
+use crate::sys::{Errno, KeepErrno};
+use crate::{table, tx};
+
+/// Moves a waiting control frame to the front, if none is half sent; then as
+/// [`may_send`].
+pub(crate) fn take_waiting(connection: &Connection, tx: &mut Sender) -> Result<(), Errno> {
+    let mut waiting = connection.waiting.lock();
+    if tx.is_idle() && !tx.is_closed() {
+        if let Some((payload, len)) = waiting.pong.take() {
+            tx.control(Opcode::Pong, &payload[..len]);
+        } else if let Some(code) = waiting.close.take() {
+            let code = code.to_be_bytes();
+            let payload: &[u8] = if code == [0, 0] { &[] } else { &code };
+            tx.control(Opcode::Close, payload);
+        }
+    }
+    drop(waiting);
+    may_send(connection, tx)
+}
+
+/// EPIPE when nothing may follow but our Close.
+fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
+    if tx.is_closed() || connection.waiting.lock().close.is_some() {
+        return Err(Errno(EPIPE));
+    }
+    Ok(())
+}
+
+/// Sends control frames as far as that goes without blocking. If another
+/// thread is sending, it will do so: it looks again after unlocking.
+pub(crate) fn flush(connection: &Connection, fd: c_int) {
+    let _errno = KeepErrno::new();
+    loop {
+        let Some(mut tx) = connection.tx.try_lock() else {
+            return;
+        };
+        if !flush_locked(connection, &mut tx, fd) {
+            // What is owed the server writes, and comes here again.
+            if tx.owed() == 0 {
+                stall();
+            }
+            return;
+        }
+        if tx.is_closed() {
+            return;
+        }
+        drop(tx);
+        let waiting = connection.waiting.lock();
+        if waiting.pong.is_none() && waiting.close.is_none() {
+            return;
+        }
+    }
+}
+
+/// Some control frame found its socket full.
+static STALLED: AtomicBool = AtomicBool::new(false);
+
+/// A control frame is to be tried again by the next waits.
+pub(crate) fn stall() {
+    STALLED.store(true, Ordering::Relaxed);
+}
+
+/// There is a control frame to try again.
+pub(crate) fn is_stalled() -> bool {
+    STALLED.load(Ordering::Relaxed)
+}
+
+/// In a wait: control frames that found the socket full try again.
+pub(crate) fn flush_stalled() {
+    if STALLED.swap(false, Ordering::Relaxed) {
+        table::for_each(|fd, connection| flush(connection, fd));
+    }
+}
+
+/// True if all that waited has gone.
+pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
+    loop {
+        if tx.owed() > 0 {
+            return false;
+        }
+        let _ = take_waiting(connection, tx);
+        if tx.pending().is_empty() {
+            return true;
+        }
+        match tx::send(fd, tx.pending(), &[], MSG_DONTWAIT | MSG_NOSIGNAL) {
+            Ok(n) => {
+                tx.sent(n);
+            }
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Sends a ping, waiting for room as a write would.
+pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
+    let _use = connection.in_use();
+    // Unlocked at the end of the statement.
+    let result = send_ping(connection, &mut *tx::lock(connection, 0)?, fd, payload);
+    flush(connection, fd);
+    result
+}
+
+fn send_ping(
+    connection: &Connection,
+    tx: &mut Sender,
+    fd: c_int,
+    payload: &[u8],
+) -> Result<(), Errno> {
+    while tx.owed() == 0 && !tx.pending().is_empty() {
+        let n = tx::send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
+        tx.sent(n);
+    }
+    may_send(connection, tx)?;
+    if !tx.control(Opcode::Ping, payload) {
+        return Err(Errno(libc::EAGAIN));
+    }
+    match tx::send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
+        Ok(n) => {
+            tx.sent(n);
+            Ok(())
+        }
+        // It waits with the other control frames.
+        Err(Errno(libc::EAGAIN)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Answers a ping, now or as soon as the sending side is free.
+pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
+    let mut copy = [0; MAX_CONTROL_PAYLOAD];
+    copy[..payload.len()].copy_from_slice(payload);
+    connection.waiting.lock().pong = Some((copy, payload.len()));
+    flush(connection, fd);
+}
