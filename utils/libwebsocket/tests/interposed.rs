@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use scenes::{SCENES, TEXT};
 use support::{Server, compile};
@@ -47,6 +48,20 @@ fn play(mut server: Server, without: &[&str]) -> Server {
 #[test]
 fn a_thread_server_speaks_websocket() {
     play(c_server("thread", None), &[]).wait_until_idle();
+}
+
+#[test]
+fn closing_a_client_that_is_gone_takes_no_processor_time() {
+    let server = c_server("thread", None);
+    for _ in 0..10 {
+        let mut client = server.client();
+        client.send(TEXT, b"Hello");
+        assert_eq!(client.frame(), (TEXT, b"Hello".to_vec()));
+        client.reset();
+    }
+    server.wait_until_idle();
+    let used = server.processor_time();
+    assert!(used < Duration::from_millis(300), "{used:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use libc::{EPIPE, MSG_DONTWAIT, MSG_NOSIGNAL};
+use libc::{EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_DONTWAIT, MSG_NOSIGNAL};
 use libwebsocket::Opcode;
 use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 use libwebsocket::send::Sender;
@@ -84,7 +84,7 @@ pub(crate) fn flush_stalled() {
     }
 }
 
-/// True if all that waited has gone.
+/// True if nothing waits any more: it has gone, or the client has.
 pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
     loop {
         if tx.owed() > 0 {
@@ -98,7 +98,14 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
             Ok(n) => {
                 tx.sent(n);
             }
-            Err(_) => return false,
+            Err(Errno(EAGAIN | EINTR | ENOBUFS)) => return false,
+            // Nothing reaches this client any more.
+            Err(_) => {
+                let mut waiting = connection.waiting.lock();
+                waiting.pong = None;
+                waiting.close = None;
+                return true;
+            }
         }
     }
 }
@@ -124,7 +131,7 @@ fn send_ping(
     }
     may_send(connection, tx)?;
     if !tx.control(Opcode::Ping, payload) {
-        return Err(Errno(libc::EAGAIN));
+        return Err(Errno(EAGAIN));
     }
     match tx::send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
         Ok(n) => {
@@ -132,7 +139,7 @@ fn send_ping(
             Ok(())
         }
         // It waits with the other control frames.
-        Err(Errno(libc::EAGAIN)) => Ok(()),
+        Err(Errno(EAGAIN)) => Ok(()),
         Err(error) => Err(error),
     }
 }
