@@ -171,6 +171,9 @@ impl Pump<'_> {
     /// it reads at all: once we read no more its next write fails, and on TCP a reset destroys
     /// what is still under way to it (RFC 1122, section 4.2.2.13).
     fn release_backend(&self) {
+        if self.left_backend.wait(Duration::ZERO, None) {
+            return;
+        }
         let mut unread = self.backend.unread();
         let mut moved = Instant::now();
         while unread > 0 && moved.elapsed() < CLOSE_WAIT {
