@@ -234,18 +234,6 @@ fn a_client_that_is_told_of_a_failure_is_not_served_for_ever() {
 }
 
 #[test]
-fn a_close_within_a_message_leaves_the_bytes_before_it() {
-    let mut pumped = pumped(Framing::Stream, NEVER);
-    let sent = [frame(0x02, b"half"), close(1000)].concat();
-    pumped.client.write_all(&sent).expect("room");
-    let mut read = Vec::new();
-    pumped.backend.read_to_end(&mut read).expect("the end");
-    assert_eq!(read, b"half");
-    pumped.backend.shutdown(Shutdown::Both).expect("a socket");
-    assert_eq!(pumped.end().1.code, 1000);
-}
-
-#[test]
 fn a_client_that_half_closes_still_gets_what_the_backend_says() {
     let mut pumped = pumped(Framing::Stream, NEVER);
     pumped

@@ -193,8 +193,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client has closed or is gone, perhaps in the middle of a message: a byte stream gets
-    /// what came.
+    /// The client is gone, perhaps in the middle of a message: a byte stream gets what came.
     ///
     /// # Errors
     /// As [`Delivery`].
@@ -205,7 +204,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client broke a rule: messages that were whole before that are delivered.
+    /// The client broke a rule, or closed within a message: messages that were whole before
+    /// that are delivered.
     ///
     /// # Errors
     /// As [`Delivery`].

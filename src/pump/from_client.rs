@@ -86,7 +86,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 }
                 Event::Pong => Ok(()),
                 Event::Close(code) => {
-                    let _ = self.out.finish();
+                    let _ = self.out.broken();
                     return Some(ClientEnd::Close(code));
                 }
                 _ if self.dropping => Ok(()),
