@@ -29,10 +29,31 @@ use crate::tls::Certificates;
 /// Pause of an accept loop that finds no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// A descriptor that is given up when there is no other, so that a client can be accepted and
+/// told.
+pub struct Spare(Option<UnixDatagram>);
+
+impl Spare {
+    /// Takes one, if there is one.
+    pub fn take() -> Self {
+        Self(UnixDatagram::unbound().ok())
+    }
+
+    /// Whether there was one to give up.
+    fn give_up(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Takes one again after it was given up.
+    fn replace(&mut self) {
+        if self.0.is_none() {
+            *self = Self::take();
+        }
+    }
+}
+
 /// Accepts the clients of one address, until it is closed.
-pub fn accept(door: &Door) {
-    // Given up when there is no other descriptor, so that a client can be accepted and told.
-    let mut spare = UnixDatagram::unbound().ok();
+pub fn accept(door: &Door, mut spare: Spare) {
     loop {
         let accepted = door.accept();
         let Some(server) = door.server() else {
@@ -48,7 +69,7 @@ pub fn accept(door: &Door) {
         match error.raw_os_error() {
             // The client left before it was accepted: the next one waits.
             Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
-            Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.take().is_some() => {
+            Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
                 warn!("cannot accept a client: {error}");
                 if let Ok(socket) = door.accept() {
                     turn_away(&server, socket);
@@ -59,7 +80,7 @@ pub fn accept(door: &Door) {
                 thread::sleep(EXHAUSTED_PAUSE);
             }
         }
-        spare = spare.or_else(|| UnixDatagram::unbound().ok());
+        spare.replace();
     }
 }
 

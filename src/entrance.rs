@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::accept::accept;
+use crate::accept::{Spare, accept};
 use crate::config::ServerConfig;
 use crate::door::Door;
 use crate::server::{Server, StartError};
@@ -64,9 +64,10 @@ impl Entrance {
         }
         for (index, door) in self.doors.iter().enumerate() {
             if door.is_new() && door.lead_to(&self.server) {
-                let door = Arc::clone(door);
+                // Now: the thread may begin long after we have said that we listen.
+                let (door, spare) = (Arc::clone(door), Spare::take());
                 threads::named(format!("accept-{index}"))
-                    .spawn(move || accept(&door))
+                    .spawn(move || accept(&door, spare))
                     .map_err(StartError::Thread)?;
             }
         }
