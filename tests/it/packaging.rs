@@ -92,6 +92,17 @@ fn the_example_of_the_readme_has_a_pid_file_to_stop_by() {
 }
 
 #[test]
+fn every_way_to_start_at_boot_asks_glibc_for_one_heap() {
+    for path in [
+        "init/S50ouistiti",
+        "init/ouistiti.procd",
+        "init/ouistiti.service",
+    ] {
+        assert!(read(path).contains("MALLOC_ARENA_MAX=1\n"), "{path}");
+    }
+}
+
+#[test]
 fn nginx_passes_the_host_with_its_port() {
     assert!(read("etc/behind-nginx.conf").contains("Host $http_host;"));
 }

@@ -86,13 +86,14 @@ class Site:
             }} );
         """)
 
-    def launch(self, text):
-        """Starts the gateway with this configuration, one that listens on `host` and `port`."""
+    def launch(self, text, **environment):
+        """Starts the gateway with this configuration, one that listens on `host` and `port`, and
+        with these variables beside those of its environment."""
         path = self.directory / "ouistiti.conf"
         path.write_text(text)
         log = self.log = []
         self.gateway = subprocess.Popen(
-            [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
+            [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL, env=os.environ | environment,
             stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)

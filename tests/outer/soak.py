@@ -91,7 +91,8 @@ class Soak:
         plain = self.server(site.host, site.port, 'options = "direct";', "")
         # On TLS there is no direct mode: the same name is relayed.
         secure = self.server(self.host, self.secure, "", section(pair))
-        site.launch(f"servers = ( {plain}, {secure} );")
+        # As the init scripts start it: malloc(3) with one heap.
+        site.launch(f"servers = ( {plain}, {secure} );", MALLOC_ARENA_MAX="1")
 
     def server(self, host, port, options, tls):
         """One server of the configuration; `options` are those of the service `direct`."""
