@@ -3,6 +3,7 @@
 // Linking runs code of the library, and what is in it has the type we say.
 #![allow(unsafe_code)]
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -15,8 +16,14 @@ pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
     // SAFETY: loading runs the library's constructors. The administrator named
     // it, and nobody else can have changed it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| LoadError::Link(error.to_string()))?;
-    Ok(ManuallyDrop::new(library))
+    library
+        .map(ManuallyDrop::new)
+        .map_err(|error| LoadError::Link(reason(&error)))
+}
+
+/// What dlerror(3) says, where it says anything.
+fn reason(error: &dyn Error) -> String {
+    error.source().unwrap_or(error).to_string()
 }
 
 /// The function of this name in a library, if it is there.
@@ -71,4 +78,4 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl Error for LoadError {}
