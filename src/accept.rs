@@ -95,7 +95,7 @@ fn admit(server: &Arc<Server>, socket: TcpStream) {
     let client = Arc::new(Mutex::new(Some((place, socket))));
     let passed = Arc::clone(&client);
     let served = Arc::clone(server);
-    let spawned = threads::named(name).spawn(move || {
+    let spawned = threads::spawn(name, move || {
         let client = take(&passed);
         drop(passed);
         if let Some((place, socket)) = client {

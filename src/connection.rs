@@ -270,7 +270,7 @@ impl Session<'_> {
         }
         #[cfg(not(feature = "websocket_rt"))]
         let _ = place;
-        if let Err(error) = self.relay(&wire, || self.switch(wire.client())) {
+        if let Err(error) = self.relay(&wire, &|| self.switch(wire.client())) {
             let reason = format!("{}: cannot create a thread: {error}", self.name);
             refuse(wire.client(), &Refusal::Unavailable(reason));
         }
@@ -280,7 +280,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// When the second thread cannot be created: `greet` has not been called then.
-    fn relay(&self, wire: &Wire, greet: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
+    fn relay(&self, wire: &Wire, greet: &pump::Greet<'_>) -> io::Result<()> {
         let start = Instant::now();
         let peer = Peer(wire.client());
         let name = &self.name;
@@ -326,7 +326,7 @@ impl Session<'_> {
             left.comes_from(source);
         }
         let wire = place.put(left);
-        if let Err(error) = self.relay(&wire, || Ok(())) {
+        if let Err(error) = self.relay(&wire, &|| Ok(())) {
             warn!("{peer} {name}: cannot create a thread: {error}");
             // The 101 has been sent.
             let _ = wire.open(|| Ok(()));

@@ -25,10 +25,11 @@ pub use pid_file::{PidFile, PidFileError, kill};
 pub use user::{find_user, give_up_privileges};
 
 use std::io;
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
 
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::mailbox::Mailbox;
 use crate::threads;
 
 /// The daemon's own name, as it stands before its messages.
@@ -70,17 +71,14 @@ fn orders_to_stop() -> SigSet {
 ///
 /// # Errors
 /// When the thread cannot be created.
-pub fn forward_signals(signals: SigSet, orders: Sender<Order>) -> io::Result<()> {
+pub fn forward_signals(signals: SigSet, orders: Arc<Mailbox<Order>>) -> io::Result<()> {
     let forward = move || {
         while let Ok(signal) = signals.wait() {
-            let order = match signal {
+            orders.send(match signal {
                 Signal::SIGHUP => Order::Reload,
                 _ => Order::Stop,
-            };
-            if orders.send(order).is_err() {
-                return;
-            }
+            });
         }
     };
-    threads::named("signals").spawn(forward).map(drop)
+    threads::spawn("signals", forward)
 }

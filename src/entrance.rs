@@ -66,8 +66,7 @@ impl Entrance {
             if door.is_new() && door.lead_to(&self.server) {
                 // Now: the thread may begin long after we have said that we listen.
                 let (door, spare) = (Arc::clone(door), Spare::take());
-                threads::named(format!("accept-{index}"))
-                    .spawn(move || accept(&door, spare))
+                threads::spawn(format!("accept-{index}"), move || accept(&door, spare))
                     .map_err(StartError::Thread)?;
             }
         }

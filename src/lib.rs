@@ -40,6 +40,7 @@ pub mod keepalive;
 pub mod logging;
 #[cfg(feature = "websocket")]
 pub mod lookup;
+pub mod mailbox;
 pub mod orders;
 pub mod proxy;
 #[cfg(feature = "websocket")]

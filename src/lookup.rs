@@ -5,10 +5,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::mailbox::Mailbox;
 use crate::threads;
 
 /// Most lookups at a time. Those nobody waits for any more count until the resolver gives up.
@@ -57,27 +59,24 @@ fn within<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let place = Lookup::begin()?;
-    let (done, result) = mpsc::sync_channel(1);
-    threads::named("lookup").spawn(move || {
-        let worked = work();
+    let result = Arc::new(Mailbox::default());
+    let done = Arc::clone(&result);
+    threads::spawn("lookup", move || {
+        let worked = catch_unwind(AssertUnwindSafe(work));
         drop(place);
-        // It may have taken too long.
-        let _ = done.send(worked);
+        // Nobody waits for it any more if it took too long.
+        done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
     })?;
-    result.recv_timeout(limit).unwrap_or_else(|error| {
-        Err(match error {
-            mpsc::RecvTimeoutError::Timeout => io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("the host name was not found within {limit:?}"),
-            ),
-            mpsc::RecvTimeoutError::Disconnected => io::Error::other("the resolver failed"),
-        })
+    result.take_within(limit).unwrap_or_else(|| {
+        let reason = format!("the host name was not found within {limit:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
     use std::thread;
 
     #[test]

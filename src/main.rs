@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::Arc;
 
 use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
@@ -14,6 +14,7 @@ use ouistiti::config::Config;
 use ouistiti::daemon::{self, Manager, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::inherited;
 use ouistiti::logging::{self, Destination, Opened};
+use ouistiti::mailbox::Mailbox;
 use ouistiti::orders::{obey, reload, stop_programs};
 use ouistiti::server::StartError;
 use ouistiti::servers::Servers;
@@ -146,8 +147,8 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     if let Some(files) = files {
         files.confine().map_err(failure("landlock"))?;
     }
-    let (sender, orders) = mpsc::channel();
-    let forward = daemon::forward_signals(signals, sender.clone());
+    let orders = Arc::new(Mailbox::default());
+    let forward = daemon::forward_signals(signals, Arc::clone(&orders));
     forward.map_err(failure("cannot create a thread"))?;
     servers.start().map_err(failure(""))?;
     let name = user.map_or("the starting user".to_owned(), |user| user.name);
@@ -159,9 +160,9 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         manager.tell();
     }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
-    let last = obey(&orders, &sender, servers, reload);
+    let last = obey(&orders, servers, reload);
     if let Some(programs) = programs {
-        stop_programs(programs, last, &orders, sender);
+        stop_programs(programs, last, &orders);
     }
     log::logger().flush();
     Ok(())

@@ -1,12 +1,13 @@
 //! Running: the orders that signals bring, until everything has stopped.
 
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::Arc;
 
 use log::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
 use crate::daemon::{self, Order, Programs};
+use crate::mailbox::Mailbox;
 use crate::servers::{STOP_WAIT, Servers};
 use crate::startup;
 use crate::threads;
@@ -14,13 +15,13 @@ use crate::threads;
 /// Waits for orders until everything has stopped; the one that came last. It is `Stop` where
 /// nothing more is waited for.
 pub fn obey(
-    orders: &Receiver<Order>,
-    sender: &Sender<Order>,
+    orders: &Arc<Mailbox<Order>>,
     servers: Servers,
     reload: impl Fn(&mut Servers),
 ) -> Order {
     let mut running = Some(servers);
-    for order in orders.iter() {
+    loop {
+        let order = orders.take();
         match (order, running.take()) {
             (Order::Reload, Some(mut servers)) => {
                 reload(&mut servers);
@@ -29,39 +30,34 @@ pub fn obey(
             (Order::Reload, None) => {}
             (Order::Stop, Some(servers)) => {
                 info!("stopping");
-                let sender = sender.clone();
+                let orders = Arc::clone(orders);
                 let stop = move || {
                     servers.stop(STOP_WAIT);
-                    let _ = sender.send(Order::Stopped);
+                    orders.send(Order::Stopped);
                 };
-                if threads::named("stop").spawn(stop).is_err() {
+                if threads::spawn("stop", stop).is_err() {
                     return order;
                 }
             }
             (Order::Stop, None) | (Order::Stopped, _) => return order,
         }
     }
-    Order::Stopped
 }
 
 /// Has the programs of `init_d` stopped, and waits for that unless `last`, or an order that
 /// comes meanwhile, is to stop at once.
-pub fn stop_programs(
-    mut programs: Programs,
-    last: Order,
-    orders: &Receiver<Order>,
-    sender: Sender<Order>,
-) {
+pub fn stop_programs(mut programs: Programs, last: Order, orders: &Arc<Mailbox<Order>>) {
     programs.stop();
     if last == Order::Stop {
         return programs.leave();
     }
+    let done = Arc::clone(orders);
     let wait = move || {
         drop(programs);
-        let _ = sender.send(Order::Stopped);
+        done.send(Order::Stopped);
     };
-    if threads::named("programs").spawn(wait).is_ok() {
-        orders.iter().find(|order| *order != Order::Reload);
+    if threads::spawn("programs", wait).is_ok() {
+        while orders.take() == Order::Reload {}
     }
 }
 

@@ -81,6 +81,9 @@ struct Pump<'a> {
     left_backend: Gate,
 }
 
+/// What sends the 101.
+pub type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
+
 /// Copies until both directions are over. `greet` sends the 101 once both threads stand.
 ///
 /// # Errors
@@ -90,7 +93,7 @@ pub fn run(
     backend: &Backend,
     config: &ServiceConfig,
     ping: Duration,
-    greet: impl FnOnce() -> io::Result<()> + Send,
+    greet: &Greet<'_>,
 ) -> io::Result<Report> {
     let pump = Pump {
         wire,
@@ -190,7 +193,7 @@ impl Pump<'_> {
     }
 
     /// The backend's direction: the 101 first, then messages, then a Close if it ended.
-    fn copy_backend(&self, greet: impl FnOnce() -> io::Result<()>) -> u64 {
+    fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
         let client = self.wire.client();
         let mut out = ToClient::new(
             self.wire,

@@ -31,7 +31,7 @@ fn pumped(framing: Framing, ping: Duration) -> Pumped {
 fn greeted(
     framing: Framing,
     ping: Duration,
-    greet: impl FnOnce() -> io::Result<()> + Send + 'static,
+    greet: impl Fn() -> io::Result<()> + Send + Sync + 'static,
 ) -> Pumped {
     let ends = stream_pair();
     let timeout = ends.1.set_read_timeout(Some(PATIENCE));
@@ -43,7 +43,7 @@ fn between<B>(
     (connected, backend): (Backend, B),
     service: ServiceConfig,
     ping: Duration,
-    greet: impl FnOnce() -> io::Result<()> + Send + 'static,
+    greet: impl Fn() -> io::Result<()> + Send + Sync + 'static,
 ) -> Pumped<B> {
     let (near, client) = pair();
     client.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -51,7 +51,7 @@ fn between<B>(
     let wire = Arc::new(Wire::new(near));
     let own = Arc::clone(&wire);
     let thread = thread::Builder::new().name("c7".into()).spawn(move || {
-        let report = run(&own, &connected, &service, ping, greet);
+        let report = run(&own, &connected, &service, ping, &greet);
         // As the end of a connection does: the client's socket, then the backend's.
         drop(own);
         drop(connected);

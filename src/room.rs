@@ -47,7 +47,7 @@ impl Room {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
             let room = Arc::downgrade(self);
-            threads::named("watch").spawn(move || {
+            threads::spawn("watch", move || {
                 while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
                     thread::sleep(pause);
                 }

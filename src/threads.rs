@@ -1,5 +1,6 @@
 //! Ground: how the daemon's threads are made: named, and with small stacks.
 
+use std::io;
 use std::thread::Builder;
 
 /// Stack of a thread, in bytes. What is not touched costs nothing; debug builds need more (a TLS
@@ -13,4 +14,14 @@ const STACK: usize = if cfg!(debug_assertions) {
 /// A thread yet to be spawned, with a name for ps(1) and the log of a panic.
 pub fn named(name: impl Into<String>) -> Builder {
     Builder::new().name(name.into()).stack_size(STACK)
+}
+
+/// Starts a thread that nobody joins.
+///
+/// # Errors
+/// When it cannot be created: the work is dropped.
+pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // In a box all work is of one type: each costs std a kilobyte of code.
+    let work: Box<dyn FnOnce() + Send> = Box::new(work);
+    named(name).spawn(work).map(drop)
 }

@@ -1,0 +1,68 @@
+//! Ground: how a thread is told something by others.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What is sent is taken in the same order; shared by all who send and take.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    sent: Mutex<VecDeque<T>>,
+    more: Condvar,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        Self {
+            sent: Mutex::default(),
+            more: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Leaves something for whoever takes next.
+    pub fn send(&self, what: T) {
+        self.sent().push_back(what);
+        self.more.notify_one();
+    }
+
+    /// The next, waited for.
+    pub fn take(&self) -> T {
+        let mut sent = self.sent();
+        loop {
+            match sent.pop_front() {
+                Some(what) => return what,
+                None => sent = self.more.wait(sent).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// The next, if it comes within `limit`.
+    pub fn take_within(&self, limit: Duration) -> Option<T> {
+        let empty = |sent: &mut VecDeque<T>| sent.is_empty();
+        let waited = self.more.wait_timeout_while(self.sent(), limit, empty);
+        waited.unwrap_or_else(PoisonError::into_inner).0.pop_front()
+    }
+
+    fn sent(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn what_is_sent_is_taken_in_order_and_waited_for() {
+        let mailbox = Mailbox::default();
+        thread::scope(|scope| {
+            scope.spawn(|| [1, 2].map(|number| mailbox.send(number)));
+            assert_eq!(mailbox.take(), 1);
+            assert_eq!(mailbox.take_within(Duration::from_secs(60)), Some(2));
+        });
+        assert_eq!(mailbox.take_within(Duration::from_millis(1)), None);
+    }
+}
