@@ -3,7 +3,6 @@
 //! A [`Place`] is a client's seat: no seat, no service; when it is dropped the seat is
 //! free again, whatever ended the client.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -59,7 +58,7 @@ impl Room {
 
     /// Looks at every client once; the pause until the next look.
     fn look_round(&self) -> Option<Duration> {
-        for seat in self.seats().taken.values() {
+        for seat in &self.seats().taken {
             if let Hold::Wire(wire) = &seat.hold {
                 wire.watch();
             }
@@ -77,7 +76,7 @@ impl Room {
     pub fn stop(&self) {
         let mut seats = self.seats();
         seats.is_stopping = true;
-        for seat in seats.taken.values() {
+        for seat in &seats.taken {
             match &seat.hold {
                 Hold::Wire(wire) => wire.stop(),
                 Hold::Socket(_) => seat.cut(),
@@ -87,7 +86,7 @@ impl Room {
 
     /// Ends everybody.
     pub fn cut(&self) {
-        for seat in self.seats().taken.values() {
+        for seat in &self.seats().taken {
             seat.cut();
         }
     }
@@ -105,7 +104,7 @@ impl Room {
             if seats.taken.is_empty() || left.is_zero() {
                 return;
             }
-            for seat in seats.taken.values() {
+            for seat in &seats.taken {
                 if let Hold::Wire(wire) = &seat.hold {
                     wire.settle();
                 }
@@ -122,7 +121,8 @@ impl Room {
 #[derive(Default)]
 struct Seats {
     next: usize,
-    taken: BTreeMap<usize, Seat>,
+    /// In the order of their coming.
+    taken: Vec<Seat>,
     /// Nobody is served any more.
     is_stopping: bool,
 }
@@ -131,11 +131,16 @@ impl Seats {
     /// Whether an address has so many seats; 0 is no limit.
     fn is_crowded(&self, ip: IpAddr, limit: usize) -> bool {
         let of_ip = |seat: &&Seat| seat.ip == Some(ip);
-        limit > 0 && self.taken.values().filter(of_ip).count() >= limit
+        limit > 0 && self.taken.iter().filter(of_ip).count() >= limit
+    }
+
+    fn numbered(&mut self, number: usize) -> Option<&mut Seat> {
+        self.taken.iter_mut().find(|seat| seat.number == number)
     }
 }
 
 struct Seat {
+    number: usize,
     since: Instant,
     /// It is in the middle of an answer, before or without a 101.
     is_answered: bool,
@@ -174,7 +179,7 @@ impl Seat {
 /// A client's place among `maxclients`; dropping it makes room for the next.
 pub struct Place {
     room: Arc<Room>,
-    seat: usize,
+    number: usize,
     spare: bool,
     trusted: bool,
 }
@@ -198,7 +203,7 @@ impl Place {
             // The oldest handshake that does not come to its end gives way, one that could only
             // be refused too.
             let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
-            match seats.taken.values_mut().find(|seat| late(&&**seat)) {
+            match seats.taken.iter_mut().find(|seat| late(&&**seat)) {
                 Some(seat) if count < config.max_clients + 2 * SPARE_PLACES => {
                     seat.cut();
                     // It gives way to one client: the next one finds the next.
@@ -208,27 +213,23 @@ impl Place {
                 _ => spare = true,
             }
         }
-        let seat = seats.next;
-        seats.next = seat.wrapping_add(1);
+        let number = seats.next;
+        seats.next = number.wrapping_add(1);
         // Cut from outside, should it be stopped before it has a wire.
         let hold = Hold::Socket(match config.tls {
             Some(_) => socket.try_clone().ok(),
             None => None,
         });
-        let since = now;
-        let is_answered = false;
-        seats.taken.insert(
-            seat,
-            Seat {
-                since,
-                is_answered,
-                ip,
-                hold,
-            },
-        );
+        seats.taken.push(Seat {
+            number,
+            since: now,
+            is_answered: false,
+            ip,
+            hold,
+        });
         Some(Place {
             room: Arc::clone(room),
-            seat,
+            number,
             spare,
             trusted,
         })
@@ -252,7 +253,7 @@ impl Place {
         if seats.is_crowded(ip, limit) {
             return false;
         }
-        if let Some(seat) = seats.taken.get_mut(&self.seat) {
+        if let Some(seat) = seats.numbered(self.number) {
             seat.ip = Some(ip);
         }
         true
@@ -260,7 +261,7 @@ impl Place {
 
     /// Its number, which no other client has.
     pub fn number(&self) -> usize {
-        self.seat
+        self.number
     }
 
     /// Puts a client here.
@@ -270,7 +271,7 @@ impl Place {
         if seats.is_stopping {
             wire.stop();
         }
-        if let Some(seat) = seats.taken.get_mut(&self.seat) {
+        if let Some(seat) = seats.numbered(self.number) {
             seat.hold = Hold::Wire(Arc::clone(&wire));
         }
         drop(seats);
@@ -280,14 +281,14 @@ impl Place {
     /// Says that the client is being answered, however long that takes (a file, a backend that
     /// is waited for): it gives way to nobody. Or that it no longer is.
     pub fn is_answered(&self, is_answered: bool) {
-        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
+        if let Some(seat) = self.room.seats().numbered(self.number) {
             seat.is_answered = is_answered;
         }
     }
 
     /// Takes the client away, to give it to somebody else.
     pub fn take(&self, wire: Arc<Wire>) -> Client {
-        if let Some(seat) = self.room.seats().taken.get_mut(&self.seat) {
+        if let Some(seat) = self.room.seats().numbered(self.number) {
             seat.hold = Hold::Socket(None);
         }
         let wire = Arc::into_inner(wire).expect("only the seat has had it too");
@@ -297,7 +298,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.seats().taken.remove(&self.seat);
+        self.room
+            .seats()
+            .taken
+            .retain(|seat| seat.number != self.number);
         self.room.freed.notify_all();
     }
 }

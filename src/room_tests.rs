@@ -66,7 +66,7 @@ fn opening(entrance: &Entrance, age: Duration) -> (Place, TcpStream) {
     let (client, far) = pair();
     let place = find(entrance, &far).expect("a place");
     place.put(client);
-    if let Some(seat) = entrance.server().room().seats().taken.get_mut(&place.seat) {
+    if let Some(seat) = entrance.server().room().seats().numbered(place.number) {
         seat.since -= age;
     }
     (place, far)
@@ -133,7 +133,7 @@ fn a_young_handshake_and_an_open_client_do_not_give_way() {
     if let Some(Seat {
         hold: Hold::Wire(wire),
         ..
-    }) = entrance.server().room().seats().taken.get(&open.seat)
+    }) = entrance.server().room().seats().numbered(open.number)
     {
         wire.open(|| wire.client().write_all(b"101")).expect("room");
     }

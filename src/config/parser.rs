@@ -5,7 +5,6 @@ use super::diagnostic::Report;
 use super::lexer::{Kind, Lexer, Token};
 use super::source::{Sources, Span};
 use super::value::{Node, Setting, Value};
-use std::collections::HashMap;
 use std::mem;
 
 /// Deepest nesting of groups, lists and arrays.
@@ -55,10 +54,6 @@ impl Parser<'_> {
 
     /// Settings up to a closing bracket or the end, which stay.
     fn settings(&mut self, mut settings: Vec<Setting>) -> Vec<Setting> {
-        let mut seen: HashMap<String, Span> = settings
-            .iter()
-            .map(|s| (s.name.clone(), s.name_span))
-            .collect();
         loop {
             match &self.token.kind {
                 Kind::End | Kind::Mark('}' | ')' | ']') => return settings,
@@ -67,12 +62,9 @@ impl Parser<'_> {
                     let Some(setting) = self.setting() else {
                         continue;
                     };
-                    match seen.get(&setting.name) {
-                        Some(&first) => self.twice(&setting, first),
-                        None => {
-                            seen.insert(setting.name.clone(), setting.name_span);
-                            settings.push(setting);
-                        }
+                    match settings.iter().find(|first| first.name == setting.name) {
+                        Some(first) => self.twice(&setting, first.name_span),
+                        None => settings.push(setting),
                     }
                 }
                 _ => {
