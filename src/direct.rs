@@ -65,7 +65,7 @@ fn operation_failed(errno: Errno) -> io::Error {
     let error = io::Error::from(errno);
     io::Error::new(
         error.kind(),
-        format!("cannot hand the client over: {}", errno.desc()),
+        format!("cannot hand the client over: {error}"),
     )
 }
 

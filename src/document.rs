@@ -94,7 +94,7 @@ impl Document {
         let file = read_beneath(&self.docroot, name).map_err(|errno| match errno {
             Errno::EACCES => Refusal::NotAllowed(name.to_owned()),
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => {
-                Refusal::Unavailable(format!("cannot open {name}: {}", errno.desc()))
+                Refusal::Unavailable(format!("cannot open {name}: {}", io::Error::from(errno)))
             }
             _ => Refusal::NoFile(name.to_owned()),
         })?;

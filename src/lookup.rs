@@ -68,7 +68,7 @@ fn within<T: Send + 'static>(
         done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
     })?;
     result.take_within(limit).unwrap_or_else(|| {
-        let reason = format!("the host name was not found within {limit:?}");
+        let reason = format!("the host name was not found within {} s", limit.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     })
 }

@@ -4,14 +4,13 @@
 //! over, and a number in it that now belongs to another process is never signalled.
 
 use std::fmt;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
@@ -33,7 +32,8 @@ const TRIES: usize = 5;
 /// A locked pid file, removed at the end.
 pub struct PidFile {
     path: PathBuf,
-    lock: Flock<File>,
+    /// Locked until it is closed.
+    file: File,
 }
 
 impl PidFile {
@@ -50,21 +50,19 @@ impl PidFile {
                 .write(true)
                 .mode(FILE_MODE)
                 .open(path)?;
-            let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => lock,
-                Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-                    return Err(PidFileError::Taken(read(&file)));
-                }
-                Err((_, errno)) => return Err(io::Error::from(errno).into()),
-            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(PidFileError::Taken(read(&file))),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
             // Its last owner may have removed it between the two calls.
-            let ours = lock.metadata()?.ino();
+            let ours = file.metadata()?.ino();
             if fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
-                lock.set_len(0)?;
+                file.set_len(0)?;
                 // One that was there may have another mode; its owner may be another user.
-                let _ = lock.set_permissions(Permissions::from_mode(FILE_MODE));
+                let _ = file.set_permissions(Permissions::from_mode(FILE_MODE));
                 let path = path.to_owned();
-                return Ok(Self { path, lock });
+                return Ok(Self { path, file });
             }
         }
         Err(io::Error::other("it is removed again and again").into())
@@ -75,14 +73,14 @@ impl PidFile {
     /// # Errors
     /// As write(2).
     pub fn write(&self) -> io::Result<()> {
-        writeln!(&*self.lock, "{}", std::process::id())
+        writeln!(&self.file, "{}", std::process::id())
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Where the user may not remove it, at least nobody is named in it.
-        let _ = self.lock.set_len(0);
+        let _ = self.file.set_len(0);
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -98,36 +96,35 @@ pub fn kill(path: &Path) -> Result<(), PidFileError> {
         }
         result => result?,
     };
-    let Err(file) = try_lock(file)? else {
+    if !is_held(&file)? {
         return Err(PidFileError::NotRunning);
-    };
+    }
     let pid = read(&file);
     // Who has just taken the file over first removes the number of its last owner.
     thread::sleep(LOOK_EVERY);
-    let Err(mut file) = try_lock(file)? else {
+    if !is_held(&file)? {
         return Err(PidFileError::NotRunning);
-    };
+    }
     let Some(pid) = pid.filter(|&pid| read(&file) == Some(pid)) else {
         return Err(io::Error::other("it names no process: the daemon is just starting").into());
     };
     signal::kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(io::Error::from)?;
     let deadline = Instant::now() + KILL_WAIT;
     while Instant::now() < deadline {
-        match try_lock(file)? {
-            Ok(()) => return Ok(()),
-            Err(held) => file = held,
+        if !is_held(&file)? {
+            return Ok(());
         }
         thread::sleep(LOOK_EVERY);
     }
     Err(PidFileError::Taken(Some(pid)))
 }
 
-/// Whether nobody holds the file; gives it back if somebody does.
-fn try_lock(file: File) -> io::Result<Result<(), File>> {
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(_) => Ok(Ok(())),
-        Err((file, nix::errno::Errno::EWOULDBLOCK)) => Ok(Err(file)),
-        Err((_, errno)) => Err(errno.into()),
+/// Whether somebody holds the file; if not, we do until it is closed.
+fn is_held(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -220,7 +217,7 @@ mod tests {
             .expect("a process");
         fs::write(&path, other.id().to_string()).expect("a file");
         let file = File::open(&path).expect("a file");
-        let lock = Flock::lock(file, FlockArg::LockExclusive).expect("nobody holds it");
+        file.lock().expect("nobody holds it");
         let empty = path.clone();
         let emptied = thread::spawn(move || {
             thread::sleep(LOOK_EVERY / 4);
@@ -232,7 +229,7 @@ mod tests {
         assert_eq!(other.try_wait().expect("our own child"), None);
         other.kill().expect("it runs");
         other.wait().expect("our own child");
-        drop(lock);
+        drop(file);
     }
 
     #[test]
