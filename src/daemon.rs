@@ -27,7 +27,9 @@ pub use user::{find_user, give_up_privileges};
 use std::io;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::mailbox::Mailbox;
 use crate::threads;
@@ -70,14 +72,19 @@ fn orders_to_stop() -> SigSet {
 /// Forwards signals as orders, from a thread of its own.
 ///
 /// # Errors
-/// When the thread cannot be created.
+/// When there is no descriptor for it, or the thread cannot be created.
 pub fn forward_signals(signals: SigSet, orders: Arc<Mailbox<Order>>) -> io::Result<()> {
+    let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
     let forward = move || {
-        while let Ok(signal) = signals.wait() {
-            orders.send(match signal {
-                Signal::SIGHUP => Order::Reload,
-                _ => Order::Stop,
-            });
+        loop {
+            match waiting.read_signal() {
+                Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => {
+                    orders.send(Order::Reload);
+                }
+                Ok(Some(_)) => orders.send(Order::Stop),
+                Ok(None) | Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
         }
     };
     threads::spawn("signals", forward)

@@ -149,7 +149,7 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     }
     let orders = Arc::new(Mailbox::default());
     let forward = daemon::forward_signals(signals, Arc::clone(&orders));
-    forward.map_err(failure("cannot create a thread"))?;
+    forward.map_err(failure("cannot wait for signals"))?;
     servers.start().map_err(failure(""))?;
     let name = user.map_or("the starting user".to_owned(), |user| user.name);
     servers.announce(&name);
