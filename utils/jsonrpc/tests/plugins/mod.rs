@@ -20,7 +20,10 @@ pub const COUNTER: &str = "../rpcplugin/examples/counter.c";
 /// Compiles a plugin into `directory`.
 pub fn compile(directory: &Directory, source: &str, options: &[&str]) -> PathBuf {
     let plugin = directory.path().join("plugin.so");
-    let output = Command::new("cc")
+    let compiler = std::env::var("OUISTITI_CC").unwrap_or("cc".to_string());
+    let mut words = compiler.split_whitespace();
+    let output = Command::new(words.next().expect("a C compiler"))
+        .args(words)
         .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I"])
         .arg(Path::new(MANIFEST).join("../rpcplugin/include"))
         .arg("-o")
@@ -38,10 +41,18 @@ pub fn compile(directory: &Directory, source: &str, options: &[&str]) -> PathBuf
     plugin
 }
 
+/// A program for another processor, that runs here in an emulator, with its plugins beside it
+/// (`tests/cross TARGET jsonrpc`); `OUISTITI_CC` is then the compiler for it.
+fn emulated() -> Option<PathBuf> {
+    std::env::var_os("OUISTITI_JSONRPC").map(PathBuf::from)
+}
+
 /// A plugin of this workspace, copied to where nobody else can change it.
 pub fn built(directory: &Directory, name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test's path");
-    let library = tests.with_file_name(format!("lib{name}.so"));
+    let library = emulated()
+        .unwrap_or(tests)
+        .with_file_name(format!("lib{name}.so"));
     let plugin = directory.path().join(format!("{name}.so"));
     fs::copy(&library, &plugin).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
     allow(&plugin, 0o755);
@@ -55,7 +66,9 @@ pub fn allow(path: &Path, mode: u32) {
 /// Starts the server in the directory of its plugin.
 pub fn start(directory: Directory, plugin: &Path, options: &[&str]) -> Server {
     let plugin = plugin.to_str().expect("a UTF-8 path");
-    Server::start_in(directory, PROGRAM, &[&["-L", plugin], options].concat())
+    let emulated = emulated().map(|path| path.display().to_string());
+    let program = emulated.as_deref().unwrap_or(PROGRAM);
+    Server::start_in(directory, program, &[&["-L", plugin], options].concat())
 }
 
 /// A client that asks and waits for the answer, line by line.
