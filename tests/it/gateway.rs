@@ -41,9 +41,14 @@ impl Gateway {
         std::fs::create_dir(directory.path().join("run")).expect("a docroot");
         std::fs::create_dir(directory.path().join("www")).expect("a document root");
         let (ip, port) = (address.ip(), address.port());
+        // Most clients here answer no ping, and a slow machine may take minutes for a test.
+        let ping = match websocket.contains("ping = ") {
+            true => "",
+            false => "ping = 3600;",
+        };
         let text = format!(
             "servers = ( {{\n    addr = \"{ip}\";\n    port = {port};\n    {server}\n    \
-             websocket = {{\n        docroot = \"DIR/run\";\n        {websocket}\n    }};\n}} );\n"
+             websocket = {{\n        docroot = \"DIR/run\";\n        {websocket} {ping}\n    }};\n}} );\n"
         );
         let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
         let file = directory.path().join("ouistiti.conf");
