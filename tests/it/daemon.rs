@@ -297,6 +297,8 @@ fn a_start_that_is_told_to_stop_stops_the_programs_it_has_started() {
     let ran = home.read("ran");
     assert!(ran.ends_with(stopped) && !ran.contains("30-next"), "{ran}");
     fs::write(home.path("go"), "").unwrap();
+    let ended = "20-slow start done\n";
+    wait_until("the program's end", || home.read("ran").contains(ended));
 }
 
 #[test]
