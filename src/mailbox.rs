@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is sent is taken in the same order; shared by all who send and take.
+/// What is sent is taken in the same order; shared by all who send and take. It has no bound:
+/// it is for signals and for answers that are waited for, not for what a client can cause.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     sent: Mutex<VecDeque<T>>,
