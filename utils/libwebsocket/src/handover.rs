@@ -12,13 +12,19 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::{MsgFlags, recvmsg, send};
 
 use crate::WebSocket;
 
 /// How long a fresh connection may keep silent before it counts as a plain
 /// client. The gateway sends at once.
 const SILENCE: Duration = Duration::from_millis(300);
+
+/// Most descriptors of one message (unix(7)).
+const SCM_MAX_FD: usize = 253;
+
+/// What tells the gateway that the client has arrived: any one byte does.
+const ANSWER: u8 = b'\x06';
 
 /// Who connected.
 #[derive(Debug)]
@@ -29,7 +35,8 @@ pub enum Accepted {
     Plain(UnixStream),
 }
 
-/// Receives the client over a connection that was just accepted.
+/// Receives the client over a connection that was just accepted, and tells the gateway so by one
+/// byte. The connection is closed together with the client.
 ///
 /// Waits up to 300 ms for the gateway's message; a plain client that says
 /// nothing is known by that.
@@ -44,7 +51,11 @@ pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     let mut address = [0; 128];
     let (len, client) = receive(&connection, &mut address)?;
     let peer = parse_address(&address[..len]);
-    let client = WebSocket::new(TcpStream::from(client), peer)?;
+    let mut client = WebSocket::new(TcpStream::from(client), peer)?;
+    // A gateway that does not listen for the answer may have closed the connection.
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let _ = send(connection.as_raw_fd(), &[ANSWER], flags);
+    client.keep_gateway(connection);
     Ok(Accepted::WebSocket(Box::new(client)))
 }
 
@@ -88,29 +99,65 @@ fn is_address(bytes: &[u8]) -> bool {
     bytes.len() == size
 }
 
+/// Takes the gateway's message. Every descriptor in it is owned at once, so that those of a
+/// message with more than one, or with more than there is room for, are closed again.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl has other types for these lengths"
+)]
 fn receive(connection: &UnixStream, address: &mut [u8]) -> io::Result<(usize, OwnedFd)> {
-    let mut control = cmsg_space!([RawFd; 8], libc::ucred);
-    let mut data = [IoSliceMut::new(address)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, Some(&mut control), flags)?;
+    let mut control = cmsg_space!([RawFd; SCM_MAX_FD], libc::ucred);
+    let mut part = libc::iovec {
+        iov_base: address.as_mut_ptr().cast(),
+        iov_len: address.len(),
+    };
     let mut descriptors = Vec::new();
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = part {
-            // SAFETY: the kernel has just made these descriptors for us, and
-            // nothing else knows their numbers.
-            descriptors.extend(
-                numbers
-                    .into_iter()
-                    .map(|number| unsafe { OwnedFd::from_raw_fd(number) }),
-            );
+    // SAFETY: an all-zero msghdr is an empty one; data and control are as long as it says, and
+    // outlive it; the CMSG macros stay within what the kernel has written.
+    let len = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = control.capacity() as _;
+        let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+        let len = Errno::result(libc::recvmsg(connection.as_raw_fd(), &mut message, flags))?;
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while let Some(part) = header.as_ref() {
+            if (part.cmsg_level, part.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                own(header, &mut descriptors);
+            }
+            header = libc::CMSG_NXTHDR(&message, header);
         }
-    }
+        len as usize
+    };
     match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(client), true) => Ok((message.bytes, client)),
+        (Some(client), true) => Ok((len, client)),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "the hand-over has not exactly one descriptor",
         )),
+    }
+}
+
+/// Owns the descriptors of one control message.
+///
+/// # Safety
+/// It is an SCM_RIGHTS message that recvmsg(2) has just written.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl has other types for these lengths"
+)]
+unsafe fn own(header: *const libc::cmsghdr, descriptors: &mut Vec<OwnedFd>) {
+    // SAFETY: the caller's promise: as many descriptors follow the header as its length says, the
+    // kernel has just made them for us, and nothing else knows their numbers.
+    unsafe {
+        let bytes = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+        let first = libc::CMSG_DATA(header).cast::<RawFd>();
+        descriptors.extend(
+            (0..bytes / size_of::<RawFd>())
+                .map(|at| OwnedFd::from_raw_fd(first.add(at).read_unaligned())),
+        );
     }
 }
 

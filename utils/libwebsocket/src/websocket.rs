@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub struct WebSocket {
     sender: Mutex<Sender>,
     /// Answer to the last ping, until the sending side is free.
     pong: Mutex<Option<Vec<u8>>>,
+    /// The connection that the client came over: its end tells the gateway that of the client.
+    gateway: Option<UnixStream>,
 }
 
 impl WebSocket {
@@ -70,7 +73,13 @@ impl WebSocket {
             receiver: Mutex::new(Receiver::new()),
             sender: Mutex::new(Sender::new()),
             pong: Mutex::new(None),
+            gateway: None,
         })
+    }
+
+    /// Keeps the connection that the client came over for as long as the client is there.
+    pub(crate) fn keep_gateway(&mut self, connection: UnixStream) {
+        self.gateway = Some(connection);
     }
 
     /// The client's address, as the gateway told it.

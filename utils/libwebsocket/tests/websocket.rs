@@ -2,7 +2,9 @@
 
 mod support;
 
+use std::io::{IoSlice, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::thread::JoinHandleExt;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use std::time::Duration;
 use libwebsocket::{Accepted, WebSocket, accept};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use support::{Client, hand_over};
+use support::{Client, DEADLINE, hand_over};
 
 /// Both ends of a TCP connection: the client's, and the one to hand over.
 fn tcp() -> (TcpStream, TcpStream) {
@@ -45,6 +48,79 @@ fn a_signal_does_not_lose_a_hand_over() {
         matches!(accepted, Ok(Accepted::WebSocket(_))),
         "{accepted:?}"
     );
+}
+
+/// How many descriptors of this process are this file.
+fn descriptors_of(file: &impl AsFd) -> usize {
+    let path =
+        |fd: std::ffi::OsString| std::fs::read_link(format!("/proc/self/fd/{}", fd.display()));
+    let wanted = path(file.as_fd().as_raw_fd().to_string().into()).expect("it is open");
+    let all = std::fs::read_dir("/proc/self/fd").expect("proc(5)");
+    all.flatten()
+        .filter(|entry| path(entry.file_name()).is_ok_and(|link| link == wanted))
+        .count()
+}
+
+/// The data of a hand-over, a client's IPv4 address.
+fn address() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn a_message_with_too_many_descriptors_leaves_none_behind() {
+    // The kernel takes up to 253 (unix(7)).
+    for count in [2, 17, 253] {
+        let (pipe, _writer) = std::io::pipe().expect("a pipe");
+        let before = descriptors_of(&pipe);
+        let (gateway, connection) = UnixStream::pair().expect("a pair");
+        let descriptors = vec![pipe.as_raw_fd(); count];
+        let sent = sendmsg::<()>(
+            gateway.as_raw_fd(),
+            &[IoSlice::new(&address())],
+            &[ControlMessage::ScmRights(&descriptors)],
+            MsgFlags::empty(),
+            None,
+        );
+        assert_eq!(sent, Ok(16));
+        let error = accept(connection).expect_err("it is no hand-over");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+        assert_eq!(descriptors_of(&pipe), before, "of {count}");
+    }
+}
+
+#[test]
+fn the_gateway_gets_one_byte_and_the_end_with_the_client() {
+    let (mut gateway, connection) = UnixStream::pair().expect("a pair");
+    gateway.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let (client, theirs) = tcp();
+    hand_over(&theirs, &gateway, &client);
+    let accepted = accept(connection).expect("a client");
+    let mut answer = [0; 2];
+    assert_eq!(gateway.read(&mut answer).expect("an answer"), 1);
+    gateway.set_nonblocking(true).expect("a flag");
+    let silent = gateway.read(&mut answer).expect_err("it is open");
+    assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock);
+    gateway.set_nonblocking(false).expect("a flag");
+    drop(accepted);
+    assert_eq!(gateway.read(&mut answer).expect("an end"), 0);
+}
+
+#[test]
+fn a_gateway_that_has_closed_its_connection_has_no_answer_and_the_client_is_served() {
+    let (gateway, connection) = UnixStream::pair().expect("a pair");
+    let (client, theirs) = tcp();
+    hand_over(&theirs, &gateway, &client);
+    drop(gateway);
+    let Ok(Accepted::WebSocket(server)) = accept(connection) else {
+        panic!("no client");
+    };
+    let mut client = Client::new(client);
+    client.send(0x81, b"hello");
+    let mut message = Vec::new();
+    server.read_message(&mut message, 10).expect("a message");
+    assert_eq!(message, b"hello");
 }
 
 #[test]
