@@ -18,25 +18,25 @@ use log::debug;
 use log::{info, warn};
 
 use crate::client::Client;
-use crate::document::Document;
-use crate::proxy;
-use crate::refusal::Refusal;
-use crate::request::{self, Request};
-use crate::response;
-use crate::room::Place;
+use crate::client::frames::Wire;
+use crate::http::document::Document;
+use crate::http::proxy;
+use crate::http::refusal::Refusal;
+use crate::http::request::{self, Request};
+use crate::http::response;
+use crate::http::trust;
 use crate::server::Server;
-use crate::trust;
-use crate::wire::Wire;
+use crate::server::clients::Place;
 #[cfg(feature = "websocket")]
 use crate::{
-    access::{self, Service},
     backend::{self, Backend},
     config::{ServiceConfig, WebsocketConfig},
-    handshake::{self, Upgrade},
-    pump,
+    websocket::access::{self, Service},
+    websocket::handshake::{self, Upgrade},
+    websocket::pump,
 };
 #[cfg(feature = "websocket_rt")]
-use crate::{direct, frame::CloseCode};
+use crate::{frame::CloseCode, websocket::direct};
 
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -373,5 +373,4 @@ impl fmt::Display for Seconds {
 }
 
 #[cfg(all(test, feature = "websocket"))]
-#[path = "connection_tests.rs"]
 mod tests;

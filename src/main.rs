@@ -11,14 +11,14 @@ use std::sync::Arc;
 use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
+use ouistiti::daemon::control::{obey, reload, stop_programs};
+use ouistiti::daemon::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
 use ouistiti::daemon::{self, Manager, PidFile, PidFileError, Programs, Ready, Role};
-use ouistiti::inherited;
+use ouistiti::listen::Servers;
+use ouistiti::listen::inherited;
 use ouistiti::logging::{self, Destination, Opened};
-use ouistiti::mailbox::Mailbox;
-use ouistiti::orders::{obey, reload, stop_programs};
 use ouistiti::server::StartError;
-use ouistiti::servers::Servers;
-use ouistiti::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
+use ouistiti::system::queue::Mailbox;
 #[cfg(feature = "tls")]
 use ouistiti::tls::Certificates;
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::fuzz_target;
 use ouistiti::config::Network;
-use ouistiti::proxy::{self, Found};
-use ouistiti::trust;
+use ouistiti::http::proxy::{self, Found};
+use ouistiti::http::trust;
 use ppp::{HeaderResult, v1, v2};
 
 /// Longest header, in bytes.

@@ -16,10 +16,11 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use ouistiti::client::Client;
 use ouistiti::config::{self, Target, WebsocketConfig};
-use ouistiti::handshake::{self, Upgrade};
-use ouistiti::refusal::Refusal;
-use ouistiti::request::{Request, inspect};
-use ouistiti::{access, response};
+use ouistiti::http::refusal::Refusal;
+use ouistiti::http::request::{Request, inspect};
+use ouistiti::http::response;
+use ouistiti::websocket::access;
+use ouistiti::websocket::handshake::{self, Upgrade};
 use ouistiti_fuzz::Random;
 
 /// Longest head, in bytes: the buffer that is read into ends there.

@@ -14,10 +14,10 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::waiting::Waiting;
 use super::{Backend, Kind};
+use crate::backend::lookup::lookup;
+use crate::backend::serial::set_up;
 use crate::config::Target;
-use crate::keepalive::keep_alive;
-use crate::lookup::lookup;
-use crate::serial::set_up;
+use crate::system::keepalive::keep_alive;
 
 /// Opens a target. `limit` bounds the wait for a place in the listener's queue, and later each
 /// wait for a backend that does not read.

@@ -2,13 +2,13 @@
 //! servers of `config_d`.
 
 use super::built::{BUILT, Built};
-use super::diagnostic::{Diagnostic, Report, Severity};
 use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
-use super::parser;
+use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
+use super::libconfig::parser;
+use super::libconfig::source::{Sources, Span};
+use super::libconfig::value::Setting;
 use super::reader::Reader;
 use super::server;
-use super::source::{Sources, Span};
-use super::value::Setting;
 use super::{Config, Listen, ServerConfig};
 use std::fs;
 use std::io;

@@ -7,34 +7,29 @@
 
 mod built;
 mod choices;
-mod diagnostic;
 mod keys;
-mod lexer;
-mod literal;
+mod libconfig;
 mod load;
 mod manual;
-mod parser;
 mod reader;
 mod render;
 mod schema;
 mod server;
-mod source;
 mod suggest;
 #[cfg(test)]
 mod tests;
-mod value;
 mod websocket;
 
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
-pub use diagnostic::{Diagnostic, Severity};
+pub use libconfig::diagnostic::{Diagnostic, Severity};
+#[doc(hidden)]
+pub use libconfig::value::{Setting, Value};
 #[doc(hidden)]
 pub use load::tree;
 pub use load::{Loaded, from_text, load};
 pub use manual::manual;
 pub use render::{example, summary};
-#[doc(hidden)]
-pub use value::{Setting, Value};
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -3,12 +3,12 @@
 //! it.
 
 use super::built::Built;
-use super::diagnostic::Report;
 use super::keys::ROOT;
+use super::libconfig::diagnostic::Report;
+use super::libconfig::source::Span;
+use super::libconfig::value::{Node, Setting, Value};
 use super::schema::{Choice, Key, Kind, NEEDED, Section};
-use super::source::Span;
 use super::suggest;
-use super::value::{Node, Setting, Value};
 
 /// The settings of one group.
 #[derive(Clone, Copy)]

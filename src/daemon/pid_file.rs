@@ -169,7 +169,7 @@ impl std::error::Error for PidFileError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beneath::tests::Scratch;
+    use crate::system::beneath::tests::Scratch;
 
     #[test]
     fn a_second_owner_is_told_who_is_the_first() {

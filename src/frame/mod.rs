@@ -351,6 +351,4 @@ pub fn header(opcode: OpCode, last: bool, length: usize) -> Header {
 }
 
 #[cfg(test)]
-mod opinion_tests;
-#[cfg(test)]
 mod tests;

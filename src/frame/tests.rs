@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod opinion;
+
 /// What a decoder tells, payload joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {

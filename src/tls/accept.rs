@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::ServerConnection;
 
 use super::certificates::Certificates;
+use super::records::{Incoming, Outgoing};
 use super::session::Session;
-use super::wire::{Incoming, Outgoing};
 
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]

@@ -8,8 +8,8 @@
 mod accept;
 mod certificates;
 mod pair;
+mod records;
 mod session;
-mod wire;
 mod x509;
 
 #[cfg(test)]

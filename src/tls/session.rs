@@ -18,7 +18,7 @@ use std::sync::{Mutex, TryLockError};
 use rustls::ServerConnection;
 
 use super::lock;
-use super::wire::{Incoming, Outgoing};
+use super::records::{Incoming, Outgoing};
 use super::x509;
 
 /// A TLS session after its handshake; owns the socket. Share it by reference:

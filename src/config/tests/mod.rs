@@ -7,8 +7,8 @@ mod links;
 mod syntax;
 
 use super::built::Built;
+use super::libconfig::value::Setting;
 use super::load::text_for;
-use super::value::Setting;
 use super::{Config, Loaded, tree};
 use std::path::Path;
 

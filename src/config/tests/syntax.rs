@@ -1,6 +1,6 @@
 //! The syntax of libconfig, and what is said of text that is not.
 
-use super::super::value::{Node, Setting, Value};
+use super::super::libconfig::value::{Node, Setting, Value};
 use super::parse;
 use libconfig::{Config as OracleConfig, Value as Oracle};
 use std::fs;

@@ -5,14 +5,18 @@
 //! never ends by itself, so that a wake-up which was lost is found as a deadlock.
 
 pub mod client;
-#[path = "../../../src/gate.rs"]
+#[path = "../../../src/websocket/pump/latch.rs"]
 pub mod gate;
-#[path = "../../../src/wire.rs"]
+#[path = "../../../src/client/frames.rs"]
 pub mod wire;
 
 pub use ouistiti::frame;
 
-/// What `wire` and `gate` find in the daemon's `sync`.
-mod sync {
-    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError, atomic};
+/// What `wire` and `gate` find in the daemon's `system::sync`.
+mod system {
+    pub(crate) mod sync {
+        pub(crate) use shuttle::sync::{
+            Condvar, Mutex, MutexGuard, PoisonError, TryLockError, atomic,
+        };
+    }
 }

@@ -1,0 +1,117 @@
+//! Opening: the addresses of a TCP backend's host, found within a limit.
+//!
+//! The system's resolver cannot be told when to give up (getaddrinfo(3)). So it works on a
+//! thread of its own, which nobody waits for longer than the limit.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::system::queue::Mailbox;
+use crate::system::threads;
+
+/// Most lookups at a time. Those nobody waits for any more count until the resolver gives up.
+const MAX_LOOKUPS: usize = 16;
+
+/// Lookups under way.
+static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+/// A place among them.
+struct Lookup;
+
+impl Lookup {
+    fn begin() -> io::Result<Self> {
+        if LOOKUPS.fetch_add(1, Ordering::Relaxed) < MAX_LOOKUPS {
+            return Ok(Self);
+        }
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+        let reason = format!("{MAX_LOOKUPS} host names are being looked up already");
+        Err(io::Error::new(io::ErrorKind::WouldBlock, reason))
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The addresses of `host`, with `port`.
+///
+/// # Errors
+/// As getaddrinfo(3); `TimedOut` after `limit`, `WouldBlock` where too many are waited for.
+pub fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let host = host.to_owned();
+    within(limit, move || {
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    })
+}
+
+/// What `work` comes to, unless it takes too long.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let place = Lookup::begin()?;
+    let result = Arc::new(Mailbox::default());
+    let done = Arc::clone(&result);
+    threads::spawn("lookup", move || {
+        let worked = catch_unwind(AssertUnwindSafe(work));
+        drop(place);
+        // Nobody waits for it any more if it took too long.
+        done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
+    })?;
+    result.take_within(limit).unwrap_or_else(|| {
+        let reason = format!("the host name was not found within {} s", limit.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+
+    #[test]
+    fn an_address_needs_no_resolver_and_localhost_is_found() {
+        let none = Duration::ZERO;
+        let found = lookup("::1", 7, none).expect("an address");
+        assert_eq!(found, ["[::1]:7".parse().expect("an address")]);
+        let found = lookup("localhost", 7, Duration::from_secs(60)).expect("every machine has it");
+        assert!(found.iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_left_and_too_many_are_refused() {
+        let (release, held) = mpsc::channel::<()>();
+        let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+        let mut refused = 0;
+        // Other tests may look something up at the same time.
+        for _ in 0..=MAX_LOOKUPS {
+            let held = std::sync::Arc::clone(&held);
+            let stuck = within(Duration::from_millis(1), move || {
+                let _ = held.lock().expect("no panic").recv();
+                Ok(())
+            });
+            match stuck.expect_err("nobody answers").kind() {
+                io::ErrorKind::TimedOut => {}
+                kind => {
+                    assert_eq!(kind, io::ErrorKind::WouldBlock);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused >= 1);
+        drop(release);
+        while within(Duration::from_secs(60), || Ok(())).is_err() {
+            thread::yield_now();
+        }
+    }
+}

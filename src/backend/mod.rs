@@ -1,0 +1,301 @@
+//! Opening and running: the backend's end of a connection.
+//!
+//! [`connect()`] opens what `access` has resolved, before the 101 goes out; the copy
+//! threads then read and write the [`Backend`] by shared reference. SEQPACKET
+//! sockets are found here by themselves. What the bytes mean is `framing`'s.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::GetStruct;
+use nix::sys::socket::{
+    MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, shutdown,
+};
+use nix::sys::uio::writev;
+use nix::unistd::read;
+
+mod connect;
+pub mod lookup;
+pub mod serial;
+mod waiting;
+
+pub use connect::connect;
+use waiting::Waiting;
+
+/// Longest wait for a writer that must be about to tell whether its socket was reset.
+const RESET_WAIT: Duration = Duration::from_secs(1);
+
+/// Memory of a socket, by the kernel's count (include/uapi/linux/sock_diag.h).
+#[derive(Clone, Copy)]
+struct MemInfo;
+
+type MemInfoValue = [u32; 9];
+
+nix::getsockopt_impl!(
+    MemInfo,
+    SOL_SOCKET,
+    SO_MEMINFO,
+    MemInfoValue,
+    GetStruct<MemInfoValue>
+);
+
+/// How the descriptor is read, written and ended.
+#[derive(Debug)]
+enum Kind {
+    /// A stream socket, UNIX or TCP.
+    Stream,
+    /// A UNIX SEQPACKET socket: it keeps boundaries.
+    Packet,
+    /// A character device: read and written, but it has no end.
+    Device(Waiting),
+    /// A named pipe: written only, since what is read from it would be our own bytes.
+    Pipe(Waiting),
+}
+
+/// A connected backend.
+pub struct Backend {
+    fd: OwnedFd,
+    kind: Kind,
+    /// A thread is in a system call that writes to a socket.
+    is_writing: AtomicBool,
+    /// The other side has closed its socket with bytes unread.
+    was_reset: AtomicBool,
+}
+
+/// What one read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// So many bytes; from a SEQPACKET socket one packet, which may be empty.
+    Bytes(usize),
+    /// The backend has ended its stream.
+    End,
+}
+
+impl Backend {
+    fn new(fd: OwnedFd, kind: Kind) -> Self {
+        Self {
+            fd,
+            kind,
+            is_writing: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it keeps packet boundaries (SEQPACKET).
+    pub fn is_packet(&self) -> bool {
+        matches!(self.kind, Kind::Packet)
+    }
+
+    /// Reads what is there, or one packet, waiting for it.
+    ///
+    /// # Errors
+    /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
+        match &self.kind {
+            Kind::Stream => self.stream_input(retry(|| {
+                nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
+            })),
+            Kind::Packet => self.read_packet(buffer),
+            Kind::Device(waiting) => self.read_device(waiting, buffer),
+            Kind::Pipe(waiting) => waiting.until_end(self.fd.as_fd()),
+        }
+    }
+
+    /// Reads what is there already from a byte stream; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
+        if !matches!(self.kind, Kind::Stream) {
+            return Ok(None);
+        }
+        let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        match retry(|| nix::sys::socket::recv(fd, buffer, flags)) {
+            Err(Errno::EAGAIN) => Ok(None),
+            result => self.stream_input(result).map(Some),
+        }
+    }
+
+    fn stream_input(&self, result: nix::Result<usize>) -> io::Result<Input> {
+        match result {
+            Ok(0) if self.is_reset() => Err(Errno::ECONNRESET.into()),
+            result => input(result),
+        }
+    }
+
+    /// Whether the other side has closed with bytes unread. The kernel tells that one system
+    /// call, once; where that is a writer's, the reader finds the end of the stream.
+    fn is_reset(&self) -> bool {
+        let deadline = Instant::now() + RESET_WAIT;
+        while self.is_writing.load(Ordering::Acquire) && self.is_closed() {
+            // Its call is about to end: it cannot wait for a closed socket.
+            if Instant::now() >= deadline {
+                break;
+            }
+            thread::yield_now();
+        }
+        self.was_reset.load(Ordering::Acquire)
+    }
+
+    /// Whether the other side has closed both directions.
+    fn is_closed(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
+    /// An accepted socket carries its listener's address, so that a packet comes with a sender
+    /// and the end of the stream without one: this tells an empty packet from the end.
+    ///
+    /// A peer that closes with bytes unread is told once, before the packets it had sent: those
+    /// are read first.
+    fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
+        let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        if result == Err(Errno::ECONNRESET) {
+            self.was_reset.store(true, Ordering::Release);
+            result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        }
+        match result {
+            Ok((0, None)) => self.stream_input(Ok(0)),
+            Ok((count, _)) if count == buffer.len() => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("packet of {count} bytes or more"),
+            )),
+            Ok((count, _)) => Ok(Input::Bytes(count)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read_device(&self, waiting: &Waiting, buffer: &mut [u8]) -> io::Result<Input> {
+        loop {
+            match waiting.wait(self.fd.as_fd(), PollFlags::POLLIN, PollTimeout::NONE) {
+                Err(Errno::EPIPE) => return Ok(Input::End),
+                result => result?,
+            }
+            match retry(|| read(&self.fd, buffer)) {
+                // Another reader of the line was faster.
+                Err(Errno::EAGAIN) => {}
+                // A serial line whose other side hung up.
+                Err(Errno::EIO) => return Ok(Input::End),
+                result => return input(result),
+            }
+        }
+    }
+
+    /// Writes pieces as one, or as one packet. Waits as long as the backend takes bytes; when
+    /// it takes none for the limit given to `connect`, `go_on` decides.
+    ///
+    /// # Errors
+    /// As sendmsg(2); `TimedOut` when `go_on` says no.
+    pub fn write_all_of(&self, pieces: &[&[u8]; 2], go_on: impl Fn() -> bool) -> io::Result<()> {
+        let mut slices = [IoSlice::new(pieces[0]), IoSlice::new(pieces[1])];
+        let mut left = &mut slices[..];
+        loop {
+            match self.write(left) {
+                Ok(_) if self.is_packet() => return Ok(()),
+                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if go_on() => {}
+                Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error.into()),
+            }
+            if left.iter().all(|slice| slice.is_empty()) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {
+        match &self.kind {
+            Kind::Stream | Kind::Packet => {
+                self.is_writing.store(true, Ordering::Release);
+                let result = self.send(slices);
+                if result == Err(Errno::ECONNRESET) {
+                    self.was_reset.store(true, Ordering::Release);
+                }
+                self.is_writing.store(false, Ordering::Release);
+                result
+            }
+            Kind::Device(waiting) | Kind::Pipe(waiting) => {
+                let limit = PollTimeout::try_from(waiting.limit).unwrap_or(PollTimeout::MAX);
+                waiting.wait(self.fd.as_fd(), PollFlags::POLLOUT, limit)?;
+                // In one call: others write to it as well, and lines must not mix (pipe(7)).
+                writev(&self.fd, slices)
+            }
+        }
+    }
+
+    fn send(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {
+        let fd = self.fd.as_raw_fd();
+        match slices {
+            [one] => send(fd, one, MsgFlags::MSG_NOSIGNAL),
+            [one, two] if two.is_empty() => send(fd, one, MsgFlags::MSG_NOSIGNAL),
+            _ => sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None),
+        }
+    }
+
+    /// How much of what was written the other side has not read yet (for TCP: its kernel not
+    /// got), in bytes and some more for the kernel's own. 0 where that cannot be told: a
+    /// device, a kernel before Linux 4.12.
+    pub fn unread(&self) -> u32 {
+        // An emulator of processors gives less than the kernel, and nix panics at that.
+        let Ok(Ok(info)) = panic::catch_unwind(|| getsockopt(&self.fd, MemInfo)) else {
+            return 0;
+        };
+        let [queued, unacknowledged] = [SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED];
+        info[queued as usize].saturating_add(info[unacknowledged as usize])
+    }
+
+    /// Tells the backend that nothing more comes: it reads its end of file.
+    pub fn end(&self) {
+        match self.kind {
+            Kind::Stream | Kind::Packet => {
+                let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
+            }
+            // A device has no end; what waits for its reader to end would wait for ever.
+            Kind::Device(_) | Kind::Pipe(_) => self.cut(),
+        }
+    }
+
+    /// Ends both directions at once and wakes whoever waits in them.
+    pub fn cut(&self) {
+        match &self.kind {
+            Kind::Stream | Kind::Packet => {
+                let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
+            }
+            Kind::Device(waiting) | Kind::Pipe(waiting) => waiting.end(),
+        }
+    }
+}
+
+impl AsFd for Backend {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn input(result: nix::Result<usize>) -> io::Result<Input> {
+    match result {
+        Ok(0) => Ok(Input::End),
+        Ok(count) => Ok(Input::Bytes(count)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

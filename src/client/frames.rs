@@ -1,0 +1,289 @@
+//! Running: the one writer to the client.
+//!
+//! Both copy threads, and the server when it stops, have something to send. A
+//! [`Wire`] lets one of them write at a time, whole frames only, and nothing after
+//! a Close. Whoever cannot wait (the thread that reads the client must not stop
+//! reading because the client does not) leaves a control frame as *owed*; it is
+//! sent by whoever writes next.
+
+use std::io;
+
+use crate::client::Client;
+use crate::frame::{self, CloseCode, Control, ControlPayload, OpCode};
+use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use crate::system::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// Why a frame was not sent.
+#[derive(Debug)]
+pub enum SendError {
+    /// Frames may not be sent: a Close has been (RFC 6455, section 5.5.1), or no 101 yet.
+    Closed,
+    /// The client is gone or too slow.
+    Io(io::Error),
+}
+
+/// Control frames that wait for room in the socket.
+#[derive(Default)]
+struct Owed {
+    ping: bool,
+    /// The last ping's payload: earlier pongs may be left out (section 5.5.3).
+    pong: Option<ControlPayload>,
+    close: Option<Option<CloseCode>>,
+}
+
+impl Owed {
+    fn is_empty(&self) -> bool {
+        !self.ping && self.pong.is_none() && self.close.is_none()
+    }
+}
+
+/// Watches of silence before a ping, and again before a client counts as dead: the server
+/// watches its clients so many times in each `ping` period.
+pub const WATCHES: u8 = 4;
+
+/// The reader of the client is busy with what it has read: that is no silence.
+const BUSY: u8 = u8::MAX;
+
+/// What may be written now.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No frame before the 101.
+    #[default]
+    Opening,
+    /// Frames.
+    Open,
+    /// Nothing: a Close has been sent.
+    Closed,
+}
+
+/// A client and the right to write to it.
+pub struct Wire {
+    client: Client,
+    owed: Mutex<Owed>,
+    /// Held while a frame is written.
+    phase: Mutex<Phase>,
+    is_open: AtomicBool,
+    /// Watches since the client's reader began to wait, or [`BUSY`].
+    silence: AtomicU8,
+    /// The client has taken something since the last watch.
+    has_taken: AtomicBool,
+    /// The code of the Close sent, 0 before it, 1005 for a Close without code.
+    close_sent: AtomicU16,
+}
+
+/// A lock whose holder panicked still guards plain values: take them as they are.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Wire {
+    /// The wire to a client that has just been accepted.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            owed: Mutex::default(),
+            phase: Mutex::default(),
+            is_open: AtomicBool::new(false),
+            silence: AtomicU8::new(BUSY),
+            has_taken: AtomicBool::new(false),
+            close_sent: AtomicU16::new(0),
+        }
+    }
+
+    /// The client, to read from and to wait for.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client itself, when nobody else holds the wire.
+    pub fn into_client(self) -> Client {
+        self.client
+    }
+
+    /// Whether the 101 has been sent.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// The code of the Close that was sent, 1005 for a Close without one.
+    pub fn close_sent(&self) -> Option<u16> {
+        match self.close_sent.load(Ordering::Acquire) {
+            0 => None,
+            code => Some(code),
+        }
+    }
+
+    /// Reads the client as [`Client::read`] does, while [`Wire::watch`] counts the silence; what
+    /// is owed is paid as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.silence.store(0, Ordering::Relaxed);
+        if self.is_owing() {
+            self.client.wait_ready();
+            self.settle();
+        }
+        let result = self.client.read(buffer);
+        self.silence.store(BUSY, Ordering::Relaxed);
+        result
+    }
+
+    /// One look at the client, four in each `ping` period: a silent one is pinged, and one that
+    /// does not answer in as long again is cut.
+    pub fn watch(&self) {
+        let silence = self.silence.load(Ordering::Relaxed);
+        if silence == BUSY || !self.is_open() {
+            return;
+        }
+        // A full socket that takes more is being read: a client's pong may be megabytes away,
+        // and who does not read at all is told by TCP (`keep_alive`).
+        let is_reading =
+            self.has_taken.swap(false, Ordering::Relaxed) && !self.client.is_writable();
+        // A read that ends meanwhile must not be taken for a silence that goes on.
+        let next = if is_reading { 0 } else { silence + 1 };
+        let counted =
+            self.silence
+                .compare_exchange(silence, next, Ordering::Relaxed, Ordering::Relaxed);
+        match next {
+            _ if counted.is_err() => {}
+            WATCHES => self.ping(),
+            silence if silence >= 2 * WATCHES => self.client.cut(),
+            // A ping that found no room may find it now.
+            _ => self.settle(),
+        }
+    }
+
+    /// Sends pieces that together are whole frames, after what is owed; waits for room.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
+        let result = {
+            let mut phase = lock(&self.phase);
+            self.pay(&mut phase, true).and_then(|()| match *phase {
+                Phase::Opening | Phase::Closed => Err(SendError::Closed),
+                Phase::Open => self.client.write_all_of(pieces).map_err(SendError::Io),
+            })
+        };
+        self.has_taken.store(result.is_ok(), Ordering::Relaxed);
+        self.settle();
+        result
+    }
+
+    /// Sends a Close as the last frame; waits for room. A second Close is not sent.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn close(&self, code: Option<CloseCode>) -> Result<(), SendError> {
+        lock(&self.owed).close.get_or_insert(code);
+        let mut phase = lock(&self.phase);
+        self.pay(&mut phase, true)
+    }
+
+    /// Owes the client a Close, and sends it if that needs no waiting. A second one is not sent.
+    pub fn owe_close(&self, code: Option<CloseCode>) {
+        lock(&self.owed).close.get_or_insert(code);
+        self.settle();
+    }
+
+    /// Lets `greet` send the 101, and frames follow it.
+    ///
+    /// # Errors
+    /// Those of `greet`.
+    pub fn open(&self, greet: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut phase = lock(&self.phase);
+        greet()?;
+        // The limit on the opening is not one on the frames.
+        self.client.set_write_timeout(None)?;
+        self.is_open.store(true, Ordering::Release);
+        *phase = Phase::Open;
+        drop(phase);
+        self.settle();
+        Ok(())
+    }
+
+    /// The server stops: a client that is open is told so (1001), another is cut.
+    pub fn stop(&self) {
+        lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
+        // While the 101 is being sent the wire is taken: who sends it settles what is owed.
+        let is_opening = self
+            .phase
+            .try_lock()
+            .is_ok_and(|phase| *phase == Phase::Opening);
+        match is_opening {
+            true => self.client.cut(),
+            false => self.settle(),
+        }
+    }
+
+    /// Owes the client a pong, and sends it if that needs no waiting.
+    pub fn pong(&self, payload: ControlPayload) {
+        lock(&self.owed).pong = Some(payload);
+        self.settle();
+    }
+
+    /// Owes the client a ping, and sends it if that needs no waiting.
+    fn ping(&self) {
+        lock(&self.owed).ping = true;
+        self.settle();
+    }
+
+    /// Whether control frames wait for room.
+    pub fn is_owing(&self) -> bool {
+        self.is_open() && self.close_sent().is_none() && !lock(&self.owed).is_empty()
+    }
+
+    /// Pays what is owed as far as that needs no waiting. Who finds the wire taken leaves: its
+    /// holder looks again after letting go, so that nothing owed is forgotten.
+    pub fn settle(&self) {
+        while self.is_owing() && self.client.is_writable() {
+            let mut phase = match self.phase.try_lock() {
+                Ok(phase) => phase,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            // A failed write is found again by the next reader of the socket.
+            if self.pay(&mut phase, false).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is owed, one frame after another, while there is room or `wait` is true.
+    fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
+        while *phase == Phase::Open && (wait || self.client.is_writable()) {
+            let mut owed = lock(&self.owed);
+            let (opcode, payload, close) = if let Some(payload) = owed.pong.take() {
+                (Control::Pong, Some(payload), None)
+            } else if let Some(code) = owed.close.take() {
+                (Control::Close, None, Some(code))
+            } else if owed.ping {
+                owed.ping = false;
+                (Control::Ping, None, None)
+            } else {
+                return Ok(());
+            };
+            drop(owed);
+            let code = close.flatten().map(|code| u16::from(code).to_be_bytes());
+            let payload = match (&payload, &code) {
+                (Some(payload), _) => payload.bytes(),
+                (None, Some(code)) => code,
+                (None, None) => &[],
+            };
+            if let Some(code) = close {
+                *phase = Phase::Closed;
+                let code = code.map_or(1005, u16::from);
+                self.close_sent.store(code, Ordering::Release);
+            }
+            let header = frame::header(OpCode::Control(opcode), true, payload.len());
+            self.client
+                .write_all_of(&[header.bytes(), payload])
+                .map_err(SendError::Io)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The client's end of a connection, plain or TLS, used by two threads at once.
+//!
+//! Reading and writing go by shared reference, so that both copy threads borrow
+//! the one `Client`. Who may write when is not decided here, but in `wire`.
+
+pub mod frames;
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
+use std::os::fd::AsRawFd;
+
+use crate::system::keepalive::keep_alive;
+
+#[cfg(feature = "tls")]
+use crate::tls::Session;
+
+/// Most buffers one write gathers.
+const MAX_SLICES: usize = 4;
+
+/// A client: a connected socket, with a TLS session over it on a TLS server.
+pub struct Client {
+    stream: Stream,
+    peer: Option<SocketAddr>,
+    /// Where it comes from, told by a proxy in front.
+    source: OnceLock<SocketAddr>,
+}
+
+enum Stream {
+    /// TCP, or a UNIX stream: the calls used here are the same for both.
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Session>),
+}
+
+impl Client {
+    /// A client without TLS.
+    pub fn plain(socket: TcpStream) -> Self {
+        let peer = socket.peer_addr().ok();
+        Self {
+            stream: Stream::Plain(socket),
+            peer,
+            source: OnceLock::new(),
+        }
+    }
+
+    /// A client with TLS, its handshake done.
+    #[cfg(feature = "tls")]
+    pub fn tls(session: Session) -> Self {
+        let peer = session.socket().peer_addr().ok();
+        Self {
+            stream: Stream::Tls(Box::new(session)),
+            peer,
+            source: OnceLock::new(),
+        }
+    }
+
+    /// Its address; `None` behind a UNIX socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Where it comes from: what [`Client::comes_from`] was told, its peer otherwise. Port 0
+    /// stands for an unknown one.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.source.get().copied().or(self.peer)
+    }
+
+    /// Learns, once, where it comes from when its peer is only a proxy.
+    pub fn comes_from(&self, source: SocketAddr) {
+        self.source.get_or_init(|| source);
+    }
+
+    /// The address it has connected to; `None` behind a UNIX socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket().local_addr().ok()
+    }
+
+    /// The server name it asked for in its TLS handshake.
+    pub fn server_name(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.server_name(),
+        }
+    }
+
+    /// The subject of its certificate (RFC 4514 text).
+    pub fn subject(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.client_subject(),
+        }
+    }
+
+    /// Whether what it sends is encrypted.
+    pub fn is_tls(&self) -> bool {
+        match self.stream {
+            Stream::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => true,
+        }
+    }
+
+    /// The socket, for a backend that takes it over; gives the client back if it speaks TLS.
+    ///
+    /// # Errors
+    /// The client itself, when its bytes are encrypted.
+    pub fn into_plain(self) -> Result<TcpStream, Self> {
+        match self.stream {
+            Stream::Plain(socket) => Ok(socket),
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => Err(self),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.socket(),
+        }
+    }
+
+    /// Reads without consuming: the next `read` returns the same bytes.
+    ///
+    /// # Errors
+    /// As recv(2); `WouldBlock` at the deadline.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Plain(socket) => Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK)?),
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.peek(buffer),
+        }
+    }
+
+    /// Reads what is there, waiting for the first byte. 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// As read(2); `WouldBlock` when the deadline or the silence limit has passed.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Plain(socket) => (&*socket).read(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => (&**session).read(buffer),
+        }
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// As write(2); `WouldBlock` when the write limit has passed.
+    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_of(&[bytes])
+    }
+
+    /// Writes at most four pieces as one, with one system call if the socket takes them.
+    ///
+    /// # Errors
+    /// As writev(2); `WouldBlock` when the write limit has passed.
+    pub fn write_all_of(&self, pieces: &[&[u8]]) -> io::Result<()> {
+        if let ([piece], Stream::Plain(socket)) = (pieces, &self.stream) {
+            return (&*socket).write_all(piece);
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut left = &mut slices[..pieces.len().min(MAX_SLICES)];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let written = match &self.stream {
+                Stream::Plain(socket) => (&*socket).write_vectored(left),
+                #[cfg(feature = "tls")]
+                Stream::Tls(session) => (&**session).write_vectored(left),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every read and write wait until `deadline` at most.
+    ///
+    /// # Errors
+    /// `TimedOut` when it has passed.
+    pub fn set_deadline(&self, deadline: Instant) -> io::Result<()> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.set_read_timeout(Some(left))?;
+        self.set_write_timeout(Some(left))
+    }
+
+    /// Lets a read wait so long for its first byte.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.socket().set_read_timeout(limit)
+    }
+
+    /// Lets a write wait so long for room in the socket.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.socket().set_write_timeout(limit)
+    }
+
+    /// Prepares a socket for frames: sent at once, and watched by the kernel, which tells a
+    /// client that has vanished even while a stalled backend keeps us from reading.
+    pub fn tune(&self, silence: Duration) {
+        keep_alive(self.socket(), silence);
+    }
+
+    /// Whether the socket has room, so that a control frame can be written without waiting.
+    pub fn is_writable(&self) -> bool {
+        self.poll(PollFlags::POLLOUT, PollTimeout::ZERO)
+            .contains(PollFlags::POLLOUT)
+    }
+
+    /// Waits until there is something to read or room to write.
+    pub fn wait_ready(&self) {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(session) = &self.stream
+            && session.buffered()
+        {
+            return;
+        }
+        self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
+    }
+
+    /// Whether the other side has closed its end or is gone.
+    pub fn has_left(&self) -> bool {
+        // Only this, POLLHUP and POLLERR can come back.
+        let closed = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+        let mut fds = [PollFd::new(self.socket().as_fd(), closed)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
+    fn poll(&self, events: PollFlags, limit: PollTimeout) -> PollFlags {
+        let mut fds = [PollFd::new(self.socket().as_fd(), events)];
+        match poll(&mut fds, limit) {
+            Ok(_) => fds[0].revents().unwrap_or(PollFlags::empty()),
+            Err(_) => PollFlags::empty(),
+        }
+    }
+
+    /// Says that nothing more will be written: close_notify on TLS, then FIN.
+    pub fn finish(&self) {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(session) = &self.stream {
+            // A client that is gone needs no farewell.
+            let _ = session.close_notify();
+        }
+        let _ = self.socket().shutdown(Shutdown::Write);
+    }
+
+    /// Ends both directions at once and wakes whoever waits in them.
+    pub fn cut(&self) {
+        let _ = self.socket().shutdown(Shutdown::Both);
+    }
+
+    /// Reads and drops until the client closes its end, for `limit` at most: closing a socket
+    /// with unread bytes makes TCP send a reset, and the client loses what we sent last.
+    pub fn linger(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut dropped = [0; 2048];
+        let socket = self.socket();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.set_read_timeout(Some(left)).is_err() {
+                return;
+            }
+            // Raw bytes: on TLS too, since nobody wants to know what they say.
+            match (&*socket).read(&mut dropped) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}

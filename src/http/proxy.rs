@@ -1,0 +1,239 @@
+//! Opening: PROXY protocol headers, which tell of a connection whom it is made for.
+//!
+//! One of version 1 or 2 is taken before the request, from those `trust` believes; one of
+//! version 2 is sent to a service with `proxy = "v2"`, first of all. Sections are those of
+//! HAProxy's document "The PROXY protocol, versions 1 & 2".
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::http::refusal::Refusal;
+use crate::http::request::{consume, peek};
+
+/// First bytes of version 2 (section 2.2).
+const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+/// First bytes of version 1 (section 2.1).
+const V1_SIGNATURE: &[u8; 6] = b"PROXY ";
+/// Longest line of version 1 with its CRLF, in bytes (section 2.1).
+const MAX_V1: usize = 107;
+/// Length of what stands before version 2's addresses, in bytes (section 2.2).
+const V2_FIXED: usize = 16;
+/// Longest header of version 2 taken or sent, in bytes (our limit): what fits the smallest TCP
+/// segment every IPv4 host takes (RFC 9293, section 3.7.1).
+const MAX_V2: usize = 536;
+
+/// Version 2 with the command LOCAL: the addresses say nothing (section 2.2).
+const LOCAL: u8 = 0x20;
+/// Version 2 with the command PROXY: it speaks for another.
+const PROXY: u8 = 0x21;
+/// Families and transports (section 2.2).
+const UNSPECIFIED: u8 = 0x00;
+const TCP4: u8 = 0x11;
+const TCP6: u8 = 0x21;
+const UNIX_STREAM: u8 = 0x31;
+
+/// TLV of the server name a TLS client asked for: PP2_TYPE_AUTHORITY (section 2.2.2).
+pub const AUTHORITY: u8 = 0x02;
+/// Our TLVs, from the range for applications (section 2.2.8): the service's name,
+pub const NAME: u8 = 0xe0;
+/// the Origin of the page,
+pub const ORIGIN: u8 = 0xe1;
+/// and the subject of the client's certificate (RFC 4514).
+pub const SUBJECT: u8 = 0xe2;
+
+/// Pause before a look at what follows half a header.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What the first bytes of a connection are.
+#[doc(hidden)]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No PROXY header.
+    Nothing,
+    /// The beginning of one, perhaps.
+    Part,
+    /// One of so many bytes, and the address it tells.
+    Header(usize, Option<SocketAddr>),
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Takes a PROXY header off a trusted client, and nothing behind it, if it begins with one: the
+/// address it tells. With TLS it stands before the handshake: the client is then still plain.
+///
+/// # Errors
+/// `Malformed`; `Timeout` at the deadline, `Gone` when the client leaves.
+pub fn read(client: &Client, deadline: Instant) -> Result<Option<SocketAddr>, Refusal> {
+    let mut buffer = [0; MAX_V2];
+    loop {
+        let was_last = client.has_left();
+        let seen = peek(client, deadline, &mut buffer)?;
+        match find(&buffer[..seen])? {
+            Found::Nothing => return Ok(None),
+            Found::Header(length, source) => {
+                consume(client, &mut buffer[..length])?;
+                return Ok(source);
+            }
+            Found::Part if was_last => {
+                return Err(Refusal::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            // What was peeked at would be seen again at once: it may still turn out a request.
+            Found::Part => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+const MALFORMED: Refusal = Refusal::Malformed("a bad PROXY protocol header");
+
+/// Looks at the first bytes of a connection.
+///
+/// # Errors
+/// `Malformed`.
+#[doc(hidden)]
+pub fn find(seen: &[u8]) -> Result<Found, Refusal> {
+    if seen.starts_with(SIGNATURE) {
+        find_v2(seen)
+    } else if seen.starts_with(V1_SIGNATURE) {
+        find_v1(seen)
+    } else if SIGNATURE.starts_with(seen) || V1_SIGNATURE.starts_with(seen) {
+        Ok(Found::Part)
+    } else {
+        Ok(Found::Nothing)
+    }
+}
+
+/// Section 2.1: one line, such as `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`.
+fn find_v1(seen: &[u8]) -> Result<Found, Refusal> {
+    let seen = &seen[..seen.len().min(MAX_V1)];
+    let Some(end) = seen.windows(2).position(|two| two == b"\r\n") else {
+        return match seen.len() {
+            MAX_V1 => Err(MALFORMED),
+            _ => Ok(Found::Part),
+        };
+    };
+    let line = str::from_utf8(&seen[V1_SIGNATURE.len()..end]).map_err(|_| MALFORMED)?;
+    let words: Vec<_> = line.split(' ').collect();
+    let ends = match words[..] {
+        ["UNKNOWN", ..] => return Ok(Found::Header(end + 2, None)),
+        ["TCP4", source, destination, from, to] => {
+            endpoint::<Ipv4Addr>(source, from).zip(endpoint::<Ipv4Addr>(destination, to))
+        }
+        ["TCP6", source, destination, from, to] => {
+            endpoint::<Ipv6Addr>(source, from).zip(endpoint::<Ipv6Addr>(destination, to))
+        }
+        _ => None,
+    };
+    let (source, _) = ends.ok_or(MALFORMED)?;
+    Ok(Found::Header(end + 2, Some(source)))
+}
+
+/// A port has no sign and no leading zero (section 2.1).
+fn endpoint<A: std::str::FromStr + Into<IpAddr>>(ip: &str, port: &str) -> Option<SocketAddr> {
+    let is_plain = port == "0" || port.starts_with(|first: char| ('1'..='9').contains(&first));
+    let port = port.parse().ok().filter(|_| is_plain)?;
+    let address = SocketAddr::new(ip.parse::<A>().ok()?.into(), port);
+    Some(canonical(address))
+}
+
+/// Section 2.2: signature, command, family, length; then addresses and TLVs.
+fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
+    let &[command, family, high, low] = match seen.get(SIGNATURE.len()..V2_FIXED) {
+        Some(fixed) => fixed.first_chunk().expect("four bytes"),
+        None => return Ok(Found::Part),
+    };
+    let length = V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
+    if length > MAX_V2 || !matches!(command, LOCAL | PROXY) {
+        return Err(MALFORMED);
+    }
+    let Some(rest) = seen.get(V2_FIXED..length) else {
+        return Ok(Found::Part);
+    };
+    let (size, port) = match family {
+        _ if command == LOCAL => return Ok(Found::Header(length, None)),
+        UNSPECIFIED => return Ok(Found::Header(length, None)),
+        TCP4 => (12, 8),
+        TCP6 => (36, 32),
+        UNIX_STREAM => (216, 0),
+        _ => return Err(MALFORMED),
+    };
+    let (addresses, tlvs) = rest.split_at_checked(size).ok_or(MALFORMED)?;
+    if !are_tlvs(tlvs) {
+        return Err(MALFORMED);
+    }
+    let ip = match family {
+        TCP4 => addresses.first_chunk::<4>().map(|ip| IpAddr::from(*ip)),
+        TCP6 => addresses.first_chunk::<16>().map(|ip| IpAddr::from(*ip)),
+        _ => None,
+    };
+    let port = u16::from_be_bytes([addresses[port], addresses[port + 1]]);
+    let source = ip.map(|ip| canonical(SocketAddr::new(ip, port)));
+    Ok(Found::Header(length, source))
+}
+
+/// Whether these are whole TLVs: type, two bytes of length, value (section 2.2).
+fn are_tlvs(mut bytes: &[u8]) -> bool {
+    while let [_, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        match rest.get(length..) {
+            Some(next) => bytes = next,
+            None => return false,
+        }
+    }
+    bytes.is_empty()
+}
+
+/// A version 2 header for a backend: from whom and to what address of ours, in the source's
+/// family, and TLVs. One that would make the header longer than 536 bytes is left out.
+pub fn header(
+    source: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    tlvs: &[(u8, Option<&str>)],
+) -> Vec<u8> {
+    let mut body = Vec::new();
+    let (command, family) = match (source.map(canonical), local.map(canonical)) {
+        (None, _) => (LOCAL, UNSPECIFIED),
+        (Some(SocketAddr::V4(source)), local) => {
+            let local = match local {
+                Some(SocketAddr::V4(local)) => local,
+                _ => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            };
+            body.extend(source.ip().octets());
+            body.extend(local.ip().octets());
+            body.extend(source.port().to_be_bytes());
+            body.extend(local.port().to_be_bytes());
+            (PROXY, TCP4)
+        }
+        (Some(SocketAddr::V6(source)), local) => {
+            let (ip, port) = match local {
+                Some(SocketAddr::V6(local)) => (*local.ip(), local.port()),
+                Some(SocketAddr::V4(local)) => (local.ip().to_ipv6_mapped(), local.port()),
+                None => (Ipv6Addr::UNSPECIFIED, 0),
+            };
+            body.extend(source.ip().octets());
+            body.extend(ip.octets());
+            body.extend(source.port().to_be_bytes());
+            body.extend(port.to_be_bytes());
+            (PROXY, TCP6)
+        }
+    };
+    for (kind, value) in tlvs {
+        let Some(value) = value else { continue };
+        // Its own type and length are three bytes.
+        let fits = body.len() + 3 + value.len() <= MAX_V2 - V2_FIXED;
+        if let (true, Ok(length)) = (fits, u16::try_from(value.len())) {
+            body.push(*kind);
+            body.extend(length.to_be_bytes());
+            body.extend(value.bytes());
+        }
+    }
+    let length = u16::try_from(body.len()).expect("at most 520 bytes");
+    let [high, low] = length.to_be_bytes();
+    let fixed = [command, family, high, low];
+    [&SIGNATURE[..], &fixed, &body].concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Before the 101: every reason for which a client is refused, and its HTTP status.
+//!
+//! After the 101 a connection ends with a close code instead; that is `pump`'s.
+
+use std::fmt::{self, Display, Formatter};
+use std::io;
+
+use crate::logging::escape::Escaped;
+
+/// Why a client is refused; each variant carries the value that broke the rule.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Not an HTTP/1.1 request head (RFC 9112); says which rule it broke.
+    Malformed(&'static str),
+    /// A header that may come once came more often.
+    Repeated(&'static str),
+    /// A request with content; nothing here takes any.
+    Body,
+    /// A path that cannot be percent-decoded.
+    BadName(String),
+    /// `Sec-WebSocket-Key` is not 16 bytes in base64, or is missing (RFC 6455, section 4.2.1).
+    BadKey(String),
+    /// An offered subprotocol that is no token, or is offered twice (RFC 6455, section 4.1).
+    BadProtocol(String),
+    /// The name is not served: `allow` and `deny`, or the grammar of names.
+    NotAllowed(String),
+    /// A page of this origin may not connect.
+    OriginNotAllowed(String),
+    /// No service of this name.
+    NoService(String),
+    /// Nothing stands under this name, and a service may in a moment.
+    Away(String),
+    /// No file of this name.
+    NoFile(String),
+    /// A method that is not served there; the methods that are.
+    BadMethod(String, &'static str),
+    /// The request head was not complete at the deadline.
+    Timeout,
+    /// The request line alone is longer than a head may be.
+    TargetTooLong,
+    /// The asked range lies beyond the file; its length in bytes.
+    BadRange(u64),
+    /// A plain request where only WebSockets are served.
+    NotAnUpgrade,
+    /// A WebSocket version other than 13.
+    BadVersion(String),
+    /// The head is longer than a head may be.
+    HeadTooLarge,
+    /// More headers than a head may have.
+    TooManyHeaders,
+    /// Something failed here that is not the client's doing.
+    Internal(&'static str),
+    /// The backend refuses, or is gone; why.
+    Unavailable(String),
+    /// No place among `maxclients`, or among `maxperip`.
+    TooManyClients,
+    /// The client itself went: nothing is written.
+    Gone(io::Error),
+    /// Any of these as the answer to a HEAD, which has no content (RFC 9110, section 9.3.2).
+    OfHead(Box<Refusal>),
+}
+
+impl Refusal {
+    /// The same refusal of a HEAD.
+    pub fn of_head(self) -> Self {
+        match self {
+            Self::Gone(_) => self,
+            refusal => Self::OfHead(Box::new(refusal)),
+        }
+    }
+
+    /// The HTTP status (RFC 9110, section 15; RFC 6585, section 5).
+    ///
+    /// `Gone` has 499, which is never sent: logs know it as "client closed request".
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) | Self::Repeated(_) | Self::Body => 400,
+            Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
+            Self::NotAllowed(_) | Self::OriginNotAllowed(_) => 403,
+            Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
+            Self::BadMethod(..) => 405,
+            Self::Timeout => 408,
+            Self::TargetTooLong => 414,
+            Self::BadRange(_) => 416,
+            Self::NotAnUpgrade | Self::BadVersion(_) => 426,
+            Self::HeadTooLarge | Self::TooManyHeaders => 431,
+            Self::Gone(_) => 499,
+            Self::Internal(_) => 500,
+            Self::Unavailable(_) | Self::TooManyClients => 503,
+            Self::OfHead(refusal) => refusal.status(),
+        }
+    }
+
+    /// One line for the person who reads the answer, without a byte that the client sent.
+    pub fn body(&self) -> &'static str {
+        match self {
+            Self::Malformed(rule) => rule,
+            Self::Repeated(_) => "a header that may come once came more often",
+            Self::Body => "a request with content is not taken here",
+            Self::BadName(_) => "the path cannot be decoded",
+            Self::BadKey(_) => "Sec-WebSocket-Key must be 16 bytes in base64",
+            Self::BadProtocol(_) => "Sec-WebSocket-Protocol must list different tokens",
+            Self::NotAllowed(_) => "this name is not served",
+            Self::OriginNotAllowed(_) => "pages of this origin may not connect",
+            Self::NoService(_) | Self::Away(_) => "there is no such service",
+            Self::NoFile(_) => "there is no such file",
+            Self::BadMethod(..) => "this method is not served here",
+            Self::Timeout => "the request took too long",
+            Self::TargetTooLong => "the address is too long",
+            Self::BadRange(_) => "the file has no such range",
+            Self::NotAnUpgrade => "only WebSocket connections are served here",
+            Self::BadVersion(_) => "only WebSocket version 13 is spoken here",
+            Self::HeadTooLarge => "the request head is too large",
+            Self::TooManyHeaders => "the request has too many headers",
+            Self::Gone(_) => "",
+            Self::Internal(_) => "the gateway failed",
+            Self::Unavailable(_) => "the service is not available, try again",
+            Self::TooManyClients => "there are too many clients, try again",
+            Self::OfHead(refusal) => refusal.body(),
+        }
+    }
+}
+
+/// The reason for the log, in one line, what the client sent escaped.
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (reason, value) = match self {
+            Self::Malformed(rule) => ("malformed request: ", *rule),
+            Self::Repeated(name) => ("more than one ", *name),
+            Self::BadName(path) => ("cannot decode the path ", path.as_str()),
+            Self::BadKey(key) => ("bad Sec-WebSocket-Key ", key.as_str()),
+            Self::BadProtocol(protocol) => ("bad subprotocol ", protocol.as_str()),
+            Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
+            Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
+            Self::NoService(name) | Self::Away(name) => ("no service ", name.as_str()),
+            Self::NoFile(name) => ("no file ", name.as_str()),
+            Self::BadMethod(method, _) => ("method not served: ", method.as_str()),
+            Self::BadVersion(version) => ("bad WebSocket version ", version.as_str()),
+            Self::Internal(what) => ("internal error: ", *what),
+            Self::Unavailable(why) => ("service not available: ", why.as_str()),
+            Self::Gone(error) => return write!(f, "client went: {error}"),
+            Self::OfHead(refusal) => return refusal.fmt(f),
+            Self::BadRange(length) => return write!(f, "range beyond {length} bytes"),
+            Self::Body
+            | Self::Timeout
+            | Self::TargetTooLong
+            | Self::NotAnUpgrade
+            | Self::HeadTooLarge
+            | Self::TooManyHeaders
+            | Self::TooManyClients => (self.body(), ""),
+        };
+        write!(f, "{reason}{}", Escaped(value))
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Gone(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_text_is_escaped_in_the_log_and_absent_in_the_body() {
+        let refusal = Refusal::NoService("evil\r\nSet-Cookie: a\u{1b}".into());
+        assert_eq!(
+            refusal.to_string(),
+            "no service evil\\u{d}\\u{a}Set-Cookie: a\\u{1b}"
+        );
+        assert!(!refusal.body().contains("evil"));
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_table() {
+        assert_eq!(Refusal::BadKey(String::new()).status(), 400);
+        assert_eq!(Refusal::OriginNotAllowed("x".into()).status(), 403);
+        assert_eq!(Refusal::NoService("x".into()).status(), 404);
+        assert_eq!(Refusal::BadVersion("12".into()).status(), 426);
+        assert_eq!(Refusal::TooManyClients.status(), 503);
+    }
+}

@@ -1,0 +1,206 @@
+//! Opening, last step: the answer to a request, a 101 or a refusal.
+//!
+//! Answers carry no `Date`: the clock of a router is often wrong (RFC 9110, section 6.6.1).
+
+use std::fmt::Write;
+use std::io;
+
+use crate::client::Client;
+use crate::http::refusal::Refusal;
+#[cfg(feature = "websocket")]
+use crate::websocket::handshake::Upgrade;
+
+/// Seconds after which a client that got a 503 may come again.
+const RETRY_AFTER: u32 = 1;
+
+/// Answers a good handshake (RFC 6455, section 4.2.2, item 5) with one write.
+///
+/// `protocol` must be one of those offered.
+///
+/// # Errors
+/// As write(2).
+#[cfg(feature = "websocket")]
+pub fn switching_protocols(
+    client: &Client,
+    upgrade: &Upgrade,
+    protocol: Option<&str>,
+) -> io::Result<()> {
+    let mut answer = String::with_capacity(256);
+    answer.push_str("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n");
+    header(&mut answer, "Connection", "Upgrade");
+    header(&mut answer, "Sec-WebSocket-Accept", &upgrade.accept_key);
+    if let Some(protocol) = protocol {
+        header(&mut answer, "Sec-WebSocket-Protocol", protocol);
+    }
+    answer.push_str("\r\n");
+    client.write_all(answer.as_bytes())
+}
+
+/// Answers a refused request with one write; a client that went gets nothing.
+///
+/// # Errors
+/// As write(2).
+pub fn refuse(client: &Client, refusal: &Refusal) -> io::Result<()> {
+    let (refusal, with_body) = match refusal {
+        Refusal::Gone(_) => return Ok(()),
+        Refusal::OfHead(refusal) => (&**refusal, false),
+        refusal => (refusal, true),
+    };
+    let status = refusal.status();
+    let body = format!("{status} {}: {}\n", reason(status), refusal.body());
+    let mut answer = start(status, "text/plain; charset=utf-8", body.len() as u64);
+    match refusal {
+        Refusal::BadMethod(_, allowed) => header(&mut answer, "Allow", allowed),
+        Refusal::BadVersion(_) | Refusal::NotAnUpgrade => {
+            // RFC 9110, section 15.5.22; RFC 6455, section 4.4.
+            header(&mut answer, "Upgrade", "websocket");
+            header(&mut answer, "Sec-WebSocket-Version", "13");
+        }
+        Refusal::BadRange(length) => {
+            header(&mut answer, "Content-Range", &format!("bytes */{length}"));
+        }
+        Refusal::Unavailable(_) | Refusal::TooManyClients => {
+            header(&mut answer, "Retry-After", &RETRY_AFTER.to_string());
+        }
+        _ => {}
+    }
+    answer.push_str("\r\n");
+    if with_body {
+        answer.push_str(&body);
+    }
+    client.write_all(answer.as_bytes())
+}
+
+/// A status line and the headers of every answer that ends the connection; the caller adds its
+/// own and the empty line.
+pub(crate) fn start(status: u16, content_type: &str, length: u64) -> String {
+    let mut answer = String::with_capacity(512);
+    // Writing to a String cannot fail.
+    let _ = write!(answer, "HTTP/1.1 {status} {}\r\n", reason(status));
+    // RFC 9110, section 7.8: whoever sends Upgrade names it in Connection too.
+    let connection = if status == 426 {
+        "close, Upgrade"
+    } else {
+        "close"
+    };
+    header(&mut answer, "Connection", connection);
+    header(&mut answer, "Content-Type", content_type);
+    header(&mut answer, "Content-Length", &length.to_string());
+    header(&mut answer, "X-Content-Type-Options", "nosniff");
+    answer
+}
+
+/// Adds a header.
+pub(crate) fn header(answer: &mut String, name: &str, value: &str) {
+    let _ = write!(answer, "{name}: {value}\r\n");
+}
+
+/// The phrase of a status that we send (RFC 9110, section 15; RFC 6585).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::tests::pair;
+    use std::io::Read;
+
+    fn refused(refusal: &Refusal) -> String {
+        let (client, mut far) = pair();
+        refuse(&client, refusal).expect("written");
+        drop(client);
+        let mut answer = String::new();
+        far.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    #[test]
+    #[cfg(feature = "websocket")]
+    fn a_101_names_the_one_protocol_chosen() {
+        let upgrade = Upgrade {
+            accept_key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(),
+            protocols: vec!["chat".into(), "superchat".into()],
+            origin: None,
+            host: "server.example.com".into(),
+        };
+        for (chosen, line) in [
+            (Some("chat"), "Sec-WebSocket-Protocol: chat\r\n"),
+            (None, ""),
+        ] {
+            let (client, mut far) = pair();
+            switching_protocols(&client, &upgrade, chosen).expect("written");
+            drop(client);
+            let mut answer = String::new();
+            far.read_to_string(&mut answer).expect("an answer");
+            assert_eq!(
+                answer,
+                format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{line}\r\n"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_whole_and_closes() {
+        assert_eq!(
+            refused(&Refusal::NoService("secret\r\n".into())),
+            "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 40\r\n\
+             X-Content-Type-Options: nosniff\r\n\r\n\
+             404 Not Found: there is no such service\n"
+        );
+    }
+
+    #[test]
+    fn refusals_carry_what_their_status_asks_for() {
+        for (refusal, line) in [
+            (Refusal::BadVersion("8".into()), "Sec-WebSocket-Version: 13"),
+            (Refusal::NotAnUpgrade, "Upgrade: websocket"),
+            (Refusal::NotAnUpgrade, "Connection: close, Upgrade"),
+            (Refusal::TooManyClients, "Retry-After: 1"),
+            (Refusal::Unavailable("refused".into()), "Retry-After: 1"),
+            (
+                Refusal::BadMethod("PUT".into(), "GET, HEAD"),
+                "Allow: GET, HEAD",
+            ),
+            (Refusal::BadRange(7), "Content-Range: bytes */7"),
+        ] {
+            let answer = refused(&refusal);
+            assert!(answer.contains(&format!("\r\n{line}\r\n")), "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_of_a_head_announces_its_body_and_has_none() {
+        let answer = refused(&Refusal::NoFile("x".into()).of_head());
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!(answer.contains("Content-Length: 37\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+
+    #[test]
+    fn a_client_that_went_gets_nothing() {
+        let gone = Refusal::Gone(io::ErrorKind::UnexpectedEof.into());
+        assert_eq!(refused(&gone), "");
+    }
+}

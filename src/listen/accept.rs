@@ -1,0 +1,193 @@
+//! Accepting: the loop of one address, and the client's own thread.
+//!
+//! The loop only accepts; everything else happens on the client's own thread, in a place
+//! that `room` gives it.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[cfg(feature = "tls")]
+use log::debug;
+use log::warn;
+
+use crate::client::Client;
+use crate::connection;
+#[cfg(feature = "tls")]
+use crate::http::proxy;
+use crate::http::refusal::Refusal;
+use crate::http::response;
+use crate::listen::listener::Door;
+use crate::server::Server;
+use crate::server::clients::Place;
+use crate::system::threads;
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
+
+/// Pause of an accept loop that finds no descriptor or no memory left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A descriptor that is given up when there is no other, so that a client can be accepted and
+/// told.
+pub struct Spare(Option<UnixDatagram>);
+
+impl Spare {
+    /// Takes one, if there is one.
+    pub fn take() -> Self {
+        Self(UnixDatagram::unbound().ok())
+    }
+
+    /// Whether there was one to give up.
+    fn give_up(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Takes one again after it was given up.
+    fn replace(&mut self) {
+        if self.0.is_none() {
+            *self = Self::take();
+        }
+    }
+}
+
+/// Accepts the clients of one address, until it is closed.
+pub fn accept(door: &Door, mut spare: Spare) {
+    loop {
+        let accepted = door.accept();
+        let Some(server) = door.server() else {
+            return;
+        };
+        let error = match accepted {
+            Ok(socket) => {
+                admit(&server, socket);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            // The client left before it was accepted: the next one waits.
+            Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
+            Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
+                warn!("cannot accept a client: {error}");
+                if let Ok(socket) = door.accept() {
+                    turn_away(&server, socket);
+                }
+            }
+            _ => {
+                warn!("cannot accept a client: {error}");
+                thread::sleep(EXHAUSTED_PAUSE);
+            }
+        }
+        spare.replace();
+    }
+}
+
+/// Gives a new client a place and a thread.
+fn admit(server: &Arc<Server>, socket: TcpStream) {
+    let Some(place) = Place::find(server.room(), server.config(), &socket) else {
+        return turn_away(server, socket);
+    };
+    let deadline = Instant::now() + server.config().head_timeout;
+    let name = format!("c{}", place.number());
+    // A thread that cannot be created keeps nothing: the client is still here then.
+    let client = Arc::new(Mutex::new(Some((place, socket))));
+    let passed = Arc::clone(&client);
+    let served = Arc::clone(server);
+    let spawned = threads::spawn(name, move || {
+        let client = take(&passed);
+        drop(passed);
+        if let Some((place, socket)) = client {
+            serve(&served, place, socket, deadline);
+        }
+    });
+    if let Err(error) = spawned {
+        warn!("cannot create a thread for a client: {error}");
+        if let Some((_, socket)) = take(&client) {
+            turn_away(server, socket);
+        }
+    }
+}
+
+/// Tells a client that there is no room for it, without waiting for anything: a client that
+/// expects TLS can only be closed.
+fn turn_away(server: &Server, socket: TcpStream) {
+    if server.config().tls.is_some() || socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    let client = Client::plain(socket);
+    // A request that stays unread would make closing a reset, which may destroy the answer.
+    let _ = client.read(&mut [0; 2048]);
+    let _ = response::refuse(&client, &Refusal::TooManyClients);
+    client.finish();
+}
+
+/// What is passed to a thread, by whichever side comes to need it.
+fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
+    passed.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The client's own thread: TLS if need be, then the story in `connection`.
+fn serve(server: &Server, place: Place, socket: TcpStream, deadline: Instant) {
+    if let Some((client, told)) = greet(server, &place, socket, deadline) {
+        let wire = place.put(client);
+        connection::serve(server, &place, wire, told, deadline);
+    }
+}
+
+/// A client that can be read, and what its PROXY header has told already.
+type Greeted = Option<(Client, Option<SocketAddr>)>;
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unnecessary_wraps)]
+fn greet(_: &Server, _: &Place, socket: TcpStream, _: Instant) -> Greeted {
+    Some((Client::plain(socket), None))
+}
+
+/// Does the TLS handshake where there is one to do.
+#[cfg(feature = "tls")]
+fn greet(server: &Server, place: &Place, socket: TcpStream, deadline: Instant) -> Greeted {
+    match server.certificates() {
+        Some(certificates) => shake_hands(certificates, place, socket, deadline),
+        None => Some((Client::plain(socket), None)),
+    }
+}
+
+/// Does the TLS handshake, which a PROXY header of a trusted peer precedes. Never inlined: the
+/// stack it needs would stay touched for as long as each client is there, those without TLS too.
+#[cfg(feature = "tls")]
+#[inline(never)]
+fn shake_hands(
+    certificates: &Certificates,
+    place: &Place,
+    socket: TcpStream,
+    deadline: Instant,
+) -> Greeted {
+    use crate::tls::{Failure, Session};
+    let refused = |reason: &dyn std::fmt::Display| debug!("client refused: {reason}");
+    let (mut socket, mut told) = (socket, None);
+    if place.is_trusted() {
+        let client = Client::plain(socket);
+        match proxy::read(&client, deadline) {
+            Ok(source) => told = source,
+            Err(refusal) => {
+                refused(&refusal);
+                return None;
+            }
+        }
+        socket = client.into_plain().ok()?;
+    }
+    match Session::accept(socket, certificates, deadline) {
+        Ok(session) => Some((Client::tls(session), told)),
+        Err(error) => {
+            if matches!(error.failure, Failure::PlainHttp) {
+                let client = Client::plain(error.socket);
+                let refusal = Refusal::Malformed("plain HTTP, but this port speaks TLS: use https");
+                connection::refuse(&client, &refusal);
+            }
+            refused(&error.failure);
+            None
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Start-up: listening sockets that whoever started us has bound before.
+//!
+//! systemd and its like (sd_listen_fds(3), "socket activation") pass them as the descriptors
+//! from 3 on, counted by LISTEN_FDS and meant for the process LISTEN_PID. A socket serves the
+//! server whose `addr` and `port` it is bound to; all else is configured as ever.
+
+use std::io;
+
+use listenfd::ListenFd;
+
+use crate::listen::listener::Door;
+
+/// Takes the listening sockets of the environment, none if there are none. Call it before
+/// there are threads: it changes the environment, so that no child takes them as well.
+///
+/// # Errors
+/// When one of them is no listening stream socket of TCP or UNIX.
+pub fn doors() -> io::Result<Vec<Door>> {
+    let mut sockets = ListenFd::from_env();
+    (0..sockets.len())
+        .map(|index| door(&mut sockets, index))
+        .collect()
+}
+
+fn door(sockets: &mut ListenFd, index: usize) -> io::Result<Door> {
+    if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
+        return Door::lent_tcp(listener);
+    }
+    match sockets.take_unix_listener(index)? {
+        Some(listener) => Door::lent_unix(listener),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}

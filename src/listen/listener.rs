@@ -1,0 +1,288 @@
+//! Listening: one address, and the server its clients come to.
+//!
+//! A [`Door`] outlives its server when a new configuration keeps the address: it then
+//! leads to the next one, and no client that knocks in between is lost.
+
+use std::fs::Permissions;
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
+
+use crate::config::Listen;
+use crate::server::Server;
+
+/// Mode of a new UNIX socket, whatever the umask.
+const SOCKET_MODE: u32 = 0o666;
+
+/// A listening socket, and where it leads.
+pub struct Door {
+    address: Listen,
+    listener: Listener,
+    leads: Mutex<Leads>,
+    lent: Option<Lent>,
+}
+
+/// What a socket needs that another process listens on as well: shut down, or made to accept
+/// for us alone, it would be lost for the next start. A byte in this pipe ends the wait for
+/// clients instead.
+struct Lent {
+    closed: PipeReader,
+    close: PipeWriter,
+}
+
+enum Leads {
+    /// Not yet to a server: nobody accepts.
+    Nowhere,
+    /// To this one.
+    To(Weak<Server>),
+    /// Never again anywhere.
+    Closed,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Door {
+    /// Listens.
+    ///
+    /// # Errors
+    /// As bind(2) and listen(2).
+    pub fn open(address: &Listen) -> io::Result<Self> {
+        let listener = match address {
+            Listen::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
+            Listen::Unix(path) => bind_unix(path).map(Listener::Unix),
+        };
+        Ok(Self {
+            address: address.clone(),
+            listener: listener?,
+            leads: Mutex::new(Leads::Nowhere),
+            lent: None,
+        })
+    }
+
+    /// Takes a socket that another process has bound, and keeps as well.
+    ///
+    /// # Errors
+    /// As getsockname(2), fcntl(2) and pipe(2).
+    pub fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
+        let address = Listen::Tcp(listener.local_addr()?);
+        listener.set_nonblocking(true)?;
+        Self::lent(address, Listener::Tcp(listener))
+    }
+
+    /// As [`Door::lent_tcp`].
+    ///
+    /// # Errors
+    /// When it has no path; and as there.
+    pub fn lent_unix(listener: UnixListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = address
+            .as_pathname()
+            .ok_or_else(|| io::Error::other("a UNIX socket without a path"))?;
+        listener.set_nonblocking(true)?;
+        Self::lent(Listen::Unix(path.to_owned()), Listener::Unix(listener))
+    }
+
+    fn lent(address: Listen, listener: Listener) -> io::Result<Self> {
+        let (closed, close) = io::pipe()?;
+        Ok(Self {
+            address,
+            listener,
+            leads: Mutex::new(Leads::Nowhere),
+            lent: Some(Lent { closed, close }),
+        })
+    }
+
+    /// The address as it is configured.
+    pub fn address(&self) -> &Listen {
+        &self.address
+    }
+
+    /// Leads to `server` from now on. Whether it is the first one: then nobody accepts yet.
+    pub fn lead_to(&self, server: &Arc<Server>) -> bool {
+        let before = std::mem::replace(&mut *self.leads(), Leads::To(Arc::downgrade(server)));
+        matches!(before, Leads::Nowhere)
+    }
+
+    /// Whether it leads nowhere yet.
+    pub fn is_new(&self) -> bool {
+        matches!(*self.leads(), Leads::Nowhere)
+    }
+
+    /// Where it leads; `None` when it is closed, or new.
+    pub fn server(&self) -> Option<Arc<Server>> {
+        match &*self.leads() {
+            Leads::To(server) => server.upgrade(),
+            Leads::Nowhere | Leads::Closed => None,
+        }
+    }
+
+    /// # Errors
+    /// As accept(2); any once it is closed.
+    pub fn accept(&self) -> io::Result<TcpStream> {
+        let Some(lent) = &self.lent else {
+            return self.listener.accept();
+        };
+        loop {
+            lent.wait(self.listener.as_fd())?;
+            match self.listener.accept() {
+                // The client has left, or the other process was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Closes for good, and wakes its accept loop, which then finds that it leads nowhere.
+    pub fn close(&self) {
+        *self.leads() = Leads::Closed;
+        match &self.lent {
+            // The pipe is empty: it takes a byte.
+            Some(lent) => drop((&lent.close).write(&[0])),
+            None => drop(shutdown(self.listener.as_fd().as_raw_fd(), Shutdown::Both)),
+        }
+        self.remove_socket();
+    }
+
+    /// Where it listens, as the start line says it.
+    pub fn name(&self, tls: bool) -> String {
+        let scheme = if tls { "https" } else { "http" };
+        match &self.listener {
+            Listener::Tcp(listener) => listener.local_addr().map_or_else(
+                |error| error.to_string(),
+                |address| format!("{scheme}://{address}"),
+            ),
+            Listener::Unix(_) => self.address.to_string(),
+        }
+    }
+
+    fn remove_socket(&self) {
+        if let (Listen::Unix(path), None) = (&self.address, &self.lent) {
+            // Where the user may not remove it, the next start replaces it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn leads(&self) -> MutexGuard<'_, Leads> {
+        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if !matches!(*self.leads(), Leads::Closed) {
+            self.remove_socket();
+        }
+    }
+}
+
+impl Lent {
+    /// Waits for a client.
+    ///
+    /// # Errors
+    /// Once the door is closed; as poll(2).
+    fn wait(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
+        let mut fds = [listener, self.closed.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        poll(&mut fds, PollTimeout::NONE)?;
+        match fds[1].any() {
+            Some(false) => Ok(()),
+            _ => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+impl Listener {
+    fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
+            // Read, written and shut down alike; only its address is none.
+            Self::Unix(listener) => listener
+                .accept()
+                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// All addresses: IPv6 and IPv4 by one socket, or IPv4 where there is no IPv6.
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = match TcpListener::bind(address) {
+        Err(error)
+            if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+                && address.ip().is_unspecified() =>
+        {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
+        }
+        result => result,
+    };
+    let listener = bound?;
+    // Again, for as long a queue as the kernel allows (net.core.somaxconn); std has asked for
+    // 128. Where it is full the kernel drops a client's first packet, and that costs a second.
+    listen(&listener, Backlog::MAXALLOWABLE)?;
+    Ok(listener)
+}
+
+/// Replaces the socket of a daemon that is gone, never one that is listened on. Who may connect
+/// is left to the directory: connecting needs the right to write (unix(7)).
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let bound = match UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && std::fs::symlink_metadata(path)?.file_type().is_socket()
+                && UnixStream::connect(path)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
+        {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        result => result,
+    };
+    let listener = bound?;
+    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::beneath::tests::Scratch;
+
+    #[test]
+    fn everybody_who_reaches_a_unix_socket_may_connect() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("x.sock");
+        let _listener = bind_unix(&path).expect("a free name");
+        let mode = std::fs::metadata(&path).expect("a socket").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o666);
+    }
+
+    #[test]
+    fn a_unix_socket_of_a_daemon_that_is_gone_is_replaced_and_a_live_one_is_not() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("x.sock");
+        let first = bind_unix(&path).expect("a free name");
+        let refused = bind_unix(&path).expect_err("it is listened on");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind_unix(&path).expect("stale");
+        std::fs::remove_file(&path).expect("a socket");
+        std::fs::write(&path, "precious").expect("a file");
+        assert!(bind_unix(&path).is_err());
+        assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
+    }
+}

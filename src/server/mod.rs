@@ -1,0 +1,107 @@
+//! One server: what its clients are served with, whichever address they come to.
+
+pub mod clients;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::{Listen, ServerConfig};
+use crate::http::document::Document;
+use crate::server::clients::Room;
+#[cfg(feature = "tls")]
+use crate::tls::{Certificates, TlsError};
+
+/// One element of `servers`.
+pub struct Server {
+    config: ServerConfig,
+    document: Option<Document>,
+    #[cfg(feature = "tls")]
+    certificates: Option<Arc<Certificates>>,
+    room: Arc<Room>,
+}
+
+impl Server {
+    /// Reads certificates. Of the server it replaces, if any, the clients are kept.
+    ///
+    /// # Errors
+    /// Which certificate cannot be used, and why.
+    pub fn new(config: ServerConfig, before: Option<&Server>) -> Result<Self, StartError> {
+        Ok(Self {
+            document: config.document.as_ref().map(Document::new),
+            #[cfg(feature = "tls")]
+            certificates: certificates(&config, before)?,
+            room: before
+                .map(|server| Arc::clone(&server.room))
+                .unwrap_or_default(),
+            config,
+        })
+    }
+
+    /// What it was asked for.
+    pub fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// Its static files.
+    pub fn document(&self) -> Option<&Document> {
+        self.document.as_ref()
+    }
+
+    /// What its clients shake hands with, if they speak TLS.
+    #[cfg(feature = "tls")]
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_deref()
+    }
+
+    /// Its clients' places.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+}
+
+/// Reads certificates, unless the server before has the same: those are renewed in place, and
+/// stay if the user can no longer read the key.
+#[cfg(feature = "tls")]
+fn certificates(
+    config: &ServerConfig,
+    before: Option<&Server>,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    match before {
+        Some(before) if before.config.tls.as_ref() == Some(tls) => Ok(before.certificates.clone()),
+        _ => {
+            let certificates = Certificates::load(tls).map_err(StartError::Tls)?;
+            Ok(Some(Arc::new(certificates)))
+        }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(Listen, io::Error),
+    /// A certificate or its key is unfit.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// There is no thread to accept clients.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind(Listen::Tcp(address), error) => write!(f, "cannot bind {address}: {error}"),
+            Self::Bind(Listen::Unix(path), error) => {
+                write!(f, "cannot bind unix:{}: {error}", path.display())
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => write!(f, "{error}"),
+            Self::Thread(error) => write!(f, "cannot create a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,282 @@
+//! Opening: which service a request may have, if any.
+//!
+//! The only maker of a [`Service`]: a name that has not passed the grammar, the
+//! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
+
+use std::net::Ipv6Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use glob::Pattern;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{SFlag, fstat};
+
+use crate::config::{ServiceConfig, Target, WebsocketConfig, matches};
+use crate::http::refusal::Refusal;
+use crate::http::request::{Request, percent_decode};
+use crate::system::beneath::open_beneath;
+use crate::websocket::handshake::Upgrade;
+
+/// Longest name, in bytes: what fits sun_path (unix(7)) with its NUL.
+const MAX_NAME: usize = 107;
+
+/// A name that has passed every check, and where its backend is.
+pub struct Service<'a> {
+    /// The name, as the log tells it.
+    pub name: String,
+    /// Where to connect.
+    pub target: Target,
+    /// How the backend is spoken to.
+    pub config: &'a ServiceConfig,
+    /// The subprotocol chosen from those the client offered.
+    pub protocol: Option<String>,
+    /// Keeps the resolved file open, so that `target` means this very file.
+    _file: Option<OwnedFd>,
+}
+
+/// Finds the service a request asks for.
+///
+/// # Errors
+/// Why the client may not have it.
+pub fn resolve<'a>(
+    config: &'a WebsocketConfig,
+    request: &Request,
+    upgrade: &Upgrade,
+    tls: bool,
+) -> Result<Service<'a>, Refusal> {
+    check_origin(config, upgrade, tls)?;
+    let name = decode(&request.path)?;
+    if let Some(link) = config
+        .links
+        .iter()
+        .find(|link| matches(&link.origin, &name))
+    {
+        check_name(config, &name)?;
+        return Ok(Service {
+            protocol: choose(&link.service.protocols, upgrade),
+            target: link.target.clone(),
+            config: &link.service,
+            name,
+            _file: None,
+        });
+    }
+    find(config, name, upgrade)
+}
+
+/// Looks a name up beneath docroot; a directory, or nothing, gives the subprotocols a chance.
+/// `Away` is refused what may be there in a moment.
+fn find<'a>(
+    config: &'a WebsocketConfig,
+    name: String,
+    upgrade: &Upgrade,
+) -> Result<Service<'a>, Refusal> {
+    let in_directory = if name.is_empty() {
+        false
+    } else {
+        check_name(config, &name)?;
+        match open(config, &name)? {
+            Found::Service(target, file) => {
+                return Ok(Service {
+                    protocol: choose(&config.service.protocols, upgrade),
+                    config: &config.service,
+                    target,
+                    name,
+                    _file: Some(file),
+                });
+            }
+            Found::Directory => true,
+            Found::Unfit => return Err(Refusal::NoService(name)),
+            Found::Nothing => false,
+        }
+    };
+    let mut away = !name.is_empty() && !in_directory;
+    for protocol in &upgrade.protocols {
+        let candidate = match in_directory {
+            true => format!("{name}/{protocol}"),
+            false => protocol.clone(),
+        };
+        if check_name(config, &candidate).is_err() {
+            continue;
+        }
+        match open(config, &candidate)? {
+            Found::Service(target, file) => {
+                return Ok(Service {
+                    protocol: Some(protocol.clone()),
+                    config: &config.service,
+                    name: candidate,
+                    target,
+                    _file: Some(file),
+                });
+            }
+            Found::Nothing => away = true,
+            Found::Directory | Found::Unfit => {}
+        }
+    }
+    Err(match away {
+        true => Refusal::Away(name),
+        false => Refusal::NoService(name),
+    })
+}
+
+/// What stands under a name.
+enum Found {
+    Service(Target, OwnedFd),
+    Directory,
+    /// Neither: a file, or a link out of docroot.
+    Unfit,
+    Nothing,
+}
+
+fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
+    let file = match open_beneath(&config.docroot, name, OFlag::O_PATH) {
+        Ok(file) => file,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+            return Err(Refusal::Unavailable("no file descriptor left".into()));
+        }
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Found::Nothing),
+        Err(_) => return Ok(Found::Unfit),
+    };
+    let Ok(status) = fstat(&file) else {
+        return Ok(Found::Unfit);
+    };
+    // proc(5): opening this path opens the file that was checked, whatever its name is now.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let kind = SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits());
+    Ok(if kind == SFlag::S_IFSOCK {
+        Found::Service(Target::Unix(path), file)
+    } else if kind == SFlag::S_IFCHR {
+        Found::Service(Target::Tty(path, 0), file)
+    } else if kind == SFlag::S_IFIFO {
+        Found::Service(Target::Fifo(path), file)
+    } else if kind == SFlag::S_IFDIR {
+        Found::Directory
+    } else {
+        Found::Unfit
+    })
+}
+
+/// The name in a request's path: without its leading slash, decoded once.
+fn decode(path: &str) -> Result<String, Refusal> {
+    let bytes = percent_decode(path).ok_or_else(|| Refusal::BadName(path.to_owned()))?;
+    let name = String::from_utf8(bytes).map_err(|_| Refusal::BadName(path.to_owned()))?;
+    match name.strip_prefix('/') {
+        Some(name) if name.is_empty() || is_name(name) => Ok(name.to_owned()),
+        _ => Err(Refusal::NoService(name)),
+    }
+}
+
+/// Whether every segment is made of the letters names are made of, and none is `.` or `..`.
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.split('/').all(|segment| {
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._~+@-".contains(&byte))
+        })
+}
+
+/// The grammar, then `allow` and `deny`.
+fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
+    match is_name(name) && config.allows(name) {
+        true => Ok(()),
+        false => Err(Refusal::NotAllowed(name.to_owned())),
+    }
+}
+
+/// The first subprotocol offered that the service lists.
+fn choose(listed: &[String], upgrade: &Upgrade) -> Option<String> {
+    let mut offered = upgrade.protocols.iter();
+    offered.find(|offer| listed.contains(offer)).cloned()
+}
+
+/// A page may connect to the host it came from, or from a host that `origins` lists
+/// (RFC 6455, section 10.2). Programs other than browsers send no Origin.
+fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Result<(), Refusal> {
+    let Some(origin) = &upgrade.origin else {
+        return Ok(());
+    };
+    let allowed = match &config.origins {
+        Some(globs) => is_listed(globs, origin),
+        None => is_own(&upgrade.host, origin, tls),
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(Refusal::OriginNotAllowed(origin.clone())),
+    }
+}
+
+/// Whether `origins` lists the origin's host, with its port or without. `*` lists even `null`:
+/// a page from a file, or one whose origin is hidden.
+fn is_listed(globs: &[Pattern], origin: &str) -> bool {
+    let from = origin.split_once("://").and_then(|(scheme, authority)| {
+        Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()))
+    });
+    globs.iter().any(|glob| {
+        let lists = |from: &Authority| {
+            matches(glob, &from.host) || matches(glob, &format!("{}:{}", from.host, from.port))
+        };
+        glob.as_str() == "*" || from.as_ref().is_some_and(lists)
+    })
+}
+
+/// Whether a page comes from the host and port that it asks for (RFC 6454, section 5).
+fn is_own(host: &str, origin: &str, tls: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    // A proxy in front may speak TLS for us, but none takes it away.
+    if scheme != "https" && (tls || scheme != "http") {
+        return false;
+    }
+    // So a Host without port means the page's scheme's.
+    let port = default_port(&scheme);
+    Authority::parse(authority, port).is_some_and(|from| Authority::parse(host, port) == Some(from))
+}
+
+fn default_port(scheme: &str) -> u16 {
+    match scheme {
+        "https" => 443,
+        _ => 80,
+    }
+}
+
+/// Host and port, in one spelling (RFC 3986, section 6.2).
+#[derive(PartialEq, Eq)]
+struct Authority {
+    host: String,
+    port: u16,
+}
+
+impl Authority {
+    fn parse(text: &str, default_port: u16) -> Option<Self> {
+        let (host, port) = match text.rfind(':') {
+            // The colons of an IPv6 address stand inside its brackets.
+            Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
+            _ => (text, ""),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let address = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let good = match address {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => host.bytes().all(plain),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if !good || host.is_empty() {
+            return None;
+        }
+        let port = match port {
+            "" => default_port,
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            _ => return None,
+        };
+        Some(Self { host, port })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! Running, client to backend: messages become bytes.
+
+use std::io;
+
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
+use crate::backend::Backend;
+use crate::config::ServiceConfig;
+
+/// Why a message was not delivered.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The backend takes no more bytes.
+    Backend(io::Error),
+    /// The message is longer than `maxmessage` and would have to be held whole.
+    TooBig,
+}
+
+/// Collects payload at the front of a buffer whose rest receives the client's bytes, so that a
+/// message that fits is one write, and a longer one streams.
+pub struct ToBackend<'a, G> {
+    backend: &'a Backend,
+    /// Asked when the backend takes no bytes for long: wait on?
+    go_on: G,
+    boundary: Boundary,
+    merge: bool,
+    max_message: usize,
+    buffer: Vec<u8>,
+    /// Payload at the front of the buffer, not yet written.
+    held: usize,
+    small_reads: u8,
+    /// How much of it belongs to messages that are whole (`merge`).
+    whole: usize,
+    /// The message is longer than the buffer: what is held goes out as it comes.
+    streaming: bool,
+    /// The `length` prefix, until it is written.
+    prefix: Option<[u8; PREFIX]>,
+    text: bool,
+    /// The message must be held whole: `length`, and its length not known.
+    holding: bool,
+    /// Bytes written.
+    count: u64,
+}
+
+impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
+    /// Delivers to `backend` as `config` says.
+    pub fn new(backend: &'a Backend, config: &ServiceConfig, go_on: G) -> Self {
+        let boundary = Boundary::of(config, backend);
+        Self {
+            backend,
+            go_on,
+            boundary,
+            merge: config.merge && boundary == Boundary::None,
+            max_message: config.max_message,
+            buffer: vec![0; SMALL_BUFFER],
+            held: 0,
+            small_reads: 0,
+            whole: 0,
+            streaming: false,
+            prefix: None,
+            text: true,
+            holding: false,
+            count: 0,
+        }
+    }
+
+    /// Bytes delivered so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The buffer, and where in it the client's next bytes go.
+    ///
+    /// # Errors
+    /// As [`Delivery`]: to make room, held bytes may have to be written.
+    pub fn room(&mut self) -> Result<(&mut [u8], usize), Delivery> {
+        if self.held == self.buffer.len() {
+            if self.holding || self.buffer.len() < LARGE_BUFFER {
+                self.grow();
+            } else {
+                self.streaming = true;
+                self.stream()?;
+            }
+        }
+        if self.held == 0 && self.buffer.len() > LARGE_BUFFER {
+            self.buffer.truncate(LARGE_BUFFER);
+            self.buffer.shrink_to_fit();
+        }
+        let at = self.held;
+        Ok((&mut self.buffer, at))
+    }
+
+    /// The buffer up to `end`, where the client's bytes end.
+    pub fn input(&mut self, end: usize) -> &mut [u8] {
+        &mut self.buffer[..end]
+    }
+
+    /// Fits the buffer to the client: `count` bytes came where there was `space` for more.
+    pub fn adapt(&mut self, count: usize, space: usize) {
+        let size = self.buffer.len();
+        let next = next_size(size, count, space, &mut self.small_reads);
+        if next > size {
+            self.buffer.resize(next, 0);
+        } else if next < size && self.held <= next {
+            self.buffer.truncate(next);
+            self.buffer.shrink_to_fit();
+        }
+    }
+
+    /// Grows, but not beyond what the longest message needs and its next frame with it.
+    fn grow(&mut self) {
+        let most = match self.holding {
+            true => self.max_message.saturating_add(SMALL_BUFFER),
+            false => LARGE_BUFFER,
+        };
+        let len = self
+            .buffer
+            .len()
+            .saturating_mul(4)
+            .min(most.max(LARGE_BUFFER));
+        self.buffer.resize(len.max(self.held + SMALL_BUFFER), 0);
+    }
+
+    /// A message begins; `length` is known unless it is fragmented.
+    ///
+    /// # Errors
+    /// `TooBig` where its boundary cannot be told.
+    pub fn start(&mut self, text: bool, length: Option<u64>) -> Result<(), Delivery> {
+        self.text = text;
+        // A message known to be longer than any buffer is not held at all.
+        self.streaming = length.is_some_and(|length| length > LARGE_BUFFER as u64);
+        if self.boundary == Boundary::Length {
+            match length {
+                Some(length) if length > self.max_message as u64 => return Err(Delivery::TooBig),
+                Some(length) => self.prefix = Some(prefix(length as usize, text)),
+                None => self.holding = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes payload that lies in the buffer behind what is held.
+    ///
+    /// # Errors
+    /// `TooBig` when the message must be held and is longer than `maxmessage`.
+    pub fn payload(&mut self, range: std::ops::Range<usize>) -> Result<(), Delivery> {
+        let len = range.len();
+        if range.start != self.held {
+            self.buffer.copy_within(range, self.held);
+        }
+        self.held += len;
+        if self.holding && self.held > self.max_message {
+            return Err(Delivery::TooBig);
+        }
+        Ok(())
+    }
+
+    /// The message is whole.
+    ///
+    /// # Errors
+    /// As [`Delivery`].
+    pub fn end(&mut self) -> Result<(), Delivery> {
+        self.whole = self.held;
+        match self.boundary {
+            // Written by `pause`, together with its neighbours.
+            Boundary::None if self.merge => Ok(()),
+            Boundary::None => self.write(&[]),
+            Boundary::Byte(byte) => self.write(&[byte]),
+            Boundary::Length => {
+                if self.holding {
+                    self.holding = false;
+                    self.prefix = Some(prefix(self.held, self.text));
+                }
+                self.write(&[])
+            }
+            Boundary::Packet => {
+                self.write_packets()?;
+                self.write_packet(self.held)
+            }
+        }
+    }
+
+    /// The client's bytes are all read: writes what need not wait for more.
+    ///
+    /// # Errors
+    /// As [`Delivery`].
+    pub fn pause(&mut self) -> Result<(), Delivery> {
+        if self.boundary == Boundary::Packet {
+            self.write_packets()
+        } else if self.streaming || self.merge {
+            self.stream()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The client is gone, perhaps in the middle of a message: a byte stream gets what came.
+    ///
+    /// # Errors
+    /// As [`Delivery`].
+    pub fn finish(&mut self) -> Result<(), Delivery> {
+        match self.boundary {
+            Boundary::None => self.write(&[]),
+            _ => Ok(()),
+        }
+    }
+
+    /// The client broke a rule, or closed within a message: messages that were whole before
+    /// that are delivered.
+    ///
+    /// # Errors
+    /// As [`Delivery`].
+    pub fn broken(&mut self) -> Result<(), Delivery> {
+        self.held = self.whole;
+        match self.merge {
+            true => self.write(&[]),
+            false => Ok(()),
+        }
+    }
+
+    /// Drops what is held.
+    pub fn discard(&mut self) {
+        self.held = 0;
+        self.whole = 0;
+        self.holding = false;
+        self.streaming = true;
+    }
+
+    fn stream(&mut self) -> Result<(), Delivery> {
+        match self.boundary {
+            Boundary::Packet => self.write_packets(),
+            _ => self.write(&[]),
+        }
+    }
+
+    /// Writes what is held, behind its prefix and with `suffix`, as one.
+    fn write(&mut self, suffix: &[u8]) -> Result<(), Delivery> {
+        let held = &self.buffer[..self.held];
+        let (first, second): (&[u8], &[u8]) = match &self.prefix {
+            Some(prefix) => (prefix, held),
+            None => (held, suffix),
+        };
+        if first.is_empty() && second.is_empty() {
+            return Ok(());
+        }
+        self.backend
+            .write_all_of(&[first, second], &self.go_on)
+            .map_err(Delivery::Backend)?;
+        self.count += (first.len() + second.len()) as u64;
+        self.prefix = None;
+        self.held = 0;
+        self.whole = 0;
+        Ok(())
+    }
+
+    /// Writes the packets that are full.
+    fn write_packets(&mut self) -> Result<(), Delivery> {
+        while self.held >= PACKET {
+            self.write_packet(PACKET)?;
+        }
+        Ok(())
+    }
+
+    fn write_packet(&mut self, len: usize) -> Result<(), Delivery> {
+        self.backend
+            .write_all_of(&[&self.buffer[..len], &[]], &self.go_on)
+            .map_err(Delivery::Backend)?;
+        self.count += len as u64;
+        self.buffer.copy_within(len..self.held, 0);
+        self.held -= len;
+        self.whole = 0;
+        Ok(())
+    }
+}
+
+/// The prefix of a message in `framing = "length"`. `maxmessage` keeps lengths below 2^32.
+fn prefix(length: usize, text: bool) -> [u8; PREFIX] {
+    let [a, b, c, d] = (length as u32).to_be_bytes();
+    [a, b, c, d, if text { TEXT } else { BINARY }]
+}
+
+#[cfg(test)]
+mod tests;

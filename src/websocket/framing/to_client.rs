@@ -1,0 +1,315 @@
+//! Running, backend to client: bytes become messages.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
+use crate::backend::Backend;
+use crate::client::frames::{SendError, Wire};
+use crate::config::{FrameType, ServiceConfig};
+use crate::frame::{self, Data, OpCode};
+
+/// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
+const COPY_LIMIT: usize = 4 << 10;
+
+/// Why the backend's bytes cannot go on.
+#[derive(Debug)]
+pub enum Forward {
+    /// The client takes no more.
+    Send(SendError),
+    /// Bytes that must go as text are not UTF-8.
+    BadText,
+    /// A message that must be held whole is longer than `maxmessage`.
+    TooBig,
+    /// The backend's `length` prefix has this opcode byte.
+    BadOpcode(u8),
+    /// The backend ended within what its `length` prefix announced.
+    Cut,
+}
+
+impl From<SendError> for Forward {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+/// Makes frames of what the backend sends.
+pub struct ToClient<'a> {
+    wire: &'a Wire,
+    boundary: Boundary,
+    frame_type: FrameType,
+    /// Whether the client's last message was text (`frametype = "auto"`).
+    client_sends_text: &'a AtomicBool,
+    max_message: usize,
+    buffer: Vec<u8>,
+    /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
+    carried: usize,
+    /// What the backend wrote may go on beyond the buffer it was read into.
+    filling: bool,
+    small_reads: u8,
+    /// The message that has begun: it goes out whole, as one frame.
+    held: Option<Vec<u8>>,
+    prefix: [u8; PREFIX],
+    prefix_len: usize,
+    /// Payload of a `length` message still to come.
+    left: usize,
+    /// Frames that wait to be written together.
+    frames: Vec<u8>,
+    count: u64,
+}
+
+impl<'a> ToClient<'a> {
+    /// Sends over `wire` as `config` says.
+    pub fn new(
+        wire: &'a Wire,
+        backend: &Backend,
+        config: &ServiceConfig,
+        client_sends_text: &'a AtomicBool,
+    ) -> Self {
+        let boundary = Boundary::of(config, backend);
+        let size = match boundary {
+            // One byte more than a packet may have shows a packet that was cut.
+            Boundary::Packet => PACKET + 1,
+            _ => SMALL_BUFFER,
+        };
+        Self {
+            wire,
+            boundary,
+            frame_type: config.frame_type,
+            client_sends_text,
+            max_message: config.max_message,
+            buffer: vec![0; size],
+            carried: 0,
+            filling: false,
+            small_reads: 0,
+            held: None,
+            prefix: [0; PREFIX],
+            prefix_len: 0,
+            left: 0,
+            frames: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Payload bytes sent so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Where the backend's next bytes go.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.carried..]
+    }
+
+    /// Whether a write of the backend has filled the buffer: what there is of it already is
+    /// read before any of it is sent, so that it stays one message if the largest buffer holds it.
+    pub fn is_filling(&self) -> bool {
+        self.filling
+    }
+
+    /// Sends what the backend's `count` bytes in `room` say.
+    ///
+    /// # Errors
+    /// See [`Forward`].
+    pub fn forward(&mut self, count: usize) -> Result<(), Forward> {
+        let end = self.carried + count;
+        let space = self.buffer.len() - self.carried;
+        self.filling =
+            self.boundary == Boundary::None && count == space && self.buffer.len() < LARGE_BUFFER;
+        if self.filling {
+            self.carried = end;
+            self.adapt(count, space);
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = match self.boundary {
+            Boundary::None => self.stream(&mut buffer[..end]),
+            Boundary::Byte(byte) => self.runs(&buffer[..end], byte),
+            Boundary::Length => self.lengths(&buffer[..end]),
+            Boundary::Packet => self.piece(&buffer[..end], end != PACKET, None),
+        };
+        self.buffer = buffer;
+        match result {
+            Err(Forward::Send(error)) => return Err(Forward::Send(error)),
+            // Messages before a bad one go out.
+            result => self.flush().and(result)?,
+        }
+        self.adapt(count, space);
+        Ok(())
+    }
+
+    /// Fits the buffer to the backend; a packet's has its size for good.
+    fn adapt(&mut self, count: usize, space: usize) {
+        if self.boundary == Boundary::Packet {
+            return;
+        }
+        let size = self.buffer.len();
+        let next = next_size(size, count, space, &mut self.small_reads);
+        self.buffer.resize(next, 0);
+        if next < size {
+            self.buffer.shrink_to_fit();
+            self.frames = Vec::new();
+        }
+    }
+
+    /// The backend has ended its stream: what it had begun is sent.
+    ///
+    /// # Errors
+    /// See [`Forward`].
+    pub fn end(&mut self) -> Result<(), Forward> {
+        if self.filling {
+            self.forward(0)?;
+        }
+        if self.carried > 0 {
+            let carried = self.buffer[..std::mem::take(&mut self.carried)].to_vec();
+            if self.frame_type == FrameType::Text {
+                return Err(Forward::BadText);
+            }
+            self.frame(Data::Binary, &carried)?;
+        }
+        if self.boundary == Boundary::Length {
+            return match self.prefix_len {
+                0 => Ok(()),
+                _ => Err(Forward::Cut),
+            };
+        }
+        if self.held.is_some() {
+            self.piece(&[], true, None)?;
+        }
+        self.flush()
+    }
+
+    /// One read, one message; a character that the read has cut waits for its rest.
+    fn stream(&mut self, bytes: &mut [u8]) -> Result<(), Forward> {
+        self.carried = 0;
+        if !self.wants_text() {
+            return self.frame(Data::Binary, bytes);
+        }
+        let valid = match std::str::from_utf8(bytes) {
+            Ok(_) => bytes.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) if self.frame_type == FrameType::Text => return Err(Forward::BadText),
+            Err(_) => return self.frame(Data::Binary, bytes),
+        };
+        if valid > 0 {
+            self.frame(Data::Text, &bytes[..valid])?;
+        }
+        bytes.copy_within(valid.., 0);
+        self.carried = bytes.len() - valid;
+        Ok(())
+    }
+
+    /// Each run that `end` ends is one message.
+    fn runs(&mut self, mut bytes: &[u8], end: u8) -> Result<(), Forward> {
+        while let Some(len) = bytes.iter().position(|&byte| byte == end) {
+            self.piece(&bytes[..len], true, None)?;
+            bytes = &bytes[len + 1..];
+        }
+        match bytes {
+            [] => Ok(()),
+            _ => self.piece(bytes, false, None),
+        }
+    }
+
+    /// A prefix says each message's length and opcode.
+    fn lengths(&mut self, mut bytes: &[u8]) -> Result<(), Forward> {
+        while !bytes.is_empty() {
+            if self.prefix_len < PREFIX {
+                let take = (PREFIX - self.prefix_len).min(bytes.len());
+                self.prefix[self.prefix_len..self.prefix_len + take]
+                    .copy_from_slice(&bytes[..take]);
+                self.prefix_len += take;
+                bytes = &bytes[take..];
+                if self.prefix_len < PREFIX {
+                    return Ok(());
+                }
+                let [a, b, c, d, opcode] = self.prefix;
+                if !matches!(opcode, TEXT | BINARY) {
+                    return Err(Forward::BadOpcode(opcode));
+                }
+                self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.max_message {
+                    return Err(Forward::TooBig);
+                }
+            }
+            let take = self.left.min(bytes.len());
+            self.left -= take;
+            if take > 0 || self.left == 0 {
+                let last = self.left == 0;
+                self.piece(&bytes[..take], last, Some(self.prefix[4] == TEXT))?;
+                if last {
+                    self.prefix_len = 0;
+                }
+            }
+            bytes = &bytes[take..];
+        }
+        Ok(())
+    }
+
+    /// Sends a message that is whole, or holds what there is of it.
+    fn piece(&mut self, bytes: &[u8], last: bool, text: Option<bool>) -> Result<(), Forward> {
+        let held = self.held.take();
+        if held.as_ref().map_or(0, Vec::len) + bytes.len() > self.max_message {
+            return Err(Forward::TooBig);
+        }
+        if last && held.is_none() {
+            return self.message(bytes, text);
+        }
+        let mut held = held.unwrap_or_default();
+        held.extend_from_slice(bytes);
+        if last {
+            return self.message(&held, text);
+        }
+        self.held = Some(held);
+        Ok(())
+    }
+
+    /// Sends a whole message; `text` is its type if the backend tells it.
+    fn message(&mut self, bytes: &[u8], text: Option<bool>) -> Result<(), Forward> {
+        let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
+        let kind = if !text.unwrap_or_else(|| self.wants_text()) {
+            Data::Binary
+        } else if std::str::from_utf8(bytes).is_ok() {
+            Data::Text
+        } else if must_be_text {
+            return Err(Forward::BadText);
+        } else {
+            Data::Binary
+        };
+        self.frame(kind, bytes)
+    }
+
+    fn wants_text(&self) -> bool {
+        match self.frame_type {
+            FrameType::Text => true,
+            FrameType::Binary => false,
+            FrameType::Auto => self.client_sends_text.load(Ordering::Relaxed),
+        }
+    }
+
+    fn frame(&mut self, kind: Data, payload: &[u8]) -> Result<(), Forward> {
+        let header = frame::header(OpCode::Data(kind), true, payload.len());
+        self.count += payload.len() as u64;
+        if payload.len() > COPY_LIMIT {
+            self.wire.send(&[&self.frames, header.bytes(), payload])?;
+            self.frames.clear();
+            return Ok(());
+        }
+        self.frames.extend_from_slice(header.bytes());
+        self.frames.extend_from_slice(payload);
+        match self.frames.len() > LARGE_BUFFER {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Forward> {
+        if !self.frames.is_empty() {
+            self.wire.send(&[&self.frames])?;
+            self.frames.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Opening and running: a WebSocket from its handshake to its close (RFC 6455).
+
+pub mod access;
+#[cfg(feature = "websocket_rt")]
+pub mod direct;
+pub mod framing;
+pub mod handshake;
+pub mod pump;

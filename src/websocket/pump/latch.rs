@@ -1,0 +1,47 @@
+//! Running: how the two copy threads wait for each other at a connection's end.
+
+use std::time::{Duration, Instant};
+
+use crate::system::sync::atomic::{AtomicU32, Ordering};
+use crate::system::sync::{Condvar, Mutex, PoisonError};
+
+/// Tells one thread that the other's direction is over.
+#[derive(Default)]
+pub struct Gate {
+    over: Mutex<bool>,
+    changed: Condvar,
+    /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
+    moves: AtomicU32,
+}
+
+impl Gate {
+    /// The direction has moved.
+    pub fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The direction is over.
+    pub fn open(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the direction is over; false when it has not moved for `pause`, or has not
+    /// ended after `most`.
+    pub fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
+        let start = Instant::now();
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let before = self.moves.load(Ordering::Relaxed);
+            let waited = self.changed.wait_timeout_while(over, pause, |over| !*over);
+            over = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if *over {
+                return true;
+            }
+            let stuck = self.moves.load(Ordering::Relaxed) == before;
+            if stuck || most.is_some_and(|most| start.elapsed() >= most) {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Running: the two copy threads between a client and its backend, and how they end.
+//!
+//! The connection's own thread reads the client; a second one reads the backend.
+//! Each, when its direction is over, waits for the other within limits and then
+//! ends the wait for it. The Close goes out last, when both directions are done,
+//! unless it is the backend that has ended: then it is what ends the client.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{debug, warn};
+
+use crate::backend::{Backend, Input};
+use crate::client::frames::{SendError, Wire};
+use crate::config::ServiceConfig;
+use crate::frame::CloseCode;
+use crate::system::threads;
+use crate::websocket::framing::{Forward, ToClient};
+use crate::websocket::pump::latch::Gate;
+use from_client::FromClient;
+
+mod from_client;
+pub mod latch;
+
+/// Longest wait for the other side's part of an end (SPEC, section 4).
+pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// A backend that is silent for so long after its end of file is not waited for with the Close.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Pause between two looks at what the other thread, or the backend, has come to.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a connection has done, for its one log line.
+#[derive(Debug)]
+pub struct Report {
+    /// The close code both sides know, 1006 if there was no Close (RFC 6455, section 7.4.1).
+    pub code: u16,
+    /// Bytes given to the backend.
+    pub to_backend: u64,
+    /// Payload bytes sent to the client.
+    pub to_client: u64,
+}
+
+/// Why the client's direction is over.
+#[derive(Debug)]
+enum ClientEnd {
+    /// It sent a Close.
+    Close(Option<CloseCode>),
+    /// Its stream ended without one.
+    Vanished,
+    /// It broke a rule, or sent too much at once: it is told this code.
+    Failed(CloseCode),
+}
+
+/// Why the backend's direction is over.
+#[derive(Debug)]
+enum BackendEnd {
+    /// It ended its stream.
+    Ended,
+    /// It failed, or what it sent cannot be sent on: the client is told this code.
+    Failed(CloseCode),
+    /// The client is gone or has been told to close.
+    Client,
+}
+
+/// What both threads see.
+struct Pump<'a> {
+    wire: &'a Wire,
+    backend: &'a Backend,
+    config: &'a ServiceConfig,
+    /// Whether the client's last message was text; so before its first.
+    client_sends_text: AtomicBool,
+    /// The client has closed, so that the backend's end is only the answer to it.
+    client_over: AtomicBool,
+    from_client: Gate,
+    from_backend: Gate,
+    /// The backend is read no more, not even to drop what it says.
+    left_backend: Gate,
+}
+
+/// What sends the 101.
+pub type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
+
+/// Copies until both directions are over. `greet` sends the 101 once both threads stand.
+///
+/// # Errors
+/// When the second thread cannot be created: nothing has been sent then.
+pub fn run(
+    wire: &Wire,
+    backend: &Backend,
+    config: &ServiceConfig,
+    ping: Duration,
+    greet: &Greet<'_>,
+) -> io::Result<Report> {
+    let pump = Pump {
+        wire,
+        backend,
+        config,
+        client_sends_text: AtomicBool::new(true),
+        client_over: AtomicBool::new(false),
+        from_client: Gate::default(),
+        from_backend: Gate::default(),
+        left_backend: Gate::default(),
+    };
+    let client = wire.client();
+    // The limit on the opening must not stay: silence is watched by the server.
+    client.set_read_timeout(None)?;
+    client.tune(ping);
+    thread::scope(|scope| {
+        let name = thread::current()
+            .name()
+            .map(|name| name.replacen('c', "b", 1));
+        let copier = threads::named(name.unwrap_or_default())
+            .spawn_scoped(scope, || pump.copy_backend(greet))?;
+        let to_backend = pump.copy_client();
+        let to_client = copier.join().unwrap_or(0);
+        Ok(Report {
+            code: wire.close_sent().unwrap_or(1006),
+            to_backend,
+            to_client,
+        })
+    })
+}
+
+impl Pump<'_> {
+    /// The client's direction, to its end and through the close handshake.
+    fn copy_client(&self) -> u64 {
+        let client = self.wire.client();
+        let mut from_client = FromClient::new(self, || !client.has_left());
+        let end = unless_panic(|| from_client.copy(), ClientEnd::Failed(CloseCode::Error));
+        debug!("client's direction over: {end:?}");
+        self.client_over.store(true, Ordering::Release);
+        self.from_client.open();
+        // What came before goes to the backend, and its last words to the client (SPEC 4).
+        self.backend.end();
+        let has_ended = self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT));
+        let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+        let code = match end {
+            ClientEnd::Close(code) => Some(code),
+            ClientEnd::Failed(code) => Some(Some(code)),
+            ClientEnd::Vanished => None,
+        };
+        match code {
+            Some(code) if has_ended || self.can_tell(code) => drop(self.wire.close(code)),
+            // Whoever still writes to it must not wait.
+            Some(_) => client.cut(),
+            None if !has_ended => client.cut(),
+            None => {}
+        }
+        client.finish();
+        client.linger(CLOSE_WAIT);
+        self.release_backend();
+        from_client.count()
+    }
+
+    /// Owes the client a Close, whose turn may come only when the backend's thread has sent what
+    /// it is sending; whether it has come in time.
+    fn can_tell(&self, code: Option<CloseCode>) -> bool {
+        self.wire.owe_close(code);
+        let deadline = Instant::now() + CLOSE_WAIT;
+        while self.wire.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.wire.settle();
+        }
+        true
+    }
+
+    /// Ends the backend's direction, but not before the backend has read what it was sent, while
+    /// it reads at all: once we read no more its next write fails, and on TCP a reset destroys
+    /// what is still under way to it (RFC 1122, section 4.2.2.13).
+    fn release_backend(&self) {
+        if self.left_backend.wait(Duration::ZERO, None) {
+            return;
+        }
+        let mut unread = self.backend.unread();
+        let mut moved = Instant::now();
+        while unread > 0 && moved.elapsed() < CLOSE_WAIT {
+            if self.left_backend.wait(LOOK, Some(LOOK)) {
+                return;
+            }
+            let left = self.backend.unread();
+            if left < unread {
+                moved = Instant::now();
+            }
+            unread = left;
+        }
+        self.backend.cut();
+    }
+
+    /// The backend's direction: the 101 first, then messages, then a Close if it ended.
+    fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
+        let client = self.wire.client();
+        let mut out = ToClient::new(
+            self.wire,
+            self.backend,
+            self.config,
+            &self.client_sends_text,
+        );
+        let work = || match self.wire.open(greet) {
+            Ok(()) => self.read_backend(&mut out),
+            Err(_) => BackendEnd::Client,
+        };
+        let end = unless_panic(work, BackendEnd::Failed(CloseCode::Error));
+        debug!("backend's direction over: {end:?}");
+        let code = match end {
+            BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
+            BackendEnd::Ended => Some(CloseCode::Normal),
+            BackendEnd::Failed(code) => Some(code),
+            BackendEnd::Client => None,
+        };
+        if let Some(code) = code {
+            let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+            let _ = self.wire.close(Some(code));
+        }
+        if self.wire.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
+            client.cut();
+        }
+        self.from_backend.open();
+        if matches!(end, BackendEnd::Client) {
+            self.drop_backend();
+        }
+        self.left_backend.open();
+        // The backend may still read: what the client sends before its Close is delivered. Who
+        // has been told of a failure is only waited for.
+        let most = match end {
+            BackendEnd::Ended => None,
+            _ => Some(CLOSE_WAIT),
+        };
+        if !self.from_client.wait(CLOSE_WAIT, most) {
+            client.cut();
+            self.backend.cut();
+        }
+        out.count()
+    }
+
+    /// Reads and drops what the backend still says, so that it can go on to read what it was
+    /// sent, until it ends or is cut.
+    #[inline(never)]
+    fn drop_backend(&self) {
+        let mut dropped = [0; 2048];
+        loop {
+            match self.backend.read(&mut dropped) {
+                Ok(Input::End) => return,
+                Ok(Input::Bytes(_)) => {}
+                // A packet longer than that.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
+        loop {
+            let input = match out.is_filling() {
+                true => self.backend.read_now(out.room()),
+                false => self.backend.read(out.room()).map(Some),
+            };
+            let forwarded = match input {
+                Ok(Some(Input::Bytes(count))) => out.forward(count),
+                Ok(None) => out.forward(0),
+                Ok(Some(Input::End)) => match out.end() {
+                    Ok(()) => return BackendEnd::Ended,
+                    Err(forward) => Err(forward),
+                },
+                Err(error) => {
+                    debug!("backend failed: {error}");
+                    let _ = out.end();
+                    return BackendEnd::Failed(CloseCode::Error);
+                }
+            };
+            self.from_backend.moved();
+            if let Err(forward) = forwarded {
+                return self.unforwarded(forward);
+            }
+        }
+    }
+
+    fn unforwarded(&self, forward: Forward) -> BackendEnd {
+        match forward {
+            Forward::Send(SendError::Closed | SendError::Io(_)) => BackendEnd::Client,
+            Forward::BadText => BackendEnd::Failed(CloseCode::Invalid),
+            Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
+            Forward::BadOpcode(opcode) => {
+                warn!("backend sent opcode byte {opcode} in framing = \"length\", not 1 or 2");
+                BackendEnd::Failed(CloseCode::Error)
+            }
+            Forward::Cut => {
+                warn!("backend ended within a message of framing = \"length\"");
+                BackendEnd::Failed(CloseCode::Error)
+            }
+        }
+    }
+}
+
+/// What `work` comes to, or `failed` if it panics: a mistake of ours ends one client, not two
+/// threads that wait for each other.
+fn unless_panic<T>(work: impl FnOnce() -> T, failed: T) -> T {
+    // What it was at is not looked at again but to count bytes.
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
+}
+
+#[cfg(test)]
+mod tests;

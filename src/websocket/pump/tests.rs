@@ -1,0 +1,377 @@
+//! Tests of `pump`: who waits for whom at the end, and for how long.
+
+use super::*;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::backend::connect;
+use crate::backend::tests::{service, stream_pair};
+use crate::config::{FrameType, Framing, Target};
+use crate::http::request::tests::pair;
+
+/// Longest end of a connection that a test takes for an end, in the noise of a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that is pumped: the client's end, the backend's, and what it comes to.
+struct Pumped<B = UnixStream> {
+    client: TcpStream,
+    backend: B,
+    wire: Arc<Wire>,
+    thread: thread::JoinHandle<io::Result<Report>>,
+}
+
+fn pumped(framing: Framing, ping: Duration) -> Pumped {
+    greeted(framing, ping, || Ok(()))
+}
+
+fn greeted(
+    framing: Framing,
+    ping: Duration,
+    greet: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> Pumped {
+    let ends = stream_pair();
+    let timeout = ends.1.set_read_timeout(Some(PATIENCE));
+    timeout.expect("a socket");
+    between(ends, service(framing), ping, greet)
+}
+
+fn between<B>(
+    (connected, backend): (Backend, B),
+    service: ServiceConfig,
+    ping: Duration,
+    greet: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> Pumped<B> {
+    let (near, client) = pair();
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    client.set_write_timeout(Some(PATIENCE)).expect("a socket");
+    let wire = Arc::new(Wire::new(near));
+    let own = Arc::clone(&wire);
+    let thread = thread::Builder::new().name("c7".into()).spawn(move || {
+        let report = run(&own, &connected, &service, ping, &greet);
+        // As the end of a connection does: the client's socket, then the backend's.
+        drop(own);
+        drop(connected);
+        report
+    });
+    Pumped {
+        client,
+        backend,
+        wire,
+        thread: thread.expect("a thread"),
+    }
+}
+
+impl<B> Pumped<B> {
+    /// All that the client still gets, and the report, once the connection has ended.
+    fn end(mut self) -> (Vec<u8>, Report) {
+        drop(self.wire);
+        let mut all = Vec::new();
+        if let Err(error) = self.client.read_to_end(&mut all) {
+            eprintln!("client: {error}");
+        }
+        drop(self.client);
+        drop(self.backend);
+        let report = self.thread.join().expect("no panic").expect("a thread");
+        (all, report)
+    }
+}
+
+/// A ping interval that no test reaches.
+const NEVER: Duration = Duration::from_secs(600);
+
+/// A frame with masking key 0.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+}
+
+fn close(code: u16) -> Vec<u8> {
+    frame(0x88, &code.to_be_bytes())
+}
+
+#[test]
+fn a_client_close_reaches_the_backend_as_the_end_and_is_echoed() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    let sent = [frame(0x81, b"Hello"), close(3001)].concat();
+    pumped.client.write_all(&sent).expect("room");
+    let mut read = Vec::new();
+    pumped.backend.read_to_end(&mut read).expect("the end");
+    assert_eq!(read, b"Hello");
+    pumped.backend.write_all(b"bye").expect("half-closed only");
+    pumped.backend.shutdown(Shutdown::Both).expect("a socket");
+    let (all, report) = pumped.end();
+    assert_eq!(all, b"\x81\x03bye\x88\x02\x0b\xb9");
+    assert_eq!(
+        (report.code, report.to_backend, report.to_client),
+        (3001, 5, 3)
+    );
+}
+
+#[test]
+fn a_backend_that_stays_open_and_silent_does_not_hold_up_the_close() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    pumped.client.write_all(&close(1000)).expect("room");
+    let start = Instant::now();
+    let backend = pumped.backend.try_clone().expect("a descriptor");
+    let (all, report) = pumped.end();
+    let waited = start.elapsed();
+    assert_eq!(all, b"\x88\x02\x03\xe8", "{report:?} after {waited:?}");
+    assert!(start.elapsed() >= LAST_WORDS, "it had its time");
+    drop(backend);
+}
+
+#[test]
+fn backends_that_end_in_time_are_not_waited_for() {
+    let start = Instant::now();
+    let rounds = 20;
+    for _ in 0..rounds {
+        let mut pumped = pumped(Framing::Stream, NEVER);
+        pumped.client.write_all(&close(1000)).expect("room");
+        let mut backend = pumped.backend.try_clone().expect("a descriptor");
+        assert_eq!(backend.read(&mut [0; 8]).expect("the end"), 0);
+        backend.shutdown(Shutdown::Both).expect("a socket");
+        assert_eq!(pumped.end().1.code, 1000);
+    }
+    assert!(start.elapsed() < rounds * LAST_WORDS, "each is waited for");
+}
+
+#[test]
+fn a_backend_that_half_closes_still_gets_what_the_client_sent() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    pumped.backend.write_all(b"x").expect("room");
+    pumped.backend.shutdown(Shutdown::Write).expect("a socket");
+    let mut got = [0; 7];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    assert_eq!(&got, b"\x81\x01x\x88\x02\x03\xe8");
+    let sent = [frame(0x81, b"late"), close(1000)].concat();
+    pumped.client.write_all(&sent).expect("room");
+    let mut read = Vec::new();
+    pumped.backend.read_to_end(&mut read).expect("the end");
+    assert_eq!(read, b"late");
+    assert_eq!(pumped.end().1.code, 1000);
+}
+
+/// A TCP backend that has room for little, and its own end.
+fn tcp_pair() -> (Backend, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    setsockopt(&listener, sockopt::RcvBuf, &4096).expect("a socket");
+    let port = listener.local_addr().expect("bound").port();
+    let target = Target::Tcp("127.0.0.1".into(), port);
+    let connected = connect(&target, PATIENCE).expect("it listens");
+    (connected, listener.accept().expect("it came").0)
+}
+
+/// A backend that is silent for longer than the Close waits for it, and then tells its progress
+/// while it reads, all of it.
+fn a_slow_backend_gets_all<B: Read + Write>(ends: (Backend, B)) {
+    let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
+    let message = vec![b'x'; 120];
+    let mut sent = frame(0x82, &message).repeat(200);
+    sent.extend(close(1000));
+    pumped.client.write_all(&sent).expect("room");
+    let mut echo = [0; 4];
+    pumped.client.read_exact(&mut echo).expect("a Close");
+    assert_eq!(&echo, b"\x88\x02\x03\xe8");
+    let mut client = pumped.client.try_clone().expect("a descriptor");
+    client.shutdown(Shutdown::Both).expect("a socket");
+    assert_eq!(client.read(&mut echo).expect("the end"), 0);
+    let (mut read, all) = (0, 200 * message.len());
+    let mut buffer = [0; 6000];
+    loop {
+        let told = pumped.backend.write_all(b"progress\n");
+        assert!(told.is_ok() || read == all, "{told:?} after {read} bytes");
+        match pumped.backend.read(&mut buffer).expect("no reset") {
+            0 => break,
+            count => read += count,
+        }
+        thread::sleep(LOOK / 2);
+    }
+    assert_eq!(read, all);
+    pumped.end();
+}
+
+#[test]
+fn a_slow_tcp_backend_that_writes_after_the_close_gets_all() {
+    a_slow_backend_gets_all(tcp_pair());
+}
+
+#[test]
+fn a_slow_unix_backend_that_writes_after_the_close_gets_all() {
+    a_slow_backend_gets_all(stream_pair());
+}
+
+#[test]
+fn a_backend_that_never_reads_after_the_close_is_let_go() {
+    let (connected, backend) = stream_pair();
+    let ends = (connected, backend.try_clone().expect("a descriptor"));
+    let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
+    let sent = [frame(0x81, b"unread"), close(1000)].concat();
+    pumped.client.write_all(&sent).expect("room");
+    assert_eq!(pumped.end().1.code, 1000);
+    drop(backend);
+}
+
+#[test]
+fn a_client_that_is_told_of_a_failure_is_not_served_for_ever() {
+    let text = ServiceConfig {
+        frame_type: FrameType::Text,
+        ..service(Framing::Stream)
+    };
+    let mut pumped = between(stream_pair(), text, NEVER, || Ok(()));
+    pumped.backend.write_all(b"\xff").expect("room");
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    assert_eq!(&got, b"\x88\x02\x03\xef");
+    let start = Instant::now();
+    while pumped.client.write_all(&frame(0x82, b"x")).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "kept for ever");
+        thread::sleep(Duration::from_millis(200));
+    }
+    drop(pumped.end());
+}
+
+#[test]
+fn a_client_that_half_closes_still_gets_what_the_backend_says() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    pumped
+        .client
+        .write_all(&frame(0x81, b"Hello"))
+        .expect("room");
+    pumped.client.shutdown(Shutdown::Write).expect("a socket");
+    let mut read = Vec::new();
+    pumped.backend.read_to_end(&mut read).expect("the end");
+    assert_eq!(read, b"Hello");
+    pumped.backend.write_all(b"late").expect("room");
+    pumped.backend.shutdown(Shutdown::Both).expect("a socket");
+    let (all, report) = pumped.end();
+    assert_eq!((&all[..], report.code), (&b"\x81\x04late"[..], 1006));
+}
+
+#[test]
+fn a_client_that_only_pings_does_not_outlive_its_backend() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    pumped.backend.shutdown(Shutdown::Write).expect("a socket");
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    let start = Instant::now();
+    while pumped.client.write_all(&frame(0x89, b"")).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "kept for ever");
+        thread::sleep(Duration::from_millis(200));
+    }
+    drop(pumped.end());
+}
+
+#[test]
+fn a_client_that_reads_nothing_and_says_nothing_is_let_go() {
+    let mut pumped = pumped(Framing::Stream, Duration::from_millis(200));
+    let flood = vec![b'x'; 65_536];
+    pumped
+        .backend
+        .set_write_timeout(Some(PATIENCE))
+        .expect("a socket");
+    // The backend floods until the connection ends.
+    let error = loop {
+        if let Err(error) = pumped.backend.write_all(&flood) {
+            break error;
+        }
+    };
+    let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+    assert!(gone.contains(&error.kind()), "{error}");
+    let report = pumped.thread.join().expect("no panic").expect("a thread");
+    assert_eq!(report.code, 1006);
+}
+
+#[test]
+fn stop_ends_a_client_whose_backend_never_reads_or_ends() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    // The 101 is out as soon as the first frame comes.
+    pumped.backend.write_all(b"x").expect("room");
+    let mut got = [0; 3];
+    pumped.client.read_exact(&mut got).expect("a frame");
+    pumped.wire.stop();
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    assert_eq!(&got, b"\x88\x02\x03\xe9");
+    pumped.client.write_all(&close(1001)).expect("room");
+    assert_eq!(pumped.end().1.code, 1001);
+}
+
+#[test]
+fn stop_reaches_a_client_that_reads_slowly_once_it_reads() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    let mut backend = pumped.backend.try_clone().expect("a descriptor");
+    backend.set_nonblocking(true).expect("a socket");
+    // Until the writer to the client is blocked, and the backend with it.
+    let mut full = 0;
+    while full < 20 {
+        match backend.write(&[b'x'; 65_536]) {
+            Ok(count) if count > 0 => full = 0,
+            _ => {
+                full += 1;
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+    pumped.wire.stop();
+    assert_eq!(pumped.wire.close_sent(), None, "nobody waits for it");
+    let mut client = pumped.client.try_clone().expect("a descriptor");
+    let reader = thread::spawn(move || {
+        let mut last = [0; 4];
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let count = client.read(&mut buffer).expect("frames");
+            assert!(count > 0, "a Close comes first");
+            for &byte in &buffer[..count] {
+                last.rotate_left(1);
+                last[3] = byte;
+            }
+            if last == *b"\x88\x02\x03\xe9" {
+                return;
+            }
+        }
+    });
+    reader.join().expect("a Close in between whole frames");
+    pumped.client.write_all(&close(1001)).expect("room");
+    assert_eq!(pumped.end().1.code, 1001);
+}
+
+#[test]
+fn a_close_is_not_lost_to_a_client_that_sends_on() {
+    let mut pumped = pumped(Framing::Length, NEVER);
+    // Announced far beyond maxmessage, and then a lot of it.
+    let mut sent = vec![0x82, 0xff];
+    sent.extend((1_u64 << 40).to_be_bytes());
+    sent.extend([0; 4]);
+    pumped.client.write_all(&sent).expect("room");
+    pumped.backend.shutdown(Shutdown::Both).expect("a socket");
+    for _ in 0..256 {
+        pumped
+            .client
+            .write_all(&[0; 65_536])
+            .expect("it is read and dropped");
+    }
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    assert_eq!(&got, b"\x88\x02\x03\xf1");
+    drop(pumped.end());
+}
+
+#[test]
+fn a_panic_ends_its_own_connection_and_both_threads() {
+    let pumped = greeted(Framing::Stream, NEVER, || panic!("as the test wants"));
+    let mut backend = pumped.backend.try_clone().expect("a descriptor");
+    let start = Instant::now();
+    let (all, report) = pumped.end();
+    assert_eq!((&all[..], report.code), (&b""[..], 1006));
+    assert!(start.elapsed() < CLOSE_WAIT, "at once");
+    assert_eq!(backend.read(&mut [0; 8]).expect("the end"), 0);
+}
+
+#[test]
+fn a_panic_in_a_direction_is_that_directions_failure() {
+    assert_eq!(unless_panic(|| 1, 2), 1);
+    assert_eq!(unless_panic(|| panic!("as the test wants"), 2), 2);
+}
