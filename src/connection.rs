@@ -18,7 +18,7 @@ use log::debug;
 use log::{info, warn};
 
 use crate::client::Client;
-use crate::client::frames::Wire;
+use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
@@ -26,7 +26,7 @@ use crate::http::request::{self, Request};
 use crate::http::response;
 use crate::http::trust;
 use crate::server::Server;
-use crate::server::clients::Place;
+use crate::server::clients::Slot;
 #[cfg(feature = "websocket")]
 use crate::{
     backend::{self, Backend},
@@ -48,20 +48,20 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Serves one client; returns when it is gone. `told` is what a PROXY header has told of it.
 pub fn serve(
     server: &Server,
-    place: &Place,
-    wire: Arc<Wire>,
+    slot: &Slot,
+    writer: Arc<FrameWriter>,
     told: Option<SocketAddr>,
     deadline: Instant,
 ) {
-    match answer(server, place, wire.client(), told, deadline) {
+    match answer(server, slot, writer.client(), told, deadline) {
         Ok(None) => {}
         #[cfg(feature = "websocket")]
-        Ok(Some(session)) => session.run(place, wire),
+        Ok(Some(session)) => session.run(slot, writer),
         #[cfg(not(feature = "websocket"))]
         Ok(Some(never)) => match *never {},
         Err(refusal) => {
-            place.is_answered(false);
-            refuse(wire.client(), &refusal);
+            slot.is_answered(false);
+            refuse(writer.client(), &refusal);
         }
     }
 }
@@ -77,16 +77,16 @@ type Answer<'a> = Option<&'a std::convert::Infallible>;
 #[inline(never)]
 fn answer<'a>(
     server: &'a Server,
-    place: &Place,
+    slot: &Slot,
     client: &Client,
     told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Answer<'a>, Refusal> {
-    let request = read_request(server, place, client, told, deadline)?;
-    if place.is_spare() {
+    let request = read_request(server, slot, client, told, deadline)?;
+    if slot.is_spare() {
         return Err(Refusal::TooManyClients);
     }
-    place.is_answered(true);
+    slot.is_answered(true);
     #[cfg(feature = "websocket")]
     if let Some(websocket) = &server.config().websocket
         && (request.is_upgrade() || server.document().is_none())
@@ -102,12 +102,12 @@ fn answer<'a>(
 /// Reads the request, and from a trusted peer whom it is made for.
 fn read_request(
     server: &Server,
-    place: &Place,
+    slot: &Slot,
     client: &Client,
     told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
-    if !place.is_trusted() {
+    if !slot.is_trusted() {
         return request::read(client, deadline);
     }
     let told = match client.is_tls() {
@@ -119,8 +119,8 @@ fn read_request(
     let request = request::read(client, deadline)?;
     let config = server.config();
     if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
-        client.comes_from(source);
-        if !place.belongs_to(source.ip(), config.max_per_ip) {
+        client.set_source(source);
+        if !slot.assign_to(source.ip(), config.max_per_ip) {
             return Err(Refusal::TooManyClients);
         }
     }
@@ -259,20 +259,20 @@ fn introduce(
 #[cfg(feature = "websocket")]
 impl Session<'_> {
     /// Serves until both sides have ended, or gives the client to the backend.
-    fn run(self, place: &Place, wire: Arc<Wire>) {
+    fn run(self, slot: &Slot, writer: Arc<FrameWriter>) {
         #[cfg(feature = "websocket_rt")]
         if self.config.direct
-            && !wire.client().is_tls()
+            && !writer.client().is_tls()
             // Behind a UNIX socket there is no address to tell.
-            && let Some(address) = wire.client().peer()
+            && let Some(address) = writer.client().peer()
         {
-            return self.hand_over(place, wire, address);
+            return self.hand_over(slot, writer, address);
         }
         #[cfg(not(feature = "websocket_rt"))]
-        let _ = place;
-        if let Err(error) = self.relay(&wire, &|| self.switch(wire.client())) {
+        let _ = slot;
+        if let Err(error) = self.relay(&writer, &|| self.switch(writer.client())) {
             let reason = format!("{}: cannot create a thread: {error}", self.name);
-            refuse(wire.client(), &Refusal::Unavailable(reason));
+            refuse(writer.client(), &Refusal::Unavailable(reason));
         }
     }
 
@@ -280,11 +280,11 @@ impl Session<'_> {
     ///
     /// # Errors
     /// When the second thread cannot be created: `greet` has not been called then.
-    fn relay(&self, wire: &Wire, greet: &pump::Greet<'_>) -> io::Result<()> {
+    fn relay(&self, writer: &FrameWriter, greet: &pump::Greet<'_>) -> io::Result<()> {
         let start = Instant::now();
-        let peer = Peer(wire.client());
+        let peer = Peer(writer.client());
         let name = &self.name;
-        let report = pump::run(wire, &self.backend, self.config, self.ping, greet)?;
+        let report = pump::run(writer, &self.backend, self.config, self.ping, greet)?;
         info!(
             "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
             report.code,
@@ -303,14 +303,14 @@ impl Session<'_> {
     /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
     /// itself. If that fails the relay serves.
     #[cfg(feature = "websocket_rt")]
-    fn hand_over(self, place: &Place, wire: Arc<Wire>, address: SocketAddr) {
-        let peer = Peer(wire.client()).to_string();
+    fn hand_over(self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
+        let peer = Peer(writer.client()).to_string();
         let name = &self.name;
-        wire.client().tune(self.ping);
-        if let Err(error) = self.switch(wire.client()) {
+        writer.client().tune(self.ping);
+        if let Err(error) = self.switch(writer.client()) {
             return debug!("{peer} {name}: gone before the 101: {error}");
         }
-        let client = place.take(wire);
+        let client = slot.take(writer);
         let source = client.source();
         let left = match client.into_plain() {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
@@ -323,16 +323,16 @@ impl Session<'_> {
             Err(client) => client,
         };
         if let Some(source) = source {
-            left.comes_from(source);
+            left.set_source(source);
         }
-        let wire = place.put(left);
-        if let Err(error) = self.relay(&wire, &|| Ok(())) {
+        let writer = slot.put(left);
+        if let Err(error) = self.relay(&writer, &|| Ok(())) {
             warn!("{peer} {name}: cannot create a thread: {error}");
             // The 101 has been sent.
-            let _ = wire.open(|| Ok(()));
-            let _ = wire.close(Some(CloseCode::Error));
-            wire.client().finish();
-            wire.client().linger(REFUSAL_WAIT);
+            let _ = writer.open(|| Ok(()));
+            let _ = writer.close(Some(CloseCode::Error));
+            writer.client().finish();
+            writer.client().linger(REFUSAL_WAIT);
         }
     }
 }

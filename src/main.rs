@@ -11,14 +11,14 @@ use std::sync::Arc;
 use log::{LevelFilter, error};
 use ouistiti::cli::{self, Command, Options};
 use ouistiti::config::Config;
-use ouistiti::daemon::control::{obey, reload, stop_programs};
+use ouistiti::daemon::control::{self, reload, stop_programs};
 use ouistiti::daemon::startup::{CONFIGURATION, FAILURE, Failure, USAGE, failure, load, open_log};
 use ouistiti::daemon::{self, Manager, PidFile, PidFileError, Programs, Ready, Role};
 use ouistiti::listen::Servers;
 use ouistiti::listen::inherited;
 use ouistiti::logging::{self, Destination, Opened};
 use ouistiti::server::StartError;
-use ouistiti::system::queue::Mailbox;
+use ouistiti::system::queue::Queue;
 #[cfg(feature = "tls")]
 use ouistiti::tls::Certificates;
 
@@ -95,7 +95,8 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         println!("{}: the configuration is good", options.config.display());
         return Ok(());
     }
-    let lent = inherited::doors().map_err(failure("cannot use a socket passed by LISTEN_FDS"))?;
+    let lent =
+        inherited::listeners().map_err(failure("cannot use a socket passed by LISTEN_FDS"))?;
     let pid_path = options.pid_file.as_ref().or(config.pid_file.as_ref());
     let pid_failure = |error: PidFileError| {
         let path = pid_path.map(|path| path.display().to_string());
@@ -147,8 +148,8 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
     if let Some(files) = files {
         files.confine().map_err(failure("landlock"))?;
     }
-    let orders = Arc::new(Mailbox::default());
-    let forward = daemon::forward_signals(signals, Arc::clone(&orders));
+    let queue = Arc::new(Queue::default());
+    let forward = daemon::forward_signals(signals, Arc::clone(&queue));
     forward.map_err(failure("cannot wait for signals"))?;
     servers.start().map_err(failure(""))?;
     let name = user.map_or("the starting user".to_owned(), |user| user.name);
@@ -160,9 +161,9 @@ fn run(options: &Options, config: Config, ready: Option<Ready>) -> Result<(), Fa
         manager.tell();
     }
     let reload = |servers: &mut Servers| reload(options, servers, &name);
-    let last = obey(&orders, servers, reload);
+    let last = control::run(&queue, servers, reload);
     if let Some(programs) = programs {
-        stop_programs(programs, last, &orders);
+        stop_programs(programs, last, &queue);
     }
     log::logger().flush();
     Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::system::queue::Mailbox;
+use crate::system::queue::Queue;
 use crate::system::threads;
 
 /// Most lookups at a time. Those nobody waits for any more count until the resolver gives up.
@@ -59,7 +59,7 @@ fn within<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let place = Lookup::begin()?;
-    let result = Arc::new(Mailbox::default());
+    let result = Arc::new(Queue::default());
     let done = Arc::clone(&result);
     threads::spawn("lookup", move || {
         let worked = catch_unwind(AssertUnwindSafe(work));

@@ -1,7 +1,7 @@
 //! Running: the one writer to the client.
 //!
 //! Both copy threads, and the server when it stops, have something to send. A
-//! [`Wire`] lets one of them write at a time, whole frames only, and nothing after
+//! [`FrameWriter`] lets one of them write at a time, whole frames only, and nothing after
 //! a Close. Whoever cannot wait (the thread that reads the client must not stop
 //! reading because the client does not) leaves a control frame as *owed*; it is
 //! sent by whoever writes next.
@@ -57,7 +57,7 @@ enum Phase {
 }
 
 /// A client and the right to write to it.
-pub struct Wire {
+pub struct FrameWriter {
     client: Client,
     owed: Mutex<Owed>,
     /// Held while a frame is written.
@@ -76,8 +76,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Wire {
-    /// The wire to a client that has just been accepted.
+impl FrameWriter {
+    /// The writer to a client that has just been accepted.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -95,7 +95,7 @@ impl Wire {
         &self.client
     }
 
-    /// The client itself, when nobody else holds the wire.
+    /// The client itself, when nobody else holds the writer.
     pub fn into_client(self) -> Client {
         self.client
     }
@@ -113,7 +113,7 @@ impl Wire {
         }
     }
 
-    /// Reads the client as [`Client::read`] does, while [`Wire::watch`] counts the silence; what
+    /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts the silence; what
     /// is owed is paid as soon as there is room for it.
     ///
     /// # Errors
@@ -206,7 +206,7 @@ impl Wire {
     /// The server stops: a client that is open is told so (1001), another is cut.
     pub fn stop(&self) {
         lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
-        // While the 101 is being sent the wire is taken: who sends it settles what is owed.
+        // While the 101 is being sent the writer is taken: who sends it settles what is owed.
         let is_opening = self
             .phase
             .try_lock()
@@ -234,7 +234,7 @@ impl Wire {
         self.is_open() && self.close_sent().is_none() && !lock(&self.owed).is_empty()
     }
 
-    /// Pays what is owed as far as that needs no waiting. Who finds the wire taken leaves: its
+    /// Pays what is owed as far as that needs no waiting. Who finds the writer taken leaves: its
     /// holder looks again after letting go, so that nothing owed is forgotten.
     pub fn settle(&self) {
         while self.is_owing() && self.client.is_writable() {

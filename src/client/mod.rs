@@ -1,7 +1,7 @@
 //! The client's end of a connection, plain or TLS, used by two threads at once.
 //!
 //! Reading and writing go by shared reference, so that both copy threads borrow
-//! the one `Client`. Who may write when is not decided here, but in `wire`.
+//! the one `Client`. Who may write when is not decided here, but in `frames`.
 
 pub mod frames;
 
@@ -65,14 +65,14 @@ impl Client {
         self.peer
     }
 
-    /// Where it comes from: what [`Client::comes_from`] was told, its peer otherwise. Port 0
+    /// Where it comes from: what [`Client::set_source`] was told, its peer otherwise. Port 0
     /// stands for an unknown one.
     pub fn source(&self) -> Option<SocketAddr> {
         self.source.get().copied().or(self.peer)
     }
 
     /// Learns, once, where it comes from when its peer is only a proxy.
-    pub fn comes_from(&self, source: SocketAddr) {
+    pub fn set_source(&self, source: SocketAddr) {
         self.source.get_or_init(|| source);
     }
 

@@ -1,4 +1,4 @@
-//! Running: the orders that signals bring, until everything has stopped.
+//! Running: what signals ask for, until everything has stopped.
 
 use std::sync::Arc;
 
@@ -7,57 +7,57 @@ use log::{error, info, warn};
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
 use crate::daemon::startup;
-use crate::daemon::{self, Order, Programs};
+use crate::daemon::{self, Control, Programs};
 use crate::listen::{STOP_WAIT, Servers};
-use crate::system::queue::Mailbox;
+use crate::system::queue::Queue;
 use crate::system::threads;
 
-/// Waits for orders until everything has stopped; the one that came last. It is `Stop` where
+/// Handles control signals until everything has stopped; the one that came last. It is `Stop` where
 /// nothing more is waited for.
-pub fn obey(
-    orders: &Arc<Mailbox<Order>>,
+pub fn run(
+    queue: &Arc<Queue<Control>>,
     servers: Servers,
     reload: impl Fn(&mut Servers),
-) -> Order {
+) -> Control {
     let mut running = Some(servers);
     loop {
-        let order = orders.take();
-        match (order, running.take()) {
-            (Order::Reload, Some(mut servers)) => {
+        let control = queue.take();
+        match (control, running.take()) {
+            (Control::Reload, Some(mut servers)) => {
                 reload(&mut servers);
                 running = Some(servers);
             }
-            (Order::Reload, None) => {}
-            (Order::Stop, Some(servers)) => {
+            (Control::Reload, None) => {}
+            (Control::Stop, Some(servers)) => {
                 info!("stopping");
-                let orders = Arc::clone(orders);
+                let queue = Arc::clone(queue);
                 let stop = move || {
                     servers.stop(STOP_WAIT);
-                    orders.send(Order::Stopped);
+                    queue.send(Control::Stopped);
                 };
                 if threads::spawn("stop", stop).is_err() {
-                    return order;
+                    return control;
                 }
             }
-            (Order::Stop, None) | (Order::Stopped, _) => return order,
+            (Control::Stop, None) | (Control::Stopped, _) => return control,
         }
     }
 }
 
-/// Has the programs of `init_d` stopped, and waits for that unless `last`, or an order that
+/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a control signal that
 /// comes meanwhile, is to stop at once.
-pub fn stop_programs(mut programs: Programs, last: Order, orders: &Arc<Mailbox<Order>>) {
+pub fn stop_programs(mut programs: Programs, last: Control, queue: &Arc<Queue<Control>>) {
     programs.stop();
-    if last == Order::Stop {
+    if last == Control::Stop {
         return programs.leave();
     }
-    let done = Arc::clone(orders);
+    let done = Arc::clone(queue);
     let wait = move || {
         drop(programs);
-        done.send(Order::Stopped);
+        done.send(Control::Stopped);
     };
     if threads::spawn("programs", wait).is_ok() {
-        while orders.take() == Order::Reload {}
+        while queue.take() == Control::Reload {}
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Runs every executable of the directory, until an order to stop waits for us: it is then
-    /// obeyed once we serve. Blocks the signals that are orders; call it before privileges are
+    /// Runs every executable of the directory, until a control signal to stop waits for us: it is then
+    /// obeyed once we serve. Blocks the control signals; call it before privileges are
     /// given up.
     ///
     /// # Errors
@@ -68,10 +68,10 @@ impl Programs {
         }
         programs.sort();
         super::block_signals()?;
-        let orders = SignalFd::with_flags(&super::orders_to_stop(), SfdFlags::SFD_CLOEXEC)?;
+        let queue = SignalFd::with_flags(&super::stop_signals(), SfdFlags::SFD_CLOEXEC)?;
         let mut started = 0;
-        while started < programs.len() && !comes(&orders, Duration::ZERO)? {
-            match run(&programs[started], "start", Some(&orders)) {
+        while started < programs.len() && !comes(&queue, Duration::ZERO)? {
+            match run(&programs[started], "start", Some(&queue)) {
                 Ok(line) => info!("{line}"),
                 Err(line) => warn!("{line}"),
             }
@@ -142,11 +142,11 @@ pub fn keep() -> Option<ExitCode> {
 }
 
 fn wait_and_stop() -> io::Result<()> {
-    let signals = super::orders();
+    let signals = super::control_signals();
     let _ = prctl::set_name(c"ouistiti-keeper");
-    let mut order = Vec::new();
-    io::stdin().read_to_end(&mut order)?;
-    if order != STOP {
+    let mut control = Vec::new();
+    io::stdin().read_to_end(&mut control)?;
+    if control != STOP {
         return Ok(());
     }
     // The programs must have no signal blocked; those that wait would end us instead.
@@ -165,12 +165,12 @@ fn wait_and_stop() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs one program to its end, or until one of the `orders` waits for us; what to say of it, as
+/// Runs one program to its end, or until one of the signals in `queue` waits for us; what to say of it, as
 /// an error if it failed.
-fn run(program: &Path, argument: &str, orders: Option<&SignalFd>) -> Result<String, String> {
+fn run(program: &Path, argument: &str, queue: Option<&SignalFd>) -> Result<String, String> {
     let name = program.display();
     let start = Instant::now();
-    match spawn(program, argument, orders.is_some()).and_then(|child| wait(child, orders)) {
+    match spawn(program, argument, queue.is_some()).and_then(|child| wait(child, queue)) {
         Ok(Some(status)) if status.success() => Ok(format!("{name} {argument}")),
         Ok(Some(status)) => Err(format!("{name} {argument}: {status}")),
         Ok(None) => Err(format!(
@@ -206,31 +206,31 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
 /// Becomes the program of the command line; comes back only if that cannot be.
 fn become_program() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
-    if let (Some(program), Ok(())) = (words.next(), super::orders().thread_unblock()) {
+    if let (Some(program), Ok(())) = (words.next(), super::control_signals().thread_unblock()) {
         let _ = Command::new(program).args(words).env_remove(RUNNER).exec();
     }
     ExitCode::from(NOT_RUN)
 }
 
-/// Its end, if that comes within the limit and before an order.
-fn wait(mut child: Child, orders: Option<&SignalFd>) -> io::Result<Option<ExitStatus>> {
+/// Its end, if that comes within the limit and before a control signal.
+fn wait(mut child: Child, queue: Option<&SignalFd>) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + LIMIT;
     loop {
         let status = child.try_wait()?;
         if status.is_some() || Instant::now() >= deadline {
             return Ok(status);
         }
-        match orders {
-            Some(orders) if comes(orders, LOOK_EVERY)? => return Ok(None),
+        match queue {
+            Some(queue) if comes(queue, LOOK_EVERY)? => return Ok(None),
             Some(_) => {}
             None => thread::sleep(LOOK_EVERY),
         }
     }
 }
 
-/// Whether an order waits, or comes within `limit`. It stays where it is.
-fn comes(orders: &SignalFd, limit: Duration) -> io::Result<bool> {
+/// Whether a control signal waits, or comes within `limit`. It stays where it is.
+fn comes(queue: &SignalFd, limit: Duration) -> io::Result<bool> {
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    let mut fds = [PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
+    let mut fds = [PollFd::new(queue.as_fd(), PollFlags::POLLIN)];
     Ok(poll(&mut fds, limit)? > 0)
 }

@@ -1,6 +1,6 @@
 //! Start-up: what makes a process a daemon: detaching, pid file, user, signals.
 //!
-//! `main` calls these in order; nothing here knows of clients. Its rooms each do one
+//! `main` calls these in order; nothing here knows of clients. Its files each do one
 //! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
 //! `init_d` starts the administrator's programs, `descriptors` sees that there are enough,
 //! `user` gives privileges up, `confine` has the kernel see to the rest, `notify` says that it
@@ -33,7 +33,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::system::queue::Mailbox;
+use crate::system::queue::Queue;
 use crate::system::threads;
 
 /// The daemon's own name, as it stands before its messages.
@@ -41,7 +41,7 @@ pub const NAME: &str = "ouistiti";
 
 /// What the daemon is told from outside, or by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum Control {
     /// TERM or INT: stop, gracefully the first time.
     Stop,
     /// HUP: read what may have changed again.
@@ -50,40 +50,40 @@ pub enum Order {
     Stopped,
 }
 
-/// Blocks the signals that are orders, for this thread and those it creates; they wait. Call it
+/// Blocks the control signals, for this thread and those it creates; they wait. Call it
 /// before any thread is made. Children inherit it.
 ///
 /// # Errors
 /// As pthread_sigmask(3).
 pub fn block_signals() -> io::Result<SigSet> {
-    let orders = orders();
-    orders.thread_block()?;
-    Ok(orders)
+    let queue = control_signals();
+    queue.thread_block()?;
+    Ok(queue)
 }
 
-fn orders() -> SigSet {
-    let mut orders = orders_to_stop();
-    orders.add(Signal::SIGHUP);
-    orders
+fn control_signals() -> SigSet {
+    let mut queue = stop_signals();
+    queue.add(Signal::SIGHUP);
+    queue
 }
 
-fn orders_to_stop() -> SigSet {
+fn stop_signals() -> SigSet {
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
-/// Forwards signals as orders, from a thread of its own.
+/// Forwards signals to `queue`, from a thread of its own.
 ///
 /// # Errors
 /// When there is no descriptor for it, or the thread cannot be created.
-pub fn forward_signals(signals: SigSet, orders: Arc<Mailbox<Order>>) -> io::Result<()> {
+pub fn forward_signals(signals: SigSet, queue: Arc<Queue<Control>>) -> io::Result<()> {
     let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
     let forward = move || {
         loop {
             match waiting.read_signal() {
                 Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => {
-                    orders.send(Order::Reload);
+                    queue.send(Control::Reload);
                 }
-                Ok(Some(_)) => orders.send(Order::Stop),
+                Ok(Some(_)) => queue.send(Control::Stop),
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }

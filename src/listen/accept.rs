@@ -1,7 +1,7 @@
 //! Accepting: the loop of one address, and the client's own thread.
 //!
-//! The loop only accepts; everything else happens on the client's own thread, in a place
-//! that `room` gives it.
+//! The loop only accepts; everything else happens on the client's own thread, in a slot
+//! that `clients` gives it.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -19,9 +19,9 @@ use crate::connection;
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
 use crate::http::response;
-use crate::listen::listener::Door;
+use crate::listen::listener::Listener;
 use crate::server::Server;
-use crate::server::clients::Place;
+use crate::server::clients::Slot;
 use crate::system::threads;
 #[cfg(feature = "tls")]
 use crate::tls::Certificates;
@@ -53,10 +53,10 @@ impl Spare {
 }
 
 /// Accepts the clients of one address, until it is closed.
-pub fn accept(door: &Door, mut spare: Spare) {
+pub fn accept(listener: &Listener, mut spare: Spare) {
     loop {
-        let accepted = door.accept();
-        let Some(server) = door.server() else {
+        let accepted = listener.accept();
+        let Some(server) = listener.server() else {
             return;
         };
         let error = match accepted {
@@ -71,7 +71,7 @@ pub fn accept(door: &Door, mut spare: Spare) {
             Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
             Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
                 warn!("cannot accept a client: {error}");
-                if let Ok(socket) = door.accept() {
+                if let Ok(socket) = listener.accept() {
                     turn_away(&server, socket);
                 }
             }
@@ -84,22 +84,22 @@ pub fn accept(door: &Door, mut spare: Spare) {
     }
 }
 
-/// Gives a new client a place and a thread.
+/// Gives a new client a slot and a thread.
 fn admit(server: &Arc<Server>, socket: TcpStream) {
-    let Some(place) = Place::find(server.room(), server.config(), &socket) else {
+    let Some(slot) = Slot::find(server.clients(), server.config(), &socket) else {
         return turn_away(server, socket);
     };
     let deadline = Instant::now() + server.config().head_timeout;
-    let name = format!("c{}", place.number());
+    let name = format!("c{}", slot.number());
     // A thread that cannot be created keeps nothing: the client is still here then.
-    let client = Arc::new(Mutex::new(Some((place, socket))));
+    let client = Arc::new(Mutex::new(Some((slot, socket))));
     let passed = Arc::clone(&client);
     let served = Arc::clone(server);
     let spawned = threads::spawn(name, move || {
         let client = take(&passed);
         drop(passed);
-        if let Some((place, socket)) = client {
-            serve(&served, place, socket, deadline);
+        if let Some((slot, socket)) = client {
+            serve(&served, slot, socket, deadline);
         }
     });
     if let Err(error) = spawned {
@@ -129,10 +129,10 @@ fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
 }
 
 /// The client's own thread: TLS if need be, then the story in `connection`.
-fn serve(server: &Server, place: Place, socket: TcpStream, deadline: Instant) {
-    if let Some((client, told)) = greet(server, &place, socket, deadline) {
-        let wire = place.put(client);
-        connection::serve(server, &place, wire, told, deadline);
+fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: Instant) {
+    if let Some((client, told)) = greet(server, &slot, socket, deadline) {
+        let writer = slot.put(client);
+        connection::serve(server, &slot, writer, told, deadline);
     }
 }
 
@@ -141,15 +141,15 @@ type Greeted = Option<(Client, Option<SocketAddr>)>;
 
 #[cfg(not(feature = "tls"))]
 #[expect(clippy::unnecessary_wraps)]
-fn greet(_: &Server, _: &Place, socket: TcpStream, _: Instant) -> Greeted {
+fn greet(_: &Server, _: &Slot, socket: TcpStream, _: Instant) -> Greeted {
     Some((Client::plain(socket), None))
 }
 
 /// Does the TLS handshake where there is one to do.
 #[cfg(feature = "tls")]
-fn greet(server: &Server, place: &Place, socket: TcpStream, deadline: Instant) -> Greeted {
+fn greet(server: &Server, slot: &Slot, socket: TcpStream, deadline: Instant) -> Greeted {
     match server.certificates() {
-        Some(certificates) => shake_hands(certificates, place, socket, deadline),
+        Some(certificates) => shake_hands(certificates, slot, socket, deadline),
         None => Some((Client::plain(socket), None)),
     }
 }
@@ -160,14 +160,14 @@ fn greet(server: &Server, place: &Place, socket: TcpStream, deadline: Instant) -
 #[inline(never)]
 fn shake_hands(
     certificates: &Certificates,
-    place: &Place,
+    slot: &Slot,
     socket: TcpStream,
     deadline: Instant,
 ) -> Greeted {
     use crate::tls::{Failure, Session};
     let refused = |reason: &dyn std::fmt::Display| debug!("client refused: {reason}");
     let (mut socket, mut told) = (socket, None);
-    if place.is_trusted() {
+    if slot.is_trusted() {
         let client = Client::plain(socket);
         match proxy::read(&client, deadline) {
             Ok(source) => told = source,

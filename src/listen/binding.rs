@@ -1,39 +1,42 @@
-//! Where a server's clients come in: its doors, and an accept loop for each.
+//! Where a server's clients come in: its listeners, and an accept loop for each.
 
 use std::sync::Arc;
 
 use crate::config::ServerConfig;
 use crate::listen::accept::{Spare, accept};
-use crate::listen::listener::Door;
+use crate::listen::listener::Listener;
 use crate::server::{Server, StartError};
 use crate::system::threads;
 
-/// A server and the doors that lead to it.
-pub struct Entrance {
+/// A server and the listeners that lead to it.
+pub struct Binding {
     server: Arc<Server>,
-    doors: Vec<Arc<Door>>,
+    listeners: Vec<Arc<Listener>>,
 }
 
-impl Entrance {
+impl Binding {
     /// Binds every address and reads certificates. Of a server that is being replaced, the
-    /// doors in `kept` are used again where the address is the same, and its clients are kept.
+    /// listeners in `kept` are used again where the address is the same, and its clients are kept.
     ///
     /// # Errors
     /// What cannot be read or bound, and why.
-    pub fn open(config: ServerConfig, kept: &mut Vec<Arc<Door>>) -> Result<Self, StartError> {
-        let mut doors = Vec::new();
+    pub fn open(config: ServerConfig, kept: &mut Vec<Arc<Listener>>) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
         for address in &config.listen {
-            let door = match kept.iter().position(|door| door.address() == address) {
+            let listener = match kept
+                .iter()
+                .position(|listener| listener.address() == address)
+            {
                 Some(index) => kept.remove(index),
-                None => Door::open(address)
+                None => Listener::open(address)
                     .map(Arc::new)
                     .map_err(|error| StartError::Bind(address.clone(), error))?,
             };
-            doors.push(door);
+            listeners.push(listener);
         }
-        let before = doors.iter().find_map(|door| door.server());
+        let before = listeners.iter().find_map(|listener| listener.server());
         let server = Server::new(config, before.as_deref()).map(Arc::new)?;
-        Ok(Self { server, doors })
+        Ok(Self { server, listeners })
     }
 
     /// The server.
@@ -41,32 +44,36 @@ impl Entrance {
         &self.server
     }
 
-    /// Its doors.
-    pub fn doors(&self) -> &[Arc<Door>] {
-        &self.doors
+    /// Its listeners.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
     }
 
     /// The addresses it listens on, for a person.
     pub fn names(&self) -> String {
         let tls = self.server.config().tls.is_some();
-        let names: Vec<_> = self.doors.iter().map(|door| door.name(tls)).collect();
+        let names: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|listener| listener.name(tls))
+            .collect();
         names.join(" ")
     }
 
-    /// Starts an accept thread for each door that has none yet.
+    /// Starts an accept thread for each listener that has none yet.
     ///
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(&self) -> Result<(), StartError> {
         if let Some(websocket) = &self.server.config().websocket {
-            let watched = self.server.room().watch(websocket.ping);
+            let watched = self.server.clients().watch(websocket.ping);
             watched.map_err(StartError::Thread)?;
         }
-        for (index, door) in self.doors.iter().enumerate() {
-            if door.is_new() && door.lead_to(&self.server) {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if listener.is_new() && listener.serve_with(&self.server) {
                 // Now: the thread may begin long after we have said that we listen.
-                let (door, spare) = (Arc::clone(door), Spare::take());
-                threads::spawn(format!("accept-{index}"), move || accept(&door, spare))
+                let (listener, spare) = (Arc::clone(listener), Spare::take());
+                threads::spawn(format!("accept-{index}"), move || accept(&listener, spare))
                     .map_err(StartError::Thread)?;
             }
         }
@@ -75,19 +82,19 @@ impl Entrance {
 
     /// Leads clients to its server from now on, wherever they were led before.
     pub fn take_over(&self) {
-        for door in &self.doors {
-            door.lead_to(&self.server);
+        for listener in &self.listeners {
+            listener.serve_with(&self.server);
         }
     }
 
-    /// Closes the doors that lead to its server.
+    /// Closes the listeners that lead to its server.
     pub fn close(&self) {
-        for door in &self.doors {
-            if door
+        for listener in &self.listeners {
+            if listener
                 .server()
                 .is_some_and(|server| Arc::ptr_eq(&server, &self.server))
             {
-                door.close();
+                listener.close();
             }
         }
     }

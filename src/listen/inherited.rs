@@ -8,26 +8,26 @@ use std::io;
 
 use listenfd::ListenFd;
 
-use crate::listen::listener::Door;
+use crate::listen::listener::Listener;
 
 /// Takes the listening sockets of the environment, none if there are none. Call it before
 /// there are threads: it changes the environment, so that no child takes them as well.
 ///
 /// # Errors
 /// When one of them is no listening stream socket of TCP or UNIX.
-pub fn doors() -> io::Result<Vec<Door>> {
+pub fn listeners() -> io::Result<Vec<Listener>> {
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())
-        .map(|index| door(&mut sockets, index))
+        .map(|index| listener(&mut sockets, index))
         .collect()
 }
 
-fn door(sockets: &mut ListenFd, index: usize) -> io::Result<Door> {
+fn listener(sockets: &mut ListenFd, index: usize) -> io::Result<Listener> {
     if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
-        return Door::lent_tcp(listener);
+        return Listener::lent_tcp(listener);
     }
     match sockets.take_unix_listener(index)? {
-        Some(listener) => Door::lent_unix(listener),
+        Some(listener) => Listener::lent_unix(listener),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! Listening: one address, and the server its clients come to.
 //!
-//! A [`Door`] outlives its server when a new configuration keeps the address: it then
+//! A [`Listener`] outlives its server when a new configuration keeps the address: it then
 //! leads to the next one, and no client that knocks in between is lost.
 
 use std::fs::Permissions;
@@ -22,10 +22,10 @@ use crate::server::Server;
 const SOCKET_MODE: u32 = 0o666;
 
 /// A listening socket, and where it leads.
-pub struct Door {
+pub struct Listener {
     address: Listen,
-    listener: Listener,
-    leads: Mutex<Leads>,
+    socket: Socket,
+    state: Mutex<State>,
     lent: Option<Lent>,
 }
 
@@ -37,34 +37,34 @@ struct Lent {
     close: PipeWriter,
 }
 
-enum Leads {
+enum State {
     /// Not yet to a server: nobody accepts.
-    Nowhere,
+    New,
     /// To this one.
-    To(Weak<Server>),
+    Serving(Weak<Server>),
     /// Never again anywhere.
     Closed,
 }
 
-enum Listener {
+enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl Door {
+impl Listener {
     /// Listens.
     ///
     /// # Errors
     /// As bind(2) and listen(2).
     pub fn open(address: &Listen) -> io::Result<Self> {
-        let listener = match address {
-            Listen::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
-            Listen::Unix(path) => bind_unix(path).map(Listener::Unix),
+        let socket = match address {
+            Listen::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
+            Listen::Unix(path) => bind_unix(path).map(Socket::Unix),
         };
         Ok(Self {
             address: address.clone(),
-            listener: listener?,
-            leads: Mutex::new(Leads::Nowhere),
+            socket: socket?,
+            state: Mutex::new(State::New),
             lent: None,
         })
     }
@@ -76,10 +76,10 @@ impl Door {
     pub fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
         let address = Listen::Tcp(listener.local_addr()?);
         listener.set_nonblocking(true)?;
-        Self::lent(address, Listener::Tcp(listener))
+        Self::lent(address, Socket::Tcp(listener))
     }
 
-    /// As [`Door::lent_tcp`].
+    /// As [`Listener::lent_tcp`].
     ///
     /// # Errors
     /// When it has no path; and as there.
@@ -89,15 +89,15 @@ impl Door {
             .as_pathname()
             .ok_or_else(|| io::Error::other("a UNIX socket without a path"))?;
         listener.set_nonblocking(true)?;
-        Self::lent(Listen::Unix(path.to_owned()), Listener::Unix(listener))
+        Self::lent(Listen::Unix(path.to_owned()), Socket::Unix(listener))
     }
 
-    fn lent(address: Listen, listener: Listener) -> io::Result<Self> {
+    fn lent(address: Listen, socket: Socket) -> io::Result<Self> {
         let (closed, close) = io::pipe()?;
         Ok(Self {
             address,
-            listener,
-            leads: Mutex::new(Leads::Nowhere),
+            socket,
+            state: Mutex::new(State::New),
             lent: Some(Lent { closed, close }),
         })
     }
@@ -108,21 +108,21 @@ impl Door {
     }
 
     /// Leads to `server` from now on. Whether it is the first one: then nobody accepts yet.
-    pub fn lead_to(&self, server: &Arc<Server>) -> bool {
-        let before = std::mem::replace(&mut *self.leads(), Leads::To(Arc::downgrade(server)));
-        matches!(before, Leads::Nowhere)
+    pub fn serve_with(&self, server: &Arc<Server>) -> bool {
+        let before = std::mem::replace(&mut *self.state(), State::Serving(Arc::downgrade(server)));
+        matches!(before, State::New)
     }
 
     /// Whether it leads nowhere yet.
     pub fn is_new(&self) -> bool {
-        matches!(*self.leads(), Leads::Nowhere)
+        matches!(*self.state(), State::New)
     }
 
     /// Where it leads; `None` when it is closed, or new.
     pub fn server(&self) -> Option<Arc<Server>> {
-        match &*self.leads() {
-            Leads::To(server) => server.upgrade(),
-            Leads::Nowhere | Leads::Closed => None,
+        match &*self.state() {
+            State::Serving(server) => server.upgrade(),
+            State::New | State::Closed => None,
         }
     }
 
@@ -130,11 +130,11 @@ impl Door {
     /// As accept(2); any once it is closed.
     pub fn accept(&self) -> io::Result<TcpStream> {
         let Some(lent) = &self.lent else {
-            return self.listener.accept();
+            return self.socket.accept();
         };
         loop {
-            lent.wait(self.listener.as_fd())?;
-            match self.listener.accept() {
+            lent.wait(self.socket.as_fd())?;
+            match self.socket.accept() {
                 // The client has left, or the other process was faster.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
@@ -144,11 +144,11 @@ impl Door {
 
     /// Closes for good, and wakes its accept loop, which then finds that it leads nowhere.
     pub fn close(&self) {
-        *self.leads() = Leads::Closed;
+        *self.state() = State::Closed;
         match &self.lent {
             // The pipe is empty: it takes a byte.
             Some(lent) => drop((&lent.close).write(&[0])),
-            None => drop(shutdown(self.listener.as_fd().as_raw_fd(), Shutdown::Both)),
+            None => drop(shutdown(self.socket.as_fd().as_raw_fd(), Shutdown::Both)),
         }
         self.remove_socket();
     }
@@ -156,12 +156,12 @@ impl Door {
     /// Where it listens, as the start line says it.
     pub fn name(&self, tls: bool) -> String {
         let scheme = if tls { "https" } else { "http" };
-        match &self.listener {
-            Listener::Tcp(listener) => listener.local_addr().map_or_else(
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map_or_else(
                 |error| error.to_string(),
                 |address| format!("{scheme}://{address}"),
             ),
-            Listener::Unix(_) => self.address.to_string(),
+            Socket::Unix(_) => self.address.to_string(),
         }
     }
 
@@ -172,14 +172,14 @@ impl Door {
         }
     }
 
-    fn leads(&self) -> MutexGuard<'_, Leads> {
-        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Door {
+impl Drop for Listener {
     fn drop(&mut self) {
-        if !matches!(*self.leads(), Leads::Closed) {
+        if !matches!(*self.state(), State::Closed) {
             self.remove_socket();
         }
     }
@@ -189,7 +189,7 @@ impl Lent {
     /// Waits for a client.
     ///
     /// # Errors
-    /// Once the door is closed; as poll(2).
+    /// Once the listener is closed; as poll(2).
     fn wait(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
         let mut fds = [listener, self.closed.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         poll(&mut fds, PollTimeout::NONE)?;
@@ -200,7 +200,7 @@ impl Lent {
     }
 }
 
-impl Listener {
+impl Socket {
     fn accept(&self) -> io::Result<TcpStream> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),

@@ -1,4 +1,4 @@
-//! All servers of a configuration, and how the next configuration takes their place.
+//! All servers of a configuration, and how the next configuration takes their slot.
 //!
 //! A reload binds and reads everything new first; only when all of that has worked does
 //! anything change. Then addresses that stay lead to the new servers, addresses that are
@@ -17,10 +17,10 @@ use log::error;
 use log::{info, warn};
 
 use crate::config::ServerConfig;
-use crate::listen::binding::Entrance;
-use crate::listen::listener::Door;
+use crate::listen::binding::Binding;
+use crate::listen::listener::Listener;
 use crate::server::StartError;
-use crate::server::clients::Room;
+use crate::server::clients::Clients;
 
 /// What clients get to answer our Close at a stop.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -30,9 +30,9 @@ const CUT_SHARE: u32 = 5;
 
 /// The servers that run.
 pub struct Servers {
-    current: Vec<Entrance>,
-    /// The rooms of those whose addresses are gone, for as long as there is somebody in them.
-    retired: Vec<Arc<Room>>,
+    current: Vec<Binding>,
+    /// The tables of those whose addresses are gone, for as long as there is somebody in them.
+    retired: Vec<Arc<Clients>>,
 }
 
 impl Servers {
@@ -41,11 +41,11 @@ impl Servers {
     ///
     /// # Errors
     /// The first that cannot be had.
-    pub fn bind(configs: Vec<ServerConfig>, lent: Vec<Door>) -> Result<Self, StartError> {
+    pub fn bind(configs: Vec<ServerConfig>, lent: Vec<Listener>) -> Result<Self, StartError> {
         let mut left = lent.into_iter().map(Arc::new).collect();
         let current = open(configs, &mut left)?;
-        for door in left {
-            let address = door.address();
+        for listener in left {
+            let address = listener.address();
             warn!("no server of the configuration listens on {address}, a socket passed to us");
         }
         Ok(Self {
@@ -59,7 +59,7 @@ impl Servers {
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(&self) -> Result<(), StartError> {
-        self.current.iter().try_for_each(Entrance::start)
+        self.current.iter().try_for_each(Binding::start)
     }
 
     /// Serves as these say from now on; connections are kept.
@@ -67,20 +67,20 @@ impl Servers {
     /// # Errors
     /// Why everything stays as it was.
     pub fn reload(&mut self, configs: Vec<ServerConfig>) -> Result<(), StartError> {
-        let doors = |entrance: &Entrance| entrance.doors().to_vec();
-        let mut left: Vec<Arc<Door>> = self.current.iter().flat_map(doors).collect();
+        let listeners = |binding: &Binding| binding.listeners().to_vec();
+        let mut left: Vec<Arc<Listener>> = self.current.iter().flat_map(listeners).collect();
         let new = open(configs, &mut left)?;
-        if let Err(error) = new.iter().try_for_each(Entrance::start) {
-            new.iter().for_each(Entrance::close);
+        if let Err(error) = new.iter().try_for_each(Binding::start) {
+            new.iter().for_each(Binding::close);
             return Err(error);
         }
-        new.iter().for_each(Entrance::take_over);
-        left.iter().for_each(|door| door.close());
+        new.iter().for_each(Binding::take_over);
+        left.iter().for_each(|listener| listener.close());
         let old = std::mem::replace(&mut self.current, new);
-        self.retired.extend(old.iter().map(room));
-        let current: Vec<_> = self.current.iter().map(room).collect();
+        self.retired.extend(old.iter().map(clients));
+        let current: Vec<_> = self.current.iter().map(clients).collect();
         self.retired.retain(|old| {
-            let kept = |new: &Arc<Room>| Arc::ptr_eq(new, old);
+            let kept = |new: &Arc<Clients>| Arc::ptr_eq(new, old);
             !old.is_empty() && !current.iter().any(kept)
         });
         self.reload_certificates();
@@ -90,25 +90,25 @@ impl Servers {
     /// Reads the certificates again; where that fails the old ones stay.
     fn reload_certificates(&self) {
         #[cfg(feature = "tls")]
-        for entrance in &self.current {
-            let Some(certificates) = entrance.server().certificates() else {
+        for binding in &self.current {
+            let Some(certificates) = binding.server().certificates() else {
                 continue;
             };
             if let Err(error) = certificates.reload() {
-                error!("{}: {error}; the old certificates stay", entrance.names());
+                error!("{}: {error}; the old certificates stay", binding.names());
             }
         }
     }
 
     /// The lines of the start: where it listens, who it runs as, what it serves.
     pub fn announce(&self, user: &str) {
-        for entrance in &self.current {
-            let config = entrance.server().config();
+        for binding in &self.current {
+            let config = binding.server().config();
             let websocket = config.websocket.as_ref();
             let serves = websocket.map_or("files only".to_owned(), |websocket| {
                 format!("services in {}", websocket.docroot.display())
             });
-            let names = entrance.names();
+            let names = binding.names();
             match &config.hostname {
                 Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
                 None => info!("listening on {names} as {user}, {serves}"),
@@ -119,28 +119,32 @@ impl Servers {
     /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
     /// for their answers.
     pub fn stop(&self, patience: Duration) {
-        self.current.iter().for_each(Entrance::close);
-        let mut rooms: Vec<_> = self.current.iter().map(room).collect();
-        rooms.extend(self.retired.iter().cloned());
-        rooms.iter().for_each(|room| room.stop());
+        self.current.iter().for_each(Binding::close);
+        let mut tables: Vec<_> = self.current.iter().map(clients).collect();
+        tables.extend(self.retired.iter().cloned());
+        tables.iter().for_each(|clients| clients.stop());
         let deadline = Instant::now() + patience;
-        rooms.iter().for_each(|room| room.wait_empty(deadline));
-        rooms.iter().for_each(|room| room.cut());
+        tables
+            .iter()
+            .for_each(|clients| clients.wait_empty(deadline));
+        tables.iter().for_each(|clients| clients.cut());
         let deadline = Instant::now() + patience / CUT_SHARE;
-        rooms.iter().for_each(|room| room.wait_empty(deadline));
+        tables
+            .iter()
+            .for_each(|clients| clients.wait_empty(deadline));
     }
 }
 
 fn open(
     configs: Vec<ServerConfig>,
-    kept: &mut Vec<Arc<Door>>,
-) -> Result<Vec<Entrance>, StartError> {
+    kept: &mut Vec<Arc<Listener>>,
+) -> Result<Vec<Binding>, StartError> {
     configs
         .into_iter()
-        .map(|config| Entrance::open(config, kept))
+        .map(|config| Binding::open(config, kept))
         .collect()
 }
 
-fn room(entrance: &Entrance) -> Arc<Room> {
-    Arc::clone(entrance.server().room())
+fn clients(binding: &Binding) -> Arc<Clients> {
+    Arc::clone(binding.server().clients())
 }

@@ -111,12 +111,12 @@ fn one_line(text: &str) -> String {
 }
 
 /// Module and line in the source; a build for a router has no file names.
-type Place = (&'static str, u32);
+type Slot = (&'static str, u32);
 
 /// What one place in the code has said within the last `WINDOW`.
 struct Cause {
     level: Level,
-    place: Place,
+    place: Slot,
     since: Instant,
     lines: u32,
     /// The last line that was not written.
@@ -132,7 +132,7 @@ struct Book {
 }
 
 impl Book {
-    fn log(&mut self, level: Level, place: Place, text: String, now: Instant) {
+    fn log(&mut self, level: Level, place: Slot, text: String, now: Instant) {
         self.say_counts(now);
         if level == Level::Trace {
             // Who traces wants it all.

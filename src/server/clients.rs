@@ -1,6 +1,6 @@
-//! The places of the clients: who is being served, and how it is ended from outside.
+//! The slots of the clients: who is being served, and how it is ended from outside.
 //!
-//! A [`Place`] is a client's seat: no seat, no service; when it is dropped the seat is
+//! A [`Slot`] is a client's entry: no entry, no service; when it is dropped the entry is
 //! free again, whatever ended the client.
 
 use std::io;
@@ -10,14 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::client::frames::{WATCHES, Wire};
+use crate::client::frames::{FrameWriter, WATCHES};
 use crate::config::ServerConfig;
 use crate::http::trust::is_trusted;
 use crate::system::threads;
 
 /// Clients beyond `maxclients` that are told so by a thread of their own; as many again may be
-/// on their way out when others take their places.
-const SPARE_PLACES: usize = 16;
+/// on their way out when others take their slots.
+const SPARE_SLOTS: usize = 16;
 
 /// Pause between two tries to send a Close to clients without room for it.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
@@ -25,19 +25,19 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
 
-/// The clients' places. The next configuration's server takes it over, with who is in it.
+/// The clients' slots. The next configuration's server takes it over, with who is in it.
 #[derive(Default)]
-pub struct Room {
-    seats: Mutex<Seats>,
-    /// Told whenever a seat becomes free.
+pub struct Clients {
+    entries: Mutex<Table>,
+    /// Told whenever an entry becomes free.
     freed: Condvar,
     /// The thread that watches silent clients, once there is one, and its pause.
     watch: Mutex<Option<Duration>>,
 }
 
-impl Room {
+impl Clients {
     /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
-    /// the room.
+    /// the clients.
     ///
     /// # Errors
     /// When the thread cannot be created.
@@ -45,9 +45,9 @@ impl Room {
         let pause = ping / u32::from(WATCHES);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
-            let room = Arc::downgrade(self);
+            let clients = Arc::downgrade(self);
             threads::spawn("watch", move || {
-                while let Some(pause) = room.upgrade().and_then(|room| room.look_round()) {
+                while let Some(pause) = clients.upgrade().and_then(|clients| clients.watch_once()) {
                     thread::sleep(pause);
                 }
             })?;
@@ -57,10 +57,10 @@ impl Room {
     }
 
     /// Looks at every client once; the pause until the next look.
-    fn look_round(&self) -> Option<Duration> {
-        for seat in &self.seats().taken {
-            if let Hold::Wire(wire) = &seat.hold {
-                wire.watch();
+    fn watch_once(&self) -> Option<Duration> {
+        for entry in &self.entries().taken {
+            if let Hold::FrameWriter(writer) = &entry.hold {
+                writer.watch();
             }
         }
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,100 +68,100 @@ impl Room {
 
     /// Whether nobody is being served.
     pub fn is_empty(&self) -> bool {
-        self.seats().taken.is_empty()
+        self.entries().taken.is_empty()
     }
 
     /// Sends Close 1001 to those that have come so far, and ends the others, those too that are
     /// just being let in.
     pub fn stop(&self) {
-        let mut seats = self.seats();
-        seats.is_stopping = true;
-        for seat in &seats.taken {
-            match &seat.hold {
-                Hold::Wire(wire) => wire.stop(),
-                Hold::Socket(_) => seat.cut(),
+        let mut entries = self.entries();
+        entries.is_stopping = true;
+        for entry in &entries.taken {
+            match &entry.hold {
+                Hold::FrameWriter(writer) => writer.stop(),
+                Hold::Socket(_) => entry.cut(),
             }
         }
     }
 
     /// Ends everybody.
     pub fn cut(&self) {
-        for seat in &self.seats().taken {
-            seat.cut();
+        for entry in &self.entries().taken {
+            entry.cut();
         }
     }
 
     /// Waits until nobody is being served. A client that had no room for its Close gets it as
     /// soon as it has some.
     pub fn wait_empty(&self, deadline: Instant) {
-        let taken = |seats: &mut Seats| !seats.taken.is_empty();
-        let mut seats = self.seats();
+        let taken = |entries: &mut Table| !entries.taken.is_empty();
+        let mut entries = self.entries();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let pause = left.min(SETTLE_PAUSE);
-            let waited = self.freed.wait_timeout_while(seats, pause, taken);
-            seats = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if seats.taken.is_empty() || left.is_zero() {
+            let waited = self.freed.wait_timeout_while(entries, pause, taken);
+            entries = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if entries.taken.is_empty() || left.is_zero() {
                 return;
             }
-            for seat in &seats.taken {
-                if let Hold::Wire(wire) = &seat.hold {
-                    wire.settle();
+            for entry in &entries.taken {
+                if let Hold::FrameWriter(writer) = &entry.hold {
+                    writer.settle();
                 }
             }
         }
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Table> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The clients that are being served.
 #[derive(Default)]
-struct Seats {
+struct Table {
     next: usize,
     /// In the order of their coming.
-    taken: Vec<Seat>,
+    taken: Vec<Entry>,
     /// Nobody is served any more.
     is_stopping: bool,
 }
 
-impl Seats {
-    /// Whether an address has so many seats; 0 is no limit.
+impl Table {
+    /// Whether an address has so many entries; 0 is no limit.
     fn is_crowded(&self, ip: IpAddr, limit: usize) -> bool {
-        let of_ip = |seat: &&Seat| seat.ip == Some(ip);
+        let of_ip = |entry: &&Entry| entry.ip == Some(ip);
         limit > 0 && self.taken.iter().filter(of_ip).count() >= limit
     }
 
-    fn numbered(&mut self, number: usize) -> Option<&mut Seat> {
-        self.taken.iter_mut().find(|seat| seat.number == number)
+    fn numbered(&mut self, number: usize) -> Option<&mut Entry> {
+        self.taken.iter_mut().find(|entry| entry.number == number)
     }
 }
 
-struct Seat {
+struct Entry {
     number: usize,
     since: Instant,
     /// It is in the middle of an answer, before or without a 101.
     is_answered: bool,
     ip: Option<IpAddr>,
-    /// To end it from outside: the wire, or the bare socket while it has none.
+    /// To end it from outside: the writer, or the bare socket while it has none.
     hold: Hold,
 }
 
 enum Hold {
     /// Just accepted, or in the TLS handshake, which has a descriptor to cut; or given away.
     Socket(Option<TcpStream>),
-    Wire(Arc<Wire>),
+    FrameWriter(Arc<FrameWriter>),
 }
 
-impl Seat {
+impl Entry {
     /// Whether its client has not come as far as an answer.
     fn is_opening(&self) -> bool {
         match &self.hold {
             _ if self.is_answered => false,
             Hold::Socket(socket) => socket.is_some(),
-            Hold::Wire(wire) => !wire.is_open(),
+            Hold::FrameWriter(writer) => !writer.is_open(),
         }
     }
 
@@ -171,64 +171,64 @@ impl Seat {
                 let _ = socket.shutdown(std::net::Shutdown::Both);
             }
             Hold::Socket(None) => {}
-            Hold::Wire(wire) => wire.client().cut(),
+            Hold::FrameWriter(writer) => writer.client().cut(),
         }
     }
 }
 
-/// A client's place among `maxclients`; dropping it makes room for the next.
-pub struct Place {
-    room: Arc<Room>,
+/// A client's slot among `maxclients`; dropping it makes room for the next.
+pub struct Slot {
+    clients: Arc<Clients>,
     number: usize,
     spare: bool,
     trusted: bool,
 }
 
-impl Place {
-    /// Finds a place for a client of the server with these settings; `None` when there are none
+impl Slot {
+    /// Finds a slot for a client of the server with these settings; `None` when there are none
     /// left even for those who are refused.
-    pub fn find(room: &Arc<Room>, config: &ServerConfig, socket: &TcpStream) -> Option<Place> {
+    pub fn find(clients: &Arc<Clients>, config: &ServerConfig, socket: &TcpStream) -> Option<Slot> {
         let peer = socket.peer_addr().ok();
         let trusted = is_trusted(&config.trusted, peer, socket.local_addr().ok());
-        // Whom a proxy speaks for is known after the head: see `belongs_to`.
+        // Whom a proxy speaks for is known after the head: see `assign_to`.
         let ip = peer
             .filter(|_| !trusted)
             .map(|address| address.ip().to_canonical());
         let now = Instant::now();
-        let mut seats = room.seats();
-        let count = seats.taken.len();
-        let crowded = ip.is_some_and(|ip| seats.is_crowded(ip, config.max_per_ip));
+        let mut entries = clients.entries();
+        let count = entries.taken.len();
+        let crowded = ip.is_some_and(|ip| entries.is_crowded(ip, config.max_per_ip));
         let mut spare = crowded;
         if count >= config.max_clients {
             // The oldest handshake that does not come to its end gives way, one that could only
             // be refused too.
-            let late = |seat: &&Seat| seat.is_opening() && now - seat.since > MIN_HANDSHAKE;
-            match seats.taken.iter_mut().find(|seat| late(&&**seat)) {
-                Some(seat) if count < config.max_clients + 2 * SPARE_PLACES => {
-                    seat.cut();
+            let late = |entry: &&Entry| entry.is_opening() && now - entry.since > MIN_HANDSHAKE;
+            match entries.taken.iter_mut().find(|entry| late(&&**entry)) {
+                Some(entry) if count < config.max_clients + 2 * SPARE_SLOTS => {
+                    entry.cut();
                     // It gives way to one client: the next one finds the next.
-                    seat.since = now;
+                    entry.since = now;
                 }
-                _ if count >= config.max_clients + SPARE_PLACES => return None,
+                _ if count >= config.max_clients + SPARE_SLOTS => return None,
                 _ => spare = true,
             }
         }
-        let number = seats.next;
-        seats.next = number.wrapping_add(1);
-        // Cut from outside, should it be stopped before it has a wire.
+        let number = entries.next;
+        entries.next = number.wrapping_add(1);
+        // Cut from outside, should it be stopped before it has a writer.
         let hold = Hold::Socket(match config.tls {
             Some(_) => socket.try_clone().ok(),
             None => None,
         });
-        seats.taken.push(Seat {
+        entries.taken.push(Entry {
             number,
             since: now,
             is_answered: false,
             ip,
             hold,
         });
-        Some(Place {
-            room: Arc::clone(room),
+        Some(Slot {
+            clients: Arc::clone(clients),
             number,
             spare,
             trusted,
@@ -245,16 +245,16 @@ impl Place {
         self.trusted
     }
 
-    /// Gives the place of a trusted peer to whom it speaks for, unless that address has `limit`
-    /// places (`maxperip`; 0 is no limit).
-    pub fn belongs_to(&self, ip: IpAddr, limit: usize) -> bool {
-        let mut seats = self.room.seats();
+    /// Gives the slot of a trusted peer to whom it speaks for, unless that address has `limit`
+    /// slots (`maxperip`; 0 is no limit).
+    pub fn assign_to(&self, ip: IpAddr, limit: usize) -> bool {
+        let mut entries = self.clients.entries();
         let ip = ip.to_canonical();
-        if seats.is_crowded(ip, limit) {
+        if entries.is_crowded(ip, limit) {
             return false;
         }
-        if let Some(seat) = seats.numbered(self.number) {
-            seat.ip = Some(ip);
+        if let Some(entry) = entries.numbered(self.number) {
+            entry.ip = Some(ip);
         }
         true
     }
@@ -265,44 +265,44 @@ impl Place {
     }
 
     /// Puts a client here.
-    pub fn put(&self, client: Client) -> Arc<Wire> {
-        let wire = Arc::new(Wire::new(client));
-        let mut seats = self.room.seats();
-        if seats.is_stopping {
-            wire.stop();
+    pub fn put(&self, client: Client) -> Arc<FrameWriter> {
+        let writer = Arc::new(FrameWriter::new(client));
+        let mut entries = self.clients.entries();
+        if entries.is_stopping {
+            writer.stop();
         }
-        if let Some(seat) = seats.numbered(self.number) {
-            seat.hold = Hold::Wire(Arc::clone(&wire));
+        if let Some(entry) = entries.numbered(self.number) {
+            entry.hold = Hold::FrameWriter(Arc::clone(&writer));
         }
-        drop(seats);
-        wire
+        drop(entries);
+        writer
     }
 
     /// Says that the client is being answered, however long that takes (a file, a backend that
     /// is waited for): it gives way to nobody. Or that it no longer is.
     pub fn is_answered(&self, is_answered: bool) {
-        if let Some(seat) = self.room.seats().numbered(self.number) {
-            seat.is_answered = is_answered;
+        if let Some(entry) = self.clients.entries().numbered(self.number) {
+            entry.is_answered = is_answered;
         }
     }
 
     /// Takes the client away, to give it to somebody else.
-    pub fn take(&self, wire: Arc<Wire>) -> Client {
-        if let Some(seat) = self.room.seats().numbered(self.number) {
-            seat.hold = Hold::Socket(None);
+    pub fn take(&self, writer: Arc<FrameWriter>) -> Client {
+        if let Some(entry) = self.clients.entries().numbered(self.number) {
+            entry.hold = Hold::Socket(None);
         }
-        let wire = Arc::into_inner(wire).expect("only the seat has had it too");
-        wire.into_client()
+        let writer = Arc::into_inner(writer).expect("only the entry has had it too");
+        writer.into_client()
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.room
-            .seats()
+        self.clients
+            .entries()
             .taken
-            .retain(|seat| seat.number != self.number);
-        self.room.freed.notify_all();
+            .retain(|entry| entry.number != self.number);
+        self.clients.freed.notify_all();
     }
 }
 

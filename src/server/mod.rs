@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::{Listen, ServerConfig};
 use crate::http::document::Document;
-use crate::server::clients::Room;
+use crate::server::clients::Clients;
 #[cfg(feature = "tls")]
 use crate::tls::{Certificates, TlsError};
 
@@ -17,7 +17,7 @@ pub struct Server {
     document: Option<Document>,
     #[cfg(feature = "tls")]
     certificates: Option<Arc<Certificates>>,
-    room: Arc<Room>,
+    clients: Arc<Clients>,
 }
 
 impl Server {
@@ -30,8 +30,8 @@ impl Server {
             document: config.document.as_ref().map(Document::new),
             #[cfg(feature = "tls")]
             certificates: certificates(&config, before)?,
-            room: before
-                .map(|server| Arc::clone(&server.room))
+            clients: before
+                .map(|server| Arc::clone(&server.clients))
                 .unwrap_or_default(),
             config,
         })
@@ -54,8 +54,8 @@ impl Server {
     }
 
     /// Its clients' places.
-    pub fn room(&self) -> &Arc<Room> {
-        &self.room
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.clients
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 /// What is sent is taken in the same order; shared by all who send and take. It has no bound:
 /// it is for signals and for answers that are waited for, not for what a client can cause.
 #[derive(Debug)]
-pub struct Mailbox<T> {
+pub struct Queue<T> {
     sent: Mutex<VecDeque<T>>,
     more: Condvar,
 }
 
-impl<T> Default for Mailbox<T> {
+impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
             sent: Mutex::default(),
@@ -21,7 +21,7 @@ impl<T> Default for Mailbox<T> {
     }
 }
 
-impl<T> Mailbox<T> {
+impl<T> Queue<T> {
     /// Leaves something for whoever takes next.
     pub fn send(&self, what: T) {
         self.sent().push_back(what);
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_taken_in_order_and_waited_for() {
-        let mailbox = Mailbox::default();
+        let mailbox = Queue::default();
         thread::scope(|scope| {
             scope.spawn(|| [1, 2].map(|number| mailbox.send(number)));
             assert_eq!(mailbox.take(), 1);

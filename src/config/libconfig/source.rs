@@ -34,7 +34,7 @@ pub(crate) struct Source {
 
 /// A place as a person counts: from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Slot<'a> {
     /// The file.
     pub(crate) path: &'a Path,
     /// Line number.
@@ -86,7 +86,7 @@ impl Sources {
     }
 
     /// Where a span is, for a person.
-    pub(crate) fn place(&self, span: Span) -> Place<'_> {
+    pub(crate) fn place(&self, span: Span) -> Slot<'_> {
         let source = self.get(span.file);
         let text = source.text.as_str();
         let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
@@ -94,7 +94,7 @@ impl Sources {
             .find('\n')
             .map_or(text.len(), |at| span.start + at);
         let shown = span.end.clamp(span.start, end);
-        Place {
+        Slot {
             path: &source.path,
             line: text[..begin].matches('\n').count() + 1,
             column: text[begin..span.start].chars().count() + 1,

@@ -209,7 +209,7 @@ fn behind_a_unix_socket_there_is_no_address_and_a_proxy_header_tells_one() {
     far.write_all(LINE).unwrap();
     let told = read(&client, soon()).unwrap();
     assert_eq!(told, address("192.0.2.1:4660"));
-    client.comes_from(told.unwrap());
+    client.set_source(told.unwrap());
     assert_eq!(client.source(), told);
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
-use crate::client::frames::{SendError, Wire};
+use crate::client::frames::{FrameWriter, SendError};
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{self, Data, OpCode};
 
@@ -34,7 +34,7 @@ impl From<SendError> for Forward {
 
 /// Makes frames of what the backend sends.
 pub struct ToClient<'a> {
-    wire: &'a Wire,
+    writer: &'a FrameWriter,
     boundary: Boundary,
     frame_type: FrameType,
     /// Whether the client's last message was text (`frametype = "auto"`).
@@ -58,9 +58,9 @@ pub struct ToClient<'a> {
 }
 
 impl<'a> ToClient<'a> {
-    /// Sends over `wire` as `config` says.
+    /// Sends over `writer` as `config` says.
     pub fn new(
-        wire: &'a Wire,
+        writer: &'a FrameWriter,
         backend: &Backend,
         config: &ServiceConfig,
         client_sends_text: &'a AtomicBool,
@@ -72,7 +72,7 @@ impl<'a> ToClient<'a> {
             _ => SMALL_BUFFER,
         };
         Self {
-            wire,
+            writer,
             boundary,
             frame_type: config.frame_type,
             client_sends_text,
@@ -290,7 +290,7 @@ impl<'a> ToClient<'a> {
         let header = frame::header(OpCode::Data(kind), true, payload.len());
         self.count += payload.len() as u64;
         if payload.len() > COPY_LIMIT {
-            self.wire.send(&[&self.frames, header.bytes(), payload])?;
+            self.writer.send(&[&self.frames, header.bytes(), payload])?;
             self.frames.clear();
             return Ok(());
         }
@@ -304,7 +304,7 @@ impl<'a> ToClient<'a> {
 
     fn flush(&mut self) -> Result<(), Forward> {
         if !self.frames.is_empty() {
-            self.wire.send(&[&self.frames])?;
+            self.writer.send(&[&self.frames])?;
             self.frames.clear();
         }
         Ok(())

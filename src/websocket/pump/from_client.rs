@@ -48,7 +48,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 },
             };
             let space = buffer.len() - start;
-            match self.pump.wire.read(&mut buffer[start..]) {
+            match self.pump.writer.read(&mut buffer[start..]) {
                 Ok(0) => return self.vanished(),
                 Ok(count) => {
                     if let Some(end) = self.decode(start, start + count) {
@@ -81,7 +81,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             let delivered = match event {
                 Event::Starved => break,
                 Event::Ping(payload) => {
-                    self.pump.wire.pong(payload);
+                    self.pump.writer.pong(payload);
                     Ok(())
                 }
                 Event::Pong => Ok(()),

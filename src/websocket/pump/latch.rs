@@ -7,14 +7,14 @@ use crate::system::sync::{Condvar, Mutex, PoisonError};
 
 /// Tells one thread that the other's direction is over.
 #[derive(Default)]
-pub struct Gate {
+pub struct Latch {
     over: Mutex<bool>,
     changed: Condvar,
     /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
     moves: AtomicU32,
 }
 
-impl Gate {
+impl Latch {
     /// The direction has moved.
     pub fn moved(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use crate::backend::{Backend, Input};
-use crate::client::frames::{SendError, Wire};
+use crate::client::frames::{FrameWriter, SendError};
 use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::system::threads;
 use crate::websocket::framing::{Forward, ToClient};
-use crate::websocket::pump::latch::Gate;
+use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
 
 mod from_client;
@@ -69,17 +69,17 @@ enum BackendEnd {
 
 /// What both threads see.
 struct Pump<'a> {
-    wire: &'a Wire,
+    writer: &'a FrameWriter,
     backend: &'a Backend,
     config: &'a ServiceConfig,
     /// Whether the client's last message was text; so before its first.
     client_sends_text: AtomicBool,
     /// The client has closed, so that the backend's end is only the answer to it.
     client_over: AtomicBool,
-    from_client: Gate,
-    from_backend: Gate,
+    from_client: Latch,
+    from_backend: Latch,
     /// The backend is read no more, not even to drop what it says.
-    left_backend: Gate,
+    left_backend: Latch,
 }
 
 /// What sends the 101.
@@ -90,23 +90,23 @@ pub type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
 /// # Errors
 /// When the second thread cannot be created: nothing has been sent then.
 pub fn run(
-    wire: &Wire,
+    writer: &FrameWriter,
     backend: &Backend,
     config: &ServiceConfig,
     ping: Duration,
     greet: &Greet<'_>,
 ) -> io::Result<Report> {
     let pump = Pump {
-        wire,
+        writer,
         backend,
         config,
         client_sends_text: AtomicBool::new(true),
         client_over: AtomicBool::new(false),
-        from_client: Gate::default(),
-        from_backend: Gate::default(),
-        left_backend: Gate::default(),
+        from_client: Latch::default(),
+        from_backend: Latch::default(),
+        left_backend: Latch::default(),
     };
-    let client = wire.client();
+    let client = writer.client();
     // The limit on the opening must not stay: silence is watched by the server.
     client.set_read_timeout(None)?;
     client.tune(ping);
@@ -119,7 +119,7 @@ pub fn run(
         let to_backend = pump.copy_client();
         let to_client = copier.join().unwrap_or(0);
         Ok(Report {
-            code: wire.close_sent().unwrap_or(1006),
+            code: writer.close_sent().unwrap_or(1006),
             to_backend,
             to_client,
         })
@@ -129,7 +129,7 @@ pub fn run(
 impl Pump<'_> {
     /// The client's direction, to its end and through the close handshake.
     fn copy_client(&self) -> u64 {
-        let client = self.wire.client();
+        let client = self.writer.client();
         let mut from_client = FromClient::new(self, || !client.has_left());
         let end = unless_panic(|| from_client.copy(), ClientEnd::Failed(CloseCode::Error));
         debug!("client's direction over: {end:?}");
@@ -145,7 +145,7 @@ impl Pump<'_> {
             ClientEnd::Vanished => None,
         };
         match code {
-            Some(code) if has_ended || self.can_tell(code) => drop(self.wire.close(code)),
+            Some(code) if has_ended || self.can_tell(code) => drop(self.writer.close(code)),
             // Whoever still writes to it must not wait.
             Some(_) => client.cut(),
             None if !has_ended => client.cut(),
@@ -160,13 +160,13 @@ impl Pump<'_> {
     /// Owes the client a Close, whose turn may come only when the backend's thread has sent what
     /// it is sending; whether it has come in time.
     fn can_tell(&self, code: Option<CloseCode>) -> bool {
-        self.wire.owe_close(code);
+        self.writer.owe_close(code);
         let deadline = Instant::now() + CLOSE_WAIT;
-        while self.wire.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
+        while self.writer.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
             if Instant::now() >= deadline {
                 return false;
             }
-            self.wire.settle();
+            self.writer.settle();
         }
         true
     }
@@ -195,14 +195,14 @@ impl Pump<'_> {
 
     /// The backend's direction: the 101 first, then messages, then a Close if it ended.
     fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
-        let client = self.wire.client();
+        let client = self.writer.client();
         let mut out = ToClient::new(
-            self.wire,
+            self.writer,
             self.backend,
             self.config,
             &self.client_sends_text,
         );
-        let work = || match self.wire.open(greet) {
+        let work = || match self.writer.open(greet) {
             Ok(()) => self.read_backend(&mut out),
             Err(_) => BackendEnd::Client,
         };
@@ -216,9 +216,9 @@ impl Pump<'_> {
         };
         if let Some(code) = code {
             let _ = client.set_write_timeout(Some(CLOSE_WAIT));
-            let _ = self.wire.close(Some(code));
+            let _ = self.writer.close(Some(code));
         }
-        if self.wire.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
+        if self.writer.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
             client.cut();
         }
         self.from_backend.open();

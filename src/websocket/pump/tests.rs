@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Pumped<B = UnixStream> {
     client: TcpStream,
     backend: B,
-    wire: Arc<Wire>,
+    writer: Arc<FrameWriter>,
     thread: thread::JoinHandle<io::Result<Report>>,
 }
 
@@ -48,8 +48,8 @@ fn between<B>(
     let (near, client) = pair();
     client.set_read_timeout(Some(PATIENCE)).expect("a socket");
     client.set_write_timeout(Some(PATIENCE)).expect("a socket");
-    let wire = Arc::new(Wire::new(near));
-    let own = Arc::clone(&wire);
+    let writer = Arc::new(FrameWriter::new(near));
+    let own = Arc::clone(&writer);
     let thread = thread::Builder::new().name("c7".into()).spawn(move || {
         let report = run(&own, &connected, &service, ping, &greet);
         // As the end of a connection does: the client's socket, then the backend's.
@@ -60,7 +60,7 @@ fn between<B>(
     Pumped {
         client,
         backend,
-        wire,
+        writer,
         thread: thread.expect("a thread"),
     }
 }
@@ -68,7 +68,7 @@ fn between<B>(
 impl<B> Pumped<B> {
     /// All that the client still gets, and the report, once the connection has ended.
     fn end(mut self) -> (Vec<u8>, Report) {
-        drop(self.wire);
+        drop(self.writer);
         let mut all = Vec::new();
         if let Err(error) = self.client.read_to_end(&mut all) {
             eprintln!("client: {error}");
@@ -291,7 +291,7 @@ fn stop_ends_a_client_whose_backend_never_reads_or_ends() {
     pumped.backend.write_all(b"x").expect("room");
     let mut got = [0; 3];
     pumped.client.read_exact(&mut got).expect("a frame");
-    pumped.wire.stop();
+    pumped.writer.stop();
     let mut got = [0; 4];
     pumped.client.read_exact(&mut got).expect("a Close");
     assert_eq!(&got, b"\x88\x02\x03\xe9");
@@ -315,8 +315,8 @@ fn stop_reaches_a_client_that_reads_slowly_once_it_reads() {
             }
         }
     }
-    pumped.wire.stop();
-    assert_eq!(pumped.wire.close_sent(), None, "nobody waits for it");
+    pumped.writer.stop();
+    assert_eq!(pumped.writer.close_sent(), None, "nobody waits for it");
     let mut client = pumped.client.try_clone().expect("a descriptor");
     let reader = thread::spawn(move || {
         let mut last = [0; 4];

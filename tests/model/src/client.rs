@@ -47,7 +47,7 @@ impl Client {
         self.changed.wait(socket).expect("nobody panics here")
     }
 
-    // What `wire` uses, as the daemon's client has it.
+    // What `frames` uses, as the daemon's client has it.
 
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut socket = self.socket();

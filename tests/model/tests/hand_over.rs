@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use model::client::Client;
 use model::frame::{CloseCode, ControlPayload, Decoder, Event};
-use model::gate::Gate;
-use model::wire::{SendError, WATCHES, Wire};
+use model::latch::Latch;
+use model::frames::{SendError, WATCHES, FrameWriter};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -34,10 +34,10 @@ fn payload(byte: u8) -> ControlPayload {
     }
 }
 
-fn wire(room: usize) -> Arc<Wire> {
-    let wire = Arc::new(Wire::new(Client::new(room)));
-    wire.open(|| Ok(())).expect("no greeting");
-    wire
+fn writer(room: usize) -> Arc<FrameWriter> {
+    let writer = Arc::new(FrameWriter::new(Client::new(room)));
+    writer.open(|| Ok(())).expect("no greeting");
+    writer
 }
 
 /// What one connection was sent.
@@ -50,15 +50,15 @@ struct Sent {
 }
 
 /// Reads what was written frame by frame; nothing follows a Close.
-fn sent(wire: &Wire) -> Sent {
-    let written = wire.client().written();
+fn sent(writer: &FrameWriter) -> Sent {
+    let written = writer.client().written();
     let mut rest = &written[..];
     let mut sent = Sent::default();
     while !rest.is_empty() {
         assert!(sent.closes.is_empty(), "{rest:?} behind a Close");
         let length = rest.get(1).map_or(0, |length| usize::from(*length));
         let Some((frame, next)) = rest.split_at_checked(2 + length) else {
-            assert!(wire.client().is_cut(), "half a frame: {rest:?}");
+            assert!(writer.client().is_cut(), "half a frame: {rest:?}");
             return sent;
         };
         rest = next;
@@ -74,9 +74,9 @@ fn sent(wire: &Wire) -> Sent {
     sent
 }
 
-fn send_data(wire: &Wire, times: usize) -> usize {
+fn send_data(writer: &FrameWriter, times: usize) -> usize {
     (0..times)
-        .take_while(|_| match wire.send(&[b"\x81", b"\x04data"]) {
+        .take_while(|_| match writer.send(&[b"\x81", b"\x04data"]) {
             Ok(()) => true,
             Err(SendError::Closed) => false,
             Err(SendError::Io(error)) => panic!("{error}"),
@@ -87,18 +87,18 @@ fn send_data(wire: &Wire, times: usize) -> usize {
 #[test]
 fn a_pong_is_never_forgotten_and_tells_the_last_ping() {
     in_many_orders(|| {
-        let wire = wire(AMPLE);
-        let other = Arc::clone(&wire);
+        let writer = writer(AMPLE);
+        let other = Arc::clone(&writer);
         // Few, so that the last of each often meet.
         let (frames, pings) = (thread_rng().gen_range(1..=2), thread_rng().gen_range(1..=3));
         let writer = thread::spawn(move || send_data(&other, frames));
         for byte in 1..=pings {
-            wire.pong(payload(byte));
+            writer.pong(payload(byte));
         }
         assert_eq!(writer.join().expect("no panic"), frames);
         // Nobody comes by any more: whatever was owed has been paid.
-        assert!(!wire.is_owing(), "a pong is forgotten");
-        let sent = sent(&wire);
+        assert!(!writer.is_owing(), "a pong is forgotten");
+        let sent = sent(&writer);
         assert_eq!(sent.data, frames);
         assert_eq!(sent.pongs.last(), Some(&pings), "{sent:?}");
         assert!(sent.pongs.is_sorted_by(|a, b| a < b), "{sent:?}");
@@ -108,22 +108,22 @@ fn a_pong_is_never_forgotten_and_tells_the_last_ping() {
 #[test]
 fn the_reader_never_waits_for_a_client_that_does_not_read() {
     in_many_orders(|| {
-        let wire = wire(8);
-        let other = Arc::clone(&wire);
+        let writer = writer(8);
+        let other = Arc::clone(&writer);
         let writer = thread::spawn(move || send_data(&other, 3));
         // The client takes nothing before both are answered, as far as there is room.
-        wire.pong(payload(1));
-        wire.pong(payload(2));
-        let other = Arc::clone(&wire);
+        writer.pong(payload(1));
+        writer.pong(payload(2));
+        let other = Arc::clone(&writer);
         let client = thread::spawn(move || {
             other.client().take(3 * 6 + 3);
             other.client().send(b"x");
         });
-        assert_eq!(wire.read(&mut [0]).expect("a byte"), 1);
+        assert_eq!(writer.read(&mut [0]).expect("a byte"), 1);
         assert_eq!(writer.join().expect("no panic"), 3);
         client.join().expect("no panic");
-        wire.settle();
-        let sent = sent(&wire);
+        writer.settle();
+        let sent = sent(&writer);
         assert_eq!((sent.data, sent.pongs.last()), (3, Some(&2)), "{sent:?}");
     });
 }
@@ -131,55 +131,55 @@ fn the_reader_never_waits_for_a_client_that_does_not_read() {
 #[test]
 fn one_close_is_sent_and_nothing_behind_it() {
     in_many_orders(|| {
-        let wire = wire(AMPLE);
-        let spawn = |work: fn(&Wire)| {
-            let wire = Arc::clone(&wire);
-            thread::spawn(move || work(&wire))
+        let writer = writer(AMPLE);
+        let spawn = |work: fn(&FrameWriter)| {
+            let writer = Arc::clone(&writer);
+            thread::spawn(move || work(&writer))
         };
         let threads = [
             // The backend's direction, at its end.
-            spawn(|wire| {
-                send_data(wire, 2);
-                let _ = wire.close(Some(CloseCode::Normal));
+            spawn(|writer| {
+                send_data(writer, 2);
+                let _ = writer.close(Some(CloseCode::Normal));
                 assert!(matches!(
-                    wire.send(&[b"\x81\x04data"]),
+                    writer.send(&[b"\x81\x04data"]),
                     Err(SendError::Closed)
                 ));
             }),
             // The client's: a ping, then its Close is answered.
-            spawn(|wire| {
-                wire.pong(payload(1));
-                let _ = wire.close(Some(CloseCode::Protocol));
-                wire.pong(payload(2));
+            spawn(|writer| {
+                writer.pong(payload(1));
+                let _ = writer.close(Some(CloseCode::Protocol));
+                writer.pong(payload(2));
             }),
             // The server stops.
-            spawn(Wire::stop),
+            spawn(FrameWriter::stop),
         ];
         for thread in threads {
             thread.join().expect("no panic");
         }
-        let sent = sent(&wire);
+        let sent = sent(&writer);
         assert_eq!(sent.closes.len(), 1, "{sent:?}");
-        assert_eq!(sent.closes[0], wire.close_sent(), "{sent:?}");
+        assert_eq!(sent.closes[0], writer.close_sent(), "{sent:?}");
         assert!([&[][..], &[1]].contains(&&sent.pongs[..]), "{sent:?}");
-        assert!(!wire.is_owing());
+        assert!(!writer.is_owing());
     });
 }
 
 #[test]
 fn a_stop_while_the_101_is_sent_is_told_behind_it_or_cuts() {
     in_many_orders(|| {
-        let wire = Arc::new(Wire::new(Client::new(AMPLE)));
-        let other = Arc::clone(&wire);
+        let writer = Arc::new(FrameWriter::new(Client::new(AMPLE)));
+        let other = Arc::clone(&writer);
         let stopper = thread::spawn(move || other.stop());
-        let greeted = wire.open(|| match wire.client().is_cut() {
+        let greeted = writer.open(|| match writer.client().is_cut() {
             true => Err(io::ErrorKind::BrokenPipe.into()),
             false => Ok(()),
         });
         stopper.join().expect("no panic");
-        let cut = wire.client().is_cut();
+        let cut = writer.client().is_cut();
         assert!(cut || greeted.is_ok());
-        let sent = sent(&wire);
+        let sent = sent(&writer);
         assert!(cut || sent.closes == [Some(1001)], "neither cut nor told");
     });
 }
@@ -187,36 +187,36 @@ fn a_stop_while_the_101_is_sent_is_told_behind_it_or_cuts() {
 #[test]
 fn a_silent_client_is_pinged_once_and_then_cut_and_one_that_answers_is_not() {
     in_many_orders(|| {
-        let wire = wire(AMPLE);
-        let other = Arc::clone(&wire);
+        let writer = writer(AMPLE);
+        let other = Arc::clone(&writer);
         let watch = thread::spawn(move || {
             for _ in 0..2 * WATCHES {
                 other.watch();
             }
         });
-        let other = Arc::clone(&wire);
+        let other = Arc::clone(&writer);
         let client = thread::spawn(move || {
             other.client().send(b"x");
             thread::yield_now();
             other.client().end();
         });
         let mut reads = 0;
-        while wire.read(&mut [0]).expect("a byte or the end") > 0 {
+        while writer.read(&mut [0]).expect("a byte or the end") > 0 {
             reads += 1;
         }
         watch.join().expect("no panic");
         client.join().expect("no panic");
-        let sent = sent(&wire);
-        let cut = wire.client().is_cut();
+        let sent = sent(&writer);
+        let cut = writer.client().is_cut();
         assert!(sent.pings <= 2 && (cut || reads == 1), "{sent:?}");
-        assert!(!wire.is_owing() || cut);
+        assert!(!writer.is_owing() || cut);
     });
 }
 
 #[test]
 fn the_end_of_a_direction_is_never_missed() {
     in_many_orders(|| {
-        let gates = Arc::new((Gate::default(), Gate::default()));
+        let gates = Arc::new((Latch::default(), Latch::default()));
         let other = Arc::clone(&gates);
         let limit = Duration::from_secs(5);
         let thread = thread::spawn(move || {

@@ -21,12 +21,12 @@ fn binary(payload: &[u8]) -> Message {
     (false, payload.to_vec())
 }
 
-/// A wire that is open, and the client's end of it.
-fn open_wire() -> (Wire, TcpStream) {
+/// A writer that is open, and the client's end of it.
+fn open_wire() -> (FrameWriter, TcpStream) {
     let (client, far) = pair();
-    let wire = Wire::new(client);
-    wire.open(|| Ok(())).expect("no greeting");
-    (wire, far)
+    let writer = FrameWriter::new(client);
+    writer.open(|| Ok(())).expect("no greeting");
+    (writer, far)
 }
 
 /// All messages up to the end of the stream.
@@ -67,11 +67,11 @@ fn forward_to(
     pieces: &[&[u8]],
     client_sends_text: bool,
 ) -> (Vec<Message>, Option<Forward>) {
-    let (wire, far) = open_wire();
+    let (writer, far) = open_wire();
     let reader = std::thread::spawn(move || messages(far));
     let (backend, mut end) = stream_pair();
     let client_sends_text = AtomicBool::new(client_sends_text);
-    let mut out = ToClient::new(&wire, &backend, config, &client_sends_text);
+    let mut out = ToClient::new(&writer, &backend, config, &client_sends_text);
     let mut go = || {
         for piece in pieces {
             let mut rest = *piece;
@@ -92,7 +92,7 @@ fn forward_to(
     };
     let result = go();
     let count = out.count();
-    wire.client().cut();
+    writer.client().cut();
     let messages = reader.join().expect("no panic");
     let sent: usize = messages.iter().map(|(_, payload)| payload.len()).sum();
     assert_eq!(sent as u64, count, "bytes are counted");
@@ -278,11 +278,11 @@ fn a_short_packet_ends_a_message() {
             vec![P, P, 0],
             vec![P, P, P - 1],
         ] {
-            let (wire, far) = open_wire();
+            let (writer, far) = open_wire();
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
             let sends_text = AtomicBool::new(false);
-            let mut out = ToClient::new(&wire, &backend, &service(framing), &sends_text);
+            let mut out = ToClient::new(&writer, &backend, &service(framing), &sends_text);
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);
                 let input = backend.read(out.room()).expect("a packet");
@@ -290,7 +290,7 @@ fn a_short_packet_ends_a_message() {
                 out.forward(len).expect("sent");
             }
             out.end().expect("sent");
-            wire.client().cut();
+            writer.client().cut();
             let lengths: Vec<_> = reader.join().expect("no panic");
             let lengths: Vec<_> = lengths.iter().map(|(_, payload)| payload.len()).collect();
             assert_eq!(lengths, [packets.iter().sum(), 3], "{packets:?}");
@@ -300,10 +300,10 @@ fn a_short_packet_ends_a_message() {
 
 #[test]
 fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
-    let (wire, far) = open_wire();
+    let (writer, far) = open_wire();
     let (backend, mut end) = stream_pair();
     let sends_text = AtomicBool::new(true);
-    let mut out = ToClient::new(&wire, &backend, &service(Framing::Stream), &sends_text);
+    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &sends_text);
     let mut forward = |out: &mut ToClient<'_>, bytes: &[u8]| {
         end.write_all(bytes).expect("room");
         match backend.read(out.room()).expect("readable") {
@@ -323,7 +323,7 @@ fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
     }
     assert_eq!(out.buffer.len(), SMALL_BUFFER);
     forward(&mut out, b"\xac");
-    wire.client().cut();
+    writer.client().cut();
     assert_eq!(messages(far).pop(), Some(text("\u{20ac}")));
 }
 
@@ -364,7 +364,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
         cuts.push(start + below(bytes.len() - start));
     }
     cuts.push(bytes.len());
-    let (wire, far) = open_wire();
+    let (writer, far) = open_wire();
     let reader = std::thread::spawn(move || {
         let (mut got, mut texts) = (Vec::new(), 0);
         let mut far = std::io::BufReader::new(far);
@@ -381,7 +381,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     });
     let (backend, _end) = stream_pair();
     let (config, sends_text) = (service(Framing::Stream), AtomicBool::new(true));
-    let mut out = ToClient::new(&wire, &backend, &config, &sends_text);
+    let mut out = ToClient::new(&writer, &backend, &config, &sends_text);
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
         out.room()[..piece.len()].copy_from_slice(piece);
@@ -389,7 +389,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     }
     out.end().expect("the last character is whole");
     drop(out);
-    drop(wire);
+    drop(writer);
     let (got, texts) = reader.join().expect("no panic");
     assert!(got == bytes);
     println!("{COUNT} texts (seed {SEED:#x}) cut once each: {texts} messages, all of them UTF-8");
