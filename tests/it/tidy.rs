@@ -1,7 +1,6 @@
-//! The house rules a program can check.
+//! The house rules a program can check. Format and lints are steps of `make check`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Lines a source file may have.
 const MAX_LINES: usize = 400;
@@ -77,38 +76,6 @@ fn every_proof_that_security_md_names_is_there() {
         };
         assert!(found, "SECURITY.md names {proof}, which is not there");
     }
-}
-
-#[test]
-fn rustfmt_would_change_nothing() {
-    cargo(&["fmt", "--all", "--check"]);
-}
-
-#[test]
-fn clippy_has_nothing_to_say() {
-    cargo(&[
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]);
-}
-
-fn cargo(arguments: &[&str]) {
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .expect("cargo that built this test");
-    let text = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&text)
-    );
 }
 
 fn assert_none(found: Vec<(PathBuf, String)>, what: &str) {

@@ -106,7 +106,7 @@ class Site:
     def serve(self, way, name, *options, program="websocket_echo"):
         """Starts a sample server and the gateway, put together in one of the `WAYS`."""
         if way == "direct":
-            assert LIBRARY.exists(), f"no {LIBRARY}: build it as tests/check does"
+            assert LIBRARY.exists(), f"no {LIBRARY}: build it as `make` does"
             self.backend(name, *options, program=program, preload=LIBRARY)
             return self.start(websocket='options = "direct";')
         packets = ["-q"] if way == "packets" else []
@@ -147,20 +147,19 @@ def way(request):
     return request.param
 
 
-# Lines for the end of the run: what was measured.
-_figures = []
-
-
 @pytest.fixture
-def figure():
-    """Takes a line to print when all is done."""
-    return _figures.append
+def figure(record_property):
+    """Takes a line to print when all is done: what was measured."""
+    return lambda line: record_property("figure", line)
 
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the figures below the results."""
-    for line in _figures:
-        terminalreporter.write_line(f"figure: {line}")
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    for report in reports:
+        for name, line in getattr(report, "user_properties", []):
+            if name == "figure":
+                terminalreporter.write_line(f"figure: {line}")
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
-"""Clients that others wrote: Python's websockets, and websocat."""
+"""A client that others wrote: Python's websockets."""
 
 import concurrent.futures
 import random
-import subprocess
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import CACHE, DEADLINE
+from conftest import DEADLINE
 
 
 @pytest.fixture
@@ -73,33 +72,3 @@ def test_twenty_clients_at_once_get_their_own(echo):
 
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         assert all(pool.map(exchange, range(20)))
-
-
-def websocat(url, *options, data):
-    """What websocat prints when it has sent `data`."""
-    command = [CACHE / "bin" / "websocat", *options, url]
-    return subprocess.run(command, input=data, capture_output=True, timeout=DEADLINE, check=False)
-
-
-def test_websocat_gets_back_a_text(echo):
-    result = websocat(echo.url("echo"), "-n1", data="Hello, 🐒\n".encode())
-    assert result.stdout == "Hello, 🐒\n".encode(), result
-
-
-def test_websocat_gets_back_binary(echo):
-    data = random.Random(3).randbytes(60_000)
-    result = websocat(echo.url("echo"), "-b", "-n1", "-B", "65536", data=data)
-    assert result.stdout == data, result
-
-
-def test_websocat_speaks_through_a_stream_backend(site):
-    site.backend("echo")
-    site.start()
-    result = websocat(site.url("echo"), "-n1", data=b"through a stream\n")
-    assert result.stdout == b"through a stream\n", result
-
-
-def test_websocat_is_refused_a_foreign_origin(echo):
-    result = websocat(echo.url("echo"), "-n1", "--origin", "http://evil.example", data=b"x\n")
-    assert result.returncode != 0
-    assert b"403" in result.stderr, result

@@ -171,12 +171,11 @@ fn messages_of_many_packets_stay_whole_and_unmixed() {
     let server = Server::start(CHAT, &["-w", "-q"]);
     let hearer = named(&server, "hearer");
     let lengths = [PACKET, PACKET - 1, 2 * PACKET + 5, 0];
+    // Both before either speaks: a client hears others before it has a name, too.
+    let speakers = ["ann", "bob"].map(|name| (named(&server, name), name.as_bytes()[0]));
     thread::scope(|scope| {
-        for name in ["ann", "bob"] {
-            let server = &server;
+        for (client, letter) in speakers {
             scope.spawn(move || {
-                let client = named(server, name);
-                let letter = name.as_bytes()[0];
                 for length in lengths {
                     send_message(&client, &vec![letter; length]);
                 }

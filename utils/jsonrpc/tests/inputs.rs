@@ -63,6 +63,7 @@ fn value(random: &mut Random, depth: usize) -> Value {
 }
 
 #[test]
+#[ignore = "needs libjansson-dev: make check"]
 fn a_thousand_random_values_come_back_from_both_kinds_of_plugin() {
     for (server, exactly) in servers().iter().zip([true, false]) {
         let mut client = Client::of(server);
@@ -84,6 +85,7 @@ fn a_thousand_random_values_come_back_from_both_kinds_of_plugin() {
 }
 
 #[test]
+#[ignore = "needs libjansson-dev: make check"]
 fn two_thousand_damaged_requests_do_no_plugin_harm() {
     const REQUEST: &[u8] =
         br#"{"jsonrpc":"2.0","id":1,"method":"echo","params":["\u00e9",{"a":[1.5e3,null]},-7]}"#;
@@ -108,6 +110,7 @@ fn two_thousand_damaged_requests_do_no_plugin_harm() {
 }
 
 #[test]
+#[ignore = "needs libjansson-dev and valgrind: make check"]
 fn valgrind_finds_no_value_used_after_its_end_or_left_behind() {
     let directory = Directory::new();
     let script = directory.path().join("server");

@@ -129,26 +129,31 @@ fn play_under_valgrind(name: &str, mode: Option<&str>) {
 }
 
 #[test]
+#[ignore = "needs valgrind: make check"]
 fn valgrind_finds_nothing_in_a_thread_server() {
     play_under_valgrind("thread", None);
 }
 
 #[test]
+#[ignore = "needs valgrind: make check"]
 fn valgrind_finds_nothing_in_an_epoll_server() {
     play_under_valgrind("epoll", Some("edge"));
 }
 
 #[test]
+#[ignore = "needs valgrind: make check"]
 fn valgrind_finds_nothing_in_a_select_server() {
     play_under_valgrind("select", None);
 }
 
 #[test]
+#[ignore = "needs python3: make check-programs"]
 fn python_socketserver_speaks_websocket() {
     play(script("python3", "echo.py", Some("thread")), &[]).wait_until_idle();
 }
 
 #[test]
+#[ignore = "needs python3: make check-programs"]
 fn python_forking_socketserver_speaks_websocket() {
     play(script("python3", "echo.py", Some("fork")), &[]).wait_until_idle();
 }
@@ -177,11 +182,13 @@ fn a_server_on_rusts_std_speaks_websocket() {
 }
 
 #[test]
+#[ignore = "needs node: make check-programs"]
 fn node_net_server_speaks_websocket() {
     play(script("node", "echo.js", None), &[]).wait_until_idle();
 }
 
 #[test]
+#[ignore = "needs socat: make check-programs"]
 fn socat_speaks_websocket() {
     let server = Server::start(true, |_, socket| {
         let mut command = Command::new("socat");
@@ -204,6 +211,7 @@ fn socat_speaks_websocket() {
 }
 
 #[test]
+#[ignore = "needs socat: make check-programs"]
 fn a_program_behind_socat_ends_with_a_close_1000() {
     let server = Server::start(true, |_, socket| {
         let mut command = Command::new("socat");
