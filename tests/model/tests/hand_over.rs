@@ -91,11 +91,11 @@ fn a_pong_is_never_forgotten_and_tells_the_last_ping() {
         let other = Arc::clone(&writer);
         // Few, so that the last of each often meet.
         let (frames, pings) = (thread_rng().gen_range(1..=2), thread_rng().gen_range(1..=3));
-        let writer = thread::spawn(move || send_data(&other, frames));
+        let sender = thread::spawn(move || send_data(&other, frames));
         for byte in 1..=pings {
             writer.pong(payload(byte));
         }
-        assert_eq!(writer.join().expect("no panic"), frames);
+        assert_eq!(sender.join().expect("no panic"), frames);
         // Nobody comes by any more: whatever was owed has been paid.
         assert!(!writer.is_owing(), "a pong is forgotten");
         let sent = sent(&writer);
@@ -110,7 +110,7 @@ fn the_reader_never_waits_for_a_client_that_does_not_read() {
     in_many_orders(|| {
         let writer = writer(8);
         let other = Arc::clone(&writer);
-        let writer = thread::spawn(move || send_data(&other, 3));
+        let sender = thread::spawn(move || send_data(&other, 3));
         // The client takes nothing before both are answered, as far as there is room.
         writer.pong(payload(1));
         writer.pong(payload(2));
@@ -120,7 +120,7 @@ fn the_reader_never_waits_for_a_client_that_does_not_read() {
             other.client().send(b"x");
         });
         assert_eq!(writer.read(&mut [0]).expect("a byte"), 1);
-        assert_eq!(writer.join().expect("no panic"), 3);
+        assert_eq!(sender.join().expect("no panic"), 3);
         client.join().expect("no panic");
         writer.settle();
         let sent = sent(&writer);
