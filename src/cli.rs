@@ -13,8 +13,12 @@ pub const DEFAULT_CONFIG: &str = "/etc/ouistiti.conf";
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// To serve, or to do what `test` or `kill` in the options say.
-    Run(Options),
+    /// To serve.
+    Serve(Options),
+    /// To test the configuration (`-t`).
+    Test(Options),
+    /// To stop the daemon whose id is in the pid file (`-K`).
+    Kill(Options),
     /// To print this text and end with 0 (`-h`, `-V`).
     Print(String),
 }
@@ -24,12 +28,8 @@ pub enum Command {
 pub struct Options {
     /// The configuration file (`-f`); relative to `directory`, if that is set.
     pub config: PathBuf,
-    /// Only test the configuration (`-t`).
-    pub test: bool,
     /// Detach from the terminal (`-D`).
     pub detach: bool,
-    /// Stop the daemon whose id is in the pid file (`-K`).
-    pub kill: bool,
     /// The pid file, before the configuration's (`-p`).
     pub pid_file: Option<PathBuf>,
     /// The one server to run, counted from 1 (`-s`).
@@ -57,7 +57,23 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
     }
     match matches.free.first() {
         Some(argument) => Err(UsageError(format!("unexpected argument '{argument}'"))),
-        None => Ok(Command::Run(options(&matches)?)),
+        None => command(&matches),
+    }
+}
+
+fn command(matches: &Matches) -> Result<Command, UsageError> {
+    let options = options(matches)?;
+    let given: Vec<_> = ["t", "D", "K"]
+        .into_iter()
+        .filter(|name| matches.opt_present(name))
+        .collect();
+    match given[..] {
+        ["t"] => Ok(Command::Test(options)),
+        ["K"] => Ok(Command::Kill(options)),
+        [] | [_] => Ok(Command::Serve(options)),
+        [first, second, ..] => Err(UsageError(format!(
+            "-{first} and -{second} exclude each other"
+        ))),
     }
 }
 
@@ -66,33 +82,15 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
         Some(empty) if empty.is_empty() => Err(UsageError(format!("-{name} needs a path"))),
         path => Ok(path.map(PathBuf::from)),
     };
-    let options = Options {
+    Ok(Options {
         config: path("f")?.unwrap_or_else(|| DEFAULT_CONFIG.into()),
-        test: matches.opt_present("t"),
         detach: matches.opt_present("D"),
-        kill: matches.opt_present("K"),
         pid_file: path("p")?,
         server: matches.opt_str("s").map(|text| number(&text)).transpose()?,
         directory: path("W")?,
         log_file: path("L")?,
         verbose: matches.opt_count("v"),
-    };
-    let modes = [
-        ("-t", options.test),
-        ("-D", options.detach),
-        ("-K", options.kill),
-    ];
-    let modes: Vec<_> = modes
-        .iter()
-        .filter(|(_, given)| *given)
-        .map(|(name, _)| *name)
-        .collect();
-    match modes[..] {
-        [] | [_] => Ok(options),
-        [first, second, ..] => Err(UsageError(format!(
-            "{first} and {second} exclude each other"
-        ))),
-    }
+    })
 }
 
 fn number(text: &str) -> Result<usize, UsageError> {
@@ -201,10 +199,15 @@ impl Error for UsageError {}
 mod tests {
     use super::*;
 
+    fn read(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
     fn run(line: &str) -> Result<Options, String> {
-        match parse(line.split_whitespace().map(OsString::from)) {
-            Ok(Command::Run(options)) => Ok(options),
+        match read(line) {
+            Ok(Command::Serve(options)) => Ok(options),
             Ok(Command::Print(text)) => Err(text),
+            Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -213,7 +216,7 @@ mod tests {
     fn without_options_the_default_file_is_served_in_the_foreground() {
         let options = run("").expect("no options");
         assert_eq!(options.config.to_str(), Some("/etc/ouistiti.conf"));
-        assert!(!options.test && !options.detach && !options.kill && options.verbose == 0);
+        assert!(!options.detach && options.verbose == 0);
         assert!(
             options.pid_file.is_none() && options.server.is_none() && options.directory.is_none()
         );
@@ -224,9 +227,7 @@ mod tests {
         let options = run("-f a.conf -D -p /run/x -s 2 -W /srv -Llog -vv").expect("options");
         let expected = Options {
             config: "a.conf".into(),
-            test: false,
             detach: true,
-            kill: false,
             pid_file: Some("/run/x".into()),
             server: Some(2),
             directory: Some("/srv".into()),
@@ -234,7 +235,8 @@ mod tests {
             verbose: 2,
         };
         assert_eq!(options, expected);
-        assert!(run("-t").expect("-t").test && run("-K").expect("-K").kill);
+        assert!(matches!(read("-t"), Ok(Command::Test(_))));
+        assert!(matches!(read("-K -p x"), Ok(Command::Kill(_))));
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub mod daemon;
 pub mod frame;
 pub mod http;
 pub mod listen;
-pub mod logging;
+pub(crate) mod logging;
 pub mod server;
-pub mod system;
+pub(crate) mod system;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "websocket")]

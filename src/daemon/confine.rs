@@ -21,7 +21,7 @@ const KNOWN: ABI = ABI::V6;
 const RESOLVER: [&str; 5] = ["/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 
 /// Directories and files, and what the daemon may do beneath each.
-pub struct Files(Vec<(PathBuf, BitFlags<AccessFs>)>);
+pub(crate) struct Files(Vec<(PathBuf, BitFlags<AccessFs>)>);
 
 impl Files {
     /// Confines this thread, and those it makes, to these files for good; tells in the log how
@@ -32,7 +32,7 @@ impl Files {
     /// # Errors
     /// As landlock_create_ruleset(2), landlock_add_rule(2) and landlock_restrict_self(2); that a
     /// kernel has none of them is no error.
-    pub fn confine(self) -> Result<(), RulesetError> {
+    pub(crate) fn confine(self) -> Result<(), RulesetError> {
         let mut rules = Ruleset::default()
             .handle_access(AccessFs::from_all(KNOWN))?
             .scope(Scope::from_all(KNOWN))?
@@ -64,13 +64,11 @@ impl Files {
     }
 
     /// All that a running daemon opens: the files it serves, what a reload reads, what it
-    /// writes. `file` is the configuration; `pid_file` and `log_file` are those in use.
-    pub fn of(
-        config: &Config,
-        file: &Path,
-        pid_file: Option<&Path>,
-        log_file: Option<&Path>,
-    ) -> Self {
+    /// writes. `file` is the configuration. `None` where it asks for no confinement.
+    pub(crate) fn of(config: &Config, file: &Path) -> Option<Self> {
+        if !config.landlock {
+            return None;
+        }
         let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
         let device = make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev});
         let append = make_bitflags!(AccessFs::{WriteFile | MakeReg});
@@ -78,7 +76,8 @@ impl Files {
         // Files that are read again are replaced by renaming: their directory is what stays.
         let mut rights = vec![(directory(file), read)];
         rights.extend(config.config_d.iter().map(|path| (path.clone(), read)));
-        rights.extend(log_file.map(|path| (directory(path), append)));
+        rights.extend(config.log_file.iter().map(|path| (directory(path), append)));
+        let pid_file = config.pid_file.iter();
         rights.extend(pid_file.map(|path| (directory(path), AccessFs::RemoveFile.into())));
         for server in &config.servers {
             for listen in &server.listen {
@@ -116,7 +115,7 @@ impl Files {
                 }
             }
         }
-        Self(rights)
+        Some(Self(rights))
     }
 }
 

@@ -6,47 +6,69 @@ use log::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
-use crate::daemon::startup;
-use crate::daemon::{self, Control, Programs};
+use crate::daemon::init_d::Programs;
+use crate::daemon::{descriptors, settings};
 use crate::listen::{STOP_WAIT, Servers};
 use crate::system::queue::Queue;
 use crate::system::threads;
 
-/// Handles control signals until everything has stopped; the one that came last. It is `Stop` where
-/// nothing more is waited for.
-pub fn run(
-    queue: &Arc<Queue<Control>>,
-    servers: Servers,
-    reload: impl Fn(&mut Servers),
-) -> Control {
-    let mut running = Some(servers);
-    loop {
-        let control = queue.take();
-        match (control, running.take()) {
-            (Control::Reload, Some(mut servers)) => {
-                reload(&mut servers);
-                running = Some(servers);
-            }
-            (Control::Reload, None) => {}
-            (Control::Stop, Some(servers)) => {
-                info!("stopping");
-                let queue = Arc::clone(queue);
-                let stop = move || {
-                    servers.stop(STOP_WAIT);
-                    queue.send(Control::Stopped);
-                };
-                if threads::spawn("stop", stop).is_err() {
-                    return control;
-                }
-            }
-            (Control::Stop, None) | (Control::Stopped, _) => return control,
-        }
+/// What the daemon is told from outside, or by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// TERM or INT: stop, gracefully the first time.
+    Stop,
+    /// HUP: read what may have changed again.
+    Reload,
+    /// Everything has stopped.
+    Stopped,
+}
+
+/// A daemon that serves.
+pub(crate) struct Running<'a> {
+    /// What it was started with.
+    pub(crate) options: &'a Options,
+    /// The name of the user it has become.
+    pub(crate) user: String,
+    /// Its servers.
+    pub(crate) servers: Servers,
+    /// The programs of `init_d`.
+    pub(crate) programs: Option<Programs>,
+}
+
+/// Does what comes in `queue`, until everything has stopped.
+pub(crate) fn run(running: Running<'_>, queue: &Arc<Queue<Control>>) {
+    let Running {
+        options,
+        user,
+        mut servers,
+        programs,
+    } = running;
+    while queue.take() == Control::Reload {
+        reload(options, &mut servers, &user);
+    }
+    let last = stop_servers(servers, queue);
+    if let Some(programs) = programs {
+        stop_programs(programs, last, queue);
     }
 }
 
-/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a control signal that
+/// Stops the servers; what was told last is `Stop` where nothing more is waited for.
+fn stop_servers(servers: Servers, queue: &Arc<Queue<Control>>) -> Control {
+    info!("stopping");
+    let done = Arc::clone(queue);
+    let stop = move || {
+        servers.stop(STOP_WAIT);
+        done.send(Control::Stopped);
+    };
+    match threads::spawn("stop", stop) {
+        Ok(()) => wait_for_end(queue),
+        Err(_) => Control::Stop,
+    }
+}
+
+/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a control that
 /// comes meanwhile, is to stop at once.
-pub fn stop_programs(mut programs: Programs, last: Control, queue: &Arc<Queue<Control>>) {
+fn stop_programs(mut programs: Programs, last: Control, queue: &Arc<Queue<Control>>) {
     programs.stop();
     if last == Control::Stop {
         return programs.leave();
@@ -57,31 +79,33 @@ pub fn stop_programs(mut programs: Programs, last: Control, queue: &Arc<Queue<Co
         done.send(Control::Stopped);
     };
     if threads::spawn("programs", wait).is_ok() {
-        while queue.take() == Control::Reload {}
+        wait_for_end(queue);
+    }
+}
+
+/// Waits until what is being stopped has stopped, or until a second `Stop`.
+fn wait_for_end(queue: &Queue<Control>) -> Control {
+    loop {
+        match queue.take() {
+            Control::Reload => {}
+            end => return end,
+        }
     }
 }
 
 /// Reads the configuration, the certificates and the name of the log file again. Whatever
 /// cannot be had leaves all as it was; connections are kept in any case.
-pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
-    let tell = |line: &Diagnostic| {
-        let text = line.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        match line.severity {
-            Severity::Error => error!("{first}"),
-            Severity::Warning => warn!("{first}"),
-        }
-    };
-    let config = match startup::load(options, tell) {
+fn reload(options: &Options, servers: &mut Servers, user: &str) {
+    let config = match settings::load(options, to_log) {
         Ok(config) => config,
-        Err((_, message)) => return error!("{message}; all stays as it was"),
+        Err(error) => return error!("{error}; all stays as it was"),
     };
     if config.user.as_deref().is_some_and(|wanted| wanted != user) {
         warn!("the user stays {user}: it changes only with a new start");
     }
-    daemon::check_limit(&config.servers);
+    descriptors::check_limit(&config.servers);
     // The file is the user's, who we are by now, in any case.
-    let log = match startup::open_log(options, config.log_file.as_deref(), None) {
+    let log = match settings::open_log(options, config.log_file.as_deref(), None) {
         Ok(log) => log,
         Err(error) => return error!("cannot open the log file: {error}; all stays as it was"),
     };
@@ -91,4 +115,14 @@ pub fn reload(options: &Options, servers: &mut Servers, user: &str) {
     log.begin();
     info!("configuration read again");
     servers.announce(user);
+}
+
+/// The line that tells what is wrong and where; the lines that show it are for a terminal.
+fn to_log(line: &Diagnostic) {
+    let text = line.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    match line.severity {
+        Severity::Error => error!("{first}"),
+        Severity::Warning => warn!("{first}"),
+    }
 }

@@ -12,7 +12,7 @@ const OTHERS: usize = 64;
 
 /// Raises the limit as far as it goes. Programs that were run before keep theirs: some close
 /// every descriptor below it.
-pub fn raise_limit() {
+pub(crate) fn raise_limit() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // To what this process has a right to.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
@@ -20,7 +20,7 @@ pub fn raise_limit() {
 }
 
 /// Warns where `maxclients` is more than the limit can ever be raised to.
-pub fn check_limit(servers: &[ServerConfig]) {
+pub(crate) fn check_limit(servers: &[ServerConfig]) {
     let clients: usize = servers.iter().map(|server| server.max_clients).sum();
     let needed = OTHERS + OF_CLIENT * clients;
     let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) else {

@@ -13,16 +13,16 @@ use std::process::{Command, Stdio};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 /// Set for the process that is to detach, by the one that was called.
-pub(super) const VARIABLE: &str = "OUISTITI_DETACHED";
+pub(crate) const VARIABLE: &str = "OUISTITI_DETACHED";
 
 /// What the daemon says when it serves.
 const READY: &[u8] = b"ready\n";
 
 /// This process's own program, even if its file has been replaced since.
-pub(super) const OURSELVES: &str = "/proc/self/exe";
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
 /// Which of the two processes this is.
-pub enum Role {
+pub(crate) enum Role {
     /// The one that was called: it ends now, with this exit code.
     Caller(u8),
     /// The one that goes on.
@@ -34,7 +34,7 @@ pub enum Role {
 ///
 /// # Errors
 /// As fork(2) and execve(2); when there is no /dev/null to turn to later.
-pub fn detach() -> io::Result<Role> {
+pub(crate) fn detach() -> io::Result<Role> {
     if std::env::var_os(VARIABLE).is_none() {
         return start().map(Role::Caller);
     }
@@ -81,14 +81,14 @@ fn start() -> io::Result<u8> {
 }
 
 /// The daemon's word to its caller, still to be said.
-pub struct Ready(File);
+pub(crate) struct Ready(File);
 
 impl Ready {
     /// Lets the caller go, and the terminal too.
     ///
     /// # Errors
     /// As dup2(2).
-    pub fn tell(self) -> io::Result<()> {
+    pub(crate) fn tell(self) -> io::Result<()> {
         let Self(null) = self;
         let mut pipe = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         dup2_stdin(&null)?;

@@ -22,6 +22,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::daemon::{NAME, detach, notify, signals};
+
 /// A program that takes longer is left to itself.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -44,7 +46,7 @@ const STOP: &[u8] = b"stop\n";
 const FAILED: char = '!';
 
 /// Programs that have been started; dropping it stops them.
-pub struct Programs {
+pub(crate) struct Programs {
     keeper: Option<Child>,
 }
 
@@ -56,7 +58,7 @@ impl Programs {
     /// # Errors
     /// When the directory cannot be read, or nobody can be left to stop them. A program that
     /// fails is told in the log.
-    pub fn start(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn start(directory: &Path) -> io::Result<Self> {
         let mut programs = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
@@ -67,8 +69,8 @@ impl Programs {
             }
         }
         programs.sort();
-        super::block_signals()?;
-        let queue = SignalFd::with_flags(&super::stop_signals(), SfdFlags::SFD_CLOEXEC)?;
+        signals::block()?;
+        let queue = SignalFd::with_flags(&signals::stops(), SfdFlags::SFD_CLOEXEC)?;
         let mut started = 0;
         while started < programs.len() && !comes(&queue, Duration::ZERO)? {
             match run(&programs[started], "start", Some(&queue)) {
@@ -86,7 +88,7 @@ impl Programs {
     }
 
     /// Has the keeper stop them.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let pipe = self.keeper.as_mut().and_then(|keeper| keeper.stdin.take());
         if let Some(Err(error)) = pipe.map(|mut pipe| pipe.write_all(STOP)) {
             warn!("cannot stop the programs of init_d: {error}");
@@ -94,7 +96,7 @@ impl Programs {
     }
 
     /// Waits for nothing: the keeper goes on alone.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.keeper = None;
     }
 }
@@ -119,12 +121,12 @@ impl Drop for Programs {
 /// Leaves a keeper behind. Signals are blocked in it too, from its first moment: one to all of
 /// the daemon's processes, or ^C, is for the daemon.
 fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
-    Command::new(super::detach::OURSELVES)
-        .arg0(super::NAME)
+    Command::new(detach::OURSELVES)
+        .arg0(NAME)
         .args(programs)
         .env(KEEPER, "1")
-        .env_remove(super::detach::VARIABLE)
-        .env_remove(super::notify::VARIABLE)
+        .env_remove(detach::VARIABLE)
+        .env_remove(notify::VARIABLE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -142,7 +144,6 @@ pub fn keep() -> Option<ExitCode> {
 }
 
 fn wait_and_stop() -> io::Result<()> {
-    let signals = super::control_signals();
     let _ = prctl::set_name(c"ouistiti-keeper");
     let mut control = Vec::new();
     io::stdin().read_to_end(&mut control)?;
@@ -150,9 +151,12 @@ fn wait_and_stop() -> io::Result<()> {
         return Ok(());
     }
     // The programs must have no signal blocked; those that wait would end us instead.
-    let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let waiting = SignalFd::with_flags(
+        &signals::controls(),
+        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
+    )?;
     while waiting.read_signal()?.is_some() {}
-    signals.thread_unblock()?;
+    signals::unblock()?;
     let programs: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     for program in programs.iter().rev() {
         let line = match run(program, "stop", None) {
@@ -186,16 +190,16 @@ fn run(program: &Path, argument: &str, queue: Option<&SignalFd>) -> Result<Strin
 /// is first this program again, which unblocks it, lest a signal of that moment end us.
 fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
     let mut command = match blocked {
-        true => Command::new(super::detach::OURSELVES),
+        true => Command::new(detach::OURSELVES),
         false => Command::new(program),
     };
     if blocked {
-        command.arg0(super::NAME).arg(program).env(RUNNER, "1");
+        command.arg0(NAME).arg(program).env(RUNNER, "1");
     }
     command
         .arg(argument)
-        .env_remove(super::detach::VARIABLE)
-        .env_remove(super::notify::VARIABLE)
+        .env_remove(detach::VARIABLE)
+        .env_remove(notify::VARIABLE)
         .env_remove(KEEPER)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -206,7 +210,7 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
 /// Becomes the program of the command line; comes back only if that cannot be.
 fn become_program() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
-    if let (Some(program), Ok(())) = (words.next(), super::control_signals().thread_unblock()) {
+    if let (Some(program), Ok(())) = (words.next(), signals::unblock()) {
         let _ = Command::new(program).args(words).env_remove(RUNNER).exec();
     }
     ExitCode::from(NOT_RUN)

@@ -1,93 +1,50 @@
-//! Start-up: what makes a process a daemon: detaching, pid file, user, signals.
+//! The daemon as a process: started, told something, stopped.
 //!
-//! `main` calls these in order; nothing here knows of clients. Its files each do one
-//! thing: `detach` leaves the terminal, `pid_file` keeps a second instance out,
-//! `init_d` starts the administrator's programs, `descriptors` sees that there are enough,
-//! `user` gives privileges up, `confine` has the kernel see to the rest, `notify` says that it
-//! serves.
+//! `startup` is the series of steps from the command line to a daemon that serves; it calls the
+//! other files in order. Then `control` runs what signals ask for until everything has stopped.
+//! Nothing here knows of clients.
 
 #[cfg(feature = "landlock")]
 mod confine;
-pub mod control;
+mod control;
 mod descriptors;
 mod detach;
+mod error;
 mod init_d;
 mod notify;
 mod pid_file;
-pub mod startup;
+mod settings;
+mod signals;
+mod startup;
 mod user;
 
-#[cfg(feature = "landlock")]
-pub use confine::Files;
-pub use descriptors::{check_limit, raise_limit};
-pub use detach::{Ready, Role, detach};
-pub use init_d::{Programs, keep};
-pub use notify::Manager;
-pub use pid_file::{PidFile, PidFileError, kill};
-pub use user::{find_user, give_up_privileges};
-
-use std::io;
-use std::sync::Arc;
-
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-
-use crate::system::queue::Queue;
-use crate::system::threads;
+pub use error::Error;
+pub use init_d::keep;
+pub use startup::{kill, serve, test};
 
 /// The daemon's own name, as it stands before its messages.
-pub const NAME: &str = "ouistiti";
+const NAME: &str = "ouistiti";
 
-/// What the daemon is told from outside, or by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// TERM or INT: stop, gracefully the first time.
-    Stop,
-    /// HUP: read what may have changed again.
-    Reload,
-    /// Everything has stopped.
-    Stopped,
-}
+/// In a build without the feature `landlock` nothing is confined.
+#[cfg(not(feature = "landlock"))]
+mod confine {
+    use std::convert::Infallible;
+    use std::path::Path;
 
-/// Blocks the control signals, for this thread and those it creates; they wait. Call it
-/// before any thread is made. Children inherit it.
-///
-/// # Errors
-/// As pthread_sigmask(3).
-pub fn block_signals() -> io::Result<SigSet> {
-    let queue = control_signals();
-    queue.thread_block()?;
-    Ok(queue)
-}
+    use crate::config::Config;
 
-fn control_signals() -> SigSet {
-    let mut queue = stop_signals();
-    queue.add(Signal::SIGHUP);
-    queue
-}
+    /// None can be made.
+    pub(crate) enum Files {}
 
-fn stop_signals() -> SigSet {
-    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
-}
-
-/// Forwards signals to `queue`, from a thread of its own.
-///
-/// # Errors
-/// When there is no descriptor for it, or the thread cannot be created.
-pub fn forward_signals(signals: SigSet, queue: Arc<Queue<Control>>) -> io::Result<()> {
-    let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
-    let forward = move || {
-        loop {
-            match waiting.read_signal() {
-                Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => {
-                    queue.send(Control::Reload);
-                }
-                Ok(Some(_)) => queue.send(Control::Stop),
-                Ok(None) | Err(Errno::EINTR) => {}
-                Err(_) => return,
-            }
+    impl Files {
+        /// None: the configuration's reader refuses `landlock = true`.
+        pub(crate) fn of(_: &Config, _: &Path) -> Option<Self> {
+            None
         }
-    };
-    threads::spawn("signals", forward)
+
+        /// Never called.
+        pub(crate) fn confine(self) -> Result<(), Infallible> {
+            match self {}
+        }
+    }
 }

@@ -9,22 +9,22 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use log::warn;
 
 /// Names the socket on which the manager listens; one that begins with `@` is abstract.
-pub(super) const VARIABLE: &str = "NOTIFY_SOCKET";
+pub(crate) const VARIABLE: &str = "NOTIFY_SOCKET";
 
 /// A service manager that waits for the word.
-pub struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
     /// The one of the environment, if there is one. Call it while we still may connect to it: one
     /// that is confined reaches only those abstract sockets that it is connected to.
-    pub fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let name = std::env::var_os(VARIABLE)?;
         let warn = |error: &io::Error| warn!("cannot reach {VARIABLE}: {error}");
         connect(&name).inspect_err(warn).ok().map(Self)
     }
 
     /// Tells it that the daemon serves.
-    pub fn tell(&self) {
+    pub(crate) fn tell(&self) {
         if let Err(error) = self.0.send(b"READY=1") {
             warn!("cannot tell {VARIABLE}: {error}");
         }

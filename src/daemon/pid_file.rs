@@ -30,7 +30,7 @@ const FILE_MODE: u32 = 0o600;
 const TRIES: usize = 5;
 
 /// A locked pid file, removed at the end.
-pub struct PidFile {
+pub(crate) struct PidFile {
     path: PathBuf,
     /// Locked until it is closed.
     file: File,
@@ -41,7 +41,7 @@ impl PidFile {
     ///
     /// # Errors
     /// [`PidFileError::Taken`] when another instance holds it; as open(2) and flock(2).
-    pub fn lock(path: &Path) -> Result<Self, PidFileError> {
+    pub(crate) fn lock(path: &Path) -> Result<Self, PidFileError> {
         for _ in 0..TRIES {
             let file = File::options()
                 .create(true)
@@ -72,7 +72,7 @@ impl PidFile {
     ///
     /// # Errors
     /// As write(2).
-    pub fn write(&self) -> io::Result<()> {
+    pub(crate) fn write(&self) -> io::Result<()> {
         writeln!(&self.file, "{}", std::process::id())
     }
 }
@@ -89,7 +89,7 @@ impl Drop for PidFile {
 ///
 /// # Errors
 /// No such daemon; no right to stop it; it does not stop.
-pub fn kill(path: &Path) -> Result<(), PidFileError> {
+pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(PidFileError::NotRunning);
@@ -138,7 +138,7 @@ fn read(file: &File) -> Option<i32> {
 
 /// Why a pid file is of no use.
 #[derive(Debug)]
-pub enum PidFileError {
+pub(crate) enum PidFileError {
     /// Another instance holds it: this process, if it says which.
     Taken(Option<i32>),
     /// Nobody holds it.

@@ -1,83 +1,184 @@
-//! Start-up and reload: the settings of the configuration and of the options together.
+//! Start-up: the steps from the command line to a daemon that serves, in their order.
 //!
-//! What goes wrong here ends the start with an exit code and a sentence, or a reload
-//! with the sentence in the log.
+//! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up;
+//! the signals are blocked before any thread is made.
 
-use std::fmt;
-use std::io;
-use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use log::LevelFilter;
-use nix::unistd::Uid;
+use log::{LevelFilter, error};
+use nix::unistd::User;
 
 use crate::cli::Options;
-use crate::config::{self, Config, Diagnostic, Severity};
-use crate::logging::{Destination, Opened};
+use crate::config::{Config, Diagnostic};
+use crate::daemon::confine::Files;
+use crate::daemon::control::{self, Running};
+use crate::daemon::detach::{Ready, Role, detach};
+use crate::daemon::error::{Context, Error};
+use crate::daemon::init_d::Programs;
+use crate::daemon::notify::Manager;
+use crate::daemon::pid_file::{self, PidFile};
+use crate::daemon::{descriptors, settings, signals, user};
+use crate::listen::{Servers, inherited};
+use crate::logging::{self, Destination, Opened};
+use crate::server;
+use crate::system::queue::Queue;
 
-/// Exit code for what goes wrong while running.
-pub const FAILURE: u8 = 1;
-/// Exit code for a command line that is not understood.
-pub const USAGE: u8 = 2;
-/// Exit code for a configuration that cannot be used (EX_CONFIG of sysexits.h).
-pub const CONFIGURATION: u8 = 78;
-
-/// An exit code, and what to say.
-pub type Failure = (u8, String);
-
-/// What could not be done, and why, as a run-time failure.
-pub fn failure<E: fmt::Display>(what: &str) -> impl Fn(E) -> Failure {
-    move |error| match what {
-        "" => (FAILURE, error.to_string()),
-        what => (FAILURE, format!("{what}: {error}")),
-    }
-}
-
-/// The configuration of the file and of the options together; `tell` gets what is wrong with it.
+/// Tests the configuration (`-t`).
 ///
 /// # Errors
-/// The exit code, and what to say beyond that.
-pub fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Failure> {
-    let file = options.config.display();
-    let (mut config, warnings) = config::load(&options.config).map_err(|diagnostics| {
-        diagnostics.iter().for_each(&tell);
-        let wrong = |line: &&Diagnostic| line.severity == Severity::Error;
-        let count = diagnostics.iter().filter(wrong).count();
-        (
-            CONFIGURATION,
-            format!("{file}: not usable ({count} to mend)"),
-        )
-    })?;
-    warnings.iter().for_each(&tell);
-    if let Some(number) = options.server {
-        let count = config.servers.len();
-        if number > count {
-            let message = format!("-s {number}: the configuration has {count} server(s)");
-            return Err((USAGE, message));
+/// Everything for which a start would end with 78.
+pub fn test(options: &Options) -> Result<(), Error> {
+    enter_directory(options)?;
+    let config = settings::load(options, to_stderr)?;
+    find_user(&config)?;
+    // Warnings about certificates go where the others have gone.
+    let log = Opened::new(Destination::Stderr, LevelFilter::Warn, None);
+    log.context("cannot log")?.begin();
+    config.servers.iter().try_for_each(server::test)?;
+    println!("{}: the configuration is good", options.config.display());
+    Ok(())
+}
+
+/// Stops the daemon of the pid file and waits for its end (`-K`).
+///
+/// # Errors
+/// No pid file is named; no daemon holds it, or it does not stop.
+pub fn kill(options: &Options) -> Result<(), Error> {
+    enter_directory(options)?;
+    let path = match &options.pid_file {
+        Some(path) => Some(path.clone()),
+        None => settings::load(options, to_stderr)?.pid_file,
+    };
+    let none = "-K needs a pid file: -p, or 'pid-file' in the configuration";
+    let path = path.ok_or_else(|| Error::Usage(none.to_owned()))?;
+    pid_file::kill(&path).context(format_args!("pid file {}", path.display()))
+}
+
+/// Serves until a signal ends it. With `-D` the process that was called returns as soon as the
+/// detached one serves, with its exit code if it does not.
+///
+/// # Errors
+/// Why it does not serve.
+pub fn serve(options: &Options) -> Result<ExitCode, Error> {
+    let ready = match options.detach.then(detach).transpose() {
+        Ok(Some(Role::Caller(code))) => return Ok(ExitCode::from(code)),
+        Ok(Some(Role::Daemon(ready))) => Some(ready),
+        Ok(None) => None,
+        Err(error) => return Err(error).context("cannot detach"),
+    };
+    start(options, ready).inspect_err(|error| {
+        if options.detach {
+            // At boot nobody reads the terminal.
+            error!("{error}");
         }
-        config.servers = vec![config.servers.swap_remove(number - 1)];
-    }
-    Ok(config)
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Opens the log where the options or else the configuration want it; a file that has to be made
-/// becomes that of `owner`.
-///
-/// # Errors
-/// As open(2) on the file.
-pub fn open_log(
-    options: &Options,
-    configured: Option<&Path>,
-    owner: Option<Uid>,
-) -> io::Result<Opened> {
-    let level = match options.verbose {
-        0 => LevelFilter::Info,
-        1 => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
+fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
+    enter_directory(options)?;
+    let config = settings::load(options, to_stderr)?;
+    let user = find_user(&config)?;
+    let lent = inherited::listeners().context("cannot use a socket passed by LISTEN_FDS")?;
+    let pid_file = lock_pid_file(&config)?;
+    begin_log(options, &config, user.as_ref())?;
+    descriptors::check_limit(&config.servers);
+    let files = Files::of(&config, &options.config);
+    let servers = Servers::bind(config.servers, lent)?;
+    if let (Some(file), Some(path)) = (&pid_file, &config.pid_file) {
+        let written = file.write();
+        written.context(format_args!("pid file {}", path.display()))?;
+    }
+    // Programs are started by the user we still are, with the limits we were given.
+    let programs = config.init_d.as_deref().map(|path| {
+        let started = Programs::start(path);
+        started.context(path.display())
+    });
+    let programs = programs.transpose()?;
+    descriptors::raise_limit();
+    signals::block().context("cannot block signals")?;
+    let manager = Manager::find();
+    give_up_privileges(user.as_ref(), files)?;
+    let queue = Arc::new(Queue::default());
+    signals::forward(Arc::clone(&queue)).context("cannot wait for signals")?;
+    servers.start()?;
+    let user = user.map_or_else(|| "the starting user".to_owned(), |user| user.name);
+    servers.announce(&user);
+    tell_serving(ready, manager.as_ref())?;
+    control::run(
+        Running {
+            options,
+            user,
+            servers,
+            programs,
+        },
+        &queue,
+    );
+    log::logger().flush();
+    Ok(())
+}
+
+/// Changes to the directory of `-W`, before any path is used.
+fn enter_directory(options: &Options) -> Result<(), Error> {
+    match &options.directory {
+        Some(path) => {
+            let entered = std::env::set_current_dir(path);
+            entered.context(format_args!("cannot enter {}", path.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Looks up the user to become.
+fn find_user(config: &Config) -> Result<Option<User>, Error> {
+    let Some(name) = &config.user else {
+        return Ok(None);
     };
-    let destination = match options.log_file.as_deref().or(configured) {
-        Some(path) => Destination::File(path.to_owned()),
-        None if options.detach => Destination::Syslog,
-        None => Destination::Stderr,
-    };
-    Opened::new(destination, level, owner)
+    let found = user::find(name);
+    let unusable = |error| Error::Configuration(format!("user = \"{name}\": {error}"));
+    found.map(Some).map_err(unusable)
+}
+
+/// Keeps a second instance out.
+fn lock_pid_file(config: &Config) -> Result<Option<PidFile>, Error> {
+    let lock = |path| PidFile::lock(path).context(format_args!("pid file {}", path.display()));
+    config.pid_file.as_deref().map(lock).transpose()
+}
+
+/// Opens the log; a panic becomes a line of it.
+fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<(), Error> {
+    let owner = user.map(|user| user.uid);
+    let log = settings::open_log(options, config.log_file.as_deref(), owner);
+    log.context("cannot log")?.begin();
+    logging::tell_of_panics();
+    Ok(())
+}
+
+/// Becomes the user, without capabilities, and confined to the files of the configuration.
+fn give_up_privileges(user: Option<&User>, files: Option<Files>) -> Result<(), Error> {
+    let given_up = user::give_up_privileges(user);
+    match user {
+        Some(user) => given_up.context(format_args!("cannot become {}", user.name))?,
+        None => given_up.context("cannot give privileges up")?,
+    }
+    match files {
+        Some(files) => files.confine().context("landlock"),
+        None => Ok(()),
+    }
+}
+
+/// Tells the caller of `-D`, and the service manager, that the daemon serves.
+fn tell_serving(ready: Option<Ready>, manager: Option<&Manager>) -> Result<(), Error> {
+    if let Some(ready) = ready {
+        ready.tell().context("cannot leave the terminal")?;
+    }
+    if let Some(manager) = manager {
+        manager.tell();
+    }
+    Ok(())
+}
+
+fn to_stderr(line: &Diagnostic) {
+    eprintln!("{line}");
 }

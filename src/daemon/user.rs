@@ -12,7 +12,7 @@ use nix::unistd::{Uid, User, geteuid, initgroups, setresgid, setresuid, setuid};
 ///
 /// # Errors
 /// An unknown user, or a list of users that cannot be read.
-pub fn find_user(name: &str) -> io::Result<User> {
+pub(crate) fn find(name: &str) -> io::Result<User> {
     User::from_name(name)?.ok_or_else(|| {
         let reason = format!("there is no user '{name}' on this machine");
         io::Error::new(io::ErrorKind::NotFound, reason)
@@ -27,7 +27,7 @@ pub fn find_user(name: &str) -> io::Result<User> {
 ///
 /// # Errors
 /// No right to become the user.
-pub fn give_up_privileges(user: Option<&User>) -> io::Result<()> {
+pub(crate) fn give_up_privileges(user: Option<&User>) -> io::Result<()> {
     // First, since it is itself a privilege; who has not got it has none to pass on.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(other)? {
         caps::clear(None, CapSet::Bounding).map_err(other)?;

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 /// direction. Printable text of any script stays as it is, so escaping twice changes nothing.
 ///
 /// Bytes that are not UTF-8 have become U+FFFD where they were made a `str`.
-pub struct Escaped<'a>(pub &'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

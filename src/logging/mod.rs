@@ -3,7 +3,7 @@
 //! A line is one line whatever a client wrote into it, and one place in the code writes at most
 //! ten a second; what comes beyond is counted, and the count said with the next line of any place.
 
-pub mod escape;
+pub(crate) mod escape;
 pub(crate) mod sink;
 
 use std::io;
@@ -14,7 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record, error};
 use nix::unistd::Uid;
 
 use crate::logging::escape::Escaped;
-pub use crate::logging::sink::Destination;
+pub(crate) use crate::logging::sink::Destination;
 use crate::logging::sink::Sink;
 
 /// Most lines of one cause in one `WINDOW`.
@@ -28,7 +28,7 @@ const MAX_LENGTH: usize = 960;
 const OURS: &str = "ouistiti";
 
 /// A log that is open and not used yet.
-pub struct Opened(Sink, LevelFilter);
+pub(crate) struct Opened(Sink, LevelFilter);
 
 impl Opened {
     /// Opens a log; a file is opened anew, so that it can be rotated, and becomes that of
@@ -36,7 +36,7 @@ impl Opened {
     ///
     /// # Errors
     /// As open(2) on the file. That syslog is not there is no error.
-    pub fn new(
+    pub(crate) fn new(
         destination: Destination,
         level: LevelFilter,
         owner: Option<Uid>,
@@ -47,7 +47,7 @@ impl Opened {
     /// Logs there from now on.
     ///
     /// Other crates are heard only at `Trace`: what they warn about is what clients do wrong.
-    pub fn begin(self) {
+    pub(crate) fn begin(self) {
         LOGGER.book().sink = self.0;
         // It fails where it has been set before, to the same.
         let _ = log::set_logger(&LOGGER);
@@ -56,7 +56,7 @@ impl Opened {
 }
 
 /// Has panics logged: a daemon's stderr is /dev/null.
-pub fn tell_of_panics() {
+pub(crate) fn tell_of_panics() {
     std::panic::set_hook(Box::new(|panic| error!("{panic}")));
 }
 

@@ -30,7 +30,7 @@ const FILE_MODE: u32 = 0o640;
 
 /// Where the log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// The log daemon; stderr as long as it cannot be reached.
     Syslog,
     /// The end of a file.

@@ -78,6 +78,20 @@ fn certificates(
     }
 }
 
+/// Reads what a server's `tls` section names, as a start would.
+///
+/// # Errors
+/// Which certificate cannot be used, and why.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(unused_variables, clippy::unnecessary_wraps)
+)]
+pub(crate) fn test(config: &ServerConfig) -> Result<(), StartError> {
+    #[cfg(feature = "tls")]
+    certificates(config, None)?;
+    Ok(())
+}
+
 /// Why a server does not start.
 #[derive(Debug)]
 pub enum StartError {

@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 32;
 /// # Errors
 /// As open(2). A way out of `docroot` is `EXDEV`, or `ELOOP` and `ENOTDIR` without openat2;
 /// a name with a NUL is `EINVAL`.
-pub fn open_beneath(docroot: &Path, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+pub(crate) fn open_beneath(docroot: &Path, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
     let root = open(
         docroot,
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
@@ -83,7 +83,7 @@ fn is_type(file: impl AsFd, wanted: SFlag) -> nix::Result<bool> {
 ///
 /// # Errors
 /// As [`open_beneath`].
-pub fn read_beneath(docroot: &Path, name: &str) -> nix::Result<File> {
+pub(crate) fn read_beneath(docroot: &Path, name: &str) -> nix::Result<File> {
     // O_NONBLOCK: a fifo without a writer would hold the thread; O_NOCTTY: a terminal is not ours.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_LARGEFILE;
     open_beneath(docroot, name, flags).map(File::from)

@@ -7,7 +7,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 /// Lets the kernel tell a host that has vanished: after `silence` it is asked, and after twice
 /// that the connection fails, bytes under way or not. Small writes leave at once.
-pub fn keep_alive(socket: &TcpStream, silence: Duration) {
+pub(crate) fn keep_alive(socket: &TcpStream, silence: Duration) {
     let seconds = u32::try_from(silence.as_secs()).unwrap_or(u32::MAX).max(1);
     // On a UNIX socket these say "not supported", and are not needed.
     let _ = socket.set_nodelay(true);

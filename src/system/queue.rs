@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+#[cfg(any(feature = "websocket", test))]
 use std::time::Duration;
 
 /// What is sent is taken in the same order; shared by all who send and take. It has no bound:
 /// it is for signals and for answers that are waited for, not for what a client can cause.
 #[derive(Debug)]
-pub struct Queue<T> {
+pub(crate) struct Queue<T> {
     sent: Mutex<VecDeque<T>>,
     more: Condvar,
 }
@@ -23,13 +24,13 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Leaves something for whoever takes next.
-    pub fn send(&self, what: T) {
+    pub(crate) fn send(&self, what: T) {
         self.sent().push_back(what);
         self.more.notify_one();
     }
 
     /// The next, waited for.
-    pub fn take(&self) -> T {
+    pub(crate) fn take(&self) -> T {
         let mut sent = self.sent();
         loop {
             match sent.pop_front() {
@@ -40,7 +41,8 @@ impl<T> Queue<T> {
     }
 
     /// The next, if it comes within `limit`.
-    pub fn take_within(&self, limit: Duration) -> Option<T> {
+    #[cfg(any(feature = "websocket", test))]
+    pub(crate) fn take_within(&self, limit: Duration) -> Option<T> {
         let empty = |sent: &mut VecDeque<T>| sent.is_empty();
         let waited = self.more.wait_timeout_while(self.sent(), limit, empty);
         waited.unwrap_or_else(PoisonError::into_inner).0.pop_front()

@@ -12,7 +12,7 @@ const STACK: usize = if cfg!(debug_assertions) {
 };
 
 /// A thread yet to be spawned, with a name for ps(1) and the log of a panic.
-pub fn named(name: impl Into<String>) -> Builder {
+pub(crate) fn named(name: impl Into<String>) -> Builder {
     Builder::new().name(name.into()).stack_size(STACK)
 }
 
@@ -20,7 +20,10 @@ pub fn named(name: impl Into<String>) -> Builder {
 ///
 /// # Errors
 /// When it cannot be created: the work is dropped.
-pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn(
+    name: impl Into<String>,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     // In a box all work is of one type: each costs std a kilobyte of code.
     let work: Box<dyn FnOnce() + Send> = Box::new(work);
     named(name).spawn(work).map(drop)

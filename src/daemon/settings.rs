@@ -1,0 +1,66 @@
+//! Start-up and reload: the settings of the configuration file and of the command line together.
+
+use std::io;
+use std::path::Path;
+
+use log::LevelFilter;
+use nix::unistd::Uid;
+
+use crate::cli::Options;
+use crate::config::{self, Config, Diagnostic, Severity};
+use crate::daemon::error::Error;
+use crate::logging::{Destination, Opened};
+
+/// Reads the configuration; `tell` gets every error and warning of the file. What the command line
+/// says wins.
+///
+/// # Errors
+/// A configuration with errors, or one without the server that `-s` asks for.
+pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Error> {
+    let (mut config, warnings) = config::load(&options.config).map_err(|diagnostics| {
+        diagnostics.iter().for_each(&tell);
+        let is_error = |line: &&Diagnostic| line.severity == Severity::Error;
+        let count = diagnostics.iter().filter(is_error).count();
+        let file = options.config.display();
+        Error::Configuration(format!("{file}: not usable ({count} to mend)"))
+    })?;
+    warnings.iter().for_each(&tell);
+    if let Some(number) = options.server {
+        let count = config.servers.len();
+        if number > count {
+            let text = format!("-s {number}: the configuration has {count} server(s)");
+            return Err(Error::Usage(text));
+        }
+        config.servers = vec![config.servers.swap_remove(number - 1)];
+    }
+    if let Some(path) = &options.pid_file {
+        config.pid_file = Some(path.clone());
+    }
+    if let Some(path) = &options.log_file {
+        config.log_file = Some(path.clone());
+    }
+    Ok(config)
+}
+
+/// Opens the log: a file where one is set, else syslog for a detached daemon and standard error
+/// for one in the foreground. A file that has to be made becomes that of `owner`.
+///
+/// # Errors
+/// As open(2) on the file.
+pub(crate) fn open_log(
+    options: &Options,
+    file: Option<&Path>,
+    owner: Option<Uid>,
+) -> io::Result<Opened> {
+    let level = match options.verbose {
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let destination = match file {
+        Some(path) => Destination::File(path.to_owned()),
+        None if options.detach => Destination::Syslog,
+        None => Destination::Stderr,
+    };
+    Opened::new(destination, level, owner)
+}
