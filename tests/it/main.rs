@@ -44,3 +44,4 @@ mod startup;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+mod trust;
