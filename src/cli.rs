@@ -137,7 +137,7 @@ fn grammar() -> Grammar {
         "log file (before that of the configuration)",
         "LOG",
     );
-    grammar.optflagmulti("v", "", "tell more: once debug, twice trace messages");
+    grammar.optflagmulti("v", "", "tell more: once debug, twice frame headers too");
     grammar.optflag("h", "", "show this and end");
     grammar.optflag("V", "", "show the version and what was built in, and end");
     grammar

@@ -7,7 +7,6 @@
 use std::fmt;
 #[cfg(feature = "websocket")]
 use std::io;
-#[cfg(feature = "websocket_rt")]
 use std::net::SocketAddr;
 #[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
@@ -21,9 +20,7 @@ use log::{info, warn};
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
-#[cfg(feature = "websocket")]
 use crate::http::proxy;
-use crate::http::proxy::Told;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response;
@@ -48,12 +45,12 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 #[cfg(feature = "websocket")]
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves one client; returns when it is gone. `told` is what its PROXY header says.
+/// Serves one client; returns when it is gone. `told` is what a PROXY header has told of it.
 pub fn serve(
     server: &Server,
     slot: &Slot,
     writer: Arc<FrameWriter>,
-    told: Told,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) {
     match answer(server, slot, writer.client(), told, deadline) {
@@ -82,7 +79,7 @@ fn answer<'a>(
     server: &'a Server,
     slot: &Slot,
     client: &Client,
-    told: Told,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Answer<'a>, Refusal> {
     let request = read_request(server, slot, client, told, deadline)?;
@@ -107,16 +104,21 @@ fn read_request(
     server: &Server,
     slot: &Slot,
     client: &Client,
-    told: Told,
+    told: Option<SocketAddr>,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
-    let request = request::read(client, deadline)?;
     if !slot.is_trusted() {
-        return Ok(request);
+        return request::read(client, deadline);
     }
+    let told = match client.is_tls() {
+        // Its PROXY header has come before the handshake.
+        true => told,
+        false => proxy::read(client, deadline)?,
+    };
+    let nearest = told.or(client.peer());
+    let request = request::read(client, deadline)?;
     let config = server.config();
-    let forwarded_for = request.list("X-Forwarded-For");
-    if let Some(source) = trust::source(&config.trusted, client.peer(), told, forwarded_for) {
+    if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
         client.set_source(source);
         if !slot.assign_to(source.ip(), config.max_per_ip) {
             return Err(Refusal::TooManyClients);
@@ -353,11 +355,7 @@ struct Peer<'a>(&'a Client);
 
 impl fmt::Display for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.source() {
-            Some(address) if address.port() == 0 => write!(f, "{}", address.ip()),
-            Some(address) => write!(f, "{address}"),
-            None => f.write_str("unix"),
-        }
+        self.0.fmt(f)
     }
 }
 

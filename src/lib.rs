@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "websocket")]
-pub mod backend;
+pub(crate) mod backend;
 pub mod cli;
 pub mod client;
 pub mod config;

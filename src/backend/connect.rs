@@ -1,4 +1,4 @@
-//! Opening: the way to a backend, before the 101.
+//! Opening: connects to a backend, before the 101.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -19,12 +19,12 @@ use crate::backend::serial::set_up;
 use crate::config::Target;
 use crate::system::keepalive::keep_alive;
 
-/// Opens a target. `limit` bounds the wait for a place in the listener's queue, and later each
-/// wait for a backend that does not read.
+/// Opens a target. `limit` bounds the wait for a full listener queue, and later each wait for a
+/// backend that does not read.
 ///
 /// # Errors
 /// As connect(2) and open(2).
-pub fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
+pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit),
@@ -65,8 +65,8 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
     Ok(Backend::new(fd, Kind::Stream))
 }
 
-/// Connects to the first address that answers; one that does not leaves the others their share
-/// of the time.
+/// Connects to the first address that answers. Each address has its share of the time that is
+/// left.
 pub(super) fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
     for (address, untried) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
@@ -89,13 +89,13 @@ fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
 }
 
 fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
-    // With O_NONBLOCK a pipe that nobody reads is refused at once (ENXIO, fifo(7)).
+    // With O_NONBLOCK a pipe without a reader is refused at once (ENXIO, fifo(7)).
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
     Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
 }
 
-/// A failure to set the limit leaves the socket without one, as it came.
+/// Sets the write limit. A socket that refuses it stays without one.
 pub(super) fn set_limit(fd: BorrowedFd<'_>, limit: Duration) {
     let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
     let _ = setsockopt(&fd, sockopt::SendTimeout, &limit);

@@ -1,7 +1,7 @@
-//! Opening: the addresses of a TCP backend's host, found within a limit.
+//! Opening: finds the addresses of a TCP backend's host within a limit.
 //!
-//! The system's resolver cannot be told when to give up (getaddrinfo(3)). So it works on a
-//! thread of its own, which nobody waits for longer than the limit.
+//! The system's resolver takes no limit (getaddrinfo(3)). It works on a thread of its own, and
+//! the caller waits no longer than the limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -13,13 +13,13 @@ use std::time::Duration;
 use crate::system::queue::Queue;
 use crate::system::threads;
 
-/// Most lookups at a time. Those nobody waits for any more count until the resolver gives up.
+/// Most lookups at a time. A lookup counts until the resolver returns.
 const MAX_LOOKUPS: usize = 16;
 
 /// Lookups under way.
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
-/// A place among them.
+/// One of them.
 struct Lookup;
 
 impl Lookup {
@@ -43,7 +43,7 @@ impl Drop for Lookup {
 ///
 /// # Errors
 /// As getaddrinfo(3); `TimedOut` after `limit`, `WouldBlock` where too many are waited for.
-pub fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
@@ -53,7 +53,7 @@ pub fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAd
     })
 }
 
-/// What `work` comes to, unless it takes too long.
+/// Returns what `work` returns, unless it takes too long.
 fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -64,7 +64,7 @@ fn within<T: Send + 'static>(
     threads::spawn("lookup", move || {
         let worked = catch_unwind(AssertUnwindSafe(work));
         drop(place);
-        // Nobody waits for it any more if it took too long.
+        // The caller is gone if it took too long.
         done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
     })?;
     result.take_within(limit).unwrap_or_else(|| {

@@ -2,7 +2,7 @@
 //!
 //! [`connect()`] opens what `access` has resolved, before the 101 goes out; the copy
 //! threads then read and write the [`Backend`] by shared reference. SEQPACKET
-//! sockets are found here by themselves. What the bytes mean is `framing`'s.
+//! sockets are recognised here. `framing` knows what the bytes mean.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,14 +22,14 @@ use nix::sys::uio::writev;
 use nix::unistd::read;
 
 mod connect;
-pub mod lookup;
-pub mod serial;
+pub(crate) mod lookup;
+pub(crate) mod serial;
 mod waiting;
 
-pub use connect::connect;
+pub(crate) use connect::connect;
 use waiting::Waiting;
 
-/// Longest wait for a writer that must be about to tell whether its socket was reset.
+/// Longest wait for a writer whose system call is about to report a reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
 
 /// Memory of a socket, by the kernel's count (include/uapi/linux/sock_diag.h).
@@ -55,12 +55,12 @@ enum Kind {
     Packet,
     /// A character device: read and written, but it has no end.
     Device(Waiting),
-    /// A named pipe: written only, since what is read from it would be our own bytes.
+    /// A named pipe: written only, since reading it would return our own bytes.
     Pipe(Waiting),
 }
 
 /// A connected backend.
-pub struct Backend {
+pub(crate) struct Backend {
     fd: OwnedFd,
     kind: Kind,
     /// A thread is in a system call that writes to a socket.
@@ -71,7 +71,7 @@ pub struct Backend {
 
 /// What one read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// So many bytes; from a SEQPACKET socket one packet, which may be empty.
     Bytes(usize),
     /// The backend has ended its stream.
@@ -89,7 +89,7 @@ impl Backend {
     }
 
     /// Whether it keeps packet boundaries (SEQPACKET).
-    pub fn is_packet(&self) -> bool {
+    pub(crate) fn is_packet(&self) -> bool {
         matches!(self.kind, Kind::Packet)
     }
 
@@ -97,7 +97,7 @@ impl Backend {
     ///
     /// # Errors
     /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
         match &self.kind {
             Kind::Stream => self.stream_input(retry(|| {
                 nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
@@ -112,7 +112,7 @@ impl Backend {
     ///
     /// # Errors
     /// As recv(2).
-    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
+    pub(crate) fn read_now(&self, buffer: &mut [u8]) -> io::Result<Option<Input>> {
         if !matches!(self.kind, Kind::Stream) {
             return Ok(None);
         }
@@ -130,12 +130,12 @@ impl Backend {
         }
     }
 
-    /// Whether the other side has closed with bytes unread. The kernel tells that one system
-    /// call, once; where that is a writer's, the reader finds the end of the stream.
+    /// Whether the other side has closed with bytes unread. The kernel reports that to one system
+    /// call, once. Where that call was a writer's, the reader finds the end of the stream.
     fn is_reset(&self) -> bool {
         let deadline = Instant::now() + RESET_WAIT;
         while self.is_writing.load(Ordering::Acquire) && self.is_closed() {
-            // Its call is about to end: it cannot wait for a closed socket.
+            // Its call is about to end: no call waits for a closed socket.
             if Instant::now() >= deadline {
                 break;
             }
@@ -151,10 +151,10 @@ impl Backend {
     }
 
     /// An accepted socket carries its listener's address, so that a packet comes with a sender
-    /// and the end of the stream without one: this tells an empty packet from the end.
+    /// and the end of the stream without one: an empty packet differs from the end.
     ///
-    /// A peer that closes with bytes unread is told once, before the packets it had sent: those
-    /// are read first.
+    /// The kernel reports a peer that closed with bytes unread once, before the packets it had
+    /// sent: this reads those first.
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
         let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
         if result == Err(Errno::ECONNRESET) {
@@ -188,12 +188,16 @@ impl Backend {
         }
     }
 
-    /// Writes pieces as one, or as one packet. Waits as long as the backend takes bytes; when
-    /// it takes none for the limit given to `connect`, `go_on` decides.
+    /// Writes pieces in one call, or as one packet. Waits as long as the backend takes bytes. When
+    /// it has taken none for the limit given to `connect`, `go_on` decides whether to wait on.
     ///
     /// # Errors
     /// As sendmsg(2); `TimedOut` when `go_on` says no.
-    pub fn write_all_of(&self, pieces: &[&[u8]; 2], go_on: impl Fn() -> bool) -> io::Result<()> {
+    pub(crate) fn write_all_of(
+        &self,
+        pieces: &[&[u8]; 2],
+        go_on: impl Fn() -> bool,
+    ) -> io::Result<()> {
         let mut slices = [IoSlice::new(pieces[0]), IoSlice::new(pieces[1])];
         let mut left = &mut slices[..];
         loop {
@@ -225,7 +229,7 @@ impl Backend {
             Kind::Device(waiting) | Kind::Pipe(waiting) => {
                 let limit = PollTimeout::try_from(waiting.limit).unwrap_or(PollTimeout::MAX);
                 waiting.wait(self.fd.as_fd(), PollFlags::POLLOUT, limit)?;
-                // In one call: others write to it as well, and lines must not mix (pipe(7)).
+                // In one call: others may write to it as well, and lines must not mix (pipe(7)).
                 writev(&self.fd, slices)
             }
         }
@@ -240,11 +244,11 @@ impl Backend {
         }
     }
 
-    /// How much of what was written the other side has not read yet (for TCP: its kernel not
-    /// got), in bytes and some more for the kernel's own. 0 where that cannot be told: a
-    /// device, a kernel before Linux 4.12.
-    pub fn unread(&self) -> u32 {
-        // An emulator of processors gives less than the kernel, and nix panics at that.
+    /// How much of what was written the other side has not read yet (for TCP: its kernel has not
+    /// received), in bytes, with the kernel's overhead. 0 where that is unknown: a device, a
+    /// kernel before Linux 4.12.
+    pub(crate) fn unread(&self) -> u32 {
+        // qemu's user emulation returns less than the kernel does, and nix panics at that.
         let Ok(Ok(info)) = panic::catch_unwind(|| getsockopt(&self.fd, MemInfo)) else {
             return 0;
         };
@@ -252,19 +256,19 @@ impl Backend {
         info[queued as usize].saturating_add(info[unacknowledged as usize])
     }
 
-    /// Tells the backend that nothing more comes: it reads its end of file.
-    pub fn end(&self) {
+    /// Ends what is written to the backend: it reads the end of file.
+    pub(crate) fn end(&self) {
         match self.kind {
             Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
             }
-            // A device has no end; what waits for its reader to end would wait for ever.
+            // A device has no end to wait for.
             Kind::Device(_) | Kind::Pipe(_) => self.cut(),
         }
     }
 
-    /// Ends both directions at once and wakes whoever waits in them.
-    pub fn cut(&self) {
+    /// Ends both directions at once and wakes the threads that wait in them.
+    pub(crate) fn cut(&self) {
         match &self.kind {
             Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);

@@ -9,7 +9,7 @@ use nix::sys::termios::{self, BaudRate, ControlFlags, SetArg};
 ///
 /// # Errors
 /// `InvalidInput` for a speed that no line has; as tcsetattr(3).
-pub fn set_up(line: impl AsFd, baud: u32) -> io::Result<()> {
+pub(crate) fn set_up(line: impl AsFd, baud: u32) -> io::Result<()> {
     let Ok(mut settings) = termios::tcgetattr(&line) else {
         return Ok(());
     };

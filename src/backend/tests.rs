@@ -89,7 +89,8 @@ impl Packets {
     }
 
     pub(crate) fn write(&self, packet: &[u8]) {
-        send(self.0.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL).expect("room for a packet");
+        send(self.0.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL)
+            .expect("buffer space for a packet");
     }
 }
 
@@ -254,7 +255,7 @@ fn a_tcp_server_is_reached() {
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn a_target_that_is_not_there_is_refused() {
     let scratch = Scratch::new();
     let path = |name: &str| scratch.0.join(name);
     drop(UnixListener::bind(path("stale")).expect("a free name"));
@@ -309,7 +310,7 @@ fn an_address_that_does_not_answer_leaves_time_for_the_next() {
 }
 
 #[test]
-fn what_is_not_read_yet_is_told() {
+fn the_bytes_that_are_not_read_yet_are_counted() {
     let ends = [("stream", stream_pair().0), ("packets", packet_pair().0)];
     for (kind, backend) in ends {
         assert_eq!(backend.unread(), 0, "{kind}: its other end is gone");
@@ -317,20 +318,20 @@ fn what_is_not_read_yet_is_told() {
     let (backend, mut far) = stream_pair();
     backend
         .write_all_of(&[b"Hello", b""], wait_on)
-        .expect("room");
+        .expect("buffer space");
     assert!(backend.unread() >= 5);
     far.read_exact(&mut [0; 5]).expect("all of it");
     assert_eq!(backend.unread(), 0);
 }
 
-/// Whether a backend that closes while a writer waits for it is told to the reader as a reset.
-fn is_told_as_reset<Far>((backend, far): (Backend, Far)) -> bool {
+/// Whether the reader gets a reset when a backend closes while a writer waits for it.
+fn is_read_as_reset<Far>((backend, far): (Backend, Far)) -> bool {
     let flood = [0; 32 << 10];
     thread::scope(|scope| {
         let write = || while backend.write_all_of(&[&flood, b""], wait_on).is_ok() {};
         let writer = scope.spawn(write);
         // It waits once a write takes no more.
-        while !backend.is_writing.load(Ordering::Acquire) || has_room(&backend) {
+        while !backend.is_writing.load(Ordering::Acquire) || has_space(&backend) {
             thread::yield_now();
         }
         drop(far);
@@ -345,15 +346,15 @@ fn is_told_as_reset<Far>((backend, far): (Backend, Far)) -> bool {
     })
 }
 
-fn has_room(backend: &Backend) -> bool {
+fn has_space(backend: &Backend) -> bool {
     let mut fds = [PollFd::new(backend.fd.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 #[test]
-fn a_reset_is_told_to_the_reader_though_a_writer_was_waiting() {
+fn the_reader_gets_a_reset_though_a_writer_was_waiting() {
     for round in 0..300 {
-        assert!(is_told_as_reset(stream_pair()), "stream, round {round}");
-        assert!(is_told_as_reset(packet_pair()), "packets, round {round}");
+        assert!(is_read_as_reset(stream_pair()), "stream, round {round}");
+        assert!(is_read_as_reset(packet_pair()), "packets, round {round}");
     }
 }

@@ -1,4 +1,4 @@
-//! Running: how a device or a pipe is waited for.
+//! Running: waits for a device or a pipe.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,7 +15,7 @@ pub(super) struct Waiting {
     /// A byte in this pipe ends every wait.
     woken: PipeReader,
     wake: PipeWriter,
-    /// Longest wait for room to write; sockets have it as an option.
+    /// Longest wait until it can be written to; sockets have an option for this.
     pub(super) limit: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Waiting {
         }
     }
 
-    /// Waits until nobody reads a pipe any more, or it was cut.
+    /// Waits until a pipe has no reader any more, or was cut.
     pub(super) fn until_end(&self, fd: BorrowedFd<'_>) -> io::Result<Input> {
         match self.wait(fd, PollFlags::empty(), PollTimeout::NONE) {
             Ok(()) | Err(Errno::EPIPE) => Ok(Input::End),

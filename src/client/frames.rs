@@ -1,15 +1,16 @@
-//! Running: the one writer to the client.
+//! Running: the one writer of frames to the client.
 //!
-//! Both copy threads, and the server when it stops, have something to send. A
-//! [`FrameWriter`] lets one of them write at a time, whole frames only, and nothing after
-//! a Close. Whoever cannot wait (the thread that reads the client must not stop
-//! reading because the client does not) leaves a control frame as *owed*; it is
-//! sent by whoever writes next.
+//! Both copy threads send frames, and so does the server when it stops. A [`FrameWriter`]
+//! lets one of them write at a time, whole frames only, and nothing after a Close. A thread
+//! that must not wait for the client (the one that reads it, the server's watch) leaves its
+//! control frame as *owed*: the next writer sends it first.
 
 use std::io;
 
+use log::trace;
+
 use crate::client::Client;
-use crate::frame::{self, CloseCode, Control, ControlPayload, OpCode};
+use crate::frame::{self, CloseCode, Control, ControlPayload, Header, OpCode, Summary};
 use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::system::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -22,7 +23,7 @@ pub enum SendError {
     Io(io::Error),
 }
 
-/// Control frames that wait for room in the socket.
+/// Control frames that wait until the socket takes them.
 #[derive(Default)]
 struct Owed {
     ping: bool,
@@ -37,11 +38,11 @@ impl Owed {
     }
 }
 
-/// Watches of silence before a ping, and again before a client counts as dead: the server
-/// watches its clients so many times in each `ping` period.
+/// Looks of the server at each client in a `ping` period. A client that is silent for as many
+/// looks is pinged; after as many again it is cut.
 pub const WATCHES: u8 = 4;
 
-/// The reader of the client is busy with what it has read: that is no silence.
+/// The reader of the client works on what it has read: the client is not silent.
 const BUSY: u8 = u8::MAX;
 
 /// What may be written now.
@@ -63,15 +64,15 @@ pub struct FrameWriter {
     /// Held while a frame is written.
     phase: Mutex<Phase>,
     is_open: AtomicBool,
-    /// Watches since the client's reader began to wait, or [`BUSY`].
+    /// Looks since the client's reader began to wait, or [`BUSY`].
     silence: AtomicU8,
-    /// The client has taken something since the last watch.
+    /// The client has taken something since the last look.
     has_taken: AtomicBool,
     /// The code of the Close sent, 0 before it, 1005 for a Close without code.
     close_sent: AtomicU16,
 }
 
-/// A lock whose holder panicked still guards plain values: take them as they are.
+/// A panic of a lock's holder leaves plain values behind the lock: they are used as they are.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -113,8 +114,15 @@ impl FrameWriter {
         }
     }
 
-    /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts the silence; what
-    /// is owed is paid as soon as there is room for it.
+    /// Makes the header of a whole frame to the client, and logs it (trace).
+    pub fn header(&self, opcode: OpCode, length: usize) -> Header {
+        let summary = Summary(opcode, true, length as u64);
+        trace!("{} gets {summary}", self.client);
+        frame::header(opcode, true, length)
+    }
+
+    /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts its silence.
+    /// Sends owed frames first, as soon as the socket takes them.
     ///
     /// # Errors
     /// As [`Client::read`].
@@ -129,18 +137,18 @@ impl FrameWriter {
         result
     }
 
-    /// One look at the client, four in each `ping` period: a silent one is pinged, and one that
-    /// does not answer in as long again is cut.
+    /// One look at the client, [`WATCHES`] of them in each `ping` period: pings a silent client,
+    /// and cuts one that has not answered for as long again.
     pub fn watch(&self) {
         let silence = self.silence.load(Ordering::Relaxed);
         if silence == BUSY || !self.is_open() {
             return;
         }
-        // A full socket that takes more is being read: a client's pong may be megabytes away,
-        // and who does not read at all is told by TCP (`keep_alive`).
+        // A full socket that took more is being read: the client's pong may be megabytes away.
+        // TCP finds a client that does not read at all (`keep_alive`).
         let is_reading =
             self.has_taken.swap(false, Ordering::Relaxed) && !self.client.is_writable();
-        // A read that ends meanwhile must not be taken for a silence that goes on.
+        // A read that ended meanwhile has ended the silence as well.
         let next = if is_reading { 0 } else { silence + 1 };
         let counted =
             self.silence
@@ -149,12 +157,13 @@ impl FrameWriter {
             _ if counted.is_err() => {}
             WATCHES => self.ping(),
             silence if silence >= 2 * WATCHES => self.client.cut(),
-            // A ping that found no room may find it now.
+            // The socket may take a ping now that it did not take before.
             _ => self.settle(),
         }
     }
 
-    /// Sends pieces that together are whole frames, after what is owed; waits for room.
+    /// Sends pieces that together are whole frames, after owed frames; waits while the socket is
+    /// full.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -171,7 +180,7 @@ impl FrameWriter {
         result
     }
 
-    /// Sends a Close as the last frame; waits for room. A second Close is not sent.
+    /// Sends a Close as the last frame; waits while the socket is full. Sends no second Close.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -181,20 +190,20 @@ impl FrameWriter {
         self.pay(&mut phase, true)
     }
 
-    /// Owes the client a Close, and sends it if that needs no waiting. A second one is not sent.
+    /// Owes the client a Close, and sends it if that needs no waiting. Sends no second Close.
     pub fn owe_close(&self, code: Option<CloseCode>) {
         lock(&self.owed).close.get_or_insert(code);
         self.settle();
     }
 
-    /// Lets `greet` send the 101, and frames follow it.
+    /// Calls `greet`, which sends the 101; from then on frames may be sent.
     ///
     /// # Errors
     /// Those of `greet`.
     pub fn open(&self, greet: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut phase = lock(&self.phase);
         greet()?;
-        // The limit on the opening is not one on the frames.
+        // The limit of the opening does not hold for frames.
         self.client.set_write_timeout(None)?;
         self.is_open.store(true, Ordering::Release);
         *phase = Phase::Open;
@@ -203,10 +212,10 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// The server stops: a client that is open is told so (1001), another is cut.
+    /// Ends the client because the server stops: with Close 1001 after its 101, by a cut before.
     pub fn stop(&self) {
         lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
-        // While the 101 is being sent the writer is taken: who sends it settles what is owed.
+        // The thread that sends the 101 holds the lock, and sends owed frames afterwards.
         let is_opening = self
             .phase
             .try_lock()
@@ -229,13 +238,13 @@ impl FrameWriter {
         self.settle();
     }
 
-    /// Whether control frames wait for room.
+    /// Whether control frames are owed that can still be sent.
     pub fn is_owing(&self) -> bool {
         self.is_open() && self.close_sent().is_none() && !lock(&self.owed).is_empty()
     }
 
-    /// Pays what is owed as far as that needs no waiting. Who finds the writer taken leaves: its
-    /// holder looks again after letting go, so that nothing owed is forgotten.
+    /// Sends owed frames as far as that needs no waiting. Returns if another thread holds the
+    /// lock: the holder checks for owed frames again after it unlocks.
     pub fn settle(&self) {
         while self.is_owing() && self.client.is_writable() {
             let mut phase = match self.phase.try_lock() {
@@ -243,14 +252,14 @@ impl FrameWriter {
                 Err(TryLockError::Poisoned(error)) => error.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            // A failed write is found again by the next reader of the socket.
+            // The thread that reads the socket finds the failure as well.
             if self.pay(&mut phase, false).is_err() {
                 return;
             }
         }
     }
 
-    /// Writes what is owed, one frame after another, while there is room or `wait` is true.
+    /// Writes owed frames one by one, while the socket takes them or `wait` is true.
     fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
         while *phase == Phase::Open && (wait || self.client.is_writable()) {
             let mut owed = lock(&self.owed);
@@ -276,7 +285,7 @@ impl FrameWriter {
                 let code = code.map_or(1005, u16::from);
                 self.close_sent.store(code, Ordering::Release);
             }
-            let header = frame::header(OpCode::Control(opcode), true, payload.len());
+            let header = self.header(OpCode::Control(opcode), payload.len());
             self.client
                 .write_all_of(&[header.bytes(), payload])
                 .map_err(SendError::Io)?;

@@ -1,10 +1,11 @@
 //! The client's end of a connection, plain or TLS, used by two threads at once.
 //!
-//! Reading and writing go by shared reference, so that both copy threads borrow
-//! the one `Client`. Who may write when is not decided here, but in `frames`.
+//! Both copy threads read and write through a shared reference to one [`Client`]. `frames`
+//! decides which thread may write, and when.
 
 pub mod frames;
 
+use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,7 +28,7 @@ const MAX_SLICES: usize = 4;
 pub struct Client {
     stream: Stream,
     peer: Option<SocketAddr>,
-    /// Where it comes from, told by a proxy in front.
+    /// Where it comes from, as a proxy in front says.
     source: OnceLock<SocketAddr>,
 }
 
@@ -65,13 +66,13 @@ impl Client {
         self.peer
     }
 
-    /// Where it comes from: what [`Client::set_source`] was told, its peer otherwise. Port 0
-    /// stands for an unknown one.
+    /// Where it comes from: the address given to [`Client::set_source`], otherwise its peer's.
+    /// Port 0 stands for an unknown port.
     pub fn source(&self) -> Option<SocketAddr> {
         self.source.get().copied().or(self.peer)
     }
 
-    /// Learns, once, where it comes from when its peer is only a proxy.
+    /// Records where it comes from, once, when its peer is a proxy.
     pub fn set_source(&self, source: SocketAddr) {
         self.source.get_or_init(|| source);
     }
@@ -203,7 +204,7 @@ impl Client {
         self.set_write_timeout(Some(left))
     }
 
-    /// Lets a read wait so long for its first byte.
+    /// Sets how long a read waits for its first byte.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -211,7 +212,7 @@ impl Client {
         self.socket().set_read_timeout(limit)
     }
 
-    /// Lets a write wait so long for room in the socket.
+    /// Sets how long a write waits while the socket is full.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -219,19 +220,19 @@ impl Client {
         self.socket().set_write_timeout(limit)
     }
 
-    /// Prepares a socket for frames: sent at once, and watched by the kernel, which tells a
-    /// client that has vanished even while a stalled backend keeps us from reading.
+    /// Prepares the socket for frames: they leave at once, and the kernel finds a client that
+    /// has vanished, even while a backend that does not read keeps us from reading.
     pub fn tune(&self, silence: Duration) {
         keep_alive(self.socket(), silence);
     }
 
-    /// Whether the socket has room, so that a control frame can be written without waiting.
+    /// Whether the socket takes a control frame without waiting.
     pub fn is_writable(&self) -> bool {
         self.poll(PollFlags::POLLOUT, PollTimeout::ZERO)
             .contains(PollFlags::POLLOUT)
     }
 
-    /// Waits until there is something to read or room to write.
+    /// Waits until the socket has something to read or takes something to write.
     pub fn wait_ready(&self) {
         #[cfg(feature = "tls")]
         if let Stream::Tls(session) = &self.stream
@@ -258,17 +259,17 @@ impl Client {
         }
     }
 
-    /// Says that nothing more will be written: close_notify on TLS, then FIN.
+    /// Ends what is written: close_notify on TLS, then FIN.
     pub fn finish(&self) {
         #[cfg(feature = "tls")]
         if let Stream::Tls(session) = &self.stream {
-            // A client that is gone needs no farewell.
+            // A client that is gone needs no close_notify.
             let _ = session.close_notify();
         }
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
-    /// Ends both directions at once and wakes whoever waits in them.
+    /// Ends both directions at once and wakes the threads that wait in them.
     pub fn cut(&self) {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
@@ -284,13 +285,24 @@ impl Client {
             if left.is_zero() || self.set_read_timeout(Some(left)).is_err() {
                 return;
             }
-            // Raw bytes: on TLS too, since nobody wants to know what they say.
+            // Raw bytes, on TLS too: their content does not matter any more.
             match (&*socket).read(&mut dropped) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
             }
+        }
+    }
+}
+
+/// Its address, as in the log.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source() {
+            Some(address) if address.port() == 0 => write!(f, "{}", address.ip()),
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("unix"),
         }
     }
 }

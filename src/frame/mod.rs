@@ -1,12 +1,15 @@
-//! Running: frames on the wire, between the client's bytes and messages.
+//! Running: frames (RFC 6455, section 5), between the client's bytes and messages.
 //!
 //! [`Decoder`] reads the client's frames where they lie in the caller's buffer
 //! and checks each rule of RFC 6455 at the first byte that breaks it; [`header`]
-//! makes the header of a frame to the client. Neither reads nor writes a socket,
-//! and neither collects a message: that is up to `pump` and `framing`.
+//! makes the header of a frame to the client. Neither uses a socket or collects a
+//! message: `pump` and `framing` do.
 
+use std::fmt;
 use std::io::Cursor;
 use std::ops::Range;
+
+use log::trace;
 
 mod error;
 mod utf8;
@@ -14,13 +17,13 @@ mod utf8;
 pub use error::ProtocolError;
 use tungstenite::protocol::frame::FrameHeader;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
-pub use utf8::Utf8;
+use utf8::Utf8;
 
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
 
 /// Longest control-frame payload, in bytes (RFC 6455, section 5.5).
-pub const MAX_CONTROL_PAYLOAD: usize = 125;
+const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// A control frame's payload.
 #[derive(Clone, Copy)]
@@ -48,9 +51,9 @@ impl ControlPayload {
     }
 }
 
-/// What the client's bytes say next.
+/// The next thing in the client's bytes.
 pub enum Event {
-    /// The bytes end within a frame: read more.
+    /// The bytes end within a frame: more must be read.
     Starved,
     /// A message begins. `length` is its length in bytes if its first frame is its last.
     Start {
@@ -81,21 +84,32 @@ struct Frame {
     left: u64,
 }
 
-/// Reads a client's frames; keeps nothing but the frame it is in.
+/// Reads a client's frames; its only state is the frame it is in.
 #[derive(Default)]
 pub struct Decoder {
+    /// The client's name in the log; `None` unless frame headers are logged.
+    name: Option<Box<str>>,
     header: [u8; MAX_HEADER],
     header_len: usize,
     frame: Option<Frame>,
     /// A message has begun; whether it is text.
     message: Option<bool>,
-    /// The message has begun and its `Start` is not yet told.
+    /// The message has begun and its `Start` has not been returned yet.
     start: Option<Option<u64>>,
     utf8: Utf8,
     control: Option<ControlPayload>,
 }
 
 impl Decoder {
+    /// Has each frame header logged, as one of the client with this name.
+    #[must_use]
+    pub fn traced(self, name: &str) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
+    }
+
     /// Reads the next event from `input[*at..]`, which it unmasks in place, and moves `at`
     /// behind what it has read.
     ///
@@ -148,7 +162,7 @@ impl Decoder {
                         return Err(ProtocolError::BadUtf8);
                     }
                     if take > 0 {
-                        // The end, if it is here, is told by the next call, which takes no bytes.
+                        // The next call returns the end, if it is here, and takes no bytes.
                         return Ok(Event::Payload(range));
                     }
                     if !whole {
@@ -166,11 +180,6 @@ impl Decoder {
                 }
             }
         }
-    }
-
-    /// Whether a message has begun and not ended.
-    pub fn in_message(&self) -> bool {
-        self.message.is_some()
     }
 
     /// Collects a header, of which some bytes may have come earlier.
@@ -205,6 +214,10 @@ impl Decoder {
             return Err(ProtocolError::PaddedLength(length));
         }
         self.header_len = 0;
+        if let Some(name) = &self.name {
+            let (opcode, last) = (header.opcode, header.is_final);
+            trace!("{name} sends {}", Summary(opcode, last, length));
+        }
         self.begin(&header, length).map(|frame| (used, Some(frame)))
     }
 
@@ -243,7 +256,7 @@ impl Decoder {
     }
 }
 
-/// Length of the header that begins with `bytes`, as far as they tell; checks what they show.
+/// Length of the header that begins with `bytes`, as far as they show it; checks these bytes.
 fn header_len(bytes: &[u8]) -> Result<usize, ProtocolError> {
     if let Some(&first) = bytes.first() {
         if first & 0x70 != 0 {
@@ -301,7 +314,7 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
     }
 }
 
-/// Unmasks `bytes` (section 5.3) and turns `key` on to meet the byte that follows them.
+/// Unmasks `bytes` (section 5.3) and turns `key` for the byte that follows them.
 fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
     let [a, b, c, d] = *key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
@@ -319,6 +332,17 @@ fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
         *byte ^= key;
     }
     key.rotate_left(bytes.len() % 4);
+}
+
+/// A frame header in the log: opcode, FIN, and the length of the payload.
+pub struct Summary(pub OpCode, pub bool, pub u64);
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(opcode, last, length) = self;
+        let fin = if *last { ", FIN" } else { "" };
+        write!(f, "{opcode}{fin}, {length} bytes")
+    }
 }
 
 /// The header of a frame to the client, which is never masked (section 5.1).

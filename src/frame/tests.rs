@@ -4,7 +4,7 @@ use super::*;
 
 mod opinion;
 
-/// What a decoder tells, payload joined.
+/// What a decoder returns, payload joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
     Start(bool, Option<u64>),
@@ -50,13 +50,13 @@ pub(super) fn decode_in(bytes: &[u8], size: usize) -> (Vec<Told>, Option<Protoco
     (told, None)
 }
 
-/// What all ways of cutting the bytes say.
+/// What a decoder returns, the same for every way of cutting the bytes.
 pub(super) fn decode(bytes: &[u8]) -> (Vec<Told>, Option<ProtocolError>) {
     let whole = decode_in(bytes, bytes.len().max(1));
     for size in [1, 2, 3, 7] {
         let (told, error) = decode_in(bytes, size);
         assert_eq!(error, whole.1, "in pieces of {size}");
-        // Payload that comes together with a bad byte is not told.
+        // Payload that comes together with a bad byte is not returned.
         assert!(
             error.is_some() || told == whole.0,
             "in pieces of {size}: {told:?}"
@@ -123,7 +123,7 @@ fn the_masked_pong_of_the_rfc_is_a_pong() {
 }
 
 #[test]
-fn a_ping_between_fragments_is_told_between_them() {
+fn a_ping_between_fragments_is_returned_between_them() {
     let bytes = [
         frame(0x01, b"He", KEY),
         frame(0x89, b"Hello", KEY),

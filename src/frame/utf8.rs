@@ -1,8 +1,8 @@
-//! Running: UTF-8 that comes in pieces (RFC 3629), as text frames bring it.
+//! Running: UTF-8 (RFC 3629) in pieces, as text frames carry it.
 
-/// Checks UTF-8 that comes in pieces, failing at the first byte that cannot be right.
+/// Checks UTF-8 in pieces; fails at the first byte that cannot belong to it.
 #[derive(Default, Clone, Copy)]
-pub struct Utf8 {
+pub(super) struct Utf8 {
     /// The bytes of a character that has begun.
     cut: [u8; 4],
     cut_len: usize,
@@ -11,7 +11,7 @@ pub struct Utf8 {
 impl Utf8 {
     /// Takes the next piece; false if the text is not UTF-8.
     #[must_use]
-    pub fn push(&mut self, mut piece: &[u8]) -> bool {
+    pub(super) fn push(&mut self, mut piece: &[u8]) -> bool {
         while self.cut_len > 0 {
             let Some((&byte, rest)) = piece.split_first() else {
                 return true;
@@ -38,7 +38,7 @@ impl Utf8 {
     }
 
     /// Whether the text may end here: no character is cut.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.cut_len == 0
     }
 }

@@ -1,4 +1,4 @@
-//! Opening: which service a request may have, if any.
+//! Opening: finds the service that a request asks for, if it may have it.
 //!
 //! The only maker of a [`Service`]: a name that has not passed the grammar, the
 //! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
@@ -14,7 +14,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use crate::config::{ServiceConfig, Target, WebsocketConfig, matches};
 use crate::http::refusal::Refusal;
-use crate::http::request::Request;
+use crate::http::request::{Request, percent_decode};
 use crate::system::beneath::open_beneath;
 use crate::websocket::handshake::Upgrade;
 
@@ -23,7 +23,7 @@ const MAX_NAME: usize = 107;
 
 /// A name that has passed every check, and where its backend is.
 pub struct Service<'a> {
-    /// The name, as the log tells it.
+    /// The name, as in the log.
     pub name: String,
     /// Where to connect.
     pub target: Target,
@@ -46,7 +46,7 @@ pub fn resolve<'a>(
     tls: bool,
 ) -> Result<Service<'a>, Refusal> {
     check_origin(config, upgrade, tls)?;
-    let name = name_of(&request.path)?;
+    let name = decode(&request.path)?;
     if let Some(link) = config
         .links
         .iter()
@@ -64,8 +64,8 @@ pub fn resolve<'a>(
     find(config, name, upgrade)
 }
 
-/// Looks a name up beneath docroot; a directory, or nothing, gives the subprotocols a chance.
-/// `Away` is refused what may be there in a moment.
+/// Looks a name up beneath docroot. Where it is a directory or nothing, the offered subprotocols
+/// are tried. `Away` stands for a service that may be there in a moment.
 fn find<'a>(
     config: &'a WebsocketConfig,
     name: String,
@@ -156,18 +156,17 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
     })
 }
 
-/// The name in a request's path. Slashes at its ends and doubled ones are forgiven: people and
-/// their programs join paths that way.
-fn name_of(path: &str) -> Result<String, Refusal> {
-    let segments = path.split('/').filter(|segment| !segment.is_empty());
-    let name = segments.collect::<Vec<_>>().join("/");
-    match name.is_empty() || is_name(&name) {
-        true => Ok(name),
-        false => Err(Refusal::NoService(name)),
+/// The name in a request's path: without its leading slash, decoded once.
+fn decode(path: &str) -> Result<String, Refusal> {
+    let bytes = percent_decode(path).ok_or_else(|| Refusal::BadName(path.to_owned()))?;
+    let name = String::from_utf8(bytes).map_err(|_| Refusal::BadName(path.to_owned()))?;
+    match name.strip_prefix('/') {
+        Some(name) if name.is_empty() || is_name(name) => Ok(name.to_owned()),
+        _ => Err(Refusal::NoService(name)),
     }
 }
 
-/// Whether every segment is made of the letters names are made of, and none is `.` or `..`.
+/// Whether this is a name (docs/behaviour.md, section 1.4).
 fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.split('/').all(|segment| {
@@ -208,8 +207,8 @@ fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Resul
     }
 }
 
-/// Whether `origins` lists the origin's host, with its port or without. `*` lists even `null`:
-/// a page from a file, or one whose origin is hidden.
+/// Whether `origins` lists the origin's host, with its port or without. `*` lists `null` too,
+/// the origin of a page from a file or of one that hides it.
 fn is_listed(globs: &[Pattern], origin: &str) -> bool {
     let from = origin.split_once("://").and_then(|(scheme, authority)| {
         Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()))
@@ -222,17 +221,17 @@ fn is_listed(globs: &[Pattern], origin: &str) -> bool {
     })
 }
 
-/// Whether a page comes from the host and port that it asks for (RFC 6454, section 5).
+/// Whether a page comes from the host and port that it connects to (RFC 6454, section 5).
 fn is_own(host: &str, origin: &str, tls: bool) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
     };
     let scheme = scheme.to_ascii_lowercase();
-    // A proxy in front may speak TLS for us, but none takes it away.
+    // A proxy in front may add TLS for us, but none removes it.
     if scheme != "https" && (tls || scheme != "http") {
         return false;
     }
-    // So a Host without port means the page's scheme's.
+    // A Host without port therefore means the port of the page's scheme.
     let port = default_port(&scheme);
     Authority::parse(authority, port).is_some_and(|from| Authority::parse(host, port) == Some(from))
 }

@@ -1,10 +1,10 @@
-//! Direct mode: the client's descriptor is handed to the backend, after the
-//! 101 and instead of the pump.
+//! Direct mode: hands the client's descriptor to the backend, after the 101 and
+//! instead of the pump.
 //!
-//! On the wire, as the C gateway and its library have it: one sendmsg(2) over
-//! the fresh UNIX connection, one descriptor as SCM_RIGHTS, and as data the
-//! client's address, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28).
-//! Whether to do so, and what to do when it fails, is the caller's choice.
+//! The form is that of the C gateway and its library: one sendmsg(2) over the new
+//! UNIX connection, with one descriptor (SCM_RIGHTS, unix(7)) and the client's
+//! address as data, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28). The caller
+//! decides whether to hand over, and what to do when it fails.
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 /// # Errors
 /// The client comes back, so that the relay can serve it, together with what
 /// went wrong. It is blocking and without timeouts then.
-pub fn hand_over(
+pub(crate) fn hand_over(
     client: TcpStream,
     backend: BorrowedFd<'_>,
     peer: SocketAddr,
@@ -46,7 +46,7 @@ fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Re
     let (address, len) = address_bytes(peer);
     let address = &address[..len];
     let descriptors = [client.as_raw_fd()];
-    // The connection is fresh, so there is room; if there is not, the relay
+    // A new connection takes these bytes at once; if this one does not, the relay
     // is better than a wait without a deadline.
     let sent = sendmsg::<()>(
         backend.as_raw_fd(),

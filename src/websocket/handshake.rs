@@ -1,6 +1,7 @@
-//! Opening, second step: whether a request is a WebSocket handshake (RFC 6455, section 4.2.1).
+//! Opening, second step: checks whether a request is a WebSocket handshake (RFC 6455, section
+//! 4.2.1).
 //!
-//! Which service it asks for, and whether its origin may have it, is `access`'s.
+//! `access` finds the service and checks the origin.
 
 use tungstenite::handshake::derive_accept_key;
 
@@ -10,14 +11,14 @@ use crate::http::request::Request;
 /// The only version of the protocol (RFC 6455, section 4.1, item 9).
 const VERSION: &str = "13";
 
-/// A handshake that keeps every rule of RFC 6455; only [`check`] makes one.
+/// A handshake that keeps every rule of RFC 6455. Only [`check`] makes one.
 #[derive(Debug, Clone)]
 pub struct Upgrade {
     /// Value of `Sec-WebSocket-Accept`.
     pub accept_key: String,
     /// The subprotocols offered, in the client's order: different tokens.
     pub protocols: Vec<String>,
-    /// The page's origin; a client that is no browser has none.
+    /// The page's origin. Clients other than browsers send none.
     pub origin: Option<String>,
     /// Host and port the client asked for.
     pub host: String,

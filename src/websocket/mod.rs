@@ -2,7 +2,7 @@
 
 pub mod access;
 #[cfg(feature = "websocket_rt")]
-pub mod direct;
-pub mod framing;
+pub(crate) mod direct;
+pub(crate) mod framing;
 pub mod handshake;
 pub mod pump;

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, TEXT, message, noise};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, daemon, free_address};
 
 /// Bytes of a full packet of a SEQPACKET backend; a shorter one ends a message.
 const PACKET: usize = 32 * 1024;
@@ -326,4 +326,27 @@ fn frametype_binary_and_text_are_kept() {
     assert_eq!(client.message(), (TEXT, b"plain".to_vec()));
     connection.give(b"\xff");
     client.expect_close(1007);
+}
+
+#[test]
+fn trace_lines_show_each_frame_header_with_its_client() {
+    let mut command = daemon();
+    let gateway = Gateway::run(command.arg("-vv"), free_address(), "", "");
+    gateway.backend("echo").echo();
+    let mut client = gateway.open("echo");
+    let address = client.stream.local_addr().expect("a TCP socket");
+    client.text("Hello");
+    client.message();
+    client.send(&message(PING, b"x"));
+    client.frame();
+    for line in [
+        "sends TEXT, FIN, 5 bytes",
+        "gets TEXT, FIN, 5 bytes",
+        "sends PING, FIN, 1 bytes",
+        "gets PONG, FIN, 1 bytes",
+    ] {
+        let line = format!("{address} {line}");
+        let found = gateway.process.find_line(|logged| logged.ends_with(&line));
+        assert!(found.is_some(), "{line}");
+    }
 }

@@ -44,4 +44,3 @@ mod startup;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
-mod trust;

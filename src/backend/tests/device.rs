@@ -77,7 +77,7 @@ fn several_readers_of_one_terminal_share_its_bytes_and_none_fails() {
             })
             .collect();
         for _ in 0..rounds {
-            master.write_all(b"x").expect("room");
+            master.write_all(b"x").expect("buffer space");
             let count = reads.recv_timeout(LONG).expect("somebody reads it");
             assert_eq!(count, 1);
         }
@@ -98,7 +98,7 @@ fn both_pieces_reach_a_pipe_in_one_write() {
     let backend = Backend::new(near, Kind::Pipe(waiting));
     backend
         .write_all_of(&[b"Hello", b"\n"], wait_on)
-        .expect("room");
+        .expect("buffer space");
     let mut read = [0; 16];
     let count = fs::File::from(far).read(&mut read).expect("bytes");
     assert_eq!(&read[..count], b"Hello\n");

@@ -1,4 +1,4 @@
-//! Tests of `frames`: what is owed, in which order, and that nothing follows a Close.
+//! Tests of `frames`: owed frames, their order, and that nothing follows a Close.
 
 use super::*;
 use std::io::{ErrorKind, Read};
@@ -43,7 +43,7 @@ fn is_closed<T: std::fmt::Debug>(result: Result<T, SendError>) -> bool {
     matches!(result, Err(SendError::Closed))
 }
 
-/// Fills the socket until it has no room, and says with how much.
+/// Fills the socket until it takes no more; returns how many bytes it took.
 fn fill(writer: &FrameWriter) -> usize {
     let mut count = 0;
     let _ = (writer.client()).set_write_timeout(Some(Duration::from_millis(20)));
@@ -51,7 +51,7 @@ fn fill(writer: &FrameWriter) -> usize {
         let chunk = [0; 65_536];
         match writer.client().write_all(&chunk) {
             Ok(()) => count += chunk.len(),
-            // Part of it was taken: how much, nobody needs to know.
+            // The socket took a part of it.
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
     }
@@ -132,7 +132,7 @@ fn stop_tells_an_open_client_and_cuts_another() {
 }
 
 #[test]
-fn a_stalled_client_is_owed_and_paid_when_there_is_room() {
+fn a_client_that_does_not_read_gets_owed_frames_once_it_reads() {
     let (writer, mut far) = open_writer();
     fill(&writer);
     // None of these may wait.
@@ -194,18 +194,18 @@ fn a_client_that_reads_slowly_is_not_taken_for_a_silent_one() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_silent_though_frames_find_room() {
+fn a_client_that_reads_nothing_counts_as_silent_though_the_socket_takes_frames() {
     let (writer, _far) = open_writer();
     writer.silence.store(0, Ordering::Relaxed);
     for _ in 0..2 * WATCHES {
-        writer.send(&[b"\x81\x01x"]).expect("room");
+        writer.send(&[b"\x81\x01x"]).expect("buffer space");
         writer.watch();
     }
     assert!(writer.client().has_left(), "it was cut");
 }
 
 #[test]
-fn a_ping_without_room_is_sent_by_a_later_watch() {
+fn a_ping_that_a_full_socket_refuses_is_sent_by_a_later_look() {
     let (writer, mut far) = open_writer();
     let count = fill(&writer);
     // The reader waits for the client, which is silent and slow.
@@ -225,7 +225,7 @@ fn a_ping_without_room_is_sent_by_a_later_watch() {
 }
 
 #[test]
-fn a_pong_waits_for_the_frame_in_front_of_it_and_its_sender_for_nothing() {
+fn a_pong_waits_for_the_frame_before_it_and_its_thread_does_not_wait() {
     let (writer, mut far) = open_writer();
     let flood = vec![b'x'; 16 << 20];
     let header = frame::header(OpCode::Data(frame::Data::Binary), true, flood.len());
@@ -242,7 +242,7 @@ fn a_pong_waits_for_the_frame_in_front_of_it_and_its_sender_for_nothing() {
         assert!(all.ends_with(b"xx"));
         sender.join().expect("no panic").expect("sent");
     });
-    // If there was no room behind the frame, it is for the reader of the client to pay.
+    // If the socket was full behind the frame, the reader of the client sends the pong.
     writer.client().wait_ready();
     writer.settle();
     assert_eq!(rest(writer, far), b"\x8a\x04owed");

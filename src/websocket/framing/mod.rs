@@ -1,14 +1,14 @@
 //! Running: how messages meet the backend's bytes.
 //!
-//! [`ToBackend`] gives a client's messages to the backend, [`ToClient`] makes the
-//! backend's bytes into messages; each in the five ways of `framing`. Neither knows
-//! of threads or of closing: that is `pump`.
+//! [`ToBackend`] gives a client's messages to the backend, [`ToClient`] makes messages of
+//! the backend's bytes (docs/behaviour.md, section 4). Neither knows of threads or of
+//! closing: `pump` does.
 
 mod to_backend;
 mod to_client;
 
-pub use to_backend::{Delivery, ToBackend};
-pub use to_client::{Forward, ToClient};
+pub(crate) use to_backend::{Delivery, ToBackend};
+pub(crate) use to_client::{Forward, ToClient};
 
 use crate::backend::Backend;
 use crate::config::{Framing, ServiceConfig};
@@ -16,16 +16,16 @@ use crate::config::{Framing, ServiceConfig};
 /// Smallest buffer, in bytes: what a connection keeps while it is quiet.
 const SMALL_BUFFER: usize = 2 << 10;
 
-/// Largest buffer, in bytes, unless a message must be held whole: near the top of throughput,
-/// and room for a message of 64 KiB with its header.
+/// Largest buffer, in bytes, unless a message must be held whole. Larger ones are hardly faster;
+/// this one holds a message of 64 KiB with its header.
 const LARGE_BUFFER: usize = 68 << 10;
 
-/// Reads that would have fitted the smallest buffer, one after another, before a larger one is
-/// given back.
+/// Consecutive reads that would have fitted the smallest buffer, before a larger one is given
+/// back.
 const SMALL_READS: u8 = 8;
 
-/// The size of a buffer after a read of `count` bytes into the `space` it had: larger when the
-/// read has filled it, small again after some that needed little.
+/// The next size of a buffer after a read of `count` bytes into its free `space`: larger when
+/// the read has filled it, small again after several small reads.
 fn next_size(size: usize, count: usize, space: usize, small_reads: &mut u8) -> usize {
     if count == space {
         *small_reads = 0;

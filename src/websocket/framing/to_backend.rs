@@ -1,4 +1,4 @@
-//! Running, client to backend: messages become bytes.
+//! Running, client to backend: makes bytes of messages.
 
 use std::io;
 
@@ -8,18 +8,18 @@ use crate::config::ServiceConfig;
 
 /// Why a message was not delivered.
 #[derive(Debug)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// The backend takes no more bytes.
     Backend(io::Error),
     /// The message is longer than `maxmessage` and would have to be held whole.
     TooBig,
 }
 
-/// Collects payload at the front of a buffer whose rest receives the client's bytes, so that a
-/// message that fits is one write, and a longer one streams.
-pub struct ToBackend<'a, G> {
+/// Collects payload at the front of a buffer; the client's next bytes are read into the rest of
+/// it. A message that fits the buffer is one write, a longer one streams.
+pub(crate) struct ToBackend<'a, G> {
     backend: &'a Backend,
-    /// Asked when the backend takes no bytes for long: wait on?
+    /// Says whether to wait on, when the backend takes no bytes for long.
     go_on: G,
     boundary: Boundary,
     merge: bool,
@@ -30,7 +30,7 @@ pub struct ToBackend<'a, G> {
     small_reads: u8,
     /// How much of it belongs to messages that are whole (`merge`).
     whole: usize,
-    /// The message is longer than the buffer: what is held goes out as it comes.
+    /// The message is longer than the buffer: its payload goes out as it comes.
     streaming: bool,
     /// The `length` prefix, until it is written.
     prefix: Option<[u8; PREFIX]>,
@@ -43,7 +43,7 @@ pub struct ToBackend<'a, G> {
 
 impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// Delivers to `backend` as `config` says.
-    pub fn new(backend: &'a Backend, config: &ServiceConfig, go_on: G) -> Self {
+    pub(crate) fn new(backend: &'a Backend, config: &ServiceConfig, go_on: G) -> Self {
         let boundary = Boundary::of(config, backend);
         Self {
             backend,
@@ -64,15 +64,15 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     }
 
     /// Bytes delivered so far.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// The buffer, and where in it the client's next bytes go.
     ///
     /// # Errors
-    /// As [`Delivery`]: to make room, held bytes may have to be written.
-    pub fn room(&mut self) -> Result<(&mut [u8], usize), Delivery> {
+    /// As [`Delivery`]: held bytes may have to be written first.
+    pub(crate) fn space(&mut self) -> Result<(&mut [u8], usize), Delivery> {
         if self.held == self.buffer.len() {
             if self.holding || self.buffer.len() < LARGE_BUFFER {
                 self.grow();
@@ -90,12 +90,12 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     }
 
     /// The buffer up to `end`, where the client's bytes end.
-    pub fn input(&mut self, end: usize) -> &mut [u8] {
+    pub(crate) fn input(&mut self, end: usize) -> &mut [u8] {
         &mut self.buffer[..end]
     }
 
-    /// Fits the buffer to the client: `count` bytes came where there was `space` for more.
-    pub fn adapt(&mut self, count: usize, space: usize) {
+    /// Fits the buffer to the client, after a read of `count` bytes into `space`.
+    pub(crate) fn adapt(&mut self, count: usize, space: usize) {
         let size = self.buffer.len();
         let next = next_size(size, count, space, &mut self.small_reads);
         if next > size {
@@ -106,7 +106,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// Grows, but not beyond what the longest message needs and its next frame with it.
+    /// Grows the buffer, at most to the longest message and the next frame header.
     fn grow(&mut self) {
         let most = match self.holding {
             true => self.max_message.saturating_add(SMALL_BUFFER),
@@ -123,8 +123,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// A message begins; `length` is known unless it is fragmented.
     ///
     /// # Errors
-    /// `TooBig` where its boundary cannot be told.
-    pub fn start(&mut self, text: bool, length: Option<u64>) -> Result<(), Delivery> {
+    /// `TooBig` where its length must be known and is above `maxmessage`.
+    pub(crate) fn start(&mut self, text: bool, length: Option<u64>) -> Result<(), Delivery> {
         self.text = text;
         // A message known to be longer than any buffer is not held at all.
         self.streaming = length.is_some_and(|length| length > LARGE_BUFFER as u64);
@@ -138,11 +138,11 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         Ok(())
     }
 
-    /// Takes payload that lies in the buffer behind what is held.
+    /// Takes payload that lies in the buffer behind the held bytes.
     ///
     /// # Errors
     /// `TooBig` when the message must be held and is longer than `maxmessage`.
-    pub fn payload(&mut self, range: std::ops::Range<usize>) -> Result<(), Delivery> {
+    pub(crate) fn payload(&mut self, range: std::ops::Range<usize>) -> Result<(), Delivery> {
         let len = range.len();
         if range.start != self.held {
             self.buffer.copy_within(range, self.held);
@@ -158,7 +158,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     ///
     /// # Errors
     /// As [`Delivery`].
-    pub fn end(&mut self) -> Result<(), Delivery> {
+    pub(crate) fn end(&mut self) -> Result<(), Delivery> {
         self.whole = self.held;
         match self.boundary {
             // Written by `pause`, together with its neighbours.
@@ -179,11 +179,11 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client's bytes are all read: writes what need not wait for more.
+    /// Writes what need not wait for more, when all bytes read have been decoded.
     ///
     /// # Errors
     /// As [`Delivery`].
-    pub fn pause(&mut self) -> Result<(), Delivery> {
+    pub(crate) fn pause(&mut self) -> Result<(), Delivery> {
         if self.boundary == Boundary::Packet {
             self.write_packets()
         } else if self.streaming || self.merge {
@@ -193,23 +193,22 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// The client is gone, perhaps in the middle of a message: a byte stream gets what came.
+    /// Ends after the client has gone, perhaps within a message: a byte stream gets its beginning.
     ///
     /// # Errors
     /// As [`Delivery`].
-    pub fn finish(&mut self) -> Result<(), Delivery> {
+    pub(crate) fn finish(&mut self) -> Result<(), Delivery> {
         match self.boundary {
             Boundary::None => self.write(&[]),
             _ => Ok(()),
         }
     }
 
-    /// The client broke a rule, or closed within a message: messages that were whole before
-    /// that are delivered.
+    /// Delivers the messages that were whole before the client broke a rule or closed.
     ///
     /// # Errors
     /// As [`Delivery`].
-    pub fn broken(&mut self) -> Result<(), Delivery> {
+    pub(crate) fn broken(&mut self) -> Result<(), Delivery> {
         self.held = self.whole;
         match self.merge {
             true => self.write(&[]),
@@ -217,8 +216,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// Drops what is held.
-    pub fn discard(&mut self) {
+    /// Drops the held bytes.
+    pub(crate) fn discard(&mut self) {
         self.held = 0;
         self.whole = 0;
         self.holding = false;
@@ -232,7 +231,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         }
     }
 
-    /// Writes what is held, behind its prefix and with `suffix`, as one.
+    /// Writes the held bytes behind their prefix and with `suffix`, in one call.
     fn write(&mut self, suffix: &[u8]) -> Result<(), Delivery> {
         let held = &self.buffer[..self.held];
         let (first, second): (&[u8], &[u8]) = match &self.prefix {
@@ -252,7 +251,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         Ok(())
     }
 
-    /// Writes the packets that are full.
+    /// Writes all packets that are full.
     fn write_packets(&mut self) -> Result<(), Delivery> {
         while self.held >= PACKET {
             self.write_packet(PACKET)?;

@@ -1,4 +1,4 @@
-//! Running, backend to client: bytes become messages.
+//! Running, backend to client: makes messages of bytes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,14 +6,14 @@ use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, 
 use crate::backend::Backend;
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::{FrameType, ServiceConfig};
-use crate::frame::{self, Data, OpCode};
+use crate::frame::{Data, OpCode};
 
 /// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
 const COPY_LIMIT: usize = 4 << 10;
 
-/// Why the backend's bytes cannot go on.
+/// Why the backend's bytes cannot be forwarded.
 #[derive(Debug)]
-pub enum Forward {
+pub(crate) enum Forward {
     /// The client takes no more.
     Send(SendError),
     /// Bytes that must go as text are not UTF-8.
@@ -33,7 +33,7 @@ impl From<SendError> for Forward {
 }
 
 /// Makes frames of what the backend sends.
-pub struct ToClient<'a> {
+pub(crate) struct ToClient<'a> {
     writer: &'a FrameWriter,
     boundary: Boundary,
     frame_type: FrameType,
@@ -43,7 +43,7 @@ pub struct ToClient<'a> {
     buffer: Vec<u8>,
     /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
     carried: usize,
-    /// What the backend wrote may go on beyond the buffer it was read into.
+    /// The backend's write may be longer than the buffer it was read into.
     filling: bool,
     small_reads: u8,
     /// The message that has begun: it goes out whole, as one frame.
@@ -59,7 +59,7 @@ pub struct ToClient<'a> {
 
 impl<'a> ToClient<'a> {
     /// Sends over `writer` as `config` says.
-    pub fn new(
+    pub(crate) fn new(
         writer: &'a FrameWriter,
         backend: &Backend,
         config: &ServiceConfig,
@@ -91,26 +91,27 @@ impl<'a> ToClient<'a> {
     }
 
     /// Payload bytes sent so far.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Where the backend's next bytes go.
-    pub fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         &mut self.buffer[self.carried..]
     }
 
-    /// Whether a write of the backend has filled the buffer: what there is of it already is
-    /// read before any of it is sent, so that it stays one message if the largest buffer holds it.
-    pub fn is_filling(&self) -> bool {
+    /// Whether a write of the backend has filled the buffer. The rest of it that is already there
+    /// is then read before any of it is sent, so that it stays one message if the largest buffer
+    /// holds it.
+    pub(crate) fn is_filling(&self) -> bool {
         self.filling
     }
 
-    /// Sends what the backend's `count` bytes in `room` say.
+    /// Forwards the `count` bytes that were read into `space`.
     ///
     /// # Errors
     /// See [`Forward`].
-    pub fn forward(&mut self, count: usize) -> Result<(), Forward> {
+    pub(crate) fn forward(&mut self, count: usize) -> Result<(), Forward> {
         let end = self.carried + count;
         let space = self.buffer.len() - self.carried;
         self.filling =
@@ -137,7 +138,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Fits the buffer to the backend; a packet's has its size for good.
+    /// Fits the buffer to the backend. A buffer for packets keeps its size.
     fn adapt(&mut self, count: usize, space: usize) {
         if self.boundary == Boundary::Packet {
             return;
@@ -151,11 +152,11 @@ impl<'a> ToClient<'a> {
         }
     }
 
-    /// The backend has ended its stream: what it had begun is sent.
+    /// Sends what the backend had begun when it ended its output.
     ///
     /// # Errors
     /// See [`Forward`].
-    pub fn end(&mut self) -> Result<(), Forward> {
+    pub(crate) fn end(&mut self) -> Result<(), Forward> {
         if self.filling {
             self.forward(0)?;
         }
@@ -178,7 +179,7 @@ impl<'a> ToClient<'a> {
         self.flush()
     }
 
-    /// One read, one message; a character that the read has cut waits for its rest.
+    /// Makes one message of one read; a character that the read has cut waits for its rest.
     fn stream(&mut self, bytes: &mut [u8]) -> Result<(), Forward> {
         self.carried = 0;
         if !self.wants_text() {
@@ -198,7 +199,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Each run that `end` ends is one message.
+    /// Makes one message of each run that `end` ends.
     fn runs(&mut self, mut bytes: &[u8], end: u8) -> Result<(), Forward> {
         while let Some(len) = bytes.iter().position(|&byte| byte == end) {
             self.piece(&bytes[..len], true, None)?;
@@ -210,7 +211,7 @@ impl<'a> ToClient<'a> {
         }
     }
 
-    /// A prefix says each message's length and opcode.
+    /// Reads the length and opcode of each message from its prefix.
     fn lengths(&mut self, mut bytes: &[u8]) -> Result<(), Forward> {
         while !bytes.is_empty() {
             if self.prefix_len < PREFIX {
@@ -245,7 +246,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Sends a message that is whole, or holds what there is of it.
+    /// Sends a whole message, or holds its beginning.
     fn piece(&mut self, bytes: &[u8], last: bool, text: Option<bool>) -> Result<(), Forward> {
         let held = self.held.take();
         if held.as_ref().map_or(0, Vec::len) + bytes.len() > self.max_message {
@@ -263,7 +264,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Sends a whole message; `text` is its type if the backend tells it.
+    /// Sends a whole message. `text` is its type where the backend gives one.
     fn message(&mut self, bytes: &[u8], text: Option<bool>) -> Result<(), Forward> {
         let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
         let kind = if !text.unwrap_or_else(|| self.wants_text()) {
@@ -287,7 +288,7 @@ impl<'a> ToClient<'a> {
     }
 
     fn frame(&mut self, kind: Data, payload: &[u8]) -> Result<(), Forward> {
-        let header = frame::header(OpCode::Data(kind), true, payload.len());
+        let header = self.writer.header(OpCode::Data(kind), payload.len());
         self.count += payload.len() as u64;
         if payload.len() > COPY_LIMIT {
             self.writer.send(&[&self.frames, header.bytes(), payload])?;

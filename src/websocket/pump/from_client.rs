@@ -1,15 +1,15 @@
-//! Running: the client's frames, read and delivered until its direction is over.
+//! Running: reads the client's frames and delivers them until the client's direction is over.
 
 use std::io;
 use std::sync::atomic::Ordering;
 
-use log::debug;
+use log::{Level, debug, log_enabled};
 
 use super::{ClientEnd, Pump};
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::websocket::framing::{Delivery, ToBackend};
 
-/// What the client's thread is at.
+/// The state of the client's thread.
 pub(super) struct FromClient<'a, G> {
     pump: &'a Pump<'a>,
     decoder: Decoder,
@@ -19,11 +19,15 @@ pub(super) struct FromClient<'a, G> {
 }
 
 impl<'a, G: Fn() -> bool> FromClient<'a, G> {
-    /// `go_on` is asked when the backend takes no bytes for long: wait on?
+    /// `go_on` says whether to wait on, when the backend takes no bytes for long.
     pub(super) fn new(pump: &'a Pump<'a>, go_on: G) -> Self {
+        let decoder = match log_enabled!(Level::Trace) {
+            true => Decoder::default().traced(&pump.writer.client().to_string()),
+            false => Decoder::default(),
+        };
         Self {
             pump,
-            decoder: Decoder::default(),
+            decoder,
             out: ToBackend::new(pump.backend, pump.config, go_on),
             dropping: false,
         }
@@ -40,8 +44,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             if self.dropping {
                 self.out.discard();
             }
-            let (buffer, start) = match self.out.room() {
-                Ok(room) => room,
+            let (buffer, start) = match self.out.space() {
+                Ok(space) => space,
                 Err(delivery) => match self.undelivered(delivery) {
                     Some(end) => return end,
                     None => continue,
@@ -95,7 +99,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                     self.out.start(text, length)
                 }
                 Event::Payload(range) => {
-                    // Nothing but data counts: control frames alone keep no backend.
+                    // Only data counts: control frames alone do not keep a backend.
                     self.pump.from_client.moved();
                     self.out.payload(range)
                 }
@@ -116,8 +120,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
         }
     }
 
-    /// What a failed delivery means: an end, or that the rest is dropped. Whether the backend
-    /// ended or failed is told by reading it.
+    /// Turns a failed delivery into an end, or into dropping the rest. The thread that reads the
+    /// backend finds out whether it ended or failed.
     fn undelivered(&mut self, delivery: Delivery) -> Option<ClientEnd> {
         match delivery {
             Delivery::TooBig => Some(ClientEnd::Failed(CloseCode::Size)),

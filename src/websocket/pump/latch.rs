@@ -1,11 +1,11 @@
-//! Running: how the two copy threads wait for each other at a connection's end.
+//! Running: how one copy thread waits for the end of the other's direction.
 
 use std::time::{Duration, Instant};
 
 use crate::system::sync::atomic::{AtomicU32, Ordering};
 use crate::system::sync::{Condvar, Mutex, PoisonError};
 
-/// Tells one thread that the other's direction is over.
+/// Opens once the direction of a thread is over.
 #[derive(Default)]
 pub struct Latch {
     over: Mutex<bool>,
@@ -15,19 +15,19 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// The direction has moved.
+    /// Notes that the direction has moved.
     pub fn moved(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The direction is over.
+    /// Notes that the direction is over, and wakes the threads that wait for it.
     pub fn open(&self) {
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
-    /// Waits until the direction is over; false when it has not moved for `pause`, or has not
-    /// ended after `most`.
+    /// Waits until the direction is over. Returns false when it has not moved for `pause`, or has
+    /// not ended after `most`.
     pub fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
         let start = Instant::now();
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,10 @@
 //! Running: the two copy threads between a client and its backend, and how they end.
 //!
 //! The connection's own thread reads the client; a second one reads the backend.
-//! Each, when its direction is over, waits for the other within limits and then
-//! ends the wait for it. The Close goes out last, when both directions are done,
-//! unless it is the backend that has ended: then it is what ends the client.
+//! When the direction of a thread is over, it waits for the other thread within
+//! limits, and then cuts what that one waits in. The Close goes out last, when both
+//! directions are over. Only if the backend ends first does it go out early: it
+//! then asks the client to end (docs/behaviour.md, section 3).
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -25,24 +26,24 @@ use from_client::FromClient;
 mod from_client;
 pub mod latch;
 
-/// Longest wait for the other side's part of an end (SPEC, section 4).
-pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for the other side's part of an end (docs/behaviour.md, section 3).
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// A backend that is silent for so long after its end of file is not waited for with the Close.
+/// Longest silence of a backend after it was sent the end, before the client gets its Close.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Pause between two looks at what the other thread, or the backend, has come to.
+/// Pause between two looks at the state of the other thread, or of the backend.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What a connection has done, for its one log line.
+/// The figures of a connection, for its one log line.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// The close code both sides know, 1006 if there was no Close (RFC 6455, section 7.4.1).
-    pub code: u16,
+    pub(crate) code: u16,
     /// Bytes given to the backend.
-    pub to_backend: u64,
+    pub(crate) to_backend: u64,
     /// Payload bytes sent to the client.
-    pub to_client: u64,
+    pub(crate) to_client: u64,
 }
 
 /// Why the client's direction is over.
@@ -52,7 +53,7 @@ enum ClientEnd {
     Close(Option<CloseCode>),
     /// Its stream ended without one.
     Vanished,
-    /// It broke a rule, or sent too much at once: it is told this code.
+    /// It broke a rule, or sent too much at once: it gets a Close with this code.
     Failed(CloseCode),
 }
 
@@ -61,35 +62,35 @@ enum ClientEnd {
 enum BackendEnd {
     /// It ended its stream.
     Ended,
-    /// It failed, or what it sent cannot be sent on: the client is told this code.
+    /// It failed, or its bytes cannot be forwarded: the client gets a Close with this code.
     Failed(CloseCode),
-    /// The client is gone or has been told to close.
+    /// The client is gone or has been sent a Close.
     Client,
 }
 
-/// What both threads see.
+/// What both threads share.
 struct Pump<'a> {
     writer: &'a FrameWriter,
     backend: &'a Backend,
     config: &'a ServiceConfig,
-    /// Whether the client's last message was text; so before its first.
+    /// Whether the client's last message was text; true before its first.
     client_sends_text: AtomicBool,
-    /// The client has closed, so that the backend's end is only the answer to it.
+    /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
     from_client: Latch,
     from_backend: Latch,
-    /// The backend is read no more, not even to drop what it says.
+    /// The backend is not read any more, not even to drop its output.
     left_backend: Latch,
 }
 
-/// What sends the 101.
-pub type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
+/// Sends the 101.
+pub(crate) type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
 
-/// Copies until both directions are over. `greet` sends the 101 once both threads stand.
+/// Copies until both directions are over. `greet` sends the 101 once both threads run.
 ///
 /// # Errors
-/// When the second thread cannot be created: nothing has been sent then.
-pub fn run(
+/// When the second thread cannot be created; nothing has been sent then.
+pub(crate) fn run(
     writer: &FrameWriter,
     backend: &Backend,
     config: &ServiceConfig,
@@ -107,7 +108,7 @@ pub fn run(
         left_backend: Latch::default(),
     };
     let client = writer.client();
-    // The limit on the opening must not stay: silence is watched by the server.
+    // The limit of the opening must not stay: the server watches for silence.
     client.set_read_timeout(None)?;
     client.tune(ping);
     thread::scope(|scope| {
@@ -127,7 +128,7 @@ pub fn run(
 }
 
 impl Pump<'_> {
-    /// The client's direction, to its end and through the close handshake.
+    /// Runs the client's direction, to its end and through the close handshake.
     fn copy_client(&self) -> u64 {
         let client = self.writer.client();
         let mut from_client = FromClient::new(self, || !client.has_left());
@@ -135,7 +136,8 @@ impl Pump<'_> {
         debug!("client's direction over: {end:?}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
-        // What came before goes to the backend, and its last words to the client (SPEC 4).
+        // The backend gets what came before, and the client the backend's last bytes
+        // (docs/behaviour.md, section 3).
         self.backend.end();
         let has_ended = self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT));
         let _ = client.set_write_timeout(Some(CLOSE_WAIT));
@@ -146,7 +148,7 @@ impl Pump<'_> {
         };
         match code {
             Some(code) if has_ended || self.can_tell(code) => drop(self.writer.close(code)),
-            // Whoever still writes to it must not wait.
+            // A thread that still writes to the client must not wait.
             Some(_) => client.cut(),
             None if !has_ended => client.cut(),
             None => {}
@@ -157,8 +159,8 @@ impl Pump<'_> {
         from_client.count()
     }
 
-    /// Owes the client a Close, whose turn may come only when the backend's thread has sent what
-    /// it is sending; whether it has come in time.
+    /// Owes the client a Close, which can go out only when the backend's thread has sent its
+    /// frame. Returns whether it went out in time.
     fn can_tell(&self, code: Option<CloseCode>) -> bool {
         self.writer.owe_close(code);
         let deadline = Instant::now() + CLOSE_WAIT;
@@ -171,9 +173,9 @@ impl Pump<'_> {
         true
     }
 
-    /// Ends the backend's direction, but not before the backend has read what it was sent, while
-    /// it reads at all: once we read no more its next write fails, and on TCP a reset destroys
-    /// what is still under way to it (RFC 1122, section 4.2.2.13).
+    /// Ends the backend's direction. Waits first until the backend has read what it was sent, as
+    /// long as it reads at all: when we stop reading, its next write fails, and on TCP a reset
+    /// destroys what is still on its way to it (RFC 1122, section 4.2.2.13).
     fn release_backend(&self) {
         if self.left_backend.wait(Duration::ZERO, None) {
             return;
@@ -193,7 +195,7 @@ impl Pump<'_> {
         self.backend.cut();
     }
 
-    /// The backend's direction: the 101 first, then messages, then a Close if it ended.
+    /// Runs the backend's direction: the 101, then messages, then a Close if the backend ends.
     fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
         let client = self.writer.client();
         let mut out = ToClient::new(
@@ -226,8 +228,8 @@ impl Pump<'_> {
             self.drop_backend();
         }
         self.left_backend.open();
-        // The backend may still read: what the client sends before its Close is delivered. Who
-        // has been told of a failure is only waited for.
+        // A backend that has ended may still read what the client sends before its Close. After
+        // a failure the client is only waited for.
         let most = match end {
             BackendEnd::Ended => None,
             _ => Some(CLOSE_WAIT),
@@ -239,8 +241,8 @@ impl Pump<'_> {
         out.count()
     }
 
-    /// Reads and drops what the backend still says, so that it can go on to read what it was
-    /// sent, until it ends or is cut.
+    /// Reads and drops the backend's output until it ends or is cut, so that the backend can go
+    /// on to read.
     #[inline(never)]
     fn drop_backend(&self) {
         let mut dropped = [0; 2048];
@@ -258,8 +260,8 @@ impl Pump<'_> {
     fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
         loop {
             let input = match out.is_filling() {
-                true => self.backend.read_now(out.room()),
-                false => self.backend.read(out.room()).map(Some),
+                true => self.backend.read_now(out.space()),
+                false => self.backend.read(out.space()).map(Some),
             };
             let forwarded = match input {
                 Ok(Some(Input::Bytes(count))) => out.forward(count),
@@ -298,10 +300,10 @@ impl Pump<'_> {
     }
 }
 
-/// What `work` comes to, or `failed` if it panics: a mistake of ours ends one client, not two
-/// threads that wait for each other.
+/// Returns what `work` returns, or `failed` if it panics: a bug then ends one client, and leaves
+/// no thread waiting for the other.
 fn unless_panic<T>(work: impl FnOnce() -> T, failed: T) -> T {
-    // What it was at is not looked at again but to count bytes.
+    // The caller uses what `work` borrowed only to count bytes.
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
 }
 

@@ -1,4 +1,4 @@
-//! Tests of `pump`: who waits for whom at the end, and for how long.
+//! Tests of `pump`: how long each thread waits for the other at the end.
 
 use super::*;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use crate::backend::tests::{service, stream_pair};
 use crate::config::{FrameType, Framing, Target};
 use crate::http::request::tests::pair;
 
-/// Longest end of a connection that a test takes for an end, in the noise of a busy machine.
+/// Longest wait of a test for the end of a connection, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that is pumped: the client's end, the backend's, and what it comes to.
+/// A connection that is copied: the client's end, the backend's, and the thread's report.
 struct Pumped<B = UnixStream> {
     client: TcpStream,
     backend: B,
@@ -96,7 +96,7 @@ fn close(code: u16) -> Vec<u8> {
 fn a_client_close_reaches_the_backend_as_the_end_and_is_echoed() {
     let mut pumped = pumped(Framing::Stream, NEVER);
     let sent = [frame(0x81, b"Hello"), close(3001)].concat();
-    pumped.client.write_all(&sent).expect("room");
+    pumped.client.write_all(&sent).expect("buffer space");
     let mut read = Vec::new();
     pumped.backend.read_to_end(&mut read).expect("the end");
     assert_eq!(read, b"Hello");
@@ -113,7 +113,7 @@ fn a_client_close_reaches_the_backend_as_the_end_and_is_echoed() {
 #[test]
 fn a_backend_that_stays_open_and_silent_does_not_hold_up_the_close() {
     let mut pumped = pumped(Framing::Stream, NEVER);
-    pumped.client.write_all(&close(1000)).expect("room");
+    pumped.client.write_all(&close(1000)).expect("buffer space");
     let start = Instant::now();
     let backend = pumped.backend.try_clone().expect("a descriptor");
     let (all, report) = pumped.end();
@@ -129,7 +129,7 @@ fn backends_that_end_in_time_are_not_waited_for() {
     let rounds = 20;
     for _ in 0..rounds {
         let mut pumped = pumped(Framing::Stream, NEVER);
-        pumped.client.write_all(&close(1000)).expect("room");
+        pumped.client.write_all(&close(1000)).expect("buffer space");
         let mut backend = pumped.backend.try_clone().expect("a descriptor");
         assert_eq!(backend.read(&mut [0; 8]).expect("the end"), 0);
         backend.shutdown(Shutdown::Both).expect("a socket");
@@ -141,20 +141,20 @@ fn backends_that_end_in_time_are_not_waited_for() {
 #[test]
 fn a_backend_that_half_closes_still_gets_what_the_client_sent() {
     let mut pumped = pumped(Framing::Stream, NEVER);
-    pumped.backend.write_all(b"x").expect("room");
+    pumped.backend.write_all(b"x").expect("buffer space");
     pumped.backend.shutdown(Shutdown::Write).expect("a socket");
     let mut got = [0; 7];
     pumped.client.read_exact(&mut got).expect("a Close");
     assert_eq!(&got, b"\x81\x01x\x88\x02\x03\xe8");
     let sent = [frame(0x81, b"late"), close(1000)].concat();
-    pumped.client.write_all(&sent).expect("room");
+    pumped.client.write_all(&sent).expect("buffer space");
     let mut read = Vec::new();
     pumped.backend.read_to_end(&mut read).expect("the end");
     assert_eq!(read, b"late");
     assert_eq!(pumped.end().1.code, 1000);
 }
 
-/// A TCP backend that has room for little, and its own end.
+/// A TCP backend with a small receive buffer, and its own end.
 fn tcp_pair() -> (Backend, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     setsockopt(&listener, sockopt::RcvBuf, &4096).expect("a socket");
@@ -164,14 +164,14 @@ fn tcp_pair() -> (Backend, TcpStream) {
     (connected, listener.accept().expect("it came").0)
 }
 
-/// A backend that is silent for longer than the Close waits for it, and then tells its progress
-/// while it reads, all of it.
+/// A backend that is silent for longer than the Close waits for it, and then reads everything
+/// and reports its progress.
 fn a_slow_backend_gets_all<B: Read + Write>(ends: (Backend, B)) {
     let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
     let message = vec![b'x'; 120];
     let mut sent = frame(0x82, &message).repeat(200);
     sent.extend(close(1000));
-    pumped.client.write_all(&sent).expect("room");
+    pumped.client.write_all(&sent).expect("buffer space");
     let mut echo = [0; 4];
     pumped.client.read_exact(&mut echo).expect("a Close");
     assert_eq!(&echo, b"\x88\x02\x03\xe8");
@@ -209,19 +209,19 @@ fn a_backend_that_never_reads_after_the_close_is_let_go() {
     let ends = (connected, backend.try_clone().expect("a descriptor"));
     let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
     let sent = [frame(0x81, b"unread"), close(1000)].concat();
-    pumped.client.write_all(&sent).expect("room");
+    pumped.client.write_all(&sent).expect("buffer space");
     assert_eq!(pumped.end().1.code, 1000);
     drop(backend);
 }
 
 #[test]
-fn a_client_that_is_told_of_a_failure_is_not_served_for_ever() {
+fn a_client_that_got_a_close_for_a_failure_is_not_served_for_ever() {
     let text = ServiceConfig {
         frame_type: FrameType::Text,
         ..service(Framing::Stream)
     };
     let mut pumped = between(stream_pair(), text, NEVER, || Ok(()));
-    pumped.backend.write_all(b"\xff").expect("room");
+    pumped.backend.write_all(b"\xff").expect("buffer space");
     let mut got = [0; 4];
     pumped.client.read_exact(&mut got).expect("a Close");
     assert_eq!(&got, b"\x88\x02\x03\xef");
@@ -239,12 +239,12 @@ fn a_client_that_half_closes_still_gets_what_the_backend_says() {
     pumped
         .client
         .write_all(&frame(0x81, b"Hello"))
-        .expect("room");
+        .expect("buffer space");
     pumped.client.shutdown(Shutdown::Write).expect("a socket");
     let mut read = Vec::new();
     pumped.backend.read_to_end(&mut read).expect("the end");
     assert_eq!(read, b"Hello");
-    pumped.backend.write_all(b"late").expect("room");
+    pumped.backend.write_all(b"late").expect("buffer space");
     pumped.backend.shutdown(Shutdown::Both).expect("a socket");
     let (all, report) = pumped.end();
     assert_eq!((&all[..], report.code), (&b"\x81\x04late"[..], 1006));
@@ -288,14 +288,14 @@ fn a_client_that_reads_nothing_and_says_nothing_is_let_go() {
 fn stop_ends_a_client_whose_backend_never_reads_or_ends() {
     let mut pumped = pumped(Framing::Stream, NEVER);
     // The 101 is out as soon as the first frame comes.
-    pumped.backend.write_all(b"x").expect("room");
+    pumped.backend.write_all(b"x").expect("buffer space");
     let mut got = [0; 3];
     pumped.client.read_exact(&mut got).expect("a frame");
     pumped.writer.stop();
     let mut got = [0; 4];
     pumped.client.read_exact(&mut got).expect("a Close");
     assert_eq!(&got, b"\x88\x02\x03\xe9");
-    pumped.client.write_all(&close(1001)).expect("room");
+    pumped.client.write_all(&close(1001)).expect("buffer space");
     assert_eq!(pumped.end().1.code, 1001);
 }
 
@@ -334,7 +334,7 @@ fn stop_reaches_a_client_that_reads_slowly_once_it_reads() {
         }
     });
     reader.join().expect("a Close in between whole frames");
-    pumped.client.write_all(&close(1001)).expect("room");
+    pumped.client.write_all(&close(1001)).expect("buffer space");
     assert_eq!(pumped.end().1.code, 1001);
 }
 
@@ -345,7 +345,7 @@ fn a_close_is_not_lost_to_a_client_that_sends_on() {
     let mut sent = vec![0x82, 0xff];
     sent.extend((1_u64 << 40).to_be_bytes());
     sent.extend([0; 4]);
-    pumped.client.write_all(&sent).expect("room");
+    pumped.client.write_all(&sent).expect("buffer space");
     pumped.backend.shutdown(Shutdown::Both).expect("a socket");
     for _ in 0..256 {
         pumped

@@ -1,6 +1,7 @@
 //! A client whose socket holds a few bytes, and who says what came.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use shuttle::thread;
 /// The two ends of a socket.
 pub struct Client {
     /// Bytes that the socket holds before a writer has to wait.
-    room: usize,
+    capacity: usize,
     socket: Mutex<Socket>,
     changed: Condvar,
 }
@@ -29,11 +30,17 @@ struct Socket {
     cut: bool,
 }
 
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a client of the model")
+    }
+}
+
 impl Client {
-    /// A client with room for so many bytes.
-    pub fn new(room: usize) -> Self {
+    /// A client whose socket takes so many bytes.
+    pub fn new(capacity: usize) -> Self {
         Self {
-            room,
+            capacity,
             socket: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -71,7 +78,7 @@ impl Client {
         }
         for byte in pieces.concat() {
             let mut socket = self.socket();
-            while socket.held == self.room && !socket.cut {
+            while socket.held == self.capacity && !socket.cut {
                 socket = self.wait(socket);
             }
             if socket.cut {
@@ -91,7 +98,7 @@ impl Client {
     pub(crate) fn is_writable(&self) -> bool {
         let socket = self.socket();
         // As poll(2): a short frame fits, and writing to one that is gone does not wait.
-        socket.cut || self.room - socket.held >= self.room.min(8)
+        socket.cut || self.capacity - socket.held >= self.capacity.min(8)
     }
 
     pub(crate) fn wait_ready(&self) {
@@ -99,7 +106,7 @@ impl Client {
         while socket.sent.is_empty()
             && !socket.ended
             && !socket.cut
-            && self.room - socket.held < self.room.min(8)
+            && self.capacity - socket.held < self.capacity.min(8)
         {
             socket = self.wait(socket);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use model::client::Client;
 use model::frame::{CloseCode, ControlPayload, Decoder, Event};
+use model::frames::{FrameWriter, SendError, WATCHES};
 use model::latch::Latch;
-use model::frames::{SendError, WATCHES, FrameWriter};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -17,7 +17,7 @@ const ORDERS: usize = 10_000;
 /// Events at which the second scheduler changes its mind within an order.
 const DEPTH: usize = 4;
 
-/// Room that is never used up.
+/// A capacity that is never used up.
 const AMPLE: usize = 10_000;
 
 fn in_many_orders(events: impl Fn() + Send + Sync + Copy + 'static) {
@@ -34,8 +34,8 @@ fn payload(byte: u8) -> ControlPayload {
     }
 }
 
-fn writer(room: usize) -> Arc<FrameWriter> {
-    let writer = Arc::new(FrameWriter::new(Client::new(room)));
+fn writer(capacity: usize) -> Arc<FrameWriter> {
+    let writer = Arc::new(FrameWriter::new(Client::new(capacity)));
     writer.open(|| Ok(())).expect("no greeting");
     writer
 }
@@ -111,7 +111,7 @@ fn the_reader_never_waits_for_a_client_that_does_not_read() {
         let writer = writer(8);
         let other = Arc::clone(&writer);
         let sender = thread::spawn(move || send_data(&other, 3));
-        // The client takes nothing before both are answered, as far as there is room.
+        // The client takes nothing before both are answered, as far as the socket takes it.
         writer.pong(payload(1));
         writer.pong(payload(2));
         let other = Arc::clone(&writer);
@@ -216,16 +216,16 @@ fn a_silent_client_is_pinged_once_and_then_cut_and_one_that_answers_is_not() {
 #[test]
 fn the_end_of_a_direction_is_never_missed() {
     in_many_orders(|| {
-        let gates = Arc::new((Latch::default(), Latch::default()));
-        let other = Arc::clone(&gates);
+        let latches = Arc::new((Latch::default(), Latch::default()));
+        let other = Arc::clone(&latches);
         let limit = Duration::from_secs(5);
         let thread = thread::spawn(move || {
             other.0.moved();
             other.0.open();
             other.1.wait(limit, None)
         });
-        gates.1.open();
-        assert!(gates.0.wait(limit, Some(limit)));
+        latches.1.open();
+        assert!(latches.0.wait(limit, Some(limit)));
         assert!(thread.join().expect("no panic"));
     });
 }

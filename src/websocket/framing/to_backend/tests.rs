@@ -1,4 +1,4 @@
-//! Tests of `to_backend`: what writes a client's frames become, at once and in pieces.
+//! Tests of `to_backend`: the writes that a client's frames become, at once and in pieces.
 
 use super::super::SMALL_READS;
 use super::*;
@@ -31,10 +31,10 @@ fn deliver(out: &mut Delivering<'_>, bytes: &[u8], size: usize) -> Result<(), De
     let mut decoder = Decoder::default();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let (buffer, start) = out.room()?;
+        let (buffer, start) = out.space()?;
         let space = buffer.len() - start;
         let take = size.min(space).min(rest.len());
-        assert!(take > 0, "there is always room");
+        assert!(take > 0, "there is always space");
         buffer[start..start + take].copy_from_slice(&rest[..take]);
         rest = &rest[take..];
         let mut at = start;
@@ -253,7 +253,7 @@ fn a_seqpacket_backend_gets_packets_whatever_the_framing() {
 }
 
 #[test]
-fn a_message_that_a_client_leaves_in_the_middle_goes_where_bytes_are_bytes() {
+fn the_beginning_of_a_message_is_delivered_by_stream_only_when_the_client_vanishes() {
     let frames = [frame(0x81, b"whole"), frame(0x01, b"half")].concat();
     for (framing, wanted) in [
         (Framing::Stream, &b"wholehalf"[..]),

@@ -22,7 +22,7 @@ fn binary(payload: &[u8]) -> Message {
 }
 
 /// A writer that is open, and the client's end of it.
-fn open_wire() -> (FrameWriter, TcpStream) {
+fn open_writer() -> (FrameWriter, TcpStream) {
     let (client, far) = pair();
     let writer = FrameWriter::new(client);
     writer.open(|| Ok(())).expect("no greeting");
@@ -67,7 +67,7 @@ fn forward_to(
     pieces: &[&[u8]],
     client_sends_text: bool,
 ) -> (Vec<Message>, Option<Forward>) {
-    let (writer, far) = open_wire();
+    let (writer, far) = open_writer();
     let reader = std::thread::spawn(move || messages(far));
     let (backend, mut end) = stream_pair();
     let client_sends_text = AtomicBool::new(client_sends_text);
@@ -76,10 +76,10 @@ fn forward_to(
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let take = rest.len().min(out.room().len());
-                end.write_all(&rest[..take]).expect("room");
+                let take = rest.len().min(out.space().len());
+                end.write_all(&rest[..take]).expect("buffer space");
                 rest = &rest[take..];
-                match backend.read(out.room()).expect("readable") {
+                match backend.read(out.space()).expect("readable") {
                     Input::Bytes(count) => {
                         assert_eq!(count, take);
                         out.forward(count)?;
@@ -278,14 +278,14 @@ fn a_short_packet_ends_a_message() {
             vec![P, P, 0],
             vec![P, P, P - 1],
         ] {
-            let (writer, far) = open_wire();
+            let (writer, far) = open_writer();
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
             let sends_text = AtomicBool::new(false);
             let mut out = ToClient::new(&writer, &backend, &service(framing), &sends_text);
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);
-                let input = backend.read(out.room()).expect("a packet");
+                let input = backend.read(out.space()).expect("a packet");
                 assert_eq!(input, Input::Bytes(len));
                 out.forward(len).expect("sent");
             }
@@ -300,13 +300,13 @@ fn a_short_packet_ends_a_message() {
 
 #[test]
 fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
-    let (writer, far) = open_wire();
+    let (writer, far) = open_writer();
     let (backend, mut end) = stream_pair();
     let sends_text = AtomicBool::new(true);
     let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &sends_text);
     let mut forward = |out: &mut ToClient<'_>, bytes: &[u8]| {
-        end.write_all(bytes).expect("room");
-        match backend.read(out.room()).expect("readable") {
+        end.write_all(bytes).expect("buffer space");
+        match backend.read(out.space()).expect("readable") {
             Input::Bytes(count) => out.forward(count).expect("sent"),
             other => panic!("{other:?}"),
         }
@@ -364,7 +364,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
         cuts.push(start + below(bytes.len() - start));
     }
     cuts.push(bytes.len());
-    let (writer, far) = open_wire();
+    let (writer, far) = open_writer();
     let reader = std::thread::spawn(move || {
         let (mut got, mut texts) = (Vec::new(), 0);
         let mut far = std::io::BufReader::new(far);
@@ -384,7 +384,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     let mut out = ToClient::new(&writer, &backend, &config, &sends_text);
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
-        out.room()[..piece.len()].copy_from_slice(piece);
+        out.space()[..piece.len()].copy_from_slice(piece);
         out.forward(piece.len()).expect("all of it is text");
     }
     out.end().expect("the last character is whole");
