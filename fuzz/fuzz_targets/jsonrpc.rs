@@ -3,9 +3,14 @@
 #![no_main]
 
 use std::io;
+use std::time::Instant;
 
-use jsonrpc::session::{Connection, serve};
-use jsonrpc::{Methods, dispatch};
+use jsonrpc::budget::{BUDGET, Budget};
+use jsonrpc::connection::Connection;
+use jsonrpc::dispatch::Dispatcher;
+use jsonrpc::session::serve;
+use jsonrpc::watch::Watch;
+use jsonrpc::{Call, Methods};
 use libfuzzer_sys::fuzz_target;
 use ouistiti_fuzz::Random;
 use rpcplugin::{Code, Error, Json};
@@ -15,7 +20,13 @@ use serde_json::{Deserializer, Value};
 struct Plugin;
 
 impl Methods for Plugin {
-    fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+    fn call(
+        &mut self,
+        call: &mut Call<'_>,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<Json, Error> {
+        assert!(call.is_wanted());
         let params = params.map(|text| Json::parse(text).expect("parameters are JSON"));
         if let Some(params) = &params {
             assert!(params.as_str().starts_with(['[', '{']));
@@ -64,7 +75,7 @@ fn answers(stream: &[u8], random: Option<Random>) -> Vec<Vec<u8>> {
         random,
         answers: Vec::new(),
     };
-    serve(&mut client, &mut Plugin).expect("this client never fails");
+    serve(&mut client, &mut Plugin, &Budget::new(BUDGET)).expect("this client never fails");
     client.answers
 }
 
@@ -153,7 +164,19 @@ fn code_of(answer: &Value) -> i64 {
 
 /// One message, judged by another reading of it.
 fn check_message(message: &[u8]) {
-    let answer = dispatch::answer(message, &mut Plugin);
+    let client = Client {
+        rest: &[],
+        random: None,
+        answers: Vec::new(),
+    };
+    let budget = Budget::new(BUDGET);
+    let mut dispatcher = Dispatcher {
+        methods: &mut Plugin,
+        watch: Watch::since(&client, Instant::now()),
+        budget: &budget,
+    };
+    let answer = dispatcher.answer(message);
+    let answer = answer.as_ref().map(|answer| answer.as_bytes());
     let wanted = match serde_json::from_slice::<Value>(message) {
         Ok(Value::Array(batch)) if batch.is_empty() => vec![-32600],
         Ok(Value::Array(batch)) => batch.iter().filter_map(code).collect(),
@@ -163,7 +186,7 @@ fn check_message(message: &[u8]) {
     };
     let told = match &answer {
         None => Vec::new(),
-        Some(answer) => match check_answer(answer.as_bytes()) {
+        Some(answer) => match check_answer(answer) {
             None => return,
             Some(Value::Array(batch)) => batch.iter().map(code_of).collect(),
             Some(single) => vec![code_of(&single)],

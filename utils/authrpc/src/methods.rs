@@ -4,6 +4,8 @@
 //! change and remove anyone; others only change and remove themselves, with
 //! their password. The first user of a file can be added by anyone.
 
+use std::borrow::Cow;
+
 use rpcplugin::{Error, Json, Params, Plugin};
 use serde_json::{Map, Value, json};
 
@@ -51,17 +53,23 @@ impl AuthRpc {
     /// # Errors
     /// The user is unknown or the password wrong.
     pub fn auth(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = Arguments(params.object()?);
-        let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
+        let [Some(name), Some(passwd)] = texts(params, ["user", "passwd"])? else {
             return Err(incomplete());
         };
-        let user = self.verify(name, passwd)?;
-        let answer = json!({
-            "user": user.name,
-            "group": user.group,
-            "home": user.home,
-            "algorithm": user.passwd.as_deref().and_then(algorithm),
-        });
+        let user = self.verify(&name, &passwd)?;
+        let members = [
+            ("user", Some(user.name.as_str())),
+            ("group", user.group.as_deref()),
+            ("home", user.home.as_deref()),
+            ("algorithm", user.passwd.as_deref().and_then(algorithm)),
+        ];
+        // As the C gateway: what is not known is left out.
+        let known = members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let answer: Map<String, Value> = known
+            .map(|(name, value)| (name.to_string(), value.into()))
+            .collect();
         self.user = Some(user);
         Ok(Json::of(&answer))
     }
@@ -71,20 +79,17 @@ impl AuthRpc {
     /// # Errors
     /// The new password is not confirmed; or as [`AuthRpc::auth`].
     pub fn passwd(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = Arguments(params.object()?);
-        let (Some(name), Some(new), Some(confirm)) = (
-            params.text("user"),
-            params.text("new"),
-            params.text("confirm"),
-        ) else {
+        let [Some(name), old, Some(new), Some(confirm)] =
+            texts(params, ["user", "old", "new", "confirm"])?
+        else {
             return Err(incomplete());
         };
         if new != confirm {
             return Err(Error::failure("confirm new password"));
         }
-        check_new(new)?;
-        let owned = self.owner(name, params.text("old"))?;
-        let stored = self.hasher.store(new)?;
+        check_new(&new)?;
+        let owned = self.owner(&name, old.as_deref())?;
+        let stored = self.hasher.store(&new)?;
         self.store.set_passwd(&owned, &stored)?;
         if let Some(own) = self.user.as_mut().filter(|own| **own == owned.user) {
             own.passwd = Some(stored);
@@ -97,24 +102,25 @@ impl AuthRpc {
     /// # Errors
     /// The connection is not root's, and this is not the first user.
     pub fn adduser(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = Arguments(params.object()?);
-        let (Some(name), Some(passwd)) = (params.text("user"), params.text("passwd")) else {
+        let [Some(name), Some(passwd), group, home] =
+            texts(params, ["user", "passwd", "group", "home"])?
+        else {
             return Err(incomplete());
         };
-        let home = params.text("home");
-        check_text("user", name)?;
+        let home = home.as_deref();
+        check_text("user", &name)?;
         check_text("home", home.unwrap_or_default())?;
-        check_new(passwd)?;
+        check_new(&passwd)?;
         // Asked again in the transaction; here it saves the hash.
         let root = self.root()?;
         if root.is_none() && !self.store.is_empty()? {
             return Err(Error::failure("permission denied"));
         }
-        let passwd = self.hasher.store(passwd)?;
-        let group = params.text("group").unwrap_or(DEFAULT_GROUP);
+        let passwd = self.hasher.store(&passwd)?;
+        let group = group.as_deref().unwrap_or(DEFAULT_GROUP);
         self.store.add(
             &NewUser {
-                name,
+                name: &name,
                 passwd: &passwd,
                 group,
                 home,
@@ -129,9 +135,9 @@ impl AuthRpc {
     /// # Errors
     /// As [`AuthRpc::auth`]; or others would be left without a root user.
     pub fn rmuser(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = Arguments(params.object()?);
-        let name = params.text("user").ok_or_else(incomplete)?;
-        let owned = self.owner(name, params.text("passwd"))?;
+        let [name, passwd] = texts(params, ["user", "passwd"])?;
+        let name = name.ok_or_else(incomplete)?;
+        let owned = self.owner(&name, passwd.as_deref())?;
         self.store.remove(&owned)?;
         if self.user.as_ref() == Some(&owned.user) {
             self.user = None;
@@ -186,17 +192,14 @@ impl AuthRpc {
     }
 }
 
-/// The members of a request.
-struct Arguments(Map<String, Value>);
-
-impl Arguments {
-    /// A text that is there and not empty: pages send what was left blank.
-    fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    }
+/// The members of these names that are texts and not empty: pages send what
+/// was left blank.
+fn texts<'a, const N: usize>(
+    params: Params<'a>,
+    names: [&str; N],
+) -> Result<[Option<Cow<'a, str>>; N], Error> {
+    let text = |value| rpcplugin::text(value).filter(|text| !text.is_empty());
+    Ok(params.members(names)?.map(|value| value.and_then(text)))
 }
 
 fn message(text: &str) -> Json {

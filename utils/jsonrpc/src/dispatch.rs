@@ -3,100 +3,163 @@
 //! The message is parsed only as far as the specification goes: an id is
 //! answered as it was written, parameters go to the plugin as they came.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
 
-use rpcplugin::{Code, Error, Json};
+use rpcplugin::{Code, Error, members};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::methods::Methods;
+use crate::answers::Answers;
+use crate::budget::Budget;
+use crate::methods::{Call, Methods};
 use crate::splitter::Fault;
+use crate::watch::Watch;
 
-/// Most requests in a batch. Each is answered, so this bounds the answer to
-/// `[1,1,1,...]`.
+/// Most requests in a batch.
 pub const MAX_BATCH: usize = 1000;
 
-/// Longest answer, that to a batch included, in bytes.
-pub const MAX_ANSWER: usize = 8 * 1024 * 1024;
+/// Longest time for all requests of a batch.
+const BATCH_TIME: Duration = Duration::from_secs(10);
+
+/// What is taken of the budget before a method is called, in multiples of its
+/// request: the parameters as the plugin is given them, as it parses them, and
+/// as an error may repeat them.
+const COPIES: usize = 3;
 
 /// The id of an answer to a request that has none of its own.
 const NULL: &str = "null";
 
-/// Answers one message; notifications have no answer.
-pub fn answer(message: &[u8], methods: &mut dyn Methods) -> Option<String> {
-    let Ok(text) = serde_json::from_slice::<&RawValue>(message) else {
-        return Some(refuse(Error::of(Code::ParseError)));
-    };
-    if !text.get().starts_with('[') {
-        return answer_one(text, methods);
-    }
-    match serde_json::from_str::<Vec<&RawValue>>(text.get()) {
-        Ok(batch) => answer_batch(&batch, methods),
-        Err(_) => Some(refuse(Error::of(Code::ParseError))),
-    }
+/// Answers messages.
+pub struct Dispatcher<'c, 'b> {
+    /// What is called.
+    pub methods: &'c mut dyn Methods,
+    /// Who waits for the answer.
+    pub watch: Watch<'c>,
+    /// What the call and the answer take their memory from.
+    pub budget: &'b Budget,
 }
 
-/// Answers a message whose answer there is no room for. Its methods have been
-/// called.
-pub fn answer_busy(message: &[u8]) -> String {
-    let request = serde_json::from_slice::<&RawValue>(message).ok();
-    let request = request.and_then(|text| Request::parse(text).ok());
-    let id = request.and_then(|request| request.id).unwrap_or(NULL);
-    let error = Error::failure("busy").with("too much waits to be read: ask again");
-    format_answer(id, Err(error))
+impl<'b> Dispatcher<'_, 'b> {
+    /// Answers one message; notifications have no answer, nor has a client that has left.
+    pub fn answer(&mut self, message: &[u8]) -> Option<Answers<'b>> {
+        let Ok(text) = serde_json::from_slice::<&RawValue>(message) else {
+            return Some(self.refuse(Error::of(Code::ParseError)));
+        };
+        if text.get().starts_with('[') {
+            return self.answer_batch(text);
+        }
+        let mut answers = Answers::new(self.budget);
+        self.answer_one(text, &mut answers);
+        answers.end()
+    }
+
+    /// Section 6: the answers of a batch, unless all were notifications.
+    fn answer_batch(&mut self, text: &RawValue) -> Option<Answers<'b>> {
+        let Ok(batch) = requests(text) else {
+            return Some(self.refuse(Error::of(Code::ParseError)));
+        };
+        if batch.is_empty() {
+            return Some(self.refuse(Error::of(Code::InvalidRequest)));
+        }
+        if batch.len() > MAX_BATCH {
+            let error = Error::of(Code::InvalidRequest);
+            return Some(self.refuse(error.with("a batch of more than 1000 requests")));
+        }
+        self.watch = self.watch.within(BATCH_TIME);
+        let mut answers = Answers::of_batch(self.budget);
+        for request in batch {
+            if self.watch.has_left() {
+                return None;
+            }
+            self.answer_one(request, &mut answers);
+        }
+        answers.end()
+    }
+
+    fn answer_one(&mut self, text: &RawValue, answers: &mut Answers<'_>) {
+        let request = match Request::parse(text) {
+            Ok(request) => request,
+            Err(id) => return answers.error(id, Error::of(Code::InvalidRequest)),
+        };
+        let mut call = Call::new(&self.watch, self.budget);
+        let outcome = if self.watch.is_late() {
+            Err(late())
+        } else {
+            call.reserve(COPIES * text.get().len())
+                .and_then(|()| {
+                    self.methods
+                        .call(&mut call, &request.method, request.params)
+                })
+                // A plugin that was stopped has other words for it.
+                .map_err(|error| if self.watch.is_late() { late() } else { error })
+        };
+        let Some(id) = request.id else {
+            return;
+        };
+        match outcome {
+            Ok(result) => answers.result(id, &result),
+            Err(error) => answers.error(id, error),
+        }
+    }
+
+    /// The answer to a message whose id cannot be known (section 5).
+    fn refuse(&self, error: Error) -> Answers<'b> {
+        refusal(error, self.budget)
+    }
 }
 
 /// Answers a message that is not worth parsing.
-pub fn answer_fault(fault: Fault) -> String {
-    let error = Error::of(Code::ParseError);
-    refuse(match fault {
-        Fault::Syntax => error,
-        Fault::TooLong => error.with("longer than 1 MiB"),
-        Fault::TooDeep => error.with("nested deeper than 64"),
-    })
-}
-
-/// Section 6: the answers of a batch, unless all were notifications.
-fn answer_batch(batch: &[&RawValue], methods: &mut dyn Methods) -> Option<String> {
-    if batch.is_empty() {
-        return Some(refuse(Error::of(Code::InvalidRequest)));
-    }
-    if batch.len() > MAX_BATCH {
-        let error = Error::of(Code::InvalidRequest);
-        return Some(refuse(error.with("a batch of more than 1000 requests")));
-    }
-    let mut answers = String::new();
-    for request in batch {
-        if let Some(answer) = answer_one(request, methods) {
-            if answers.len() + answer.len() > MAX_ANSWER {
-                return Some(refuse(too_long()));
-            }
-            answers.push(if answers.is_empty() { '[' } else { ',' });
-            answers.push_str(&answer);
-        }
-    }
-    if answers.is_empty() {
-        return None;
-    }
-    answers.push(']');
-    Some(answers)
-}
-
-fn answer_one(text: &RawValue, methods: &mut dyn Methods) -> Option<String> {
-    let request = match Request::parse(text) {
-        Ok(request) => request,
-        Err(id) => return Some(format_answer(id, Err(Error::of(Code::InvalidRequest)))),
+pub fn answer_fault(fault: Fault, budget: &Budget) -> Answers<'_> {
+    let error = match fault {
+        Fault::Syntax => Error::of(Code::ParseError),
+        Fault::TooLong => Error::of(Code::ParseError).with("longer than 1 MiB"),
+        Fault::TooDeep => Error::of(Code::ParseError).with("nested deeper than 64"),
+        Fault::Busy => Error::busy(),
     };
-    let outcome = methods.call(&request.method, request.params);
-    let answer = format_answer(request.id?, outcome);
-    if answer.len() > MAX_ANSWER {
-        return Some(format_answer(request.id?, Err(too_long())));
+    refusal(error, budget)
+}
+
+fn refusal(error: Error, budget: &Budget) -> Answers<'_> {
+    let mut answers = Answers::new(budget);
+    answers.error(NULL, error);
+    answers
+}
+
+fn late() -> Error {
+    Error::failure("the batch took longer than 10 s")
+}
+
+/// The requests of a batch; of one that is too long, one more than it may have.
+fn requests(batch: &RawValue) -> serde_json::Result<Vec<&RawValue>> {
+    serde_json::Deserializer::from_str(batch.get()).deserialize_seq(Requests)
+}
+
+struct Requests;
+
+impl<'de> Visitor<'de> for Requests {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a batch")
     }
-    Some(answer)
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut batch: S) -> Result<Self::Value, S::Error> {
+        let mut requests = Vec::new();
+        while requests.len() <= MAX_BATCH
+            && let Some(request) = batch.next_element()?
+        {
+            requests.push(request);
+        }
+        while batch.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(requests)
+    }
 }
 
 /// A request object (section 4).
 struct Request<'a> {
-    method: String,
+    method: Cow<'a, str>,
     /// The text of an array or object.
     params: Option<&'a str>,
     /// The text of a string, number or null; a notification has none.
@@ -104,61 +167,23 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Checks a request; what is none leaves the id to answer with.
+    /// Checks a request; one that is invalid leaves the id to answer with.
     fn parse(text: &'a RawValue) -> Result<Request<'a>, &'a str> {
-        let members: BTreeMap<String, &'a RawValue> =
-            serde_json::from_str(text.get()).map_err(|_| NULL)?;
-        let member = |name: &str| members.get(name).map(|value| value.get());
-
-        let id = member("id");
+        let [version, method, params, id] =
+            members(text.get(), ["jsonrpc", "method", "params", "id"]).map_err(|_| NULL)?;
+        let id = id.map(RawValue::get);
         if id.is_some_and(|id| id.starts_with(['{', '[', 't', 'f'])) {
             return Err(NULL);
         }
         let refused = id.unwrap_or(NULL);
-        if member("jsonrpc").and_then(string).as_deref() != Some("2.0") {
+        if version.and_then(rpcplugin::text).as_deref() != Some("2.0") {
             return Err(refused);
         }
-        let method = member("method").and_then(string).ok_or(refused)?;
-        let params = member("params");
+        let method = method.and_then(rpcplugin::text).ok_or(refused)?;
+        let params = params.map(RawValue::get);
         if params.is_some_and(|params| !params.starts_with(['{', '['])) {
             return Err(refused);
         }
         Ok(Request { method, params, id })
-    }
-}
-
-fn string(text: &str) -> Option<String> {
-    serde_json::from_str(text).ok()
-}
-
-fn too_long() -> Error {
-    Error::internal("the answer is longer than 8 MiB")
-}
-
-/// The answer to a message whose id cannot be known (section 5).
-fn refuse(error: Error) -> String {
-    format_answer(NULL, Err(error))
-}
-
-fn format_answer(id: &str, outcome: Result<Json, Error>) -> String {
-    match outcome {
-        Ok(result) => {
-            let result = result.as_str();
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
-        }
-        Err(Error {
-            code,
-            message,
-            data,
-        }) => {
-            let message = Json::of(&*message);
-            let message = message.as_str();
-            let data = data.map_or(String::new(), |data| {
-                format!(r#","data":{}"#, data.as_str())
-            });
-            format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message}{data}}}}}"#
-            )
-        }
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value as JsonValue};
 
 use crate::jansson::{Jansson, RawJson, Value};
 use crate::link::{LoadError, symbol};
-use crate::methods::Methods;
+use crate::methods::{Call, Methods};
 
 /// Most entries a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
@@ -79,16 +79,20 @@ impl GatewayPlugin {
         // as the connection.
         let context = unsafe { (self.init)(&raw mut table, config) };
         drop(running);
-        let connection = Connection {
+        if table.is_null() || context.is_null() {
+            // What did not open is not released: plugins would take the null
+            // for a context.
+            // SAFETY: the string is ours, and the plugin has nothing that could keep it.
+            drop(unsafe { CString::from_raw(config) });
+            let why = "jsonrpc_init of the plugin returned NULL: it cannot use its -C";
+            return Err(Error::internal(why));
+        }
+        Ok(Connection {
             plugin: self,
             table,
             context,
             config,
-        };
-        if table.is_null() {
-            return Err(Error::internal("the plugin does not open"));
-        }
-        Ok(connection)
+        })
     }
 }
 
@@ -121,9 +125,17 @@ impl Connection<'_> {
 }
 
 impl Methods for Connection<'_> {
-    fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+    fn call(
+        &mut self,
+        call: &mut Call<'_>,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<Json, Error> {
         // Until the values are gone: they may share parts with others of the plugin.
         let _running = run();
+        if !call.is_wanted() {
+            return Err(Error::of(Code::InternalError));
+        }
         let jansson = self.plugin.jansson;
         let entry = self
             .entry(method)
@@ -131,6 +143,9 @@ impl Methods for Connection<'_> {
         let function = entry
             .function
             .ok_or_else(|| Error::of(Code::InternalError))?;
+        if let Some(text) = params {
+            call.reserve(tree_size(text))?;
+        }
         let params = params.map(|text| jansson.parse(text)).transpose();
         let params = params.map_err(|why| Error::invalid_params(&why))?;
         if !entry.params_spec.is_null() {
@@ -146,7 +161,10 @@ impl Methods for Connection<'_> {
         let failed = unsafe { function(borrowed, &raw mut result, self.context) } != 0;
         // SAFETY: the function leaves a new reference, or null.
         let result = unsafe { jansson.own(result) };
-        let text = result.as_ref().and_then(Value::to_text);
+        let text = match &result {
+            Some(value) => value.to_text(&mut |bytes| call.reserve(bytes))?,
+            None => None,
+        };
         let json = text.as_deref().and_then(Json::parse);
         match json {
             // What a failed function leaves need not be an error: the C
@@ -172,6 +190,14 @@ impl Drop for Connection<'_> {
     }
 }
 
+/// The memory that jansson takes for the values in a text, roughly, in bytes:
+/// each begins after one of these characters, a member of an object after two.
+fn tree_size(text: &str) -> usize {
+    const VALUE: usize = 96;
+    let marks = text.bytes().filter(|byte| b"[{,:".contains(byte));
+    text.len() + marks.count() * VALUE
+}
+
 fn run() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -185,7 +211,7 @@ fn validate(params: Option<&Value>, spec: &CStr) -> Result<(), Error> {
         return Err(Error::invalid_params("the method takes parameters"));
     };
     if spec.is_empty() {
-        if params.to_text().as_deref() == Some("[]") {
+        if params.is_empty_array() {
             return Ok(());
         }
         return Err(Error::invalid_params("the method takes no parameters"));

@@ -1,7 +1,8 @@
 //! The eight functions of libjansson that its plugins make us need.
 //!
-//! They are looked up in the plugin itself, which is linked with libjansson:
-//! this program is not, and so runs where there is none.
+//! They are looked up in the plugin itself, which is linked with libjansson, or
+//! else in what was loaded for it: this program is not linked with it, and so
+//! runs where there is none.
 
 // Functions of libjansson are called here.
 #![allow(unsafe_code)]
@@ -13,8 +14,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use libloading::os::unix::Library;
+use rpcplugin::Error;
 
-use crate::link::{LoadError, symbol};
+use crate::link::{LoadError, load_jansson, symbol};
 
 /// Only check; store nothing (jansson.h).
 const JSON_VALIDATE_ONLY: usize = 0x1;
@@ -132,17 +134,62 @@ impl Value {
         if fits == 0 { Ok(()) } else { Err(error.text()) }
     }
 
-    /// The JSON of the value; `None` if it has none.
-    pub(crate) fn to_text(&self) -> Option<String> {
-        let mut bytes: Vec<u8> = Vec::new();
+    /// The JSON of the value; `None` if it has none. `reserve` is asked for the
+    /// memory, in bytes.
+    ///
+    /// # Errors
+    /// What `reserve` says.
+    pub(crate) fn to_text(
+        &self,
+        reserve: &mut dyn FnMut(usize) -> Result<(), Error>,
+    ) -> Result<Option<String>, Error> {
+        let mut collected = Collected {
+            bytes: Vec::new(),
+            reserve,
+            refused: None,
+        };
         let flags = JSON_COMPACT | JSON_ENCODE_ANY;
-        // SAFETY: `collect` gets `bytes`, which outlive the call.
-        let dumped =
-            unsafe { (self.jansson.dump)(self.as_ptr(), collect, (&raw mut bytes).cast(), flags) };
-        if dumped != 0 {
-            return None;
+        let into = (&raw mut collected).cast();
+        // SAFETY: `collect` gets `collected`, which outlives the call.
+        let dumped = unsafe { (self.jansson.dump)(self.as_ptr(), collect, into, flags) };
+        match collected.refused {
+            Some(error) => Err(error),
+            None if dumped != 0 => Ok(None),
+            None => Ok(String::from_utf8(collected.bytes).ok()),
         }
-        String::from_utf8(bytes).ok()
+    }
+
+    /// Whether the value is `[]`.
+    pub(crate) fn is_empty_array(&self) -> bool {
+        // Nothing longer is written out.
+        let mut short = |bytes| {
+            if bytes > 2 {
+                Err(Error::busy())
+            } else {
+                Ok(())
+            }
+        };
+        matches!(self.to_text(&mut short), Ok(Some(text)) if text == "[]")
+    }
+}
+
+/// The text of a value, as jansson writes it piece by piece.
+struct Collected<'a> {
+    bytes: Vec<u8>,
+    reserve: &'a mut dyn FnMut(usize) -> Result<(), Error>,
+    refused: Option<Error>,
+}
+
+impl Collected<'_> {
+    fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let length = self.bytes.len() + piece.len();
+        if length > self.bytes.capacity() {
+            let capacity = length.max(self.bytes.capacity() * 2);
+            (self.reserve)(capacity - self.bytes.capacity())?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
     }
 }
 
@@ -189,20 +236,29 @@ impl RawError {
 /// `T` is the type of the function of this name.
 unsafe fn function<T: Copy>(plugin: &ManuallyDrop<Library>, name: &str) -> Result<T, LoadError> {
     // SAFETY: the caller's promise.
-    unsafe { symbol(plugin, name) }.ok_or_else(|| {
+    let found = unsafe { symbol(plugin, name) };
+    // SAFETY: as above.
+    let found = found.or_else(|| unsafe { symbol(&load_jansson()?, name) });
+    found.ok_or_else(|| {
         LoadError::Incompatible(format!(
-            "a plugin of the C gateway, but without {name} (is it linked with libjansson?)"
+            "a plugin of the C gateway, but without {name} (is libjansson installed?)"
         ))
     })
 }
 
-/// The callback of json_dump_callback: appends to the `Vec` that it is given.
-unsafe extern "C" fn collect(text: *const c_char, length: usize, bytes: *mut c_void) -> c_int {
-    // SAFETY: `to_text` passes its own vector.
-    let bytes: &mut Vec<u8> = unsafe { &mut *bytes.cast() };
+/// The callback of json_dump_callback: appends to what `to_text` passes.
+unsafe extern "C" fn collect(text: *const c_char, length: usize, into: *mut c_void) -> c_int {
+    // SAFETY: `to_text` passes its own value, and its lifetime is longer.
+    let collected: &mut Collected<'_> = unsafe { &mut *into.cast() };
     // SAFETY: jansson passes `length` bytes.
-    bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(text.cast(), length) });
-    0
+    let piece = unsafe { std::slice::from_raw_parts(text.cast(), length) };
+    match collected.push(piece) {
+        Ok(()) => 0,
+        Err(error) => {
+            collected.refused = Some(error);
+            -1
+        }
+    }
 }
 
 /// Makes an error object for a plugin; takes over the reference to `data`.

@@ -2,12 +2,14 @@
 //! each client.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
 use rpcplugin::Error;
 
+use crate::budget::Budget;
 use crate::gateway::GatewayPlugin;
 pub use crate::link::LoadError;
 use crate::link::link;
@@ -60,13 +62,19 @@ impl Library {
         Ok(Library(plugin))
     }
 
-    /// Opens the plugin for one client.
+    /// Opens the plugin for one client, with the network address it is known to
+    /// have; what the plugin asks for meanwhile comes from `budget`.
     ///
     /// # Errors
     /// What the plugin says.
-    pub fn open(&self, config: &str) -> Result<Box<dyn Methods + '_>, Error> {
+    pub fn open(
+        &self,
+        config: &str,
+        client: Option<IpAddr>,
+        budget: &Budget,
+    ) -> Result<Box<dyn Methods + '_>, Error> {
         match &self.0 {
-            Plugin::Native(plugin) => Ok(Box::new(plugin.open(config)?)),
+            Plugin::Native(plugin) => Ok(Box::new(plugin.open(config, client, budget)?)),
             Plugin::Gateway(plugin) => Ok(Box::new(plugin.open(config)?)),
         }
     }

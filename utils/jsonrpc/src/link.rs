@@ -4,21 +4,45 @@
 #![allow(unsafe_code)]
 
 use std::error::Error;
+use std::ffi::{OsStr, c_int};
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 
-/// Loads a shared library, for ever: its code may be in use by a thread.
+/// The name of libjansson since its version 2.0, which all systems have.
+const JANSSON: &str = "libjansson.so.4";
+
+/// Loads a plugin, for ever: its code may be in use by a thread.
+///
+/// Plugins of the C gateway need not be linked with libjansson, since that
+/// gateway is: where a plugin lacks its functions, they are loaded for all.
 pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
+    open(path.as_os_str(), RTLD_LOCAL)
+        .or_else(|error| {
+            if error.contains("json_") && load_jansson().is_some() {
+                open(path.as_os_str(), RTLD_LOCAL)
+            } else {
+                Err(error)
+            }
+        })
+        .map_err(LoadError::Link)
+}
+
+/// Loads libjansson, where the system has it, for the plugins that lack it.
+pub(crate) fn load_jansson() -> Option<ManuallyDrop<Library>> {
+    open(JANSSON.as_ref(), RTLD_GLOBAL).ok()
+}
+
+fn open(name: &OsStr, scope: c_int) -> Result<ManuallyDrop<Library>, String> {
     // SAFETY: loading runs the library's constructors. The administrator named
-    // it, and nobody else can have changed it.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    // it or installed it, and nobody else can have changed it.
+    let library = unsafe { Library::open(Some(name), RTLD_NOW | scope) };
     library
         .map(ManuallyDrop::new)
-        .map_err(|error| LoadError::Link(reason(&error)))
+        .map_err(|error| reason(&error))
 }
 
 /// What dlerror(3) says, where it says anything.

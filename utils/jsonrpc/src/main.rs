@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonrpc::Methods;
+use jsonrpc::budget::{BUDGET, Budget};
+use jsonrpc::connection::Connection;
 use jsonrpc::library::Library;
-use jsonrpc::session::{Connection, serve};
+use jsonrpc::session::serve;
+use jsonrpc::{Call, Methods};
 use rpcplugin::{Code, Error, Json};
 use unixserver::{Client, CommandLine, Options, Server, log};
 
@@ -41,6 +43,12 @@ fn main() -> ExitCode {
         "what the plugin is told, such as the name of its file",
         "STRING",
     )
+    .value(
+        "M",
+        "memory",
+        "memory for the requests and answers of all clients, in MiB (16)",
+        "MIB",
+    )
     .flag(
         "F",
         "fork",
@@ -54,6 +62,8 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
         unixserver::Error::Usage("a plugin is needed: -L FILE, such as -L ./authrpc.so".to_string())
     })?;
     let config = options.value("C").unwrap_or_default();
+    let budget = Budget::new(memory(options)?);
+    jsonrpc::heap::give_back_at_once();
     // Still with the rights we were started with.
     let library = Library::load(Path::new(&path))
         .map_err(|error| format!("cannot load the plugin {path}: {error}"))?;
@@ -63,21 +73,40 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
         .become_user()?;
     // As if a client came and left: a string the plugin cannot use is told now.
     library
-        .open(&config)
+        .open(&config, None, &budget)
         .map_err(|error| format!("the plugin {path} cannot use its -C: {}", error.reason()))?;
     let library = Arc::new(library);
-    server.run(move |client| answer_client(client, &library, &config))
+    server.run(move |client| answer_client(client, &library, &config, &budget))
+}
+
+/// The memory that the clients share, in bytes.
+fn memory(options: &Options) -> Result<usize, unixserver::Error> {
+    let Some(mebibytes) = options.value("M") else {
+        return Ok(BUDGET);
+    };
+    let bytes = mebibytes.parse().ok().filter(|mebibytes| *mebibytes > 0);
+    let bytes = bytes.and_then(|mebibytes: usize| mebibytes.checked_mul(1024 * 1024));
+    bytes.ok_or_else(|| {
+        let why = format!("-M needs a number of MiB, 1 or more, and not '{mebibytes}'");
+        unixserver::Error::Usage(why)
+    })
 }
 
 /// Serves one client with a plugin of its own.
-fn answer_client(client: Client, library: &Library, config: &str) -> io::Result<()> {
-    let mut methods = library.open(config).unwrap_or_else(|error| {
+fn answer_client(
+    client: Client,
+    library: &Library,
+    config: &str,
+    budget: &Budget,
+) -> io::Result<()> {
+    let opened = library.open(config, client.address(), budget);
+    let mut methods = opened.unwrap_or_else(|error| {
         log(&format!("the plugin refuses a client: {}", error.reason()));
         Box::new(Refused)
     });
     client.set_write_timeout(WRITE_TIME)?;
     let mut socket = Socket(client);
-    let served = serve(&mut socket, methods.as_mut());
+    let served = serve(&mut socket, methods.as_mut(), budget);
     if let Err(error) = &served
         && error.kind() == io::ErrorKind::WouldBlock
     {
@@ -93,7 +122,12 @@ fn answer_client(client: Client, library: &Library, config: &str) -> io::Result<
 struct Refused;
 
 impl Methods for Refused {
-    fn call(&mut self, _method: &str, _params: Option<&str>) -> Result<Json, Error> {
+    fn call(
+        &mut self,
+        _call: &mut Call<'_>,
+        _method: &str,
+        _params: Option<&str>,
+    ) -> Result<Json, Error> {
         Err(Error::of(Code::InternalError))
     }
 }
@@ -108,6 +142,10 @@ impl Connection for Socket {
 
     fn ends_message(&self, length: usize) -> bool {
         self.0.ends_message(length)
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.has_left()
     }
 
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {

@@ -6,18 +6,23 @@
 // Functions of another library are called here.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
+use std::net::IpAddr;
 
 use libloading::os::unix::Library;
 use rpcplugin::abi::{ABI, Answer, ENTRY, Entry, Table};
 use rpcplugin::{Code, Error, Json};
 
+use crate::budget::Budget;
 use crate::link::{LoadError, symbol};
-use crate::methods::Methods;
+use crate::methods::{Call, Methods};
 
 /// Most methods a table may have: beyond that it lacks its end.
 const MAX_METHODS: usize = 4096;
+
+/// Longest message and data of a plugin's error, in bytes.
+const MAX_ERROR: usize = 16 * 1024;
 
 /// A plugin with the interface of rpcplugin.h.
 #[derive(Debug)]
@@ -51,23 +56,32 @@ impl NativePlugin {
         }
     }
 
-    /// Opens the plugin for one client.
-    pub(crate) fn open(&self, config: &str) -> Result<Connection<'_>, Error> {
+    /// Opens the plugin for one client, with the address it is known to have.
+    pub(crate) fn open(
+        &self,
+        config: &str,
+        client: Option<IpAddr>,
+        budget: &Budget,
+    ) -> Result<Connection<'_>, Error> {
         let config =
             CString::new(config).map_err(|_| Error::internal("the option -C has a NUL"))?;
+        // An address has no NUL.
+        let client = client.and_then(|client| CString::new(client.to_string()).ok());
         let open = self.table.open.ok_or_else(incomplete)?;
         let mut connection = std::ptr::null_mut();
-        let mut outcome = None;
-        let mut answer = answer_into(&mut outcome);
+        let mut call = Call::of_server(budget);
+        let mut pending = Pending::new(&mut call);
+        let mut answer = pending.answer(client.as_deref());
         // SAFETY: the pointers are valid for the call, as rpcplugin.h asks.
         let opened = unsafe { open(config.as_ptr(), &raw mut connection, &raw mut answer) };
         if opened == 0 {
             return Ok(Connection {
                 plugin: self,
                 connection,
+                client,
             });
         }
-        Err(match outcome {
+        Err(match pending.outcome {
             Some(Err(error)) => error,
             Some(Ok(_)) | None => Error::internal("the plugin does not open"),
         })
@@ -78,15 +92,22 @@ impl NativePlugin {
 pub(crate) struct Connection<'a> {
     plugin: &'a NativePlugin,
     connection: *mut c_void,
+    /// The address of the client.
+    client: Option<CString>,
 }
 
 impl Methods for Connection<'_> {
-    fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+    fn call(
+        &mut self,
+        call: &mut Call<'_>,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<Json, Error> {
         let methods = &self.plugin.methods;
         let Some(index) = methods.iter().position(|name| *name == method) else {
             return Err(Error::of(Code::MethodNotFound));
         };
-        let call = self.plugin.table.call.ok_or_else(incomplete)?;
+        let function = self.plugin.table.call.ok_or_else(incomplete)?;
         // JSON has no NUL, so none is in the way of the one that ends it.
         let text = params.map(CString::new).transpose();
         let text = text.map_err(|_| Error::of(Code::InvalidParams))?;
@@ -94,11 +115,12 @@ impl Methods for Connection<'_> {
             Some(text) => (text.as_ptr(), text.as_bytes().len()),
             None => (std::ptr::null(), 0),
         };
-        let mut outcome = None;
-        let mut answer = answer_into(&mut outcome);
+        let mut pending = Pending::new(call);
+        let mut answer = pending.answer(self.client.as_deref());
         // SAFETY: `open` made the connection, `&mut self` keeps calls apart,
         // and the other pointers are valid for the call.
-        unsafe { call(self.connection, index, params, length, &raw mut answer) };
+        unsafe { function(self.connection, index, params, length, &raw mut answer) };
+        let outcome = pending.outcome;
         outcome.unwrap_or_else(|| Err(Error::internal("the plugin gave no answer")))
     }
 }
@@ -130,19 +152,53 @@ fn methods(table: &'static Table) -> Option<Vec<&'static str>> {
     None
 }
 
-type Outcome = Option<Result<Json, Error>>;
+/// A call that a plugin is answering.
+struct Pending<'a, 'b> {
+    outcome: Option<Result<Json, Error>>,
+    call: &'a mut Call<'b>,
+}
 
-/// An answer that is left in `outcome`.
-fn answer_into(outcome: &mut Outcome) -> Answer {
-    Answer {
-        server: (&raw mut *outcome).cast(),
-        result: take_result,
-        error: take_error,
+impl<'a, 'b> Pending<'a, 'b> {
+    fn new(call: &'a mut Call<'b>) -> Pending<'a, 'b> {
+        Pending {
+            outcome: None,
+            call,
+        }
     }
+
+    /// What the plugin is given: it leads back to this value.
+    fn answer(&mut self, client: Option<&CStr>) -> Answer {
+        Answer {
+            server: (&raw mut *self).cast(),
+            result: take_result,
+            error: take_error,
+            wanted: is_wanted,
+            reserve,
+            client: client.map_or(std::ptr::null(), CStr::as_ptr),
+        }
+    }
+}
+
+/// The call behind an answer.
+///
+/// # Safety
+/// `answer` comes from [`Pending::answer`]; its call has not returned, and
+/// nothing else uses it meanwhile.
+unsafe fn pending<'a>(answer: *mut Answer) -> &'a mut Pending<'a, 'a> {
+    // SAFETY: the caller's promise.
+    unsafe { &mut *(*answer).server.cast() }
 }
 
 /// `answer->result` of rpcplugin.h.
 unsafe extern "C" fn take_result(answer: *mut Answer, json: *const c_char, length: usize) {
+    // SAFETY: the plugin passes the answer it was given.
+    let pending = unsafe { pending(answer) };
+    // It may leave several: the last one counts.
+    pending.outcome = None;
+    if let Err(busy) = pending.call.reserve(length) {
+        pending.outcome = Some(Err(busy));
+        return;
+    }
     let text = if json.is_null() {
         None
     } else {
@@ -151,9 +207,8 @@ unsafe extern "C" fn take_result(answer: *mut Answer, json: *const c_char, lengt
         std::str::from_utf8(bytes).ok()
     };
     let result = text.and_then(Json::parse);
-    let result = result.ok_or_else(|| Error::internal("the plugin's result is not JSON"));
-    // SAFETY: the plugin passes the answer it was given.
-    unsafe { leave(answer, result) };
+    pending.outcome =
+        Some(result.ok_or_else(|| Error::internal("the plugin's result is not JSON")));
 }
 
 /// `answer->error` of rpcplugin.h.
@@ -163,37 +218,45 @@ unsafe extern "C" fn take_error(
     message: *const c_char,
     data: *const c_char,
 ) {
+    // SAFETY: the plugin passes the answer it was given.
+    let pending = unsafe { pending(answer) };
     // SAFETY: the plugin passes C strings, or null.
     let (message, data) = unsafe { (text(message), text(data)) };
-    let error = Error {
+    pending.outcome = Some(Err(Error {
         code,
         message: message.unwrap_or_default().into(),
         data: data.as_deref().and_then(Json::parse),
-    };
+    }));
+}
+
+/// `answer->wanted` of rpcplugin.h.
+unsafe extern "C" fn is_wanted(answer: *mut Answer) -> c_int {
     // SAFETY: the plugin passes the answer it was given.
-    unsafe { leave(answer, Err(error)) };
+    unsafe { pending(answer) }.call.is_wanted().into()
 }
 
-/// # Safety
-/// `answer` comes from [`answer_into`], whose outcome still lives.
-unsafe fn leave(answer: *mut Answer, result: Result<Json, Error>) {
-    // SAFETY: the caller's promise.
-    let outcome: &mut Outcome = unsafe { &mut *(*answer).server.cast() };
-    *outcome = Some(result);
+/// `answer->reserve` of rpcplugin.h.
+unsafe extern "C" fn reserve(answer: *mut Answer, bytes: usize) -> c_int {
+    // SAFETY: the plugin passes the answer it was given.
+    unsafe { pending(answer) }
+        .call
+        .reserve(bytes)
+        .is_ok()
+        .into()
 }
 
+/// The start of a plugin's text: an error is a sentence.
+///
 /// # Safety
 /// `text` is a C string or null.
-pub(crate) unsafe fn text(text: *const c_char) -> Option<String> {
+unsafe fn text(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
     // SAFETY: the caller's promise.
-    Some(
-        unsafe { CStr::from_ptr(text) }
-            .to_string_lossy()
-            .into_owned(),
-    )
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    let bytes = &bytes[..bytes.len().min(MAX_ERROR)];
+    Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn incomplete() -> Error {

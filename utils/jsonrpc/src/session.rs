@@ -1,35 +1,18 @@
 //! One client: read, split, answer, write, until its stream ends.
 
 use std::io;
+use std::time::Instant;
 
-use crate::budget::Share;
-use crate::dispatch::{answer, answer_busy, answer_fault};
+use crate::answers::Answers;
+use crate::budget::Budget;
+use crate::connection::Connection;
+use crate::dispatch::{Dispatcher, answer_fault};
 use crate::methods::Methods;
 use crate::splitter::{Event, Splitter};
+use crate::watch::Watch;
 
 /// Bytes asked of one read: as much as one packet of a SEQPACKET socket has.
 const READ_SIZE: usize = 32 * 1024;
-
-/// The connection to one client.
-pub trait Connection {
-    /// Reads what is there, up to the length of `buffer`; `None` is the end.
-    ///
-    /// # Errors
-    /// The connection's own.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
-
-    /// Whether a message ends with what was read, if that had so many bytes:
-    /// never in a stream.
-    fn ends_message(&self, _length: usize) -> bool {
-        false
-    }
-
-    /// Writes one answer.
-    ///
-    /// # Errors
-    /// The connection's own.
-    fn send(&mut self, answer: &[u8]) -> io::Result<()>;
-}
 
 /// Serves one client until the end of its stream.
 ///
@@ -37,14 +20,25 @@ pub trait Connection {
 /// request did; if that byte comes only later, so does the answer's.
 ///
 /// # Errors
-/// The stream's own.
-pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Result<()> {
-    let mut splitter = Splitter::default();
+/// The stream's own; `ConnectionAborted` when the client has left before its
+/// answer was ready.
+pub fn serve(
+    client: &mut dyn Connection,
+    methods: &mut dyn Methods,
+    budget: &Budget,
+) -> io::Result<()> {
+    let mut splitter = Splitter::new(budget);
     let mut buffer = vec![0; READ_SIZE];
-    let mut replies = Replies::default();
+    let mut replies = Replies {
+        budget,
+        received: Instant::now(),
+        waiting: None,
+        open: false,
+    };
     loop {
         let length = client.receive(&mut buffer)?;
         let ends = length.is_none_or(|length| client.ends_message(length));
+        replies.received = Instant::now();
         let mut written = Ok(());
         let mut sink = |event: Event<'_>| {
             if written.is_ok() {
@@ -66,54 +60,60 @@ pub fn serve(client: &mut dyn Connection, methods: &mut dyn Methods) -> io::Resu
 }
 
 /// The answer that waits to learn how its request ends.
-#[derive(Default)]
-struct Replies {
-    waiting: Vec<u8>,
-    share: Option<Share>,
+struct Replies<'a> {
+    budget: &'a Budget,
+    /// When the client was last heard.
+    received: Instant,
+    waiting: Option<Answers<'a>>,
     /// The last answer has no end yet.
     open: bool,
 }
 
-impl Replies {
+impl Replies<'_> {
     fn take(
         &mut self,
         event: Event<'_>,
         methods: &mut dyn Methods,
         client: &mut dyn Connection,
     ) -> io::Result<()> {
-        let mut share = None;
         let answer = match event {
-            Event::Message(message) => answer(message, methods).map(|mut answer| {
-                answer.shrink_to_fit();
-                share = Share::take(answer.len());
-                if share.is_some() {
-                    answer
-                } else {
-                    answer_busy(message)
+            Event::Message(message) => {
+                let mut dispatcher = Dispatcher {
+                    methods,
+                    watch: Watch::since(client, self.received),
+                    budget: self.budget,
+                };
+                let answer = dispatcher.answer(message);
+                if dispatcher.watch.has_left() {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
                 }
-            }),
-            Event::Fault(fault) => Some(answer_fault(fault)),
-            Event::End(byte) => {
-                if self.open {
-                    self.open = false;
-                    self.waiting.push(byte);
-                }
-                return self.flush(client);
+                answer
             }
+            Event::Fault(fault) => Some(answer_fault(fault, self.budget)),
+            Event::End(byte) => return self.finish(byte, client),
         };
         self.flush(client)?;
         self.open = answer.is_some();
-        self.waiting = answer.map_or(Vec::new(), String::into_bytes);
-        self.share = share;
+        self.waiting = answer;
         Ok(())
     }
 
-    fn flush(&mut self, client: &mut dyn Connection) -> io::Result<()> {
-        let answer = std::mem::take(&mut self.waiting);
-        let _share = self.share.take();
-        if answer.is_empty() {
-            return Ok(());
+    /// The request has ended with this byte.
+    fn finish(&mut self, byte: u8, client: &mut dyn Connection) -> io::Result<()> {
+        if !std::mem::take(&mut self.open) {
+            return self.flush(client);
         }
-        client.send(&answer)
+        match &mut self.waiting {
+            Some(answer) => answer.push(byte),
+            None => return client.send(&[byte]),
+        }
+        self.flush(client)
+    }
+
+    fn flush(&mut self, client: &mut dyn Connection) -> io::Result<()> {
+        match self.waiting.take() {
+            Some(answer) => client.send(answer.as_bytes()),
+            None => Ok(()),
+        }
     }
 }

@@ -4,12 +4,15 @@
 //! feed may follow it. Messages come in pieces, or several in one read. What
 //! is neither object nor array ends with the line, the NUL or the read. Each
 //! byte is looked at once. A message that is too long or too deep is reported
-//! at once and passed over to its end, without being kept; one that turns out
-//! not to be JSON is given up with the read. Where the socket has messages of
+//! at once and passed over to its end, without being kept; so is one for which
+//! the budget has no room. One that turns out not to be JSON is given up with
+//! the read. Where the socket has messages of
 //! its own, none of ours goes on in the next.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
+
+use crate::budget::{Budget, Share};
 
 /// Longest request, a batch included, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
@@ -17,6 +20,9 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// Deepest nesting of arrays and objects in a request. Parsers recurse, here
 /// and in plugins; no honest request comes near.
 pub const MAX_DEPTH: usize = 64;
+
+/// Room made for a first byte, in bytes.
+const FIRST_CAPACITY: usize = 512;
 
 /// Room kept for the next message once one has ended, in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;
@@ -41,14 +47,18 @@ pub enum Fault {
     TooLong,
     /// It nests deeper than [`MAX_DEPTH`].
     TooDeep,
+    /// The budget has no room for it.
+    Busy,
 }
 
 /// Splits one client's stream.
 #[derive(Debug)]
-pub struct Splitter {
+pub struct Splitter<'a> {
     state: State,
     /// The bytes of the message so far.
     buffer: Vec<u8>,
+    /// What the buffer takes of the budget.
+    share: Share<'a>,
     /// Length from which an unfinished message is next tried for errors; it
     /// doubles, so that a stream in small pieces costs no more than its bytes.
     next_check: usize,
@@ -72,17 +82,18 @@ enum State {
     Lost { fresh: bool },
 }
 
-impl Default for Splitter {
-    fn default() -> Self {
+impl<'a> Splitter<'a> {
+    /// A splitter at the start of a stream, whose messages take their memory
+    /// from `budget`.
+    pub fn new(budget: &'a Budget) -> Splitter<'a> {
         Splitter {
             state: State::Between,
             buffer: Vec::new(),
+            share: Share::new(budget),
             next_check: 1,
         }
     }
-}
 
-impl Splitter {
     /// Takes what one read returned and reports what it completes.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) {
         if let State::Lost { fresh } = &mut self.state {
@@ -137,10 +148,10 @@ impl Splitter {
         match byte {
             b' ' | b'\t' | b'\r' => {}
             0 | b'\n' => sink(Event::End(byte)),
-            b'{' | b'[' => self.start(byte),
+            b'{' | b'[' => self.start(byte, sink),
             _ => {
-                self.buffer.push(byte);
                 self.state = State::Scalar;
+                self.keep(byte, sink);
             }
         }
     }
@@ -153,19 +164,19 @@ impl Splitter {
                 sink(Event::End(byte));
             }
             b'\n' => sink(Event::End(byte)),
-            b'{' | b'[' if fresh => self.start(byte),
+            b'{' | b'[' if fresh => self.start(byte, sink),
             _ => self.state = State::Lost { fresh: false },
         }
     }
 
-    fn start(&mut self, byte: u8) {
-        self.buffer.push(byte);
+    fn start(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
         self.state = State::Nested {
             depth: 1,
             string: false,
             escape: false,
             dropped: false,
         };
+        self.keep(byte, sink);
     }
 
     fn nested(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
@@ -212,16 +223,36 @@ impl Splitter {
 
     /// Keeps a byte of the message, if there is room.
     fn keep(&mut self, byte: u8, sink: &mut dyn FnMut(Event<'_>)) {
-        if self.buffer.len() < MAX_MESSAGE {
+        if self.buffer.len() >= MAX_MESSAGE {
+            self.drop_message(Fault::TooLong, sink);
+        } else if self.buffer.len() < self.buffer.capacity() || self.grow() {
             self.buffer.push(byte);
         } else {
-            self.drop_message(Fault::TooLong, sink);
+            self.drop_message(Fault::Busy, sink);
         }
+    }
+
+    /// Doubles the buffer, if the budget has room for that.
+    fn grow(&mut self) -> bool {
+        let capacity = (self.buffer.capacity() * 2).clamp(FIRST_CAPACITY, MAX_MESSAGE);
+        let granted = self.share.resize(capacity);
+        if granted {
+            self.buffer.reserve_exact(capacity - self.buffer.len());
+        }
+        granted
+    }
+
+    /// Makes the buffer as small as it can be, down to `capacity`.
+    fn shrink(&mut self, capacity: usize) {
+        self.buffer.shrink_to(capacity);
+        // Less is always granted.
+        let _ = self.share.resize(self.buffer.capacity());
     }
 
     /// Reports a message that is not worth keeping; its end is still looked for.
     fn drop_message(&mut self, fault: Fault, sink: &mut dyn FnMut(Event<'_>)) {
-        self.buffer = Vec::new();
+        self.buffer.clear();
+        self.shrink(0);
         match &mut self.state {
             State::Nested { dropped, .. } => *dropped = true,
             State::Between | State::Scalar | State::Lost { .. } => {
@@ -237,7 +268,7 @@ impl Splitter {
 
     fn next(&mut self, state: State) {
         self.buffer.clear();
-        self.buffer.shrink_to(KEPT_CAPACITY);
+        self.shrink(KEPT_CAPACITY);
         self.next_check = 1;
         self.state = state;
     }

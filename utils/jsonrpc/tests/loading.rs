@@ -42,8 +42,8 @@ fn what_is_no_plugin_does_not_start_the_server() {
     let plugin = compile(&directory, COUNTER, &[]);
     allow(&plugin, 0o757);
     assert!(refusal(&plugin).contains("0757"));
-    let plugin = compile(&directory, "tests/plugins/faulty.c", &["-DVERSION=2"]);
-    assert!(refusal(&plugin).contains("version 2"));
+    let plugin = compile(&directory, "tests/plugins/faulty.c", &["-DVERSION=1"]);
+    assert!(refusal(&plugin).contains("version 1"));
     let none = directory.path().join("none.c");
     fs::write(&none, "int none(void) { return 0; }\n").expect("written");
     let plugin = compile(&directory, none.to_str().expect("a UTF-8 path"), &[]);
@@ -90,6 +90,12 @@ fn a_config_that_the_plugin_cannot_use_ends_the_start() {
             "cannot open /nowhere/at/all.db",
         ),
         (built(&directory, "jsonsql"), "x.db;rw", "'rw'"),
+        // Neither is what did not open released, or it would end with SIGABRT.
+        (
+            compile(&directory, "tests/plugins/gateway.c", &["-ljansson"]),
+            "unusable",
+            "jsonrpc_init of the plugin returned NULL",
+        ),
     ] {
         let name = plugin.to_str().expect("a UTF-8 path");
         let options = ["-R", &root, "-n", "name", "-L", name, "-C", config];
@@ -102,6 +108,16 @@ fn a_config_that_the_plugin_cannot_use_ends_the_start() {
         );
         assert!(!directory.path().join("name").exists(), "the socket stays");
     }
+}
+
+#[test]
+fn a_gateway_plugin_that_is_not_linked_with_libjansson_is_loaded() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, "tests/plugins/gateway.c", &[]);
+    let server = start(directory, &plugin, &["-C", "the string"]);
+    let mut client = Client::of(&server);
+    assert_eq!(client.call("add", "[19,23]"), r#""result":42"#);
+    assert_eq!(client.call("config", ""), r#""result":"the string""#);
 }
 
 #[test]

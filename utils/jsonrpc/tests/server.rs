@@ -9,12 +9,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
 use plugins::{COUNTER, Client, built, compile, start};
-use support::{DEADLINE, Directory, is_ended, read_text};
+use support::{Directory, is_ended};
 
 #[test]
 fn the_example_in_c_counts_for_each_client() {
@@ -264,38 +263,6 @@ fn a_message_that_is_cut_short_is_answered_at_once_on_a_seqpacket_socket() {
         .and_then(|_| nix::sys::socket::send(client.as_raw_fd(), &[], MsgFlags::empty()));
     empty.expect("sent");
     assert_eq!(ask(&[]), refused);
-}
-
-#[test]
-fn long_answers_that_nobody_reads_leave_room_for_short_ones() {
-    let directory = Directory::new();
-    let plugin = compile(&directory, COUNTER, &[]);
-    let server = start(directory, &plugin, &[]);
-    let text = "x".repeat(1_000_000);
-    let long = format!(r#"["{text}"]"#);
-    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{long}}}"#);
-    let deaf: Vec<_> = (0..16)
-        .map(|_| {
-            let client = server.connect();
-            (&client).write_all(request.as_bytes()).expect("sent");
-            // The answer has begun, and will not go on.
-            assert_eq!(read_text(&client, 1), "{");
-            client
-        })
-        .collect();
-    let mut client = Client::of(&server);
-    let busy =
-        r#""error":{"code":-32000,"message":"busy","data":"too much waits to be read: ask again"}"#;
-    assert!(client.call("echo", &long) == busy);
-    let batch = client.send(&format!("[{request}]"));
-    assert!(batch == format!(r#"{{"jsonrpc":"2.0","id":null,{busy}}}"#));
-    assert_eq!(client.call("next", ""), r#""result":1"#);
-    drop(deaf);
-    let answer = format!(r#""result":{long}"#);
-    let end = Instant::now() + DEADLINE;
-    while client.call("echo", &long) != answer {
-        assert!(Instant::now() < end, "there is no room again");
-    }
 }
 
 #[test]

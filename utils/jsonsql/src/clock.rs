@@ -1,9 +1,11 @@
-//! The time that a request has.
+//! Why a query is stopped: its time is over, or nobody wants its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a client is told when it is over.
+use rpcplugin::is_wanted;
+
+/// What a client is told when the time is over.
 pub(crate) const OVER: &str = "the query took longer than 2 s";
 
 /// The clock of one client; its copies are one clock.
@@ -19,15 +21,15 @@ impl Clock {
         Clock { limit, deadline }
     }
 
-    /// A request begins.
+    /// The SQL of a request begins.
     pub(crate) fn start(&self) {
         let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
         *deadline = Instant::now() + self.limit;
     }
 
-    /// Whether the request has had its time.
+    /// Whether the query is to stop.
     pub(crate) fn is_over(&self) -> bool {
         let deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        Instant::now() >= *deadline
+        Instant::now() >= *deadline || !is_wanted()
     }
 }

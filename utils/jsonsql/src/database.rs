@@ -5,67 +5,34 @@
 //! tables and transactions are refused there. Sizes are SQLite's own limits,
 //! time is watched while the statement runs.
 
-use std::collections::HashSet;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rpcplugin::Error;
+use rpcplugin::{Error, is_wanted};
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::limits::Limit;
 use rusqlite::types::Value;
-use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, Statement};
+use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, OptionalExtension, Statement};
 
 use crate::clock::{self, Clock};
 use crate::functions;
-use crate::values::{Row, Rows, Values};
+use crate::limits;
+use crate::rows::{Names, Rows};
+use crate::settings::Settings;
+use crate::values::Values;
+use crate::writers::Turn;
 
-/// Longest run of one request's SQL.
-const TIME_LIMIT: Duration = Duration::from_secs(2);
-/// Most rows of one answer.
-pub(crate) const MAX_ROWS: usize = 10_000;
-/// Longest answer, counted roughly, in bytes.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
-/// Longest wait for another program that has locked the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Steps of SQLite's machine between two looks at the clock.
-const STEPS: i32 = 100;
-/// Longest text or blob, in bytes.
-pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
-
-/// SQLite's limits (sqlite3_limit). The clock is not looked at within a
-/// function, nor before a program jumps back: so that neither takes too long,
-/// values, their number and programs are short (an INSERT of 3000 rows of ten
-/// columns is not too long).
-const LIMITS: [(Limit, i32); 10] = [
-    (Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH as i32),
-    (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
-    (Limit::SQLITE_LIMIT_COLUMN, 200),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
-    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
-    (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
-    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-];
+/// Pause between two tries to lock a file that another program has locked.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Functions that load code or hand out its addresses, if they are built in.
 const FUNCTIONS_REFUSED: [&str; 2] = ["load_extension", "fts3_tokenizer"];
-
-/// Memory: what a query sorts or remembers would otherwise go to temporary
-/// files, which on a router lie in memory too. The limit is for all clients
-/// together, in bytes; each caches 256 KiB of the file while it runs a query.
-const MEMORY: &str = "PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -256;
-    PRAGMA hard_heap_limit = 33554432;";
-
-/// Size to which clients can make the file grow, in MiB, if the option does
-/// not say (`max`).
-const MAX_FILE: u32 = 64;
 
 /// The file.
 pub(crate) struct Database {
@@ -75,56 +42,97 @@ pub(crate) struct Database {
     clock: Clock,
 }
 
+/// Why the SQL of a request did not run to its end.
+enum Stop {
+    /// It would write, and was only to read.
+    Writes,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
 impl Database {
-    /// Opens the file of the option `-C`.
-    pub(crate) fn open(config: &str) -> Result<Database, Error> {
-        let mut parts = config.split(';');
-        let file = parts.next().unwrap_or_default();
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut max = MAX_FILE;
-        for part in parts {
-            match part.split_once('=') {
-                None if part == "ro" => flags = OpenFlags::SQLITE_OPEN_READ_ONLY,
-                Some(("max", mebibytes)) => {
-                    max = mebibytes.parse().map_err(|_| unknown(part))?;
-                }
-                None | Some(_) => return Err(unknown(part)),
-            }
+    /// Opens the file, and makes it if it is missing.
+    pub(crate) fn open(settings: &Settings) -> Result<Database, Error> {
+        let file = &settings.file;
+        let named = |error: &dyn std::fmt::Display| {
+            Error::internal(&format!("cannot open {}: {error}", file.display()))
+        };
+        let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if settings.read_only {
+            flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
+        } else {
+            make(file).map_err(|error| named(&error))?;
+            flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
         }
-        if file.is_empty() {
-            return Err(Error::internal("the option -C of jsonsql names no file"));
-        }
+        // An absolute path, since SQLite gives some names a meaning (":memory:").
+        let path = std::path::absolute(file).map_err(|error| named(&error))?;
         let open = || {
-            // An absolute path, since SQLite gives some names a meaning (":memory:").
-            let path = std::path::absolute(Path::new(file))
-                .map_err(|_| rusqlite::Error::InvalidPath(file.into()))?;
-            let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let sqlite = Connection::open_with_flags(path, flags)?;
-            let clock = Clock::new(TIME_LIMIT);
-            let ours = restrict(&sqlite, max, &clock)?;
+            let clock = Clock::new(limits::TIME);
+            let ours = restrict(&sqlite, settings.max, &clock)?;
             Ok(Database {
                 sqlite,
                 ours,
                 clock,
             })
         };
-        open().map_err(|error: rusqlite::Error| {
-            Error::internal(&format!("cannot open {file}: {error}"))
-        })
+        open().map_err(|error: rusqlite::Error| named(&error))
     }
 
     /// Runs the client's SQL, one or several statements: all of it takes
-    /// effect or nothing. Returns the rows, or `None` if none of the
-    /// statements has columns.
-    pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Option<Rows>, Error> {
+    /// effect or nothing.
+    pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Rows, Error> {
+        let stopped = match self.transaction("BEGIN", sql, values) {
+            // All again, so that no other writes between what this one reads and writes.
+            Err(Stop::Writes) => {
+                let _turn = Turn::wait()?;
+                self.transaction("BEGIN IMMEDIATE", sql, values)
+            }
+            other => other,
+        };
+        stopped.map_err(|stop| match stop {
+            Stop::Failed(error) => error,
+            Stop::Writes => Error::internal("a transaction that writes was only to read"),
+        })
+    }
+
+    /// Runs SQL of ours that reads.
+    pub(crate) fn read(&self, sql: &str, values: &[Value]) -> Result<Rows, Error> {
+        let _request = self.begin();
+        self.as_ours(|sqlite| {
+            let mut rows = Rows::default();
+            let statement = sqlite.prepare(sql).map_err(|error| failed(&error))?;
+            step(statement, &Values::Positional(values.to_vec()), &mut rows)?;
+            Ok(rows)
+        })
+    }
+
+    /// The name of a table or view as the schema has it.
+    pub(crate) fn find_table(&self, name: &str) -> Result<Option<String>, Error> {
+        let _request = self.begin();
+        let query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1";
+        self.as_ours(|sqlite| {
+            let found = sqlite.query_row(query, [name], |row| row.get(0));
+            found.optional().map_err(|error| failed(&error))
+        })
+    }
+
+    fn transaction(&self, begin: &str, sql: &str, values: &Values) -> Result<Rows, Stop> {
         let _request = self.begin();
         let run = || {
             if !self.sqlite.is_autocommit() {
                 // What could not be undone before, for want of memory.
                 self.our_statement("ROLLBACK")?;
             }
-            self.our_statement("BEGIN")?;
-            let rows = self.run_all(sql, values)?;
+            self.our_statement(begin)?;
+            // The wait for others is not the client's.
+            self.clock.start();
+            let rows = self.run_all(sql, values, begin == "BEGIN")?;
             self.our_statement("COMMIT")?;
             Ok(rows)
         };
@@ -134,48 +142,35 @@ impl Database {
         })
     }
 
-    /// Runs SQL of ours that reads.
-    pub(crate) fn read(&self, sql: &str, values: &[Value]) -> Result<Rows, Error> {
-        let _request = self.begin();
-        self.ours.store(true, Ordering::Relaxed);
-        let rows = self
-            .sqlite
-            .prepare(sql)
-            .map_err(|error| failed(&error))
-            .and_then(|statement| {
-                let mut rows = Rows::default();
-                let values = Values::Positional(values.to_vec());
-                step(statement, &values, &mut rows).map(|()| rows)
-            });
-        self.ours.store(false, Ordering::Relaxed);
-        rows
-    }
-
-    fn run_all(&self, sql: &str, values: &Values) -> Result<Option<Rows>, Error> {
-        let mut rows: Option<Rows> = None;
+    fn run_all(&self, sql: &str, values: &Values, only_reads: bool) -> Result<Rows, Stop> {
+        let mut rows = Rows::default();
         let mut batch = Batch::new(&self.sqlite, sql);
         while let Some(statement) = batch.next().map_err(|error| failed(&error))? {
-            if statement.column_count() == 0 {
-                step(statement, values, &mut Rows::default())?;
-            } else {
-                step(statement, values, rows.get_or_insert_default())?;
+            if only_reads && !statement.readonly() {
+                return Err(Stop::Writes);
             }
+            step(statement, values, &mut rows)?;
         }
         Ok(rows)
     }
 
     fn our_statement(&self, sql: &str) -> Result<(), Error> {
+        self.as_ours(|sqlite| sqlite.execute_batch(sql).map_err(|error| failed(&error)))
+    }
+
+    /// What `act` compiles is ours, and may do more.
+    fn as_ours<T>(&self, act: impl FnOnce(&Connection) -> T) -> T {
         self.ours.store(true, Ordering::Relaxed);
-        let done = self.sqlite.execute_batch(sql);
+        let done = act(&self.sqlite);
         self.ours.store(false, Ordering::Relaxed);
-        done.map_err(|error| failed(&error))
+        done
     }
 
     fn begin(&self) -> Request<'_> {
         self.clock.start();
         let clock = self.clock.clone();
         self.sqlite
-            .progress_handler(STEPS, Some(move || clock.is_over()));
+            .progress_handler(limits::STEPS, Some(move || clock.is_over()));
         Request(self)
     }
 }
@@ -191,14 +186,27 @@ impl Drop for Request<'_> {
     }
 }
 
+/// Makes a missing file, which only its owner may read.
+fn make(file: &Path) -> std::io::Result<()> {
+    let made = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Sets the bounds; from here on clients' SQL may run.
 fn restrict(sqlite: &Connection, max: u32, clock: &Clock) -> rusqlite::Result<Arc<AtomicBool>> {
-    sqlite.busy_timeout(BUSY_TIMEOUT)?;
-    sqlite.execute_batch(MEMORY)?;
+    sqlite.busy_handler(Some(wait_for_lock))?;
+    sqlite.execute_batch(limits::MEMORY)?;
     functions::replace_slow(sqlite, clock)?;
     // No writing to the tables SQLite itself relies on.
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    for (limit, value) in LIMITS {
+    for (limit, value) in limits::SQLITE {
         sqlite.set_limit(limit, value)?;
     }
     // Reads the file: what is no database is found out now.
@@ -212,6 +220,16 @@ fn restrict(sqlite: &Connection, max: u32, clock: &Clock) -> rusqlite::Result<Ar
         authorize(&context, allowed.load(Ordering::Relaxed))
     }));
     Ok(ours)
+}
+
+/// Waits for a lock that another has, `tries` times so far; whether to try again.
+fn wait_for_lock(tries: i32) -> bool {
+    let waited = LOCK_PAUSE.saturating_mul(tries.unsigned_abs());
+    if waited >= limits::LOCK_TIME || !is_wanted() {
+        return false;
+    }
+    std::thread::sleep(LOCK_PAUSE);
+    true
 }
 
 /// Whether a statement may do this.
@@ -241,44 +259,12 @@ fn authorize(context: &AuthContext<'_>, ours: bool) -> Authorization {
 /// Runs one statement and collects its rows.
 fn step(mut statement: Statement<'_>, values: &Values, rows: &mut Rows) -> Result<(), Error> {
     values.bind(&mut statement)?;
-    let names = unique(statement.column_names());
+    let names = Names::of(statement.column_names());
     let mut cursor = statement.raw_query();
     while let Some(row) = cursor.next().map_err(|error| failed(&error))? {
-        if rows.0.len() >= MAX_ROWS {
-            return Err(Error::failure(format!(
-                "more than {MAX_ROWS} rows: ask for fewer with LIMIT"
-            )));
-        }
-        let row = Row::read(row, &names).map_err(|error| failed(&error))?;
-        rows.1 += row.size();
-        if rows.1 > MAX_ANSWER {
-            return Err(Error::failure(
-                "an answer of more than 4 MiB: ask for fewer rows",
-            ));
-        }
-        rows.0.push(row);
+        rows.push(row, &names)?;
     }
     Ok(())
-}
-
-/// Names for the members of an object: of equal ones all but the first get a
-/// number, as SQLite has it in subqueries (`id`, `id:1`).
-fn unique(columns: Vec<&str>) -> Arc<[String]> {
-    let mut taken = HashSet::new();
-    let mut name = |column: &str| {
-        let numbered = (1..).map(|number: usize| format!("{column}:{number}"));
-        let mut names = std::iter::once(column.to_string()).chain(numbered);
-        names
-            .find(|name| taken.insert(name.clone()))
-            .unwrap_or_default()
-    };
-    columns.into_iter().map(&mut name).collect()
-}
-
-fn unknown(part: &str) -> Error {
-    Error::internal(&format!(
-        "'{part}' in the option -C of jsonsql is neither ro nor max=MEBIBYTES"
-    ))
 }
 
 /// What SQLite says, as the answer.
@@ -292,7 +278,15 @@ fn failed(error: &rusqlite::Error) -> Error {
         // Without the SQL itself, which the client knows. (The system's SQLite
         // may be too old to tell them apart.)
         #[cfg(feature = "bundled")]
-        rusqlite::Error::SqlInputError { msg, .. } => Error::failure(msg.clone()),
-        other => Error::failure(other.to_string()),
+        rusqlite::Error::SqlInputError { msg, .. } => Error::failure(shorten(msg)),
+        other => Error::failure(shorten(&other.to_string())),
+    }
+}
+
+/// The start of a message, if it is long.
+pub(crate) fn shorten(message: &str) -> String {
+    match message.char_indices().nth(limits::MESSAGE) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message.to_string(),
     }
 }

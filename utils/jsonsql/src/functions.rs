@@ -14,16 +14,13 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, Result};
 
 use crate::clock::{self, Clock};
-use crate::database::MAX_LENGTH;
+use crate::limits;
 use crate::patterns::Pattern;
 
 /// As SQLite's own are: fit for indexes and for the schema.
 const FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
-
-/// Longest pattern of LIKE and GLOB, in bytes.
-const MAX_PATTERN: usize = 100;
 
 /// Puts them in the place of SQLite's.
 pub(crate) fn replace_slow(sqlite: &Connection, clock: &Clock) -> Result<()> {
@@ -80,7 +77,7 @@ fn replace(call: &Context<'_>) -> Result<Option<Text>> {
     let finder = memmem::Finder::new(&y);
     let count = finder.find_iter(&x).count();
     let length = x.len() - count * y.len() + count * z.len();
-    if length > MAX_LENGTH {
+    if length > limits::LENGTH {
         return Err(failed("string or blob too big"));
     }
     let mut replaced = Vec::with_capacity(length);
@@ -124,7 +121,7 @@ fn matches(call: &Context<'_>, name: &str, clock: &Clock) -> Result<Option<bool>
     let (Some(pattern), Some(text)) = (c_string(call, 0), c_string(call, 1)) else {
         return Ok(None);
     };
-    if pattern.len() > MAX_PATTERN {
+    if pattern.len() > limits::PATTERN {
         return Err(failed("LIKE or GLOB pattern too complex"));
     }
     let pattern = match name {

@@ -1,11 +1,15 @@
 //! The four methods. A table is named by its client but looked up in the
 //! schema: only the name found there is written into SQL.
 
+use std::borrow::Cow;
+
 use rpcplugin::{Error, Json, Params, Plugin};
 use rusqlite::types::Value;
-use serde_json::{Map, Value as JsonValue, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
-use crate::database::Database;
+use crate::database::{Database, shorten};
+use crate::settings::Settings;
 use crate::values::Values;
 
 /// The plugin for one client.
@@ -16,24 +20,26 @@ pub struct JsonSql {
 impl Plugin for JsonSql {
     fn open(config: &str) -> Result<Self, Error> {
         Ok(JsonSql {
-            database: Database::open(config)?,
+            database: Database::open(&Settings::parse(config)?)?,
         })
     }
 }
 
 impl JsonSql {
     /// `exec {query, values?}`: an array of rows, or `{message: "Query OK"}`
-    /// if the SQL returns none. `values` are bound to its parameters.
+    /// if there are none. `values` are bound to its parameters.
     ///
     /// # Errors
     /// What SQLite says, or the limit that is reached.
     pub fn exec(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = params.object()?;
-        let query = text(&params, "query")?;
-        let values = Values::parse(params.get("values"))?;
-        Ok(match self.database.run(query, &values)? {
-            Some(rows) => Json::of(&rows),
-            None => Json::of(&json!({"message": "Query OK"})),
+        let [query, values] = params.members(["query", "values"])?;
+        let query = text("query", query)?;
+        let values = Values::parse(values)?;
+        let rows = self.database.run(&query, &values)?;
+        Ok(if rows.is_empty() {
+            Json::of(&json!({"message": "Query OK"}))
+        } else {
+            rows.into_json()
         })
     }
 
@@ -42,15 +48,14 @@ impl JsonSql {
     /// # Errors
     /// As [`JsonSql::exec`]; or there is no such table.
     pub fn list(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = params.object()?;
-        if !params.contains_key("table") {
-            let tables = "SELECT name, type FROM sqlite_master
-                WHERE type IN ('table', 'view') ORDER BY name";
-            return Ok(Json::of(&self.database.read(tables, &[])?));
-        }
-        let table = self.table(text(&params, "table")?)?;
-        let rows = self.database.read(&format!("SELECT * FROM {table}"), &[])?;
-        Ok(Json::of(&rows))
+        let [table] = params.members(["table"])?;
+        let query = match table {
+            Some(_) => format!("SELECT * FROM {}", self.table(table)?),
+            None => "SELECT name, type FROM sqlite_master
+                WHERE type IN ('table', 'view') ORDER BY name"
+                .to_string(),
+        };
+        Ok(self.database.read(&query, &[])?.into_json())
     }
 
     /// `get {table, id}`: the row with this rowid.
@@ -58,17 +63,14 @@ impl JsonSql {
     /// # Errors
     /// As [`JsonSql::list`]; or there is no such row.
     pub fn get(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = params.object()?;
-        let table = self.table(text(&params, "table")?)?;
-        let id = params.get("id").and_then(JsonValue::as_i64);
-        let id = id.ok_or_else(|| Error::invalid_params("id is not an integer"))?;
+        let [table, id] = params.members(["table", "id"])?;
+        let table = self.table(table)?;
+        let id = id.and_then(|id| id.get().parse().ok());
+        let id: i64 = id.ok_or_else(|| Error::invalid_params("id is not an integer"))?;
         let query = format!("SELECT * FROM {table} WHERE rowid = ?1");
         let rows = self.database.read(&query, &[Value::Integer(id)])?;
-        let row = rows
-            .0
-            .first()
-            .ok_or_else(|| Error::failure(format!("no row {id}")))?;
-        Ok(Json::of(row))
+        rows.into_first()
+            .ok_or_else(|| Error::failure(format!("no row {id}")))
     }
 
     /// `view {table}`: its columns, as PRAGMA table_info tells them.
@@ -76,27 +78,23 @@ impl JsonSql {
     /// # Errors
     /// As [`JsonSql::list`].
     pub fn view(&mut self, params: Params<'_>) -> Result<Json, Error> {
-        let params = params.object()?;
-        let table = self.table(text(&params, "table")?)?;
-        let rows = self
-            .database
-            .read(&format!("PRAGMA table_info({table})"), &[])?;
-        Ok(Json::of(&rows))
+        let [table] = params.members(["table"])?;
+        let query = format!("PRAGMA table_info({})", self.table(table)?);
+        Ok(self.database.read(&query, &[])?.into_json())
     }
 
-    /// The table's name as the schema has it, quoted for SQL.
-    fn table(&self, name: &str) -> Result<String, Error> {
-        let query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1";
-        let rows = self
-            .database
-            .read(query, &[Value::Text(name.to_string())])?;
-        let found = rows.0.first().and_then(|row| row.text(0));
-        let found = found.ok_or_else(|| Error::failure(format!("no such table: {name}")))?;
+    /// The name of the table as the schema has it, quoted for SQL.
+    fn table(&self, name: Option<&RawValue>) -> Result<String, Error> {
+        let name = text("table", name)?;
+        let found = self.database.find_table(&name)?;
+        let found =
+            found.ok_or_else(|| Error::failure(shorten(&format!("no such table: {name}"))))?;
         Ok(format!("\"{}\"", found.replace('"', "\"\"")))
     }
 }
 
-fn text<'a>(params: &'a Map<String, JsonValue>, name: &str) -> Result<&'a str, Error> {
-    let text = params.get(name).and_then(JsonValue::as_str);
+/// The text of a member that must be there.
+fn text<'a>(name: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+    let text = value.and_then(rpcplugin::text);
     text.ok_or_else(|| Error::invalid_params(&format!("{name} is not a string")))
 }

@@ -3,7 +3,7 @@
 mod functions;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rpcplugin::{Error, Json, Params, Plugin};
@@ -85,11 +85,11 @@ fn rows_are_objects_in_the_order_of_the_columns() {
         call(&mut client, JsonSql::get, json!({"table": "t", "id": 7})).as_deref(),
         Ok(row)
     );
-    assert_eq!(exec(&mut client, "SELECT 1 WHERE 0").as_deref(), Ok("[]"));
-    assert_eq!(
-        exec(&mut client, "DELETE FROM t").as_deref(),
-        Ok(r#"{"message":"Query OK"}"#)
-    );
+    let done = Ok(r#"{"message":"Query OK"}"#);
+    assert_eq!(exec(&mut client, "SELECT 1 WHERE 0").as_deref(), done);
+    assert_eq!(exec(&mut client, "DELETE FROM t").as_deref(), done);
+    let rows = call(&mut client, JsonSql::list, json!({"table": "t"}));
+    assert_eq!(rows.as_deref(), Ok("[]"));
 }
 
 #[test]
@@ -293,6 +293,75 @@ fn an_answer_is_limited_in_rows_and_in_bytes() {
     let error = exec(&mut client, &rows(10, "printf('%.*c', 100000, char(1))")).expect_err("6 MB");
     assert!(error.contains("more than 4 MiB"), "{error}");
     assert!(exec(&mut client, "SELECT length(zeroblob(1048577))").is_err());
+}
+
+#[test]
+fn values_are_limited_in_number() {
+    let file = File::with_table();
+    let mut client = file.connect();
+    let mut exec = |count: usize| {
+        let params = json!({"query": "SELECT 1", "values": vec![1; count]});
+        call(&mut client, JsonSql::exec, params).expect_err("no parameters")
+    };
+    assert!(exec(32_766).contains("32766 values for 0 parameters"));
+    assert!(exec(32_767).contains("more than 32766 values"));
+}
+
+#[test]
+fn a_long_name_that_is_not_known_is_told_by_its_start() {
+    let file = File::with_table();
+    let mut client = file.connect();
+    let name = "x".repeat(100_000);
+    let error = exec(&mut client, &format!("SELECT {name} FROM t")).expect_err("no such column");
+    assert!(error.len() < 1000 && error.starts_with("no such column: xxx"));
+    let error = call(&mut client, JsonSql::list, json!({"table": name})).expect_err("no table");
+    assert!(error.len() < 1000 && error.starts_with("no such table: xxx"));
+}
+
+#[test]
+fn a_missing_file_is_made_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = File::new();
+    file.connect();
+    let metadata = std::fs::metadata(file.path()).expect("it is there");
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+/// Thirteen clients that write beside two that write all the time.
+#[test]
+fn those_who_write_take_turns() {
+    let file = File::with_table();
+    let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+        INSERT INTO t (a) SELECT i FROM n";
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = file.connect();
+                while !over.load(Ordering::Relaxed) {
+                    let _ = exec(&mut client, long);
+                }
+            });
+        }
+        let write = || {
+            let mut client = file.connect();
+            exec(&mut client, "INSERT INTO t (z) VALUES ('short')")
+        };
+        let writing: Vec<_> = (0..13).map(|_| scope.spawn(write)).collect();
+        let written = writing
+            .into_iter()
+            .map(|writer| writer.join().expect("an answer"));
+        let written: Vec<_> = written.collect();
+        over.store(true, Ordering::Relaxed);
+        for answer in written {
+            assert_eq!(answer.as_deref(), Ok(r#"{"message":"Query OK"}"#));
+        }
+    });
+    let count = exec(
+        &mut file.connect(),
+        "SELECT count(*) AS n FROM t WHERE z = 'short'",
+    );
+    assert_eq!(count.as_deref(), Ok(r#"[{"n":13}]"#));
 }
 
 #[test]

@@ -1,95 +1,23 @@
-//! SQL values as JSON, and JSON as SQL values.
+//! The values of a request, for the parameters of its SQL.
 //!
-//! A blob is an array of its bytes, as the C gateway has it.
+//! They are made from the text of the request, without a tree between. An
+//! array of bytes is a blob, as the C gateway has it.
 
-use std::sync::Arc;
+use std::fmt;
 
-use rpcplugin::Error;
+use rpcplugin::{Error, reserve};
 use rusqlite::Statement;
-use rusqlite::types::{Value, ValueRef};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value as Json;
+use rusqlite::types::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// Rows of an answer, and their size in bytes, roughly.
-#[derive(Debug, Default)]
-pub(crate) struct Rows(pub(crate) Vec<Row>, pub(crate) usize);
+use crate::limits;
 
-/// One row: an object whose members stand in the order of the columns.
-#[derive(Debug)]
-pub(crate) struct Row {
-    names: Arc<[String]>,
-    values: Vec<Value>,
-}
+/// Values whose memory is asked for at a time.
+const BLOCK: usize = 512;
 
-impl Row {
-    pub(crate) fn read(row: &rusqlite::Row<'_>, names: &Arc<[String]>) -> rusqlite::Result<Row> {
-        let values: rusqlite::Result<Vec<Value>> = (0..names.len())
-            .map(|index| row.get_ref(index).map(to_value))
-            .collect();
-        Ok(Row {
-            names: Arc::clone(names),
-            values: values?,
-        })
-    }
-
-    /// The size of its JSON, roughly, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        let names: usize = self.names.iter().map(|name| name.len() + 6).sum();
-        let values = self.values.iter().map(|value| match value {
-            Value::Text(text) => text.bytes().map(escaped).sum(),
-            Value::Blob(bytes) => bytes.len() * 4,
-            Value::Null | Value::Integer(_) | Value::Real(_) => 12,
-        });
-        names + values.sum::<usize>()
-    }
-
-    /// The value of a column, for what we ask for ourselves.
-    pub(crate) fn text(&self, index: usize) -> Option<&str> {
-        match self.values.get(index) {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-/// Length of a byte of text in JSON (RFC 8259, section 7).
-fn escaped(byte: u8) -> usize {
-    match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    }
-}
-
-/// Text that is not UTF-8 (SQLite does not check) is made so.
-fn to_value(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
-        other => Value::from(other),
-    }
-}
-
-impl Serialize for Rows {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.0)
-    }
-}
-
-impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.values.len()))?;
-        for (name, value) in self.names.iter().zip(&self.values) {
-            match value {
-                Value::Null => map.serialize_entry(name, &())?,
-                Value::Integer(number) => map.serialize_entry(name, number)?,
-                Value::Real(number) => map.serialize_entry(name, number)?,
-                Value::Text(text) => map.serialize_entry(name, text)?,
-                Value::Blob(bytes) => map.serialize_entry(name, bytes)?,
-            }
-        }
-        map.end()
-    }
-}
+/// What a value takes in memory, with its name, in bytes.
+const SIZE: usize = 96;
 
 /// The values of a request, for the parameters of its SQL.
 #[derive(Debug)]
@@ -102,23 +30,16 @@ pub(crate) enum Values {
 
 impl Values {
     /// Values from the member `values`: an array, an object, or none.
-    pub(crate) fn parse(values: Option<&Json>) -> Result<Values, Error> {
-        match values {
-            None | Some(Json::Null) => Ok(Values::Positional(Vec::new())),
-            Some(Json::Array(values)) => values
-                .iter()
-                .map(from_json)
-                .collect::<Result<_, _>>()
-                .map(Values::Positional),
-            Some(Json::Object(values)) => {
-                let pair = |(name, value): (&String, &Json)| Ok((name.clone(), from_json(value)?));
-                values
-                    .iter()
-                    .map(pair)
-                    .collect::<Result<_, _>>()
-                    .map(Values::Named)
-            }
-            Some(_) => Err(Error::invalid_params("values is neither array nor object")),
+    pub(crate) fn parse(values: Option<&RawValue>) -> Result<Values, Error> {
+        let Some(values) = values else {
+            return Ok(Values::Positional(Vec::new()));
+        };
+        let mut refused = None;
+        let mut parser = serde_json::Deserializer::from_str(values.get());
+        let values = parser.deserialize_any(Collector(&mut refused));
+        match (refused, values) {
+            (Some(error), _) => Err(error),
+            (None, values) => values.map_err(|error| Error::invalid_params(&error.to_string())),
         }
     }
 
@@ -144,7 +65,9 @@ impl Values {
                     let place = statement
                         .parameter_name(index)
                         .and_then(|name| name.get(1..));
-                    let value = values.iter().find(|(name, _)| Some(name.as_str()) == place);
+                    let named = |(name, _): &&(String, Value)| Some(name.as_str()) == place;
+                    // As JSON has it: the last of a name counts.
+                    let value = values.iter().rev().find(named);
                     let Some((_, value)) = value else {
                         let why = format!("no value for parameter {}", place.unwrap_or("?"));
                         return Err(Error::invalid_params(&why));
@@ -157,26 +80,113 @@ impl Values {
     }
 }
 
-fn from_json(value: &Json) -> Result<Value, Error> {
-    let unfit = || Error::invalid_params("a value is neither scalar nor array of bytes");
-    Ok(match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Integer((*value).into()),
-        Json::Number(number) => match number.as_i64() {
-            Some(number) => Value::Integer(number),
-            None => Value::Real(number.as_f64().ok_or_else(unfit)?),
-        },
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(bytes) => {
-            let byte = |byte: &Json| byte.as_u64().and_then(|byte| u8::try_from(byte).ok());
-            Value::Blob(
-                bytes
-                    .iter()
-                    .map(byte)
-                    .collect::<Option<_>>()
-                    .ok_or_else(unfit)?,
-            )
+/// Collects values; leaves the error where their number or memory is refused.
+struct Collector<'a>(&'a mut Option<Error>);
+
+impl Collector<'_> {
+    /// Makes room in `values` for one more.
+    fn make_room<T, E: serde::de::Error>(&mut self, values: &mut Vec<T>) -> Result<(), E> {
+        let granted = if values.len() >= limits::VALUES {
+            Err(Error::invalid_params("more than 32766 values"))
+        } else if values.len() < values.capacity() {
+            return Ok(());
+        } else {
+            reserve(BLOCK * SIZE)
+        };
+        match granted {
+            Ok(()) => {
+                values.reserve_exact(BLOCK);
+                Ok(())
+            }
+            Err(error) => {
+                *self.0 = Some(error);
+                Err(E::custom("too many values"))
+            }
         }
-        Json::Object(_) => return Err(unfit()),
-    })
+    }
+}
+
+impl<'de> Visitor<'de> for Collector<'_> {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("values that are an array or an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Values, E> {
+        Ok(Values::Positional(Vec::new()))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<Values, S::Error> {
+        let mut values = Vec::new();
+        while let Some(Bound(value)) = seq.next_element()? {
+            self.make_room(&mut values)?;
+            values.push(value);
+        }
+        Ok(Values::Positional(values))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Values, M::Error> {
+        let mut values = Vec::new();
+        while let Some((name, Bound(value))) = map.next_entry::<String, Bound>()? {
+            self.make_room(&mut values)?;
+            values.push((name, value));
+        }
+        Ok(Values::Named(values))
+    }
+}
+
+/// A value of JSON that SQL has too.
+struct Bound(Value);
+
+impl<'de> Deserialize<'de> for Bound {
+    fn deserialize<D: Deserializer<'de>>(parser: D) -> Result<Bound, D::Error> {
+        parser.deserialize_any(BoundVisitor)
+    }
+}
+
+struct BoundVisitor;
+
+impl<'de> Visitor<'de> for BoundVisitor {
+    type Value = Bound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scalar or an array of bytes")
+    }
+
+    fn visit_unit<E>(self) -> Result<Bound, E> {
+        Ok(Bound(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Bound, E> {
+        Ok(Bound(Value::Integer(value.into())))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Bound, E> {
+        Ok(Bound(Value::Integer(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Bound, E> {
+        // SQLite's integers end before: then it has them as fractions.
+        let real = || Value::Real(value as f64);
+        Ok(Bound(
+            i64::try_from(value).map_or_else(|_| real(), Value::Integer),
+        ))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Bound, E> {
+        Ok(Bound(Value::Real(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Bound, E> {
+        Ok(Bound(Value::Text(value.to_string())))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Bound, S::Error> {
+        let mut bytes = Vec::new();
+        while let Some(byte) = seq.next_element()? {
+            bytes.push(byte);
+        }
+        Ok(Bound(Value::Blob(bytes)))
+    }
 }

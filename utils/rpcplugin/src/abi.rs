@@ -12,7 +12,7 @@ use std::ffi::{c_char, c_int, c_void};
 pub use crate::export::{Exported, entry};
 
 /// The version of this interface (`RPCPLUGIN_ABI`).
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Where a call leaves its answer (`struct rpcplugin_answer`).
 #[repr(C)]
@@ -24,6 +24,12 @@ pub struct Answer {
     pub result: unsafe extern "C" fn(*mut Answer, *const c_char, usize),
     /// Takes an error: code, message, and data (JSON) or null.
     pub error: unsafe extern "C" fn(*mut Answer, i32, *const c_char, *const c_char),
+    /// Whether the answer is still wanted: 1 or 0.
+    pub wanted: unsafe extern "C" fn(*mut Answer) -> c_int,
+    /// Asks for memory in bytes: 1 if it is granted, else 0.
+    pub reserve: unsafe extern "C" fn(*mut Answer, usize) -> c_int,
+    /// The network address of the client as text, or null.
+    pub client: *const c_char,
 }
 
 /// What a plugin exports (`struct rpcplugin`). The pointers are `None` only in

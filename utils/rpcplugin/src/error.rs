@@ -79,6 +79,12 @@ impl Error {
         Error::of(Code::InternalError).with(why)
     }
 
+    /// The memory for requests and answers is taken: nothing was done, and the client may ask
+    /// again.
+    pub fn busy() -> Error {
+        Error::failure("busy").with("too little memory is left for this: ask again later")
+    }
+
     /// The same error with a text as its data.
     #[must_use]
     pub fn with(mut self, why: &str) -> Error {

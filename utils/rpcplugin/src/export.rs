@@ -11,6 +11,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::abi::{ABI, Answer, Name, Table};
+use crate::call::Current;
 use crate::{Error, Handler, Json, Params, Plugin};
 
 /// A plugin with the handlers of its methods; made by [`export!`](crate::export).
@@ -56,6 +57,8 @@ unsafe extern "C" fn open<P: Exported>(
 ) -> c_int {
     // SAFETY: the server passes a string that outlives the call.
     let config = unsafe { CStr::from_ptr(config) };
+    // SAFETY: the server passes its answer, valid for the call.
+    let _current = unsafe { Current::enter(answer) };
     let opened = catch_unwind(AssertUnwindSafe(|| match config.to_str() {
         Ok(config) => P::open(config),
         Err(_) => Err(Error::internal("the option -C is not UTF-8")),
@@ -91,6 +94,8 @@ unsafe extern "C" fn call<P: Exported>(
         let bytes = unsafe { std::slice::from_raw_parts(params.cast::<u8>(), length) };
         std::str::from_utf8(bytes).map(Some)
     };
+    // SAFETY: the server passes its answer, valid for the call.
+    let _current = unsafe { Current::enter(answer) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let params = params.map_err(|_| Error::invalid_params("not UTF-8"))?;
         let plugin = connection.as_mut().ok_or_else(panicked)?;

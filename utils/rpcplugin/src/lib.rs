@@ -6,6 +6,9 @@
 //! needs to know it. A panic of the plugin ends its client's session with an
 //! internal error and leaves the server running.
 //!
+//! A handler that works for long asks [`is_wanted`] now and then; one that
+//! needs much memory asks [`reserve`] first.
+//!
 //! ```
 //! use rpcplugin::{Error, Json, Params, Plugin};
 //!
@@ -18,8 +21,8 @@
 //! }
 //!
 //! fn greet(greeter: &mut Greeter, params: Params<'_>) -> Result<Json, Error> {
-//!     let params = params.object()?;
-//!     let name = params.get("name").and_then(|name| name.as_str());
+//!     let [name] = params.members(["name"])?;
+//!     let name = name.and_then(rpcplugin::text);
 //!     let name = name.ok_or_else(|| Error::invalid_params("name is missing"))?;
 //!     Ok(Json::of(&format!("{} {name}", greeter.0)))
 //! }
@@ -31,12 +34,14 @@
 #![deny(unsafe_code)]
 
 pub mod abi;
+mod call;
 mod error;
 mod export;
 mod json;
 
+pub use call::{client, is_wanted, reserve};
 pub use error::{Code, Error};
-pub use json::{Json, Params};
+pub use json::{Json, Params, members, text};
 
 /// What a plugin keeps for one client.
 pub trait Plugin: Sized + 'static {

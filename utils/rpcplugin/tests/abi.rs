@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use rpcplugin::abi::{ABI, Answer, Table};
 use rpcplugin::{Error, Json, Params, Plugin};
@@ -48,7 +48,16 @@ fn fails(_: &mut Frail, _: Params<'_>) -> Result<Json, Error> {
     })
 }
 
-rpcplugin::export!(Frail { "echo" => echo, "panics" => panics, "fails" => fails });
+fn asks(_: &mut Frail, params: Params<'_>) -> Result<Json, Error> {
+    let bytes = params
+        .text()
+        .and_then(|text| text.trim_matches(['[', ']']).parse().ok());
+    rpcplugin::reserve(bytes.unwrap_or(0))?;
+    let client = rpcplugin::client().map(|client| client.to_string());
+    Ok(Json::of(&(client, rpcplugin::is_wanted())))
+}
+
+rpcplugin::export!(Frail { "echo" => echo, "panics" => panics, "fails" => fails, "asks" => asks });
 
 /// What an answer was given, as words.
 type Said = Option<String>;
@@ -80,11 +89,25 @@ unsafe extern "C" fn error(
     }
 }
 
+/// No call is wanted that has said something already.
+unsafe extern "C" fn wanted(answer: *mut Answer) -> c_int {
+    // SAFETY: `answer` comes from `answer_into`.
+    unsafe { (*(*answer).server.cast::<Said>()).is_none().into() }
+}
+
+/// A kibibyte and no more.
+unsafe extern "C" fn reserve(_: *mut Answer, bytes: usize) -> c_int {
+    (bytes <= 1024).into()
+}
+
 fn answer_into(said: &mut Said) -> Answer {
     Answer {
         server: (&raw mut *said).cast(),
         result,
         error,
+        wanted,
+        reserve,
+        client: c"192.0.2.7".as_ptr(),
     }
 }
 
@@ -129,9 +152,21 @@ fn a_plugin_answers_through_the_interface() {
     assert_eq!(call(connection, 0, Some(c"[1]")), r#"["config","[1]"]"#);
     assert_eq!(call(connection, 2, None), "7 ab [1]");
     assert!(call(connection, 0, Some(c"\"\xff\"")).starts_with("-32602"));
-    assert!(call(connection, 3, None).starts_with("-32603"));
+    assert!(call(connection, 4, None).starts_with("-32603"));
     close(connection);
     assert_eq!(DROPPED.get(), 1);
+}
+
+#[test]
+fn a_plugin_asks_the_server_while_it_runs_a_call() {
+    let connection = open(c"config").expect("it opens");
+    let granted = r#"["192.0.2.7",true]"#;
+    assert_eq!(call(connection, 3, Some(c"[1024]")), granted);
+    assert!(call(connection, 3, Some(c"[1025]")).starts_with("-32000 busy"));
+    close(connection);
+    // Outside of a call nobody is asked.
+    assert!(rpcplugin::is_wanted() && rpcplugin::client().is_none());
+    rpcplugin::reserve(usize::MAX).expect("nobody counts");
 }
 
 #[test]

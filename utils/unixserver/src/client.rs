@@ -2,14 +2,15 @@
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Shutdown};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockType, SockaddrStorage, UnixCredentials, getpeername,
-    getsockopt, recvmsg, send, setsockopt, sockopt,
+    getsockopt, recv, recvmsg, send, setsockopt, sockopt,
 };
 
 use crate::proxy;
@@ -143,6 +144,22 @@ impl Client {
         }
     }
 
+    /// Whether the client has left: no answer can reach it any more.
+    ///
+    /// A UNIX client that has only ended its own sending still waits for answers. A WebSocket
+    /// client that has sent its Close, or has ended its TCP connection, does not (RFC 6455,
+    /// section 1.4).
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        if matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1)) {
+            return true;
+        }
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        self.peer_address().is_some()
+            && matches!(recv(self.socket.as_raw_fd(), &mut [0], flags), Ok(0))
+    }
+
     /// Whether a packet of this length ends its message; no part of a stream does.
     #[must_use]
     pub fn ends_message(&self, length: usize) -> bool {
@@ -243,7 +260,36 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+
     use super::*;
+
+    #[test]
+    fn a_client_has_left_when_it_closes_not_when_it_ends_its_sending() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let client = Client::new(ours).expect("a socket");
+        assert!(!client.has_left());
+        (&theirs).write_all(b"unread").expect("sent");
+        theirs.shutdown(Shutdown::Write).expect("ended");
+        assert!(!client.has_left());
+        drop(theirs);
+        assert!(client.has_left());
+    }
+
+    #[test]
+    fn a_client_handed_over_has_left_when_it_ends_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let theirs = TcpStream::connect(listener.local_addr().expect("its address"));
+        let theirs = theirs.expect("connected");
+        let (ours, _) = listener.accept().expect("a client");
+        let client = Client::new(UnixStream::from(OwnedFd::from(ours))).expect("a socket");
+        assert!(!client.has_left());
+        theirs.shutdown(Shutdown::Write).expect("ended");
+        // The end is on its way: a read that waits for it says when it is here.
+        assert_eq!(client.receive(&mut [0]).expect("the end"), None);
+        assert!(client.has_left());
+    }
 
     #[test]
     fn a_client_that_reads_nothing_is_not_waited_for() {

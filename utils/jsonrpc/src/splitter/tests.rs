@@ -6,7 +6,8 @@ use super::*;
 /// angle brackets.
 fn split(reads: &[&[u8]]) -> Vec<String> {
     let mut said = Vec::new();
-    let mut splitter = Splitter::default();
+    let budget = Budget::new(crate::budget::BUDGET);
+    let mut splitter = Splitter::new(&budget);
     for read in reads {
         splitter.feed(read, &mut |event| said.push(word(event)));
     }
@@ -121,7 +122,8 @@ fn the_longest_message_passes_and_a_longer_one_is_passed_over() {
 
 #[test]
 fn what_is_too_long_is_not_kept() {
-    let mut splitter = Splitter::default();
+    let budget = Budget::new(crate::budget::BUDGET);
+    let mut splitter = Splitter::new(&budget);
     splitter.feed(b"[\"", &mut |_| {});
     for _ in 0..64 {
         splitter.feed(&[b'x'; 65536], &mut |_| {});

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use jsonrpc::Methods;
-use jsonrpc::session::{Connection, serve};
+use jsonrpc::budget::{BUDGET, Budget};
+use jsonrpc::connection::Connection;
+use jsonrpc::session::serve;
+use jsonrpc::{Call, Methods};
 use rpcplugin::{Code, Error, Json, Params};
 use serde_json::Value;
 
@@ -11,7 +13,12 @@ use serde_json::Value;
 pub(crate) struct Examples;
 
 impl Methods for Examples {
-    fn call(&mut self, method: &str, params: Option<&str>) -> Result<Json, Error> {
+    fn call(
+        &mut self,
+        _call: &mut Call<'_>,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<Json, Error> {
         let values: Value = match params {
             Some(text) => serde_json::from_str(text).map_err(|_| Error::of(Code::InvalidParams))?,
             None => Value::Null,
@@ -46,7 +53,7 @@ pub(crate) fn session(reads: &[&[u8]]) -> Vec<Vec<u8>> {
         at: 0,
         writes: vec![],
     };
-    serve(&mut client, &mut Examples).expect("this client does not fail");
+    serve(&mut client, &mut Examples, &Budget::new(BUDGET)).expect("this client does not fail");
     client.writes
 }
 

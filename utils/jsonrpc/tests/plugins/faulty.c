@@ -12,7 +12,7 @@
 #define VERSION RPCPLUGIN_ABI
 #endif
 
-static const char *const methods[] = { "nothing", "broken", "lines", "twice", "odd", "blocks", "crashes", NULL };
+static const char *const methods[] = { "nothing", "broken", "lines", "twice", "odd", "blocks", "crashes", "patient", NULL };
 
 static int faulty_open(const char *config, void **connection,
                        struct rpcplugin_answer *answer)
@@ -50,6 +50,10 @@ static void faulty_call(void *connection, size_t method, const char *params,
             pause();
     case 6:
         abort();
+    case 7:
+        while (answer->wanted(answer))
+            usleep(1000);
+        answer->error(answer, 1, "not wanted", NULL);
     }
 }
 

@@ -84,6 +84,11 @@ impl Client {
             .get_ref()
             .write_all(format!("{request}\n").as_bytes())
             .expect("sent");
+        self.read()
+    }
+
+    /// The next line.
+    pub fn read(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("an answer");
         line.trim_end().to_string()
