@@ -13,7 +13,6 @@ use rustls::ServerConnection;
 use super::certificates::Certificates;
 use super::records::{Incoming, Outgoing};
 use super::session::Session;
-use super::words::Words;
 
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::PlainHttp => f.write_str("plain HTTP where TLS was expected"),
             Failure::Timeout => f.write_str("the TLS handshake took too long"),
-            Failure::Tls(error) => write!(f, "TLS handshake: {}", Words(error)),
+            Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
             Failure::Io(error) => write!(f, "TLS handshake: {error}"),
         }
     }

@@ -1,12 +1,13 @@
-// The overview: which of the sample services answer, and which services there are.
+// The overview: which of the services answer.
 'use strict';
 
-/** Shows whether the service answers and, if not, the likely reason. */
-function look(node) {
-  const name = node.dataset.service;
-  const show = (state, text) => {
-    node.dataset.state = state;
-    node.textContent = text;
+byId('address').textContent = serviceUrl('NAME');
+
+for (const state of document.querySelectorAll('[data-service]')) {
+  const name = state.dataset.service;
+  const show = (value, text) => {
+    state.dataset.state = value;
+    state.textContent = text;
   };
   show('connecting', `looking for ${name}`);
   const socket = new WebSocket(serviceUrl(name));
@@ -15,28 +16,5 @@ function look(node) {
     socket.onclose = null;
     socket.close(1000);
   };
-  socket.onclose = async () => {
-    const reason = await findReason(name);
-    show('closed', reason.text);
-    node.dataset.reason = reason.word;
-  };
+  socket.onclose = () => show('closed', `${name} is not running`);
 }
-
-function serviceRow(name) {
-  const row = element('li');
-  const link = element('a', 'mono', name || '/');
-  link.href = `console.html?${new URLSearchParams({ name })}`;
-  row.append(link);
-  return row;
-}
-
-async function list() {
-  const names = await listServices();
-  if (names === null) return;
-  fillList(byId('services'), names, serviceRow);
-  byId('all').hidden = false;
-}
-
-byId('address').textContent = serviceUrl('NAME');
-document.querySelectorAll('[data-service]').forEach(look);
-list();

@@ -1,5 +1,5 @@
-// The users page: four calls to the plugin authrpc, each a button. No password is written to
-// the page.
+// The users page: four calls to the plugin authrpc, each a button. No password is ever
+// written to the page.
 'use strict';
 
 /** How long a second press of Remove counts as the answer to the question, in milliseconds. */
@@ -14,13 +14,13 @@ const rpc = new Rpc(byId('state'), {
   open() {
     enable(true);
   },
-  close(event) {
+  close(event, opened) {
     enable(false);
     signedIn(null);
-    addEntry(log, 'closed', closeText(event));
-  },
-  refused(reason) {
-    addError(log, `Not connected: ${reason.text}.`);
+    if (rpc.connection.failures > 1) return;
+    addEntry(log, opened ? 'closed' : 'error', opened
+      ? `Closed with ${event.code}, ${closeMeaning(event.code)}`
+      : 'The service does not answer.');
   },
 });
 
@@ -33,7 +33,7 @@ function field(id) {
   return byId(id).value;
 }
 
-/** Shows who is signed in: it changes with a right password and when that user is removed. */
+/** Whose this connection is now: it changes with a right password, and with the end of that user. */
 function signedIn(account) {
   signed = account && account.user;
   byId('whoami').textContent = account ? `${account.user} (${account.group})` : 'nobody';
@@ -70,16 +70,12 @@ byId('account').addEventListener('submit', async (event) => {
 
 byId('creating').addEventListener('submit', (event) => {
   event.preventDefault();
-  create();
-});
-
-async function create() {
-  const params = { user: field('newuser'), passwd: field('newpasswd') };
+  if (!byId('account').reportValidity()) return;
+  const params = { user: field('user'), passwd: field('passwd') };
   if (field('group')) params.group = field('group');
   if (field('home')) params.home = field('home');
-  if (await call('adduser', params) === undefined) return;
-  byId('creating').reset();
-}
+  call('adduser', params);
+});
 
 // A password keeper learns whose password changes from a field in the same form.
 byId('user').addEventListener('input', () => {

@@ -16,12 +16,9 @@ const rpc = new Rpc(byId('state'), {
     byId('run').disabled = false;
     listTables();
   },
-  close(event) {
+  close(event, opened) {
     byId('run').disabled = true;
-    addEntry(log, 'closed', closeText(event));
-  },
-  refused(reason) {
-    addError(log, `Not connected: ${reason.text}.`);
+    if (opened) addEntry(log, 'closed', `Closed with ${event.code}, ${closeMeaning(event.code)}`);
   },
 });
 
@@ -41,23 +38,22 @@ async function run(query) {
 
 /** Shows rows as a table; how many there are, in words. */
 function showRows(rows) {
-  const words = counted(rows.length, 'row');
+  const words = rows.length === 1 ? '1 row' : `${rows.length} rows`;
   if (rows.length === 0) {
     showMessage('No rows.');
     return words;
   }
-  const first = rows.slice(0, ROWS);
-  const columns = [...new Set(first.flatMap(Object.keys))];
+  const columns = [...new Set(rows.slice(0, ROWS).flatMap(Object.keys))];
   const head = element('tr');
   for (const name of columns) {
-    const cell = element('th', first.some((row) => isNumber(row[name])) ? 'number' : '', name);
+    const cell = element('th', '', name);
     cell.scope = 'col';
     head.append(cell);
   }
   const thead = element('thead');
   thead.append(head);
   const tbody = element('tbody');
-  for (const row of first) {
+  for (const row of rows.slice(0, ROWS)) {
     const line = element('tr');
     for (const name of columns) line.append(valueCell(row[name]));
     tbody.append(line);
@@ -69,13 +65,9 @@ function showRows(rows) {
   return words;
 }
 
-function isNumber(value) {
-  return ['number', 'bigint'].includes(typeof value);
-}
-
 function valueCell(value) {
   if (value === null || value === undefined) return element('td', 'null', 'NULL');
-  if (isNumber(value)) return element('td', 'number', String(value));
+  if (['number', 'bigint'].includes(typeof value)) return element('td', 'number', String(value));
   return element('td', '', typeof value === 'object' ? JSON.stringify(value) : String(value));
 }
 
@@ -93,11 +85,11 @@ function showMessage(text, bad = false) {
   byId('result').hidden = true;
 }
 
-/** Lists a statement as a button, which puts it back into the field. */
+/** Puts a statement into the list; pressed, it comes back into the field. */
 function remember(query, kind, note) {
   const entry = addEntry(log, kind, '', note, kind === 'error');
   const again = element('button', 'plain again', query);
-  again.setAttribute('aria-label', `Edit again: ${query}`);
+  again.setAttribute('aria-label', `Take up again: ${query}`);
   again.addEventListener('click', () => {
     byId('query').value = query;
     byId('query').focus();

@@ -21,10 +21,10 @@ pub(crate) static TLS_SECTION: Section = Section {
 pub(crate) static CRTFILE: Key = Key::optional(
     "crtfile",
     "PEM file of the certificate and those between it and the root, in this order. \
-     All of it is sent. A DER file has one certificate.",
+     All of it is sent.",
 )
 .absent(NEEDED, "/etc/ouistiti/server.crt");
-pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM or DER file of the private key.")
+pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
     .absent(NEEDED, "/etc/ouistiti/server.key")
     .formerly(&["pemfile"]);
 pub(crate) static CACHAIN: Key = Key::optional(
