@@ -302,16 +302,21 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
         [_] => Err(ProtocolError::HalfCloseCode),
         [high, low, reason @ ..] => {
             let number = u16::from_be_bytes([*high, *low]);
-            let code = CloseCode::from(number);
-            if !code.is_allowed() {
+            if !is_valid(number) {
                 return Err(ProtocolError::BadCloseCode(number));
             }
             if std::str::from_utf8(reason).is_err() {
                 return Err(ProtocolError::BadUtf8);
             }
-            Ok(Some(code))
+            Ok(Some(CloseCode::from(number)))
         }
     }
+}
+
+/// Whether a Close may carry a code (section 7.4.1, and the IANA registry of WebSocket close
+/// codes for 1012 to 1014).
+fn is_valid(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Unmasks `bytes` (section 5.3) and turns `key` for the byte that follows them.

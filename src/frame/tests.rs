@@ -247,7 +247,9 @@ fn only_bad_text_is_answered_with_1007() {
 #[test]
 fn closes_are_read_with_and_without_code() {
     assert_eq!(good(&frame(0x88, b"", KEY)), [Told::Close(None)]);
-    for code in [1000, 1001, 1002, 1003, 1007, 1011, 3000, 3999, 4000, 4999] {
+    for code in [
+        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+    ] {
         let payload = [&u16::to_be_bytes(code)[..], "gr\u{fc}ezi".as_bytes()].concat();
         let told = good(&frame(0x88, &payload, KEY));
         assert_eq!(told, [Told::Close(Some(code))]);

@@ -14,8 +14,9 @@ use crate::process::wait_until;
 fn each_valid_close_code_is_echoed_and_the_backend_sees_the_end() {
     let gateway = Gateway::start("");
     let backend = gateway.backend("sink");
-    let codes: [u16; 13] = [
-        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999,
+    let codes: [u16; 16] = [
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000,
+        4999,
     ];
     for code in codes {
         let mut client = gateway.open("sink");

@@ -209,7 +209,7 @@ fn a_stream_of_mixed_frames_byte_by_byte_gives_the_same_bytes() {
 
 #[test]
 fn random_texts_cut_at_random_points_never_give_an_invalid_text() {
-    let gateway = Gateway::start("");
+    let gateway = Gateway::start("frametype = \"text\";");
     let backend = gateway.backend("source");
     let mut client = gateway.open("source");
     let mut connection = backend.accept();

@@ -350,3 +350,26 @@ fn trace_lines_show_each_frame_header_with_its_client() {
         assert!(found.is_some(), "{line}");
     }
 }
+
+#[test]
+fn frametype_auto_sends_binary_where_the_backend_greets_with_a_binary_protocol() {
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("vnc");
+    for (greeting, wanted) in [
+        (&b"RFB 003.008\n"[..], BINARY),
+        (b"SSH-2.0-dropbear\r\n", BINARY),
+        (b"J\0\0\0\n8.0.35\0", BINARY),
+        (b"login: ", TEXT),
+    ] {
+        let mut client = gateway.open("vnc");
+        let mut connection = backend.accept();
+        connection.give(greeting);
+        assert_eq!(client.message(), (wanted, greeting.to_vec()));
+        connection.give(b"more");
+        assert_eq!(client.message(), (wanted, b"more".to_vec()));
+        client.text("I send text");
+        connection.take(11);
+        connection.give(b"and text again");
+        assert_eq!(client.message(), (TEXT, b"and text again".to_vec()));
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::frames::{self, BINARY, Random, TEXT, message, noise};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, is_emulated};
 use crate::process::{figure, wait_until};
 
 /// Bytes in each test, in messages of so many bytes.
@@ -93,8 +93,12 @@ fn row_16_16_megabytes_of_a_backend_that_ends_all_arrive_before_close_1000() {
 
 #[test]
 fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
-    // Made before: after its Close the gateway waits 5 s for a client that says nothing.
-    let bytes = noise(TOTAL);
+    // Made before: after its Close the gateway serves the client for 5 s at the most.
+    let total = match is_emulated("16 megabytes take more than 5 s: it sends one") {
+        true => TOTAL / 16,
+        false => TOTAL,
+    };
+    let bytes = noise(total);
     let sent = [messages(&bytes), frames::close(1000)].concat();
     let gateway = Gateway::start("");
     let backend = gateway.backend("reader");
@@ -106,10 +110,10 @@ fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
     client.expect_close(1000);
     let sender = send(&client, sent);
     let got = connection.rest();
-    assert!(got == bytes, "{} of {TOTAL} bytes", got.len());
+    assert!(got == bytes, "{} of {total} bytes", got.len());
     sender.join().unwrap();
     client.expect_end();
-    figure(format!("{TOTAL} bytes after Close 1000, then the end"));
+    figure(format!("{total} bytes after Close 1000, then the end"));
 }
 
 /// Where `backend_process` listens, and whether it reads.
@@ -182,7 +186,7 @@ fn a_backend_killed_in_the_middle_ends_with_what_it_sent_and_a_close() {
 #[test]
 fn texts_cut_at_random_points_never_come_as_an_invalid_text() {
     let (count, seed) = (100_000, 7);
-    let gateway = Gateway::start("");
+    let gateway = Gateway::start("frametype = \"text\";");
     let backend = gateway.backend("source");
     let mut client = gateway.open("source");
     let mut connection = backend.accept();

@@ -1,8 +1,6 @@
 //! Running, backend to client: makes messages of bytes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
+use super::{BINARY, Boundary, Kind, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::{FrameType, ServiceConfig};
@@ -37,8 +35,8 @@ pub(crate) struct ToClient<'a> {
     writer: &'a FrameWriter,
     boundary: Boundary,
     frame_type: FrameType,
-    /// Whether the client's last message was text (`frametype = "auto"`).
-    client_sends_text: &'a AtomicBool,
+    /// What the client expects (`frametype = "auto"`).
+    kind: &'a Kind,
     max_message: usize,
     buffer: Vec<u8>,
     /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
@@ -63,7 +61,7 @@ impl<'a> ToClient<'a> {
         writer: &'a FrameWriter,
         backend: &Backend,
         config: &ServiceConfig,
-        client_sends_text: &'a AtomicBool,
+        kind: &'a Kind,
     ) -> Self {
         let boundary = Boundary::of(config, backend);
         let size = match boundary {
@@ -75,7 +73,7 @@ impl<'a> ToClient<'a> {
             writer,
             boundary,
             frame_type: config.frame_type,
-            client_sends_text,
+            kind,
             max_message: config.max_message,
             buffer: vec![0; size],
             carried: 0,
@@ -182,7 +180,7 @@ impl<'a> ToClient<'a> {
     /// Makes one message of one read; a character that the read has cut waits for its rest.
     fn stream(&mut self, bytes: &mut [u8]) -> Result<(), Forward> {
         self.carried = 0;
-        if !self.wants_text() {
+        if !self.wants_text(bytes) {
             return self.frame(Data::Binary, bytes);
         }
         let valid = match std::str::from_utf8(bytes) {
@@ -267,7 +265,7 @@ impl<'a> ToClient<'a> {
     /// Sends a whole message. `text` is its type where the backend gives one.
     fn message(&mut self, bytes: &[u8], text: Option<bool>) -> Result<(), Forward> {
         let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
-        let kind = if !text.unwrap_or_else(|| self.wants_text()) {
+        let kind = if !text.unwrap_or_else(|| self.wants_text(bytes)) {
             Data::Binary
         } else if std::str::from_utf8(bytes).is_ok() {
             Data::Text
@@ -279,11 +277,11 @@ impl<'a> ToClient<'a> {
         self.frame(kind, bytes)
     }
 
-    fn wants_text(&self) -> bool {
+    fn wants_text(&self, bytes: &[u8]) -> bool {
         match self.frame_type {
             FrameType::Text => true,
             FrameType::Binary => false,
-            FrameType::Auto => self.client_sends_text.load(Ordering::Relaxed),
+            FrameType::Auto => self.kind.is_text(bytes),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Running: reads the client's frames and delivers them until the client's direction is over.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use log::{Level, debug, log_enabled};
 
@@ -95,7 +94,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 }
                 _ if self.dropping => Ok(()),
                 Event::Start { text, length } => {
-                    self.pump.client_sends_text.store(text, Ordering::Relaxed);
+                    self.pump.kind.set(text);
                     self.out.start(text, length)
                 }
                 Event::Payload(range) => {

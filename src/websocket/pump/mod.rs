@@ -19,7 +19,7 @@ use crate::client::frames::{FrameWriter, SendError};
 use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::system::threads;
-use crate::websocket::framing::{Forward, ToClient};
+use crate::websocket::framing::{Forward, Kind, ToClient};
 use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
 
@@ -73,8 +73,7 @@ struct Pump<'a> {
     writer: &'a FrameWriter,
     backend: &'a Backend,
     config: &'a ServiceConfig,
-    /// Whether the client's last message was text; true before its first.
-    client_sends_text: AtomicBool,
+    kind: Kind,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
     from_client: Latch,
@@ -101,7 +100,7 @@ pub(crate) fn run(
         writer,
         backend,
         config,
-        client_sends_text: AtomicBool::new(true),
+        kind: Kind::new(None),
         client_over: AtomicBool::new(false),
         from_client: Latch::default(),
         from_backend: Latch::default(),
@@ -198,12 +197,7 @@ impl Pump<'_> {
     /// Runs the backend's direction: the 101, then messages, then a Close if the backend ends.
     fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
         let client = self.writer.client();
-        let mut out = ToClient::new(
-            self.writer,
-            self.backend,
-            self.config,
-            &self.client_sends_text,
-        );
+        let mut out = ToClient::new(self.writer, self.backend, self.config, &self.kind);
         let work = || match self.writer.open(greet) {
             Ok(()) => self.read_backend(&mut out),
             Err(_) => BackendEnd::Client,
@@ -228,13 +222,8 @@ impl Pump<'_> {
             self.drop_backend();
         }
         self.left_backend.open();
-        // A backend that has ended may still read what the client sends before its Close. After
-        // a failure the client is only waited for.
-        let most = match end {
-            BackendEnd::Ended => None,
-            _ => Some(CLOSE_WAIT),
-        };
-        if !self.from_client.wait(CLOSE_WAIT, most) {
+        // A backend that has ended may still read what the client sends before its Close.
+        if !self.from_client.wait(CLOSE_WAIT, Some(CLOSE_WAIT)) {
             client.cut();
             self.backend.cut();
         }

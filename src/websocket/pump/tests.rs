@@ -265,6 +265,27 @@ fn a_client_that_only_pings_does_not_outlive_its_backend() {
 }
 
 #[test]
+fn a_client_that_sends_on_after_our_close_is_ended_in_time() {
+    let mut pumped = pumped(Framing::Stream, NEVER);
+    pumped.backend.shutdown(Shutdown::Write).expect("a socket");
+    let mut got = [0; 4];
+    pumped.client.read_exact(&mut got).expect("a Close");
+    let mut backend = pumped.backend.try_clone().expect("a descriptor");
+    let reader = thread::spawn(move || io::copy(&mut backend, &mut io::sink()));
+    let start = Instant::now();
+    while pumped.client.write_all(&frame(0x81, b"more")).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "kept for ever");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        start.elapsed() > CLOSE_WAIT / 2,
+        "what it sends is delivered first"
+    );
+    assert_eq!(pumped.end().1.code, 1000);
+    reader.join().expect("no panic").expect("its end");
+}
+
+#[test]
 fn a_client_that_reads_nothing_and_says_nothing_is_let_go() {
     let mut pumped = pumped(Framing::Stream, Duration::from_millis(200));
     let flood = vec![b'x'; 65_536];

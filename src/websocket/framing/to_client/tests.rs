@@ -70,8 +70,9 @@ fn forward_to(
     let (writer, far) = open_writer();
     let reader = std::thread::spawn(move || messages(far));
     let (backend, mut end) = stream_pair();
-    let client_sends_text = AtomicBool::new(client_sends_text);
-    let mut out = ToClient::new(&writer, &backend, config, &client_sends_text);
+    let kind = Kind::new(None);
+    kind.set(client_sends_text);
+    let mut out = ToClient::new(&writer, &backend, config, &kind);
     let mut go = || {
         for piece in pieces {
             let mut rest = *piece;
@@ -281,8 +282,8 @@ fn a_short_packet_ends_a_message() {
             let (writer, far) = open_writer();
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
-            let sends_text = AtomicBool::new(false);
-            let mut out = ToClient::new(&writer, &backend, &service(framing), &sends_text);
+            let kind = Kind::new(Some("binary"));
+            let mut out = ToClient::new(&writer, &backend, &service(framing), &kind);
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);
                 let input = backend.read(out.space()).expect("a packet");
@@ -302,8 +303,8 @@ fn a_short_packet_ends_a_message() {
 fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
     let (writer, far) = open_writer();
     let (backend, mut end) = stream_pair();
-    let sends_text = AtomicBool::new(true);
-    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &sends_text);
+    let kind = Kind::new(None);
+    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &kind);
     let mut forward = |out: &mut ToClient<'_>, bytes: &[u8]| {
         end.write_all(bytes).expect("buffer space");
         match backend.read(out.space()).expect("readable") {
@@ -380,8 +381,8 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
         (got, texts)
     });
     let (backend, _end) = stream_pair();
-    let (config, sends_text) = (service(Framing::Stream), AtomicBool::new(true));
-    let mut out = ToClient::new(&writer, &backend, &config, &sends_text);
+    let (config, kind) = (service(Framing::Stream), Kind::new(None));
+    let mut out = ToClient::new(&writer, &backend, &config, &kind);
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
         out.space()[..piece.len()].copy_from_slice(piece);
