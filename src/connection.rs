@@ -120,7 +120,7 @@ fn read_request(
     let config = server.config();
     if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
         client.set_source(source);
-        if !slot.assign_to(source.ip(), config.max_per_ip) {
+        if !slot.assign_to(source.ip(), config) {
             return Err(Refusal::TooManyClients);
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit),
-        Target::Tty(path, baud) => open_device(path, *baud, limit),
+        Target::Tty(path, line) => open_device(path, line.baud, limit),
         Target::Fifo(path) => open_pipe(path, limit),
     }
 }

@@ -18,7 +18,7 @@ use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::mkfifo;
 
-use crate::config::{FrameType, Framing, ServiceConfig, Target};
+use crate::config::{FrameType, Framing, Protocols, SerialConfig, ServiceConfig, Target};
 use crate::system::beneath::tests::Scratch;
 
 /// A limit that no test reaches.
@@ -41,7 +41,7 @@ pub(crate) fn service(framing: Framing) -> ServiceConfig {
         frame_type: FrameType::Auto,
         framing,
         max_message: 1 << 20,
-        protocols: Vec::new(),
+        protocols: Protocols::FirstOffered,
         merge: false,
         proxy: false,
         wait: Duration::ZERO,
@@ -269,7 +269,7 @@ fn a_target_that_is_not_there_is_refused() {
         Target::Unix(path("stale")),
         Target::Unix(path("file")),
         Target::Tcp("127.0.0.1".into(), port),
-        Target::Tty(path("nothing"), 0),
+        Target::Tty(path("nothing"), SerialConfig::default()),
         // Nobody reads it.
         Target::Fifo(path("fifo")),
     ] {

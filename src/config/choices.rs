@@ -1,7 +1,9 @@
 //! The words that settings take, each list written once.
 
+use super::link::{Flow, Parity};
 use super::schema::Choice;
-use super::{FrameType, Framing};
+use super::service::{FrameType, Framing};
+use log::LevelFilter;
 
 const fn choice<T>(word: &'static str, value: T, meaning: &'static str) -> Choice<T> {
     Choice {
@@ -16,8 +18,10 @@ pub(crate) const FRAMETYPES: [Choice<FrameType>; 3] = [
     choice(
         "auto",
         FrameType::Auto,
-        "the type the client last sent, text before that; what is not UTF-8 goes as \
-     binary",
+        "the type the client last sent. Before its first message: binary if the chosen \
+         subprotocol is a binary one (binary, mqtt, ...) or if the backend's first bytes are \
+         not text or begin a binary protocol (RFB, SSH), else text. What is not UTF-8 always \
+         goes as binary",
     ),
     choice(
         "text",
@@ -28,13 +32,19 @@ pub(crate) const FRAMETYPES: [Choice<FrameType>; 3] = [
 ];
 
 /// Words of `framing`.
-pub(crate) const FRAMINGS: [Choice<Framing>; 4] = [
+pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
     choice(
         "stream",
         Framing::Stream,
         "bytes; what one read gives is one message",
     ),
     choice("line", Framing::Line, "a line feed ends a message"),
+    choice(
+        "crlf",
+        Framing::Crlf,
+        "carriage return and line feed end a message to the backend; a line feed, with or \
+         without carriage return, ends one to the client (modems, serial consoles)",
+    ),
     choice(
         "nul",
         Framing::Nul,
@@ -62,6 +72,29 @@ pub(crate) const CLIENTAUTHS: [Choice<bool>; 2] = [
 pub(crate) const PROXIES: [Choice<bool>; 2] = [
     choice("none", false, "no header"),
     choice("v2", true, "a PROXY protocol header, version 2"),
+];
+
+/// Words of `redirect`: whether there is one.
+pub(crate) const REDIRECTS: [Choice<bool>; 2] = [
+    choice("none", false, "no redirect"),
+    choice(
+        "https",
+        true,
+        "every request is sent to the same host's server with tls",
+    ),
+];
+
+/// Words of `log-level`.
+pub(crate) const LOG_LEVELS: [Choice<LevelFilter>; 5] = [
+    choice("error", LevelFilter::Error, "the daemon cannot do its work"),
+    choice("warn", LevelFilter::Warn, "the administrator should look"),
+    choice(
+        "info",
+        LevelFilter::Info,
+        "start, stop, refusals, and the end of each connection",
+    ),
+    choice("debug", LevelFilter::Debug, "what both sides do"),
+    choice("trace", LevelFilter::Trace, "frame headers"),
 ];
 
 /// Words of `options`: whether the mode is direct.
@@ -101,4 +134,22 @@ pub(crate) const BAUDS: [i64; 31] = [
     0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600,
     115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000,
     2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
+];
+
+/// Words of `parity`.
+pub(crate) const PARITIES: [Choice<Parity>; 3] = [
+    choice("none", Parity::None, "no parity bit"),
+    choice("even", Parity::Even, "even parity"),
+    choice("odd", Parity::Odd, "odd parity"),
+];
+
+/// Words of `flow`.
+pub(crate) const FLOWS: [Choice<Flow>; 3] = [
+    choice("none", Flow::None, "no flow control"),
+    choice("hardware", Flow::Hardware, "by the lines RTS and CTS"),
+    choice(
+        "software",
+        Flow::Software,
+        "by the characters XON and XOFF, which messages then cannot contain",
+    ),
 ];

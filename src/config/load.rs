@@ -2,14 +2,17 @@
 //! servers of `config_d`.
 
 use super::built::{BUILT, Built};
-use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, PID_FILE, ROOT, SERVERS, USER};
+use super::choices::LOG_LEVELS;
+use super::keys::{
+    CONFIG_D, CONTROL, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, PID_FILE, ROOT, SERVERS, USER,
+};
 use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
 use super::libconfig::parser;
 use super::libconfig::source::{Sources, Span};
 use super::libconfig::value::Setting;
+use super::model::{Config, Listen, ServerConfig};
 use super::reader::Reader;
 use super::server;
-use super::{Config, Listen, ServerConfig};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,7 +79,7 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
     let settings = parser::parse(&mut sources, &report, file);
     let root = Reader::root(&settings, start_of(file), &report, built);
     let path = |key| root.text(key).map(PathBuf::from);
-    let mut servers = servers(&root);
+    let mut servers = servers(&root, &sources);
     let landlock = root.flag(&LANDLOCK);
     if landlock && !built.landlock {
         root.error(
@@ -104,10 +107,13 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
         Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
         None => refuse_same_address(&servers, &report),
     }
+    redirect(&mut servers, &report);
     let config = Config {
         user: root.text(&USER),
         pid_file: path(&PID_FILE),
         log_file: path(&LOG_FILE),
+        log_level: root.choice(&LOG_LEVEL, &LOG_LEVELS),
+        control: path(&CONTROL),
         init_d: path(&INIT_D),
         config_d,
         landlock,
@@ -128,11 +134,11 @@ fn start_of(file: usize) -> Span {
     }
 }
 
-fn servers(root: &Reader) -> Vec<(ServerConfig, Span)> {
+fn servers(root: &Reader, sources: &Sources) -> Vec<(ServerConfig, Span)> {
     let servers = root.list(&SERVERS);
     servers
         .iter()
-        .map(|reader| (server::read(reader), reader.here()))
+        .map(|reader| (server::read(reader, sources), reader.here()))
         .collect()
 }
 
@@ -162,7 +168,7 @@ fn more_servers(
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         let settings = parser::parse(sources, report, file);
-        found.extend(servers_alone(&settings, file, report, built));
+        found.extend(servers_alone(&settings, file, sources, report, built));
     }
     Ok(found)
 }
@@ -171,6 +177,7 @@ fn more_servers(
 fn servers_alone(
     settings: &[Setting],
     file: usize,
+    sources: &Sources,
     report: &Report,
     built: Built,
 ) -> Vec<(ServerConfig, Span)> {
@@ -181,7 +188,7 @@ fn servers_alone(
             report.warning(setting.name_span, message);
         }
     }
-    servers(&root)
+    servers(&root, sources)
 }
 
 /// Two servers cannot share an address.
@@ -191,7 +198,7 @@ fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
             let same = server
                 .listen
                 .iter()
-                .find(|listen| earlier.listen.contains(listen) && !any_port(listen));
+                .find(|listen| listen.port() != Some(0) && is_taken(listen, earlier));
             if let Some(listen) = same {
                 let number = number + 1;
                 let message = format!("this server listens on {listen} like server {number}");
@@ -201,6 +208,28 @@ fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
     }
 }
 
-fn any_port(listen: &Listen) -> bool {
-    matches!(listen, Listen::Tcp(address) if address.port() == 0)
+fn is_taken(listen: &Listen, server: &ServerConfig) -> bool {
+    server.listen.iter().any(|other| other.is_same(listen))
+}
+
+/// Fills in the port that `redirect` leads to: that of the first server with tls.
+fn redirect(servers: &mut [(ServerConfig, Span)], report: &Report) {
+    let port = |server: &ServerConfig| {
+        let mut ports = server.listen.iter().filter_map(Listen::port);
+        ports.find(|port| *port != 0)
+    };
+    let with_tls = servers.iter().filter(|(server, _)| server.tls.is_some());
+    let https = with_tls.filter_map(|(server, _)| port(server)).next();
+    for (server, span) in servers
+        .iter_mut()
+        .filter(|(server, _)| server.redirect.is_some())
+    {
+        if server.tls.is_some() {
+            report.error(*span, "'redirect' is for a server without tls");
+        } else if https.is_none() {
+            let message = "'redirect' needs another server, with tls and a TCP port, to lead to";
+            report.error(*span, message);
+        }
+        server.redirect = https;
+    }
 }

@@ -100,8 +100,8 @@ fn entry(text: &mut String, key: &Key) {
     let value = value.replace('"', "\\(dq");
     let _ = writeln!(text, ".TP\n.BR {} \"{value}\"", escape(key.name));
     let _ = writeln!(text, "{}", escape(key.meaning));
-    if let Kind::Number(_, least, most) = key.kind {
-        let _ = writeln!(text, "From {least} to {most}.");
+    if let Some(bounds) = key.bounds() {
+        let _ = writeln!(text, "{bounds}");
     }
     if let Kind::Choice(_, choices) = key.kind {
         for choice in choices {

@@ -3,12 +3,13 @@
 //! it.
 
 use super::built::Built;
-use super::keys::ROOT;
+use super::keys::{IGNORE, ROOT};
 use super::libconfig::diagnostic::Report;
 use super::libconfig::source::Span;
 use super::libconfig::value::{Node, Setting, Value};
-use super::schema::{Choice, Key, Kind, NEEDED, Section};
+use super::schema::{Key, Kind, Section};
 use super::suggest;
+use glob::PatternError;
 
 /// The settings of one group.
 #[derive(Clone, Copy)]
@@ -77,16 +78,43 @@ impl<'a> Reader<'a> {
         let section = self.section;
         for setting in self.settings {
             let name = setting.name.as_str();
-            let foreign = section.foreign.iter().find(|(foreign, _)| *foreign == name);
-            match (section.find(name), foreign) {
-                (Some(key), _) => self.check_former(setting, key),
-                (None, Some((_, why))) => self.warn_foreign(setting, why),
-                (None, None) => {
-                    let hint = suggest::hint(name, section.all().map(|key| key.name));
-                    let message = format!("unknown setting '{name}' in {}{hint}", section.name);
-                    self.report.error(setting.name_span, message);
-                }
+            if let Some(key) = self.key(setting) {
+                self.check_former(setting, key);
+            } else if let Some((_, why)) = foreign(section, name) {
+                self.warn_foreign(setting, why);
+            } else if section.refused.contains(&name) {
+                self.refuse(setting);
+            } else {
+                let hint = suggest::hint(name, section.all().map(|key| key.name));
+                let message = format!("unknown setting '{name}' in {}{hint}", section.name);
+                self.report.error(setting.name_span, message);
             }
+        }
+    }
+
+    /// The key that a setting sets, if it is one of ours.
+    fn key(&self, setting: &Setting) -> Option<&'static Key> {
+        let key = self.section.find(&setting.name)?;
+        let is_group = matches!(setting.node.value, Value::Group(_) | Value::List(_));
+        let is_ours = !is_group || foreign(self.section, &setting.name).is_none();
+        is_ours.then_some(key)
+    }
+
+    /// A setting that keeps people out in the C gateway must not be lost in silence.
+    fn refuse(&self, setting: &Setting) {
+        let name = &setting.name;
+        let is_waived = self.section.find(IGNORE.name).is_some()
+            && self.words(&IGNORE).unwrap_or_default().contains(name);
+        if is_waived {
+            let message =
+                format!("'{name}' has no effect, as 'ignore' says: everybody may come in");
+            self.report.warning(setting.name_span, message);
+        } else {
+            let message = format!(
+                "'{name}' is not understood here, and without it everybody may come in; \
+                 ignore = \"{name}\"; says that this is meant"
+            );
+            self.report.error(setting.name_span, message);
         }
     }
 
@@ -112,9 +140,11 @@ impl<'a> Reader<'a> {
         self.report.warning(setting.name_span, message);
     }
 
-    fn find(&self, key: &'static Key) -> Option<&'a Setting> {
-        let named = |s: &&Setting| s.name == key.name || key.former.contains(&s.name.as_str());
-        let own = self.settings.iter().find(named);
+    /// The setting of a key, in this group or, where that is inherited, in the outer one.
+    pub(crate) fn find(&self, key: &'static Key) -> Option<&'a Setting> {
+        let is_of =
+            |setting: &&Setting| self.key(setting).is_some_and(|own| std::ptr::eq(own, key));
+        let own = self.settings.iter().find(is_of);
         let inherits = || self.section.inherited.iter().any(|k| std::ptr::eq(*k, key));
         match (own, self.outer) {
             (None, Some(outer)) if inherits() => outer.find(key),
@@ -147,6 +177,15 @@ impl<'a> Reader<'a> {
         self.report.error(self.span(key), message);
     }
 
+    /// Notes that a glob cannot be read.
+    pub(crate) fn bad_glob(&self, key: &'static Key, glob: &str, error: &PatternError) {
+        let (what, at) = (error.msg, error.pos + 1);
+        self.error(
+            key,
+            format!("'{glob}' is not a glob: {what} (character {at})"),
+        );
+    }
+
     /// Notes that a key must be set and is not, unless it may have been lost
     /// in a syntax error.
     pub(crate) fn missing(&self, key: &'static Key) {
@@ -157,160 +196,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn wrong_type(&self, key: &Key, node: &Node, wanted: &str) {
+    /// Notes that a key has a value of a type it does not take.
+    pub(crate) fn wrong_type(&self, key: &Key, node: &Node, wanted: &str) {
         let message = format!("'{}' takes {wanted}, not {}", key.name, node.value.kind());
         self.report.error(node.span, message);
-    }
-
-    /// The text of a key, if it is set or has a default.
-    pub(crate) fn text(&self, key: &'static Key) -> Option<String> {
-        let Kind::Text(default) = key.kind else {
-            unreachable!("'{}' is read as text", key.name);
-        };
-        let Some(setting) = self.find(key) else {
-            return default.map(str::to_owned);
-        };
-        match &setting.node.value {
-            Value::Text(text) if text.is_empty() => self.empty(key, &setting.node),
-            Value::Text(text) => return Some(text.clone()),
-            _ => self.wrong_type(key, &setting.node, "a string"),
-        }
-        None
-    }
-
-    /// An empty string unsets what may be missing, as in the C gateway.
-    fn empty(&self, key: &Key, node: &Node) {
-        let name = key.name;
-        if key.absent == NEEDED || key.default().is_some() {
-            self.report.error(node.span, format!("'{name}' is empty"));
-        } else {
-            let message = format!("'{name}' is empty, which is as if it were not set");
-            self.report.warning(node.span, message);
-        }
-    }
-
-    /// The text of a key that must be set; an error, and nothing, if not.
-    pub(crate) fn needed(&self, key: &'static Key) -> Option<String> {
-        if self.find(key).is_none() {
-            self.missing(key);
-        }
-        self.text(key)
-    }
-
-    /// The words of a comma list, each trimmed, none empty; nothing if the
-    /// key is not set and has no default.
-    pub(crate) fn words(&self, key: &'static Key) -> Option<Vec<String>> {
-        let Kind::Words(default) = key.kind else {
-            unreachable!("'{}' is read as words", key.name);
-        };
-        let Some(setting) = self.find(key) else {
-            return default.map(split);
-        };
-        let wanted = "a string of words between commas";
-        match &setting.node.value {
-            Value::Text(text) => return Some(split(text)),
-            Value::Array(nodes) | Value::List(nodes) => {
-                let mut words = Vec::new();
-                for node in nodes {
-                    match &node.value {
-                        Value::Text(text) => words.extend(split(text)),
-                        _ => self.wrong_type(key, node, wanted),
-                    }
-                }
-                return Some(words);
-            }
-            _ => self.wrong_type(key, &setting.node, wanted),
-        }
-        None
-    }
-
-    /// The number of a key, if it is set or has a default. Digits in quotes
-    /// are a number too.
-    pub(crate) fn number(&self, key: &'static Key) -> Option<i64> {
-        let Kind::Number(default, least, most) = key.kind else {
-            unreachable!("'{}' is read as a number", key.name);
-        };
-        let Some(setting) = self.find(key) else {
-            return default;
-        };
-        let number = match &setting.node.value {
-            Value::Int(number) => Some(*number),
-            Value::Text(text) => text.trim().parse().ok(),
-            _ => None,
-        };
-        match number {
-            None => self.wrong_type(key, &setting.node, "a whole number"),
-            Some(number) if (least..=most).contains(&number) => return Some(number),
-            Some(number) => {
-                self.error(
-                    key,
-                    format!(
-                        "'{}' is {number}, but must be from {least} to {most}",
-                        key.name
-                    ),
-                );
-            }
-        }
-        default
-    }
-
-    /// The number of a key that has a default and no negative values.
-    pub(crate) fn count(&self, key: &'static Key) -> u32 {
-        self.number(key)
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or_default()
-    }
-
-    /// A key that is true or false.
-    pub(crate) fn flag(&self, key: &'static Key) -> bool {
-        let Kind::Flag(default) = key.kind else {
-            unreachable!("'{}' is read as a flag", key.name);
-        };
-        match self.find(key).map(|setting| &setting.node) {
-            None => default,
-            Some(Node {
-                value: Value::Bool(flag),
-                ..
-            }) => *flag,
-            Some(node) => {
-                self.wrong_type(key, node, "true or false");
-                default
-            }
-        }
-    }
-
-    /// What the word of a key stands for; the default's value after an error.
-    pub(crate) fn choice<T: Copy, const N: usize>(
-        &self,
-        key: &'static Key,
-        choices: &[Choice<T>; N],
-    ) -> T {
-        let Kind::Choice(default, _) = key.kind else {
-            unreachable!("'{}' is read as a choice", key.name);
-        };
-        let value = |word: &str| choices.iter().find(|c| c.word == word).map(|c| c.value);
-        let node = self.find(key).map(|setting| &setting.node);
-        match node.map(|node| &node.value) {
-            None => {}
-            Some(Value::Text(word)) => match value(word) {
-                Some(value) => return value,
-                None => self.unknown_word(key, word, choices),
-            },
-            Some(_) => {
-                let list = one_of(choices);
-                node.into_iter()
-                    .for_each(|node| self.wrong_type(key, node, &list));
-            }
-        }
-        value(default).unwrap_or(choices[0].value)
-    }
-
-    /// Notes that a word is none of those a key takes.
-    pub(crate) fn unknown_word<T>(&self, key: &'static Key, word: &str, choices: &[Choice<T>]) {
-        let hint = suggest::hint(word, choices.iter().map(|choice| choice.word));
-        let list = one_of(choices);
-        let message = format!("'{}' cannot be '{word}': it takes {list}{hint}", key.name);
-        self.error(key, message);
     }
 
     /// A section, if it is there.
@@ -349,22 +238,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn split(text: &str) -> Vec<String> {
-    let words = text.split(',').map(str::trim);
-    words
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn one_of<T>(choices: &[Choice<T>]) -> String {
-    let words: Vec<_> = choices
-        .iter()
-        .map(|choice| format!("\"{}\"", choice.word))
-        .collect();
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
+/// The setting of the C gateway of that name that has no effect, and why.
+fn foreign(section: &Section, name: &str) -> Option<&'static (&'static str, &'static str)> {
+    section.foreign.iter().find(|(foreign, _)| *foreign == name)
 }

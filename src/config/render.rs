@@ -69,8 +69,8 @@ pub(crate) fn inherited(section: &Section) -> String {
 
 fn explanation(key: &Key, width: usize) -> Vec<String> {
     let mut words = String::from(key.meaning);
-    if let Kind::Number(_, least, most) = key.kind {
-        let _ = write!(words, " From {least} to {most}.");
+    if let Some(bounds) = key.bounds() {
+        let _ = write!(words, " {bounds}");
     }
     if key.absent == NEEDED {
         words.push_str(" Needed.");

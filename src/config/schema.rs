@@ -17,6 +17,8 @@ pub(crate) struct Key {
     pub(crate) absent: &'static str,
     /// A value to show in the example file where there is no default value.
     pub(crate) example: &'static str,
+    /// The empty string is a value like any other.
+    pub(crate) may_be_empty: bool,
     /// A section that the smallest file which serves has.
     pub(crate) in_smallest_file: bool,
     /// What it means, in one or more sentences; the first stands alone.
@@ -26,7 +28,7 @@ pub(crate) struct Key {
 /// What a key takes.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// Any string that is not empty.
+    /// Any string; not an empty one unless the key says so.
     Text(Option<&'static str>),
     /// Words between commas in a string, or an array of strings.
     Words(Option<&'static str>),
@@ -34,6 +36,8 @@ pub(crate) enum Kind {
     Choice(&'static str, &'static [Choice<()>]),
     /// A whole number between two bounds, both allowed.
     Number(Option<i64>, i64, i64),
+    /// A number of bytes between two bounds, with K or M for 1024 or 1024 times as many.
+    Size(i64, i64, i64),
     /// `true` or `false`.
     Flag(bool),
     /// One group with keys of its own.
@@ -64,11 +68,24 @@ pub(crate) struct Section {
     /// element alone.
     pub(crate) inherited: &'static [&'static Key],
     /// Settings of the C gateway that have no effect here: name and, if there
-    /// is more to say than that, why or what instead.
+    /// is more to say than that, why or what instead. Where a key has the same
+    /// name, they are groups and lists, and the key takes neither.
     pub(crate) foreign: &'static [(&'static str, &'static str)],
+    /// Settings of the C gateway that keep people out and are not understood
+    /// here: an error unless `ignore` names them.
+    pub(crate) refused: &'static [&'static str],
 }
 
 impl Section {
+    /// A section without anything.
+    pub(crate) const EMPTY: Self = Self {
+        name: "",
+        keys: &[],
+        inherited: &[],
+        foreign: &[],
+        refused: &[],
+    };
+
     /// The key of that name, present or former.
     pub(crate) fn find(&self, name: &str) -> Option<&'static Key> {
         let named = |key: &&&'static Key| key.name == name || key.former.contains(&name);
@@ -89,6 +106,7 @@ impl Key {
             kind,
             absent: "",
             example: "",
+            may_be_empty: false,
             in_smallest_file: false,
             meaning,
         }
@@ -137,6 +155,16 @@ impl Key {
         Self::new(name, Kind::Number(default, least, most), meaning)
     }
 
+    /// A key that takes a number of bytes and has a default.
+    pub(crate) const fn size(
+        name: &'static str,
+        default: i64,
+        (least, most): (i64, i64),
+        meaning: &'static str,
+    ) -> Self {
+        Self::new(name, Kind::Size(default, least, most), meaning)
+    }
+
     /// A key that is true or false.
     pub(crate) const fn flag(name: &'static str, meaning: &'static str) -> Self {
         Self::new(name, Kind::Flag(false), meaning)
@@ -165,6 +193,12 @@ impl Key {
         self
     }
 
+    /// The empty string is a value of this key.
+    pub(crate) const fn may_be_empty(mut self) -> Self {
+        self.may_be_empty = true;
+        self
+    }
+
     /// Names the key had.
     pub(crate) const fn formerly(mut self, former: &'static [&'static str]) -> Self {
         self.former = former;
@@ -177,8 +211,20 @@ impl Key {
             Kind::Text(default) | Kind::Words(default) => default.map(|text| format!("\"{text}\"")),
             Kind::Choice(default, _) => Some(format!("\"{default}\"")),
             Kind::Number(default, ..) => default.map(|number| number.to_string()),
+            Kind::Size(default, ..) => Some(format!("\"{}\"", bytes(default))),
             Kind::Flag(default) => Some(default.to_string()),
             Kind::Group(_) | Kind::List(_) => None,
+        }
+    }
+
+    /// The bounds of a number, as a sentence.
+    pub(crate) fn bounds(&self) -> Option<String> {
+        match self.kind {
+            Kind::Number(_, least, most) => Some(format!("From {least} to {most}.")),
+            Kind::Size(_, least, most) => {
+                Some(format!("From {} to {}.", bytes(least), bytes(most)))
+            }
+            _ => None,
         }
     }
 
@@ -206,6 +252,15 @@ impl Kind {
             Self::List(_) => ("({", "})"),
             _ => ("{", "}"),
         }
+    }
+}
+
+/// A number of bytes as it is written in a file.
+pub(crate) fn bytes(number: i64) -> String {
+    match number {
+        _ if number % (1 << 20) == 0 => format!("{}M", number >> 20),
+        _ if number % (1 << 10) == 0 => format!("{}K", number >> 10),
+        _ => number.to_string(),
     }
 }
 
@@ -244,7 +299,13 @@ mod tests {
         each(&ROOT, &mut |section, key| {
             let mut names: Vec<_> = section.all().map(|key| key.name).collect();
             names.extend(section.all().flat_map(|key| key.former));
-            names.extend(section.foreign.iter().map(|(name, _)| name));
+            names.extend(section.refused);
+            let foreign = section.foreign.iter().map(|(name, _)| name);
+            match key.kind {
+                // A group of this name is another setting than the word.
+                Kind::Choice(..) => {}
+                _ => names.extend(foreign),
+            }
             let of = names.iter().filter(|name| **name == key.name).count();
             assert_eq!(of, 1, "{} in {}", key.name, section.name);
         });
@@ -269,7 +330,9 @@ mod tests {
     fn a_default_is_one_of_the_choices_and_within_the_bounds() {
         each(&ROOT, &mut |_, key| match key.kind {
             Kind::Choice(default, choices) => assert!(choices.iter().any(|c| c.word == default)),
-            Kind::Number(Some(default), least, most) => assert!((least..=most).contains(&default)),
+            Kind::Number(Some(default), least, most) | Kind::Size(default, least, most) => {
+                assert!((least..=most).contains(&default));
+            }
             _ => {}
         });
     }

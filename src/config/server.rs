@@ -1,20 +1,25 @@
-//! One element of `servers`: its addresses, limits and sections.
+//! One element of `servers`: its names, limits and sections.
 
-use super::choices::CLIENTAUTHS;
+use super::choices::{CLIENTAUTHS, REDIRECTS};
 use super::keys::tls::{CACHAIN, CERTIFICATES, CLIENTAUTH, CRTFILE, DHMFILE, KEYFILE};
 use super::keys::{
-    ADDR, DEFAULTPAGE, DOCUMENT, DOCUMENT_ROOT, HOSTNAME, KEEPALIVETIMEOUT, MAXCLIENTS, MAXPERIP,
-    PORT, TLS, TRUSTED, WEBSOCKET,
+    DEFAULTPAGE, DOCUMENT, DOCUMENT_ROOT, HEADSIZE, HOSTNAME, KEEPALIVETIMEOUT, MAXCLIENTS,
+    MAXMEMORY, MAXPERIP, REDIRECT, TLS, TRUSTED, WEBSOCKET,
 };
+use super::libconfig::source::Sources;
+use super::model::{DocumentConfig, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair};
+use super::patterns::HostPattern;
 use super::reader::Reader;
-use super::websocket;
-use super::{DocumentConfig, Listen, MAX_SOCKET_PATH, Network, ServerConfig, TlsConfig, TlsPair};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use super::{addresses, websocket};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Reads one server.
-pub(crate) fn read(reader: &Reader) -> ServerConfig {
+/// The port of https://.
+const HTTPS: u16 = 443;
+
+/// Reads one server of the files in `sources`.
+pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
     let tls_group = reader.group(&TLS);
     let websocket_group = reader.group(&WEBSOCKET);
     let document_group = reader.group(&DOCUMENT);
@@ -27,99 +32,54 @@ pub(crate) fn read(reader: &Reader) -> ServerConfig {
         let message = "this ouistiti was built without the gateway (feature 'websocket')";
         reader.report.error(websocket.here(), message);
     }
-    if websocket_group.is_none() && document_group.is_none() && !reader.report.has_errors() {
+    let redirects = reader.choice(&REDIRECT, &REDIRECTS);
+    let serves = websocket_group.is_some() || document_group.is_some() || redirects;
+    if !serves && !reader.report.has_errors() {
         let message = "this server serves nothing: it has neither 'websocket' nor 'document'";
         reader.report.warning(reader.here(), message);
     }
     let has_tls = tls_group.is_some();
+    let place = sources.place(addresses::span(reader));
     ServerConfig {
-        hostname: hostname(reader),
-        listen: listen(reader, has_tls),
+        hostnames: hostnames(reader),
+        listen: addresses::listen(reader, has_tls),
+        listen_place: Place {
+            path: place.path.to_owned(),
+            line: place.line,
+        },
         max_clients: reader.count(&MAXCLIENTS) as usize,
-        max_per_ip: reader.count(&MAXPERIP) as usize,
+        max_memory: reader.size(&MAXMEMORY),
+        max_per_ip: max_per_ip(reader),
         head_timeout: Duration::from_secs(reader.count(&KEEPALIVETIMEOUT).into()),
+        head_size: reader.size(&HEADSIZE),
         trusted: trusted(reader),
+        redirect: redirects.then_some(HTTPS),
         tls: tls_group.as_ref().and_then(tls),
         websocket: websocket_group.map(|group| websocket::read(&group, has_tls)),
         document: document_group.as_ref().and_then(document),
     }
 }
 
-fn hostname(reader: &Reader) -> Option<String> {
-    let name = reader.text(&HOSTNAME)?;
-    if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
-        let message = format!("'{name}' is not a host name: no scheme, no port, no path");
-        reader.error(&HOSTNAME, message);
-    }
-    Some(name.to_ascii_lowercase())
-}
-
-/// The addresses of `addr`, each with its own port or that of `port`.
-fn listen(reader: &Reader, has_tls: bool) -> Vec<Listen> {
-    let usual = if has_tls { 443 } else { 80 };
-    let port = reader
-        .number(&PORT)
-        .and_then(|port| u16::try_from(port).ok())
-        .unwrap_or(usual);
-    let everywhere = Listen::Tcp((Ipv6Addr::UNSPECIFIED, port).into());
-    let Some(words) = reader.words(&ADDR) else {
-        return vec![everywhere];
-    };
-    if words.is_empty() {
-        reader.error(
-            &ADDR,
-            "'addr' is empty: leave it out to listen on all addresses",
-        );
-    }
-    let mut list = Vec::new();
+fn hostnames(reader: &Reader) -> Vec<HostPattern> {
+    let words = reader.words(&HOSTNAME).unwrap_or_default();
+    let mut patterns = Vec::new();
     for word in words {
-        match address(&word, port) {
-            Ok(listen) if list.contains(&listen) => {
-                reader.error(&ADDR, format!("'{word}' is listed twice"));
+        match HostPattern::new(&word) {
+            _ if word.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) => {
+                let message = format!("'{word}' is not a host name: no scheme, no port, no path");
+                reader.error(&HOSTNAME, message);
             }
-            Ok(listen) => list.push(listen),
-            Err(message) => reader.error(&ADDR, message),
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => reader.bad_glob(&HOSTNAME, &word, &error),
         }
     }
-    list
+    patterns
 }
 
-fn address(word: &str, port: u16) -> Result<Listen, String> {
-    if let Some(path) = word.strip_prefix("unix:") {
-        return match path.len() {
-            0 => Err("'unix:' needs a path, such as unix:/run/ouistiti.sock".to_owned()),
-            1..=MAX_SOCKET_PATH => Ok(Listen::Unix(PathBuf::from(path))),
-            long => Err(format!(
-                "the path of a UNIX socket has at most {MAX_SOCKET_PATH} bytes, this one {long}"
-            )),
-        };
-    }
-    if let Ok(address) = word.parse::<SocketAddr>() {
-        return Ok(Listen::Tcp(address));
-    }
-    let bare = word
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(word);
-    let (host, port) = match word.strip_prefix("*:") {
-        Some(own) => (
-            "*",
-            own.parse()
-                .map_err(|_| format!("'{own}' is not a port (0 to 65535)"))?,
-        ),
-        None => (bare, port),
-    };
-    if host == "*" {
-        return Ok(Listen::Tcp((Ipv6Addr::UNSPECIFIED, port).into()));
-    }
-    match host.parse::<IpAddr>() {
-        Ok(address) => Ok(Listen::Tcp((address, port).into())),
-        Err(_) if host == "localhost" => {
-            Err("'addr' takes addresses, not names: 127.0.0.1 or ::1 for localhost".to_owned())
-        }
-        Err(_) => Err(format!(
-            "'{word}' is not an address: 192.168.1.1, 192.168.1.1:8080, [::1]:8080, * or unix:/PATH"
-        )),
+fn max_per_ip(reader: &Reader) -> MaxPerIp {
+    match reader.number(&MAXPERIP) {
+        Some(limit) => MaxPerIp::Set(usize::try_from(limit).unwrap_or_default()),
+        None => MaxPerIp::Default,
     }
 }
 
@@ -194,52 +154,6 @@ fn document(reader: &Reader) -> Option<DocumentConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tcp(text: &str) -> Listen {
-        Listen::Tcp(text.parse().expect("a socket address"))
-    }
-
-    #[test]
-    fn an_address_may_bring_its_own_port() {
-        let cases = [
-            ("192.168.1.1", "192.168.1.1:80"),
-            ("192.168.1.1:8080", "192.168.1.1:8080"),
-            ("::1", "[::1]:80"),
-            ("[::1]", "[::1]:80"),
-            ("[::1]:8080", "[::1]:8080"),
-            ("*", "[::]:80"),
-            ("*:8080", "[::]:8080"),
-            ("0.0.0.0", "0.0.0.0:80"),
-        ];
-        for (word, meant) in cases {
-            assert_eq!(address(word, 80), Ok(tcp(meant)), "{word}");
-        }
-        assert_eq!(
-            address("unix:/run/x.sock", 80),
-            Ok(Listen::Unix("/run/x.sock".into()))
-        );
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused_with_examples() {
-        for word in [
-            "router",
-            "1.2.3",
-            "1.2.3.4:99999",
-            "[::1",
-            "*:x",
-            "unix:",
-            ":80",
-        ] {
-            assert!(address(word, 80).is_err(), "{word}");
-        }
-        let long = format!("unix:/{}", "x".repeat(MAX_SOCKET_PATH));
-        let message = address(&long, 80).expect_err("too long");
-        assert!(
-            message.contains("at most 107 bytes, this one 108"),
-            "{message}"
-        );
-    }
 
     #[test]
     fn a_network_is_an_address_and_a_prefix_that_fits() {

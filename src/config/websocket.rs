@@ -1,16 +1,18 @@
 //! The `websocket` section and its `links`.
 
-use super::choices::{BAUDS, FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
+use super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
 use super::keys::websocket::{
-    ALLOW, BAUD, DENY, DENYLAST, DESTINATION, DOCROOT, FRAMETYPE, FRAMING, LINK_PORT, LINKS,
-    MAXMESSAGE, MERGE, OPTIONS, ORIGIN, ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
+    ALLOW, DENY, DENYLAST, DOCROOT, FRAMETYPE, FRAMING, LINKS, MAXMESSAGE, MERGE, OPTIONS, ORIGIN,
+    ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
 };
+use super::link::LinkConfig;
+use super::model::WebsocketConfig;
+use super::patterns::{HostPattern, Origins};
 use super::reader::Reader;
 use super::schema::Key;
-use super::{Framing, LinkConfig, MAX_SOCKET_PATH, ServiceConfig, Target, WebsocketConfig};
+use super::service::{Framing, Protocols, ServiceConfig};
+use super::target::target;
 use glob::Pattern;
-use std::net::Ipv6Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Reads the section of a server, which may have TLS.
@@ -52,7 +54,7 @@ fn service(reader: &Reader, has_tls: bool) -> ServiceConfig {
         direct: direct(reader, has_tls),
         frame_type: reader.choice(&FRAMETYPE, &FRAMETYPES),
         framing: reader.choice(&FRAMING, &FRAMINGS),
-        max_message: reader.count(&MAXMESSAGE) as usize,
+        max_message: reader.size(&MAXMESSAGE),
         protocols: protocols(reader),
         merge: reader.flag(&MERGE),
         proxy: reader.choice(&PROXY, &PROXIES),
@@ -122,61 +124,59 @@ fn name(reader: &Reader, key: &'static Key, word: &str) -> Option<Pattern> {
 
 fn pattern(reader: &Reader, key: &'static Key, glob: &str) -> Option<Pattern> {
     match Pattern::new(glob) {
-        Ok(_) if glob.is_empty() => reader.error(key, "an empty glob matches nothing"),
-        Ok(pattern) => return Some(pattern),
-        Err(error) => {
-            let message = format!(
-                "'{glob}' is not a glob: {} (character {})",
-                error.msg,
-                error.pos + 1
-            );
-            reader.error(key, message);
+        Ok(_) if glob.is_empty() && !key.may_be_empty => {
+            reader.error(key, "an empty glob matches nothing");
         }
+        Ok(pattern) => return Some(pattern),
+        Err(error) => reader.bad_glob(key, glob, &error),
     }
     None
 }
 
-fn origins(reader: &Reader) -> Option<Vec<Pattern>> {
-    let words = reader.words(&ORIGINS)?;
-    let mut patterns = Vec::new();
-    for word in words {
-        let host = word.replace("\\*", "*").to_ascii_lowercase();
-        if host.contains('/') {
-            reader.error(
-                &ORIGINS,
-                format!("'{word}': an origin is given as its host alone, such as www.example.org"),
-            );
-            continue;
+/// The words and globs of `origins`.
+fn origins(reader: &Reader) -> Origins {
+    let mut origins = Origins::default();
+    for word in reader.words(&ORIGINS).unwrap_or_default() {
+        match word.as_str() {
+            "*" | "\\*" => origins.any = true,
+            // Those always may.
+            "same-origin" => {}
+            "same-host" => origins.same_host = true,
+            "null" => origins.null = true,
+            "file" => origins.file = true,
+            _ if word.contains('/') => {
+                let message = format!(
+                    "'{word}': an origin is given as its host alone, such as www.example.org"
+                );
+                reader.error(&ORIGINS, message);
+            }
+            _ => match HostPattern::new(&word.replace("\\*", "*")) {
+                Ok(pattern) => origins.hosts.push(pattern),
+                Err(error) => reader.bad_glob(&ORIGINS, &word, &error),
+            },
         }
-        let glob = literal_ipv6(&host).unwrap_or(host);
-        patterns.extend(pattern(reader, &ORIGINS, &glob));
     }
-    Some(patterns)
-}
-
-/// A host or host and port that begin with an IPv6 address: its brackets are
-/// no set of characters.
-fn literal_ipv6(host: &str) -> Option<String> {
-    let (address, rest) = host.strip_prefix('[')?.split_once(']')?;
-    address.parse::<Ipv6Addr>().ok()?;
-    Some(Pattern::escape(&format!("[{address}]")) + rest)
+    origins
 }
 
 /// Subprotocol names: tokens (RFC 6455, section 4.1; RFC 9110, section 5.6.2).
-fn protocols(reader: &Reader) -> Vec<String> {
-    let words = reader.words(&PROTOCOLS).unwrap_or_default();
+fn protocols(reader: &Reader) -> Protocols {
+    let Some(words) = reader.words(&PROTOCOLS) else {
+        return Protocols::FirstOffered;
+    };
     for word in &words {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if !word.chars().all(token) {
-            reader.error(
-                &PROTOCOLS,
-                format!(
-                    "'{word}' is not the name of a subprotocol: letters, digits and !#$%&'*+-.^_`|~"
-                ),
+            let message = format!(
+                "'{word}' is not the name of a subprotocol: letters, digits and !#$%&'*+-.^_`|~"
             );
+            reader.error(&PROTOCOLS, message);
         }
     }
-    words
+    match words.iter().any(|word| word == "*") {
+        true => Protocols::FirstOffered,
+        false => Protocols::Listed(words),
+    }
 }
 
 fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
@@ -200,47 +200,4 @@ fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
         target: target?,
         service,
     })
-}
-
-fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
-    let destination = reader.needed(&DESTINATION);
-    let port = reader
-        .number(&LINK_PORT)
-        .and_then(|port| u16::try_from(port).ok());
-    let baud = reader.count(&BAUD);
-    match kind {
-        LinkType::Tcp if !reader.sets(&LINK_PORT) => reader.missing(&LINK_PORT),
-        LinkType::Tcp => {}
-        _ if reader.sets(&LINK_PORT) => {
-            reader.error(&LINK_PORT, "'port' is for links of type \"tcp\"");
-        }
-        _ => {}
-    }
-    if reader.sets(&BAUD) && kind != LinkType::Tty {
-        reader.error(&BAUD, "'baud' is for links of type \"tty\"");
-    }
-    if !BAUDS.contains(&baud.into()) {
-        let near = BAUDS
-            .iter()
-            .min_by_key(|known| baud.abs_diff(u32::try_from(**known).unwrap_or_default()));
-        let near = near.copied().unwrap_or_default();
-        reader.error(
-            &BAUD,
-            format!("{baud} is not a speed of serial lines; the nearest is {near}"),
-        );
-    }
-    let destination = destination?;
-    if kind == LinkType::Unix && destination.len() > MAX_SOCKET_PATH {
-        reader.error(
-            &DESTINATION,
-            format!("the path of a UNIX socket has at most {MAX_SOCKET_PATH} bytes"),
-        );
-    }
-    let path = PathBuf::from(&destination);
-    match kind {
-        LinkType::Unix => Some(Target::Unix(path)),
-        LinkType::Tcp => port.map(|port| Target::Tcp(destination, port)),
-        LinkType::Tty => Some(Target::Tty(path, baud)),
-        LinkType::Fifo => Some(Target::Fifo(path)),
-    }
 }

@@ -81,7 +81,7 @@ impl Files {
         rights.extend(pid_file.map(|path| (directory(path), AccessFs::RemoveFile.into())));
         for server in &config.servers {
             for listen in &server.listen {
-                if let Listen::Unix(path) = listen {
+                if let Listen::Unix { path, .. } = listen {
                     rights.push((directory(path), replace));
                 }
             }

@@ -25,12 +25,12 @@ impl Binding {
         for address in &config.listen {
             let listener = match kept
                 .iter()
-                .position(|listener| listener.address() == address)
+                .position(|listener| listener.address().is_same(address))
             {
                 Some(index) => kept.remove(index),
-                None => Listener::open(address)
-                    .map(Arc::new)
-                    .map_err(|error| StartError::Bind(address.clone(), error))?,
+                None => Listener::open(address).map(Arc::new).map_err(|error| {
+                    StartError::Bind(address.clone(), config.listen_place.clone(), error)
+                })?,
             };
             listeners.push(listener);
         }

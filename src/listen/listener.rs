@@ -5,21 +5,20 @@
 
 use std::fs::Permissions;
 use std::io::{self, PipeReader, PipeWriter, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
+use nix::unistd::Group;
 
 use crate::config::Listen;
 use crate::server::Server;
-
-/// Mode of a new UNIX socket, whatever the umask.
-const SOCKET_MODE: u32 = 0o666;
 
 /// A listening socket, and where it leads.
 pub struct Listener {
@@ -59,7 +58,15 @@ impl Listener {
     pub fn open(address: &Listen) -> io::Result<Self> {
         let socket = match address {
             Listen::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
-            Listen::Unix(path) => bind_unix(path).map(Socket::Unix),
+            Listen::Scoped {
+                address,
+                interface,
+                port,
+            } => bind_scoped(*address, interface, *port).map(Socket::Tcp),
+            Listen::Interface(..) => Err(io::ErrorKind::Unsupported.into()),
+            Listen::Unix { path, mode, group } => {
+                bind_unix(path, *mode, group.as_deref()).map(Socket::Unix)
+            }
         };
         Ok(Self {
             address: address.clone(),
@@ -89,7 +96,12 @@ impl Listener {
             .as_pathname()
             .ok_or_else(|| io::Error::other("a UNIX socket without a path"))?;
         listener.set_nonblocking(true)?;
-        Self::lent(Listen::Unix(path.to_owned()), Socket::Unix(listener))
+        let address = Listen::Unix {
+            path: path.to_owned(),
+            mode: 0,
+            group: None,
+        };
+        Self::lent(address, Socket::Unix(listener))
     }
 
     fn lent(address: Listen, socket: Socket) -> io::Result<Self> {
@@ -166,7 +178,7 @@ impl Listener {
     }
 
     fn remove_socket(&self) {
-        if let (Listen::Unix(path), None) = (&self.address, &self.lent) {
+        if let (Listen::Unix { path, .. }, None) = (&self.address, &self.lent) {
             // Where the user may not remove it, the next start replaces it.
             let _ = std::fs::remove_file(path);
         }
@@ -237,9 +249,18 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// An IPv6 address on the interface of that name or index.
+fn bind_scoped(address: Ipv6Addr, interface: &str, port: u16) -> io::Result<TcpListener> {
+    let scope = match interface.parse() {
+        Ok(index) => index,
+        Err(_) => if_nametoindex(interface)?,
+    };
+    bind_tcp(SocketAddrV6::new(address, port, 0, scope).into())
+}
+
 /// Replaces the socket of a daemon that is gone, never one that is listened on. Who may connect
 /// is left to the directory: connecting needs the right to write (unix(7)).
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixListener> {
     let bound = match UnixListener::bind(path) {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
@@ -253,7 +274,12 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         result => result,
     };
     let listener = bound?;
-    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    if let Some(name) = group {
+        let group = Group::from_name(name)?
+            .ok_or_else(|| io::Error::other(format!("there is no group '{name}'")))?;
+        chown(path, None, Some(group.gid.as_raw()))?;
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -263,26 +289,26 @@ mod tests {
     use crate::system::beneath::tests::Scratch;
 
     #[test]
-    fn everybody_who_reaches_a_unix_socket_may_connect() {
+    fn a_unix_socket_gets_the_mode_of_the_configuration() {
         let scratch = Scratch::new();
         let path = scratch.0.join("x.sock");
-        let _listener = bind_unix(&path).expect("a free name");
+        let _listener = bind_unix(&path, 0o660, None).expect("a free name");
         let mode = std::fs::metadata(&path).expect("a socket").permissions();
-        assert_eq!(mode.mode() & 0o777, 0o666);
+        assert_eq!(mode.mode() & 0o777, 0o660);
     }
 
     #[test]
     fn a_unix_socket_of_a_daemon_that_is_gone_is_replaced_and_a_live_one_is_not() {
         let scratch = Scratch::new();
         let path = scratch.0.join("x.sock");
-        let first = bind_unix(&path).expect("a free name");
-        let refused = bind_unix(&path).expect_err("it is listened on");
+        let first = bind_unix(&path, 0o660, None).expect("a free name");
+        let refused = bind_unix(&path, 0o660, None).expect_err("it is listened on");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        bind_unix(&path).expect("stale");
+        bind_unix(&path, 0o660, None).expect("stale");
         std::fs::remove_file(&path).expect("a socket");
         std::fs::write(&path, "precious").expect("a file");
-        assert!(bind_unix(&path).is_err());
+        assert!(bind_unix(&path, 0o660, None).is_err());
         assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
     }
 }

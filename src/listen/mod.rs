@@ -109,7 +109,7 @@ impl Servers {
                 format!("services in {}", websocket.docroot.display())
             });
             let names = binding.names();
-            match &config.hostname {
+            match config.hostnames.first() {
                 Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
                 None => info!("listening on {names} as {user}, {serves}"),
             }

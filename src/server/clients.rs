@@ -128,10 +128,12 @@ struct Table {
 }
 
 impl Table {
-    /// Whether an address has so many entries; 0 is no limit.
-    fn is_crowded(&self, ip: IpAddr, limit: usize) -> bool {
+    /// Whether an address has all the entries that it may have.
+    fn is_crowded(&self, ip: IpAddr, config: &ServerConfig) -> bool {
         let of_ip = |entry: &&Entry| entry.ip == Some(ip);
-        limit > 0 && self.taken.iter().filter(of_ip).count() >= limit
+        config
+            .max_of(ip)
+            .is_some_and(|limit| self.taken.iter().filter(of_ip).count() >= limit)
     }
 
     fn numbered(&mut self, number: usize) -> Option<&mut Entry> {
@@ -197,7 +199,7 @@ impl Slot {
         let now = Instant::now();
         let mut entries = clients.entries();
         let count = entries.taken.len();
-        let crowded = ip.is_some_and(|ip| entries.is_crowded(ip, config.max_per_ip));
+        let crowded = ip.is_some_and(|ip| entries.is_crowded(ip, config));
         let mut spare = crowded;
         if count >= config.max_clients {
             // The oldest handshake that does not come to its end gives way, one that could only
@@ -245,12 +247,12 @@ impl Slot {
         self.trusted
     }
 
-    /// Gives the slot of a trusted peer to whom it speaks for, unless that address has `limit`
-    /// slots (`maxperip`; 0 is no limit).
-    pub fn assign_to(&self, ip: IpAddr, limit: usize) -> bool {
+    /// Gives the slot of a trusted peer to whom it speaks for, unless that address has all
+    /// the slots it may have.
+    pub fn assign_to(&self, ip: IpAddr, config: &ServerConfig) -> bool {
         let mut entries = self.clients.entries();
         let ip = ip.to_canonical();
-        if entries.is_crowded(ip, limit) {
+        if entries.is_crowded(ip, config) {
             return false;
         }
         if let Some(entry) = entries.numbered(self.number) {

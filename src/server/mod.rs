@@ -5,7 +5,7 @@ pub mod clients;
 use std::io;
 use std::sync::Arc;
 
-use crate::config::{Listen, ServerConfig};
+use crate::config::{Listen, Place, ServerConfig};
 use crate::http::document::Document;
 use crate::server::clients::Clients;
 #[cfg(feature = "tls")]
@@ -95,8 +95,8 @@ pub(crate) fn test(config: &ServerConfig) -> Result<(), StartError> {
 /// Why a server does not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(Listen, io::Error),
+    /// An address, set at this place of the configuration, cannot be listened on.
+    Bind(Listen, Place, io::Error),
     /// A certificate or its key is unfit.
     #[cfg(feature = "tls")]
     Tls(TlsError),
@@ -107,9 +107,8 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bind(Listen::Tcp(address), error) => write!(f, "cannot bind {address}: {error}"),
-            Self::Bind(Listen::Unix(path), error) => {
-                write!(f, "cannot bind unix:{}: {error}", path.display())
+            Self::Bind(address, place, error) => {
+                write!(f, "{place}: cannot bind {address}: {error}")
             }
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),

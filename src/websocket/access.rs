@@ -7,12 +7,11 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use glob::Pattern;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
-use crate::config::{ServiceConfig, Target, WebsocketConfig, matches};
+use crate::config::{Origins, SerialConfig, ServiceConfig, Target, WebsocketConfig, matches};
 use crate::http::refusal::Refusal;
 use crate::http::request::{Request, percent_decode};
 use crate::system::beneath::open_beneath;
@@ -54,7 +53,7 @@ pub fn resolve<'a>(
     {
         check_name(config, &name)?;
         return Ok(Service {
-            protocol: choose(&link.service.protocols, upgrade),
+            protocol: link.service.protocols.choose(&upgrade.protocols).cloned(),
             target: link.target.clone(),
             config: &link.service,
             name,
@@ -78,7 +77,7 @@ fn find<'a>(
         match open(config, &name)? {
             Found::Service(target, file) => {
                 return Ok(Service {
-                    protocol: choose(&config.service.protocols, upgrade),
+                    protocol: config.service.protocols.choose(&upgrade.protocols).cloned(),
                     config: &config.service,
                     target,
                     name,
@@ -146,7 +145,7 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
     Ok(if kind == SFlag::S_IFSOCK {
         Found::Service(Target::Unix(path), file)
     } else if kind == SFlag::S_IFCHR {
-        Found::Service(Target::Tty(path, 0), file)
+        Found::Service(Target::Tty(path, SerialConfig::default()), file)
     } else if kind == SFlag::S_IFIFO {
         Found::Service(Target::Fifo(path), file)
     } else if kind == SFlag::S_IFDIR {
@@ -185,40 +184,33 @@ fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The first subprotocol offered that the service lists.
-fn choose(listed: &[String], upgrade: &Upgrade) -> Option<String> {
-    let mut offered = upgrade.protocols.iter();
-    offered.find(|offer| listed.contains(offer)).cloned()
-}
-
 /// A page may connect to the host it came from, or from a host that `origins` lists
 /// (RFC 6455, section 10.2). Programs other than browsers send no Origin.
 fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Result<(), Refusal> {
     let Some(origin) = &upgrade.origin else {
         return Ok(());
     };
-    let allowed = match &config.origins {
-        Some(globs) => is_listed(globs, origin),
-        None => is_own(&upgrade.host, origin, tls),
-    };
+    let allowed = is_own(&upgrade.host, origin, tls) || is_listed(&config.origins, origin);
     match allowed {
         true => Ok(()),
         false => Err(Refusal::OriginNotAllowed(origin.clone())),
     }
 }
 
-/// Whether `origins` lists the origin's host, with its port or without. `*` lists `null` too,
-/// the origin of a page from a file or of one that hides it.
-fn is_listed(globs: &[Pattern], origin: &str) -> bool {
-    let from = origin.split_once("://").and_then(|(scheme, authority)| {
-        Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()))
-    });
-    globs.iter().any(|glob| {
-        let lists = |from: &Authority| {
-            matches(glob, &from.host) || matches(glob, &format!("{}:{}", from.host, from.port))
-        };
-        glob.as_str() == "*" || from.as_ref().is_some_and(lists)
-    })
+/// Whether `origins` lists the origin: by a word, or by its host with its port or without.
+fn is_listed(origins: &Origins, origin: &str) -> bool {
+    if origins.any || origins.null && origin == "null" {
+        return true;
+    }
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let from = Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()));
+    let lists = |from: Authority| {
+        let mut hosts = origins.hosts.iter();
+        hosts.any(|pattern| pattern.matches(&from.host, from.port))
+    };
+    from.is_some_and(lists)
 }
 
 /// Whether a page comes from the host and port that it connects to (RFC 6454, section 5).

@@ -248,19 +248,22 @@ fn origins_star_lets_every_page_connect() {
 
 #[test]
 fn row_23_one_offered_subprotocol_is_chosen_or_none() {
+    let offer = "Sec-WebSocket-Protocol: chat, superchat\r\n";
+    for (setting, chosen) in [
+        ("", Some("chat")),
+        ("protocols = \"*\";", Some("chat")),
+        ("protocols = \"superchat,other\";", Some("superchat")),
+        ("protocols = \"other\";", None),
+        ("protocols = \"\";", None),
+    ] {
+        let gateway = Gateway::start(setting);
+        let _backend = gateway.backend("sink");
+        let client = Client::open(&gateway, "sink", offer);
+        let got = client.answer.header("Sec-WebSocket-Protocol");
+        assert_eq!(got, chosen, "{setting}");
+    }
     let gateway = Gateway::start("");
     let _backend = gateway.backend("sink");
-    let offer = "Sec-WebSocket-Protocol: chat, superchat\r\n";
-    let client = Client::open(&gateway, "sink", offer);
-    assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), None);
-
-    let gateway = Gateway::start("protocols = \"superchat,other\";");
-    let _backend = gateway.backend("sink");
-    let client = Client::open(&gateway, "sink", offer);
-    assert_eq!(
-        client.answer.header("Sec-WebSocket-Protocol"),
-        Some("superchat")
-    );
     let client = Client::open(&gateway, "sink", "");
     assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), None);
 }

@@ -17,7 +17,11 @@ use crate::system::beneath::tests::Scratch;
 fn terminal() -> (Backend, fs::File) {
     let pty = openpty(None, None).expect("a terminal");
     let path = nix::unistd::ttyname(&pty.slave).expect("a name");
-    let backend = connect(&Target::Tty(path, 115_200), LONG).expect("a device");
+    let line = SerialConfig {
+        baud: 115_200,
+        ..SerialConfig::default()
+    };
+    let backend = connect(&Target::Tty(path, line), LONG).expect("a device");
     (backend, fs::File::from(pty.master))
 }
 
@@ -57,7 +61,9 @@ fn several_readers_of_one_terminal_share_its_bytes_and_none_fails() {
     let pty = openpty(None, None).expect("a terminal");
     let path = nix::unistd::ttyname(&pty.slave).expect("a name");
     let backends: Vec<_> = (0..8)
-        .map(|_| connect(&Target::Tty(path.clone(), 0), LONG).expect("a device"))
+        .map(|_| {
+            connect(&Target::Tty(path.clone(), SerialConfig::default()), LONG).expect("a device")
+        })
         .collect();
     let mut master = fs::File::from(pty.master);
     let rounds = 2000;

@@ -6,7 +6,8 @@
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
-use super::schema::{Key, NEEDED, Section};
+use super::choices::{LOG_LEVELS, REDIRECTS};
+use super::schema::{Key, NEEDED, Section, words};
 use tls::TLS_SECTION;
 use websocket::WEBSOCKET_SECTION;
 
@@ -14,14 +15,14 @@ use websocket::WEBSOCKET_SECTION;
 pub(crate) static ROOT: Section = Section {
     name: "the file",
     keys: &[
-        &USER, &PID_FILE, &LOG_FILE, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
+        &USER, &PID_FILE, &CONTROL, &LOG_FILE, &LOG_LEVEL, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
     ],
-    inherited: &[],
     foreign: &[
         ("mimetypes", "content types are built in"),
         ("modules", "nothing is loaded"),
         ("createconfig", ""),
     ],
+    ..Section::EMPTY
 };
 
 pub(crate) static USER: Key = Key::optional(
@@ -35,9 +36,23 @@ pub(crate) static PID_FILE: Key = Key::optional(
     "File that holds the process id while the daemon runs. 'ouistiti -K' reads it.",
 )
 .absent("none", "/var/run/ouistiti.pid");
+pub(crate) static CONTROL: Key = Key::optional(
+    "control",
+    "UNIX socket that answers 'ouistiti -S'. Only root and the user of the daemon may connect.",
+)
+.absent(
+    "the path of the pid file, ending in .sock",
+    "/var/run/ouistiti.sock",
+);
 pub(crate) static LOG_FILE: Key = Key::optional("log-file", "File to append the log to.").absent(
     "syslog, or standard error in the foreground",
     "/var/log/ouistiti.log",
+);
+pub(crate) static LOG_LEVEL: Key = Key::choice(
+    "log-level",
+    "info",
+    &words(&LOG_LEVELS),
+    "Least severe messages that are logged. '-v' tells more, once debug, twice trace.",
 );
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
@@ -70,21 +85,21 @@ pub(crate) static SERVER: Section = Section {
         &HOSTNAME,
         &ADDR,
         &PORT,
+        &ADDRMODE,
+        &ADDRGROUP,
         &MAXCLIENTS,
+        &MAXMEMORY,
         &KEEPALIVETIMEOUT,
+        &HEADSIZE,
         &MAXPERIP,
         &TRUSTED,
+        &REDIRECT,
+        &IGNORE,
         &TLS,
         &WEBSOCKET,
         &DOCUMENT,
     ],
-    inherited: &[],
     foreign: &[
-        ("auth", "nobody has to log in here"),
-        ("authz", "nobody has to log in here"),
-        ("authn", "nobody has to log in here"),
-        ("clientfilter", "every address may connect"),
-        ("userfilter", "every user may connect"),
         ("cgi", ""),
         ("python", ""),
         ("redirect", ""),
@@ -108,19 +123,28 @@ pub(crate) static SERVER: Section = Section {
         ("methodlock", ""),
         ("unlock_groups", ""),
     ],
+    refused: &["auth", "authz", "authn", "clientfilter", "userfilter"],
+    ..Section::EMPTY
 };
 
-pub(crate) static HOSTNAME: Key = Key::optional(
+pub(crate) static HOSTNAME: Key = Key::words(
     "hostname",
-    "Name of this server in the log; it answers to any.",
+    None,
+    "Names that this server goes by: globs of hosts between commas. The log calls the server \
+     by the first. Browsers reach the server by these names, IP addresses, 'localhost', names \
+     without dots or of the local network (.local, .lan, .home, .internal, .localdomain, \
+     .home.arpa), the machine's own name, and with tls the names of its certificate; another \
+     Host gets 421, so that no page can use a name of its own for this machine.",
 )
-.absent("none", "router.lan");
+.absent("none", "router.example.org");
 pub(crate) static ADDR: Key = Key::words(
     "addr",
     None,
     "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it \
-     is to differ from 'port' ([::1]:8080), '*' for all, or 'unix:/run/x.sock' for \
-     a UNIX socket, to which everybody may connect who can enter its directory.",
+     is to differ from 'port' ([::1]:8080), IPv6 with a scope where it needs one (fe80::1%eth0), \
+     the name of a network interface for all its addresses (br-lan, br-lan:8080), '*' for all, \
+     or 'unix:/run/x.sock' for a UNIX socket. An address that is not there yet is listened on \
+     as soon as it is.",
 )
 .absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(
@@ -130,11 +154,29 @@ pub(crate) static PORT: Key = Key::number(
     "TCP port to listen on. 0 takes a free one and the start line tells which.",
 )
 .absent("80, or 443 with tls", "8080");
+pub(crate) static ADDRMODE: Key = Key::text(
+    "addrmode",
+    "0666",
+    "Permissions of the UNIX sockets of 'addr', in octal. Who may connect also needs to be able \
+     to enter their directory.",
+);
+pub(crate) static ADDRGROUP: Key = Key::optional(
+    "addrgroup",
+    "Group that the UNIX sockets of 'addr' are given.",
+)
+.absent("the group of the starting user", "www-data");
 pub(crate) static MAXCLIENTS: Key = Key::number(
     "maxclients",
     Some(200),
     (1, 10_000),
     "Most clients at a time. At the limit a new one gets 503 and Retry-After.",
+);
+pub(crate) static MAXMEMORY: Key = Key::size(
+    "maxmemory",
+    32 << 20,
+    (64 << 10, 1 << 31),
+    "Bytes that messages held whole and grown buffers of all clients together may take. Beyond \
+     it buffers do not grow, and a message that must be held closes with 1013.",
 );
 pub(crate) static KEEPALIVETIMEOUT: Key = Key::number(
     "keepalivetimeout",
@@ -142,17 +184,40 @@ pub(crate) static KEEPALIVETIMEOUT: Key = Key::number(
     (1, 3600),
     "Seconds a client has for TLS handshake and request head together.",
 );
+pub(crate) static HEADSIZE: Key = Key::size(
+    "headsize",
+    16 << 10,
+    (1 << 10, 64 << 10),
+    "Longest request head in bytes, cookies included. A longer one gets 431.",
+);
 pub(crate) static MAXPERIP: Key = Key::number(
     "maxperip",
-    Some(0),
+    None,
     (0, 10_000),
-    "Most clients of one address. 0 sets no limit.",
+    "Most clients of one IPv4 address, or of one IPv6 network of 64 bits. 0 sets no limit.",
+)
+.absent(
+    "a quarter of 'maxclients', but no limit for loopback addresses",
+    "20",
 );
 pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
     "Networks whose X-Forwarded-For or PROXY header is believed, between commas. \
      For a reverse proxy in front. With tls the PROXY header comes before the handshake.",
+);
+pub(crate) static REDIRECT: Key = Key::choice(
+    "redirect",
+    "none",
+    &words(&REDIRECTS),
+    "Where requests are sent on to instead of being served.",
+);
+pub(crate) static IGNORE: Key = Key::words(
+    "ignore",
+    Some(""),
+    "Settings of the C gateway, between commas, that keep people out there and are not \
+     understood here (auth, authz, authn, clientfilter, userfilter). Each is an error unless it \
+     is named here.",
 );
 pub(crate) static TLS: Key = Key::group(
     &TLS_SECTION,
@@ -176,7 +241,6 @@ pub(crate) static DOCUMENT: Key = Key::group(
 pub(crate) static DOCUMENT_SECTION: Section = Section {
     name: "document",
     keys: &[&DOCUMENT_ROOT, &DEFAULTPAGE],
-    inherited: &[],
     foreign: &[
         ("allow", "every file beneath docroot is served"),
         ("deny", "every file beneath docroot is served"),
@@ -190,6 +254,7 @@ pub(crate) static DOCUMENT_SECTION: Section = Section {
         ("dochome", ""),
         ("dirhome", ""),
     ],
+    ..Section::EMPTY
 };
 
 pub(crate) static DOCUMENT_ROOT: Key =

@@ -14,8 +14,7 @@ pub(crate) static TLS_SECTION: Section = Section {
         &CERTIFICATES,
         &DHMFILE,
     ],
-    inherited: &[],
-    foreign: &[],
+    ..Section::EMPTY
 };
 
 pub(crate) static CRTFILE: Key = Key::optional(
@@ -57,6 +56,5 @@ pub(crate) static DHMFILE: Key = Key::optional(
 pub(crate) static CERTIFICATE: Section = Section {
     name: "certificates",
     keys: &[&CRTFILE, &KEYFILE],
-    inherited: &[],
-    foreign: &[],
+    ..Section::EMPTY
 };

@@ -1,6 +1,6 @@
 //! The keys of the `websocket` section and its `links`, each written once.
 
-use super::super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, PROXIES};
+use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, LINK_TYPES, PARITIES, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
 
 /// The `websocket` section.
@@ -23,8 +23,8 @@ pub(crate) static WEBSOCKET_SECTION: Section = Section {
         &WAIT,
         &LINKS,
     ],
-    inherited: &[],
     foreign: &[("server", "name a server outside docroot in 'links'")],
+    ..Section::EMPTY
 };
 
 pub(crate) static DOCROOT: Key = Key::text(
@@ -57,11 +57,13 @@ pub(crate) static OPTIONS: Key = Key::words(
 .formerly(&["mode"]);
 pub(crate) static ORIGINS: Key = Key::words(
     "origins",
-    None,
-    "Hosts whose pages may connect: globs between commas, '*' for all. HOST:PORT \
-     means that port alone. A client without Origin header is no browser and may.",
-)
-.absent("the same origin only", "*.example.org");
+    Some("same-origin"),
+    "Pages that may connect, between commas: same-origin (those of the host and port they ask \
+     for, which always may), same-host (any port and scheme of that host), null (sandboxed \
+     pages), file (pages from a file), or globs of hosts; '*' is for all. HOST:PORT means that \
+     port alone. A glob of digits and dots is for IP addresses only. A client without Origin \
+     header is no browser and may.",
+);
 pub(crate) static FRAMETYPE: Key = Key::choice(
     "frametype",
     "auto",
@@ -74,9 +76,9 @@ pub(crate) static FRAMING: Key = Key::choice(
     &words(&FRAMINGS),
     "How messages meet the backend's byte stream.",
 );
-pub(crate) static MAXMESSAGE: Key = Key::number(
+pub(crate) static MAXMESSAGE: Key = Key::size(
     "maxmessage",
-    Some(16 * 1024 * 1024),
+    16 << 20,
     (1, 1 << 30),
     "Longest message in bytes, where one must be held whole. A longer one closes \
      with 1009.",
@@ -90,10 +92,12 @@ pub(crate) static PING: Key = Key::number(
 );
 pub(crate) static PROTOCOLS: Key = Key::words(
     "protocols",
-    Some(""),
-    "Subprotocols to choose from, between commas. The first offered that is listed \
-     is taken.",
-);
+    None,
+    "Subprotocols to choose from, between commas. The first offered that is listed is chosen; \
+     '*' lists all, and the empty string none. Browsers give up when they have offered some \
+     and none is chosen.",
+)
+.absent("the first offered is chosen", "mqtt,binary");
 pub(crate) static MERGE: Key = Key::flag(
     "merge",
     "Small messages that arrive together may share one write of framing 'stream'. \
@@ -124,7 +128,17 @@ pub(crate) static LINKS: Key = Key::list(
 /// One element of `links`.
 pub(crate) static LINK: Section = Section {
     name: "links",
-    keys: &[&ORIGIN, &TYPE, &DESTINATION, &LINK_PORT, &BAUD],
+    keys: &[
+        &ORIGIN,
+        &TYPE,
+        &DESTINATION,
+        &LINK_PORT,
+        &BAUD,
+        &DATABITS,
+        &PARITY,
+        &STOPBITS,
+        &FLOW,
+    ],
     inherited: &[
         &OPTIONS,
         &FRAMETYPE,
@@ -135,11 +149,15 @@ pub(crate) static LINK: Section = Section {
         &PROXY,
         &WAIT,
     ],
-    foreign: &[],
+    ..Section::EMPTY
 };
 
-pub(crate) static ORIGIN: Key =
-    Key::optional("origin", "Names it serves: a glob.").absent(NEEDED, "modem");
+pub(crate) static ORIGIN: Key = Key::optional(
+    "origin",
+    "Names it serves: a glob, or the empty string for ws://HOST/.",
+)
+.absent(NEEDED, "modem")
+.may_be_empty();
 pub(crate) static TYPE: Key =
     Key::choice("type", "unix", &words(&LINK_TYPES), "What the backend is.");
 pub(crate) static DESTINATION: Key = Key::optional(
@@ -159,4 +177,28 @@ pub(crate) static BAUD: Key = Key::number(
     Some(0),
     (0, 4_000_000),
     "Speed of a serial line, for type tty. 0 leaves it as it is.",
+);
+pub(crate) static DATABITS: Key = Key::number(
+    "databits",
+    Some(8),
+    (5, 8),
+    "Bits of a character on a serial line.",
+);
+pub(crate) static PARITY: Key = Key::choice(
+    "parity",
+    "none",
+    &words(&PARITIES),
+    "Parity bit of a character on a serial line.",
+);
+pub(crate) static STOPBITS: Key = Key::number(
+    "stopbits",
+    Some(1),
+    (1, 2),
+    "Stop bits of a character on a serial line.",
+);
+pub(crate) static FLOW: Key = Key::choice(
+    "flow",
+    "none",
+    &words(&FLOWS),
+    "Flow control of a serial line: how a slow reader stops the writer.",
 );

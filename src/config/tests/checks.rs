@@ -1,12 +1,8 @@
 //! What the keys take, and what is said of what they do not.
 
-use super::super::{FrameType, Framing, Listen};
-use super::{errors, good, in_websocket, load_text, warnings, websocket};
+use super::super::{FrameType, Framing, Listen, MaxPerIp, Origins, Protocols};
+use super::{errors, good, in_server, in_websocket, load_text, warnings, websocket};
 use std::time::Duration;
-
-fn in_server(body: &str) -> String {
-    format!("servers = ({{ document = {{ docroot = \"/\"; }};\n{body}\n}});")
-}
 
 #[test]
 fn the_smallest_file_gives_every_default_of_the_manual() {
@@ -20,10 +16,15 @@ fn the_smallest_file_gives_every_default_of_the_manual() {
         server.listen,
         [Listen::Tcp("[::]:80".parse().expect("an address"))]
     );
-    assert_eq!((server.max_clients, server.max_per_ip), (200, 0));
+    assert_eq!(
+        (server.max_clients, server.max_per_ip, server.max_memory),
+        (200, MaxPerIp::Default, 32 << 20)
+    );
+    assert_eq!(server.head_size, 16 << 10);
     assert_eq!(server.head_timeout, Duration::from_secs(10));
     assert!(
-        server.hostname.is_none()
+        server.hostnames.is_empty()
+            && server.redirect.is_none()
             && server.trusted.is_empty()
             && server.tls.is_none()
             && server.document.is_none()
@@ -31,7 +32,8 @@ fn the_smallest_file_gives_every_default_of_the_manual() {
     let websocket = server.websocket.as_ref().expect("a websocket");
     assert_eq!(websocket.docroot.to_str(), Some("/var/run/ouistiti"));
     assert_eq!(websocket.allow, [glob::Pattern::new("*").expect("a glob")]);
-    assert!(websocket.deny.is_empty() && !websocket.deny_last && websocket.origins.is_none());
+    assert!(websocket.deny.is_empty() && !websocket.deny_last);
+    assert_eq!(websocket.origins, Origins::default());
     assert_eq!(websocket.ping, Duration::from_secs(25));
     let service = &websocket.service;
     assert_eq!(
@@ -42,7 +44,8 @@ fn the_smallest_file_gives_every_default_of_the_manual() {
         (service.max_message, service.wait),
         (16 << 20, Duration::ZERO)
     );
-    assert!(!service.direct && !service.merge && !service.proxy && service.protocols.is_empty());
+    assert!(!service.direct && !service.merge && !service.proxy);
+    assert_eq!(service.protocols, Protocols::FirstOffered);
 }
 
 #[test]
@@ -134,36 +137,38 @@ fn globs_of_the_c_gateway_are_translated() {
 }
 
 #[test]
-fn origins_are_hosts() {
-    assert_eq!(
-        websocket("origins = \"*\";")
-            .origins
-            .map(|origins| origins.len()),
-        Some(1)
-    );
-    assert_eq!(
-        websocket("origins = \"*.Example.org\";")
-            .origins
-            .expect("origins")[0]
-            .as_str(),
-        "*.example.org"
-    );
+fn words_and_globs_of_origins_add_up() {
+    let origins = |list: &str| websocket(&format!("origins = \"{list}\";")).origins;
+    assert_eq!(origins("same-origin"), Origins::default());
+    assert_eq!(origins(""), Origins::default());
+    assert!(origins("*").any && origins("\\\\*").any);
+    let found = origins("same-host, null,file ,*.Example.org,[::1]:80*");
+    assert!(found.same_host && found.null && found.file && !found.any);
+    let hosts: Vec<_> = found.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["*.example.org", "[[]::1[]]:80*"]);
     assert!(errors(&in_websocket("origins = \"https://example.org\";"))[0].contains("host alone"));
 }
 
 #[test]
-fn an_ipv6_origin_is_no_set_of_characters() {
-    let origins = websocket("origins = \"[::1],h[ab],[::1]:80*\";")
-        .origins
-        .expect("origins");
-    assert!(origins[0].matches("[::1]") && !origins[0].matches("1"));
-    assert!(origins[1].matches("ha"));
-    assert!(origins[2].matches("[::1]:8080") && !origins[2].matches("[::1]"));
+fn subprotocols_are_the_first_offered_or_those_listed() {
+    let protocols = |body: &str| websocket(body).service.protocols;
+    let offered = ["b".to_owned(), "a".to_owned()];
+    for (body, chosen) in [
+        ("", Some("b")),
+        ("protocols = \"*\";", Some("b")),
+        ("protocols = \"a, *\";", Some("b")),
+        ("protocols = \"a,c\";", Some("a")),
+        ("protocols = \"c\";", None),
+        ("protocols = \"\";", None),
+    ] {
+        let got = protocols(body).choose(&offered).cloned();
+        assert_eq!(got.as_deref(), chosen, "{body}");
+    }
 }
 
 #[test]
 fn an_empty_string_unsets_what_may_be_missing_and_nothing_else() {
-    let text = in_server("hostname = \"\";") + " log-file = \"\";";
+    let text = in_server("addrgroup = \"\";") + " log-file = \"\";";
     let warned = warnings(&text);
     assert_eq!(warned.len(), 2, "{warned:#?}");
     assert!(warned[0].contains("as if it were not set"));
@@ -174,16 +179,33 @@ fn an_empty_string_unsets_what_may_be_missing_and_nothing_else() {
 }
 
 #[test]
-fn a_hostname_is_the_name_alone_in_lower_case() {
-    let host = good(&in_server("hostname = \"Router.LAN\";")).servers[0]
-        .hostname
-        .clone();
-    assert_eq!(host.as_deref(), Some("router.lan"));
-    for name in ["http://router", "router:80", "a b"] {
-        assert_eq!(
-            errors(&in_server(&format!("hostname = \"{name}\";"))).len(),
-            1,
-            "{name}"
+fn sizes_take_bytes_or_a_number_with_k_or_m() {
+    let memory =
+        |value: &str| good(&in_server(&format!("maxmemory = {value};"))).servers[0].max_memory;
+    assert_eq!(memory("1000000"), 1_000_000);
+    assert_eq!(memory("\"100000\""), 100_000);
+    assert_eq!(memory("\"512K\""), 512 << 10);
+    assert_eq!(memory("\" 2048m\""), 1 << 31);
+    for (body, message) in [
+        (
+            "maxmemory = \"1K\";",
+            "'maxmemory' is 1K, but must be from 64K to 2048M",
+        ),
+        (
+            "maxmemory = \"1G\";",
+            "'maxmemory' takes a number of bytes, such as \"512K\" or \"16M\", not a string",
+        ),
+        ("maxmemory = \"9999999999999M\";", "not a string"),
+        (
+            "headsize = 65537;",
+            "'headsize' is 65537, but must be from 1K to 64K",
+        ),
+        ("headsize = true;", "not a boolean"),
+    ] {
+        let found = errors(&in_server(body));
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{body}: {found:?}"
         );
     }
 }
@@ -193,6 +215,7 @@ fn words_have_one_table_each() {
     for (word, framing) in [
         ("stream", Framing::Stream),
         ("line", Framing::Line),
+        ("crlf", Framing::Crlf),
         ("nul", Framing::Nul),
         ("length", Framing::Length),
     ] {
@@ -223,6 +246,7 @@ fn numbers_keep_their_bounds() {
         "ping = 3601;",
         "maxmessage = 0;",
         "maxmessage = 1073741825;",
+        "maxmessage = \"1025M\";",
         "wait = -1;",
         "wait = 61;",
         "ping = 1.5;",
@@ -246,44 +270,6 @@ fn numbers_keep_their_bounds() {
 }
 
 #[test]
-fn addresses_and_networks_are_checked() {
-    let server = good(&in_server(
-        "addr = \"127.0.0.1, [::1]:81, unix:/run/x\"; port = 82; trusted = \"10.0.0.0/8\";",
-    ));
-    let listen: Vec<_> = server.servers[0]
-        .listen
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(listen, ["127.0.0.1:82", "[::1]:81", "unix:/run/x"]);
-    for body in [
-        "addr = \"\";",
-        "addr = \"router\";",
-        "addr = \"::1,::1\";",
-        "trusted = \"10.0.0.0/40\";",
-        "addr = 5;",
-    ] {
-        assert_eq!(errors(&in_server(body)).len(), 1, "{body}");
-    }
-}
-
-#[test]
-fn two_servers_cannot_listen_on_one_address() {
-    let two = |host: &str| {
-        format!(
-            "servers = ( {{ document = {{ docroot = \"/\"; }}; }}, {{ {host} document = {{ docroot = \"/\"; }}; }} );"
-        )
-    };
-    assert!(errors(&two(""))[0].contains("listens on [::]:80 like server 1"));
-    assert_eq!(
-        errors(&two("hostname = \"b\";")).len(),
-        1,
-        "not even by name"
-    );
-    good(&two("port = 81;"));
-}
-
-#[test]
 fn settings_that_do_not_go_together_are_told() {
     let found = errors(&in_websocket("options = \"direct\"; proxy = \"v2\";"));
     assert!(
@@ -293,41 +279,5 @@ fn settings_that_do_not_go_together_are_told() {
     assert!(
         warnings(&in_websocket("framing = \"nul\"; merge = true;"))[0]
             .contains("'merge' has no effect")
-    );
-}
-
-#[test]
-fn the_number_of_servers_has_a_limit() {
-    let servers = |count| {
-        format!(
-            "servers = ( {} );",
-            "{ port = 0; document = { docroot = \"/\"; }; },".repeat(count)
-        )
-    };
-    good(&servers(64));
-    assert!(errors(&servers(65))[0].contains("more than 64 servers"));
-}
-
-#[test]
-fn a_server_that_serves_nothing_gets_a_warning() {
-    assert_eq!(warnings("servers = ( { cgi = { }; } );").len(), 2);
-}
-
-#[test]
-fn client_certificates_need_their_authorities() {
-    let tls = |body: &str| {
-        in_server(&format!(
-            "tls = {{ crtfile = \"a\"; keyfile = \"b\"; {body} }};"
-        ))
-    };
-    let config = good(&tls(
-        "cachain = \"c\"; clientauth = \"optional\"; certificates = ( { crtfile = \"d\"; keyfile = \"e\"; } );",
-    ));
-    let parsed = config.servers[0].tls.as_ref().expect("tls");
-    assert!(parsed.client_auth_optional && parsed.pairs.len() == 2);
-    assert!(errors(&tls("clientauth = \"optional\";"))[0].contains("needs 'cachain'"));
-    assert!(
-        errors(&tls("pemfile = \"f\";"))[0]
-            .contains("'pemfile' is the former name of 'keyfile', which is set as well")
     );
 }

@@ -1,6 +1,6 @@
 //! The entries of `links`, and what needs a Cargo feature.
 
-use super::super::{FrameType, Framing, Target, from_text};
+use super::super::{Flow, FrameType, Framing, Parity, SerialConfig, Target, from_text};
 use super::{ALL, Built, errors, in_websocket, short, text_for, warnings, websocket};
 use std::path::Path;
 use std::time::Duration;
@@ -38,6 +38,41 @@ fn a_link_takes_the_values_of_its_section_unless_it_sets_them() {
 }
 
 #[test]
+fn a_link_without_a_name_is_for_the_root() {
+    let links = |origin: &str| {
+        let body = format!("links = ( {{ origin = \"{origin}\"; destination = \"/x\"; }} );");
+        websocket(&body).links
+    };
+    for origin in ["", "/", "^/$"] {
+        let glob = &links(origin)[0].origin;
+        assert!(glob.matches("") && !glob.matches("x"), "{origin}");
+    }
+}
+
+#[test]
+fn a_serial_line_has_its_settings() {
+    let line = |body: &str| {
+        let link = format!(
+            "links = ( {{ origin = \"a\"; type = \"tty\"; destination = \"/x\"; {body} }} );"
+        );
+        match websocket(&link).links[0].target.clone() {
+            Target::Tty(_, serial) => serial,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(line(""), SerialConfig::default());
+    let set = "baud = 9600; databits = 7; parity = \"even\"; stopbits = 2; flow = \"hardware\";";
+    let expected = SerialConfig {
+        baud: 9600,
+        data_bits: 7,
+        parity: Parity::Even,
+        stop_bits: 2,
+        flow: Flow::Hardware,
+    };
+    assert_eq!(line(set), expected);
+}
+
+#[test]
 fn a_link_that_cannot_work_is_refused() {
     let cases = [
         ("destination = \"/x\";", "links needs 'origin'"),
@@ -53,6 +88,10 @@ fn a_link_that_cannot_work_is_refused() {
         (
             "origin = \"a\"; destination = \"/x\"; baud = 9600;",
             "'baud' is for links of type \"tty\"",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; parity = \"odd\";",
+            "'parity' is for links of type \"tty\"",
         ),
         (
             "origin = \"a\"; type = \"tty\"; destination = \"/x\"; baud = 9601;",

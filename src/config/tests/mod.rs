@@ -4,6 +4,7 @@ mod checks;
 mod files;
 mod fuzz;
 mod links;
+mod servers;
 mod syntax;
 
 use super::built::Built;
@@ -58,6 +59,11 @@ fn warnings(text: &str) -> Vec<String> {
         Ok((_, warnings)) => short(&warnings),
         Err(diagnostics) => panic!("{text}\n{:#?}", short(&diagnostics)),
     }
+}
+
+/// A file whose one server serves files and has this in it.
+fn in_server(body: &str) -> String {
+    format!("servers = ({{ document = {{ docroot = \"/\"; }};\n{body}\n}});")
 }
 
 /// A file whose one server has a `websocket` with this body.

@@ -67,7 +67,7 @@ impl Boundary {
         match config.framing {
             _ if backend.is_packet() => Self::Packet,
             Framing::Length => Self::Length,
-            Framing::Line => Self::Byte(b'\n'),
+            Framing::Line | Framing::Crlf => Self::Byte(b'\n'),
             Framing::Nul => Self::Byte(0),
             Framing::Stream => Self::None,
         }

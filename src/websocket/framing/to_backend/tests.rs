@@ -156,7 +156,7 @@ fn a_longer_message_streams_in_constant_memory() {
         assert!(out.buffer.len() <= LARGE_BUFFER);
         backend.end();
         let end: &[u8] = match framing {
-            Framing::Line => b"\n",
+            Framing::Line | Framing::Crlf => b"\n",
             Framing::Nul => b"\0",
             Framing::Stream | Framing::Length => b"",
         };

@@ -162,7 +162,7 @@ fn bytes_that_are_no_text_go_as_binary_or_close_with_1007() {
 fn the_type_is_the_clients_unless_it_is_set() {
     for framing in [Framing::Stream, Framing::Line, Framing::Nul] {
         let bytes: &[u8] = match framing {
-            Framing::Line => b"x\n",
+            Framing::Line | Framing::Crlf => b"x\n",
             Framing::Nul => b"x\0",
             Framing::Stream | Framing::Length => b"x",
         };

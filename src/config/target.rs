@@ -1,0 +1,76 @@
+//! Where the backend of a link is: `type`, `destination`, and what each type needs more.
+
+use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
+use super::keys::websocket::{BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS};
+use super::link::{SerialConfig, Target};
+use super::model::MAX_SOCKET_PATH;
+use super::reader::Reader;
+use super::schema::Key;
+use std::path::PathBuf;
+
+/// Keys for one type of link only.
+const FOR_TYPE: [(&Key, LinkType, &str); 6] = [
+    (&LINK_PORT, LinkType::Tcp, "tcp"),
+    (&BAUD, LinkType::Tty, "tty"),
+    (&DATABITS, LinkType::Tty, "tty"),
+    (&PARITY, LinkType::Tty, "tty"),
+    (&STOPBITS, LinkType::Tty, "tty"),
+    (&FLOW, LinkType::Tty, "tty"),
+];
+
+/// Reads where the backend of a link is.
+pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
+    let destination = reader.needed(&DESTINATION);
+    for (key, only, word) in FOR_TYPE {
+        if reader.sets(key) && kind != only {
+            let message = format!("'{}' is for links of type \"{word}\"", key.name);
+            reader.error(key, message);
+        }
+    }
+    let port = reader
+        .number(&LINK_PORT)
+        .and_then(|port| u16::try_from(port).ok());
+    if kind == LinkType::Tcp && !reader.sets(&LINK_PORT) {
+        reader.missing(&LINK_PORT);
+    }
+    let serial = serial(reader);
+    let destination = destination?;
+    if kind == LinkType::Unix && destination.len() > MAX_SOCKET_PATH {
+        let message = format!("the path of a UNIX socket has at most {MAX_SOCKET_PATH} bytes");
+        reader.error(&DESTINATION, message);
+    }
+    let path = PathBuf::from(&destination);
+    match kind {
+        LinkType::Unix => Some(Target::Unix(path)),
+        LinkType::Tcp => port.map(|port| Target::Tcp(destination, port)),
+        LinkType::Tty => Some(Target::Tty(path, serial)),
+        LinkType::Fifo => Some(Target::Fifo(path)),
+    }
+}
+
+fn serial(reader: &Reader) -> SerialConfig {
+    let bits = |key| u8::try_from(reader.count(key)).unwrap_or_default();
+    SerialConfig {
+        baud: baud(reader),
+        data_bits: bits(&DATABITS),
+        parity: reader.choice(&PARITY, &PARITIES),
+        stop_bits: bits(&STOPBITS),
+        flow: reader.choice(&FLOW, &FLOWS),
+    }
+}
+
+/// A speed that serial lines have.
+fn baud(reader: &Reader) -> u32 {
+    let baud = reader.count(&BAUD);
+    if !BAUDS.contains(&baud.into()) {
+        let distance = |known: &&i64| baud.abs_diff(u32::try_from(**known).unwrap_or_default());
+        let near = BAUDS
+            .iter()
+            .min_by_key(distance)
+            .copied()
+            .unwrap_or_default();
+        let message = format!("{baud} is not a speed of serial lines; the nearest is {near}");
+        reader.error(&BAUD, message);
+    }
+    baud
+}
