@@ -204,7 +204,7 @@ fn open<'a>(
         if client.has_left() {
             return Err(Refusal::Gone(io::ErrorKind::UnexpectedEof.into()));
         }
-        std::thread::sleep(RETRY_PAUSE);
+        crate::system::threads::sleep(RETRY_PAUSE);
     }
 }
 

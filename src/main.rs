@@ -7,6 +7,7 @@ use ouistiti::cli::{self, Command};
 use ouistiti::daemon::{self, Error};
 
 fn main() -> ExitCode {
+    daemon::close_inherited();
     if let Some(code) = daemon::keep() {
         return code;
     }

@@ -1,26 +1,90 @@
 //! Running: what signals ask for, until everything has stopped.
 
-use std::sync::Arc;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsFd;
 
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
 use crate::daemon::init_d::Programs;
-use crate::daemon::{descriptors, settings};
+use crate::daemon::{descriptors, settings, signals};
 use crate::listen::{STOP_WAIT, Servers};
-use crate::system::queue::Queue;
 use crate::system::threads;
 
 /// What the daemon is told from outside, or by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Control {
+enum Control {
     /// TERM or INT: stop, gracefully the first time.
     Stop,
     /// HUP: read what may have changed again.
     Reload,
-    /// Everything has stopped.
+    /// What was being stopped has stopped.
     Stopped,
+}
+
+/// Where the main thread waits to be told something. It waits in poll(2), not for a lock: that
+/// works on a kernel without the 32-bit system calls for time as well.
+pub(crate) struct Controls(SignalFd);
+
+impl Controls {
+    /// Receives the signals that are blocked.
+    ///
+    /// # Errors
+    /// When there is no descriptor left, or the kernel has no signalfd(2).
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self(SignalFd::with_flags(&signals::blocked(), flags)?))
+    }
+
+    /// The next signal that means something.
+    ///
+    /// # Errors
+    /// As poll(2) and signalfd(2).
+    fn next(&self) -> io::Result<Control> {
+        self.next_or_end(None)
+    }
+
+    /// The next signal that means something; `Stopped` once the other end of `work` is closed.
+    ///
+    /// # Errors
+    /// As poll(2) and signalfd(2).
+    fn next_or_end(&self, work: Option<&PipeReader>) -> io::Result<Control> {
+        loop {
+            let signals = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
+            let mut fds = vec![signals];
+            fds.extend(work.map(|work| PollFd::new(work.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result?,
+            };
+            if fds.get(1).is_some_and(|work| work.any() != Some(false)) {
+                return Ok(Control::Stopped);
+            }
+            if let Some(control) = self.read()? {
+                return Ok(control);
+            }
+        }
+    }
+
+    /// Takes a signal; `None` if it means nothing.
+    fn read(&self) -> io::Result<Option<Control>> {
+        let Some(signal) = self.0.read_signal()? else {
+            return Ok(None);
+        };
+        match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
+            Ok(Ok(Signal::SIGHUP)) => Ok(Some(Control::Reload)),
+            Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => Ok(Some(Control::Stop)),
+            _ => {
+                debug!("signal {} is ignored", signal.ssi_signo);
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// A daemon that serves.
@@ -35,60 +99,56 @@ pub(crate) struct Running<'a> {
     pub(crate) programs: Option<Programs>,
 }
 
-/// Does what comes in `queue`, until everything has stopped.
-pub(crate) fn run(running: Running<'_>, queue: &Arc<Queue<Control>>) {
-    let Running {
-        options,
-        user,
-        mut servers,
-        programs,
-    } = running;
-    while queue.take() == Control::Reload {
-        reload(options, &mut servers, &user);
-    }
-    let last = stop_servers(servers, queue);
-    if let Some(programs) = programs {
-        stop_programs(programs, last, queue);
-    }
-}
-
-/// Stops the servers; what was told last is `Stop` where nothing more is waited for.
-fn stop_servers(servers: Servers, queue: &Arc<Queue<Control>>) -> Control {
-    info!("stopping");
-    let done = Arc::clone(queue);
-    let stop = move || {
-        servers.stop(STOP_WAIT);
-        done.send(Control::Stopped);
-    };
-    match threads::spawn("stop", stop) {
-        Ok(()) => wait_for_end(queue),
-        Err(_) => Control::Stop,
+impl Running<'_> {
+    /// Does what signals ask for, until everything has stopped.
+    ///
+    /// # Errors
+    /// When signals can no longer be received.
+    pub(crate) fn run(self, controls: &Controls) -> io::Result<()> {
+        let mut servers = self.servers;
+        while controls.next()? == Control::Reload {
+            reload(self.options, &mut servers, &self.user);
+        }
+        info!("stopping");
+        let last = wait_for("stop", move || servers.stop(STOP_WAIT), controls)?;
+        if let Some(programs) = self.programs {
+            stop_programs(programs, last, controls)?;
+        }
+        Ok(())
     }
 }
 
-/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a control that
+/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a signal that
 /// comes meanwhile, is to stop at once.
-fn stop_programs(mut programs: Programs, last: Control, queue: &Arc<Queue<Control>>) {
+fn stop_programs(mut programs: Programs, last: Control, controls: &Controls) -> io::Result<()> {
     programs.stop();
-    if last == Control::Stop {
-        return programs.leave();
+    match last {
+        Control::Stop => programs.leave(),
+        _ => drop(wait_for("programs", move || drop(programs), controls)?),
     }
-    let done = Arc::clone(queue);
-    let wait = move || {
-        drop(programs);
-        done.send(Control::Stopped);
-    };
-    if threads::spawn("programs", wait).is_ok() {
-        wait_for_end(queue);
-    }
+    Ok(())
 }
 
-/// Waits until what is being stopped has stopped, or until a second `Stop`.
-fn wait_for_end(queue: &Queue<Control>) -> Control {
+/// Does `work` on a thread of its own and waits for its end; `Stop` if it is to be waited for no
+/// longer.
+fn wait_for(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+    controls: &Controls,
+) -> io::Result<Control> {
+    let (reader, writer) = io::pipe()?;
+    let work = move || {
+        // Closed at the end of the thread, however it ends.
+        let _open: PipeWriter = writer;
+        work();
+    };
+    if threads::spawn(name, work).is_err() {
+        return Ok(Control::Stop);
+    }
     loop {
-        match queue.take() {
+        match controls.next_or_end(Some(&reader))? {
             Control::Reload => {}
-            end => return end,
+            end => return Ok(end),
         }
     }
 }

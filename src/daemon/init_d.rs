@@ -14,7 +14,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -23,6 +22,7 @@ use nix::sys::prctl;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::daemon::{NAME, detach, notify, signals};
+use crate::system::threads;
 
 /// A program that takes longer is left to itself.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -52,8 +52,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Runs every executable of the directory, until a control signal to stop waits for us: it is then
-    /// obeyed once we serve. Blocks the control signals; call it before privileges are
-    /// given up.
+    /// obeyed once we serve. Call it with signals blocked, before privileges are given up.
     ///
     /// # Errors
     /// When the directory cannot be read, or nobody can be left to stop them. A program that
@@ -69,7 +68,6 @@ impl Programs {
             }
         }
         programs.sort();
-        signals::block()?;
         let queue = SignalFd::with_flags(&signals::stops(), SfdFlags::SFD_CLOEXEC)?;
         let mut started = 0;
         while started < programs.len() && !comes(&queue, Duration::ZERO)? {
@@ -146,13 +144,16 @@ pub fn keep() -> Option<ExitCode> {
 fn wait_and_stop() -> io::Result<()> {
     let _ = prctl::set_name(c"ouistiti-keeper");
     let mut control = Vec::new();
-    io::stdin().read_to_end(&mut control)?;
+    // The one word and no more: the daemon could be made to write anything.
+    io::stdin()
+        .take(STOP.len() as u64)
+        .read_to_end(&mut control)?;
     if control != STOP {
         return Ok(());
     }
     // The programs must have no signal blocked; those that wait would end us instead.
     let waiting = SignalFd::with_flags(
-        &signals::controls(),
+        &signals::blocked(),
         SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
     )?;
     while waiting.read_signal()?.is_some() {}
@@ -227,7 +228,7 @@ fn wait(mut child: Child, queue: Option<&SignalFd>) -> io::Result<Option<ExitSta
         match queue {
             Some(queue) if comes(queue, LOOK_EVERY)? => return Ok(None),
             Some(_) => {}
-            None => thread::sleep(LOOK_EVERY),
+            None => threads::sleep(LOOK_EVERY),
         }
     }
 }

@@ -18,6 +18,7 @@ mod signals;
 mod startup;
 mod user;
 
+pub use descriptors::close_inherited;
 pub use error::Error;
 pub use init_d::keep;
 pub use startup::{kill, serve, test};

@@ -8,11 +8,12 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+
+use crate::system::threads;
 
 /// Longest wait for a daemon to end: the close handshakes, then its programs.
 const KILL_WAIT: Duration = Duration::from_secs(30);
@@ -101,7 +102,7 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
     }
     let pid = read(&file);
     // Who has just taken the file over first removes the number of its last owner.
-    thread::sleep(LOOK_EVERY);
+    threads::sleep(LOOK_EVERY);
     if !is_held(&file)? {
         return Err(PidFileError::NotRunning);
     }
@@ -114,7 +115,7 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
         if !is_held(&file)? {
             return Ok(());
         }
-        thread::sleep(LOOK_EVERY);
+        threads::sleep(LOOK_EVERY);
     }
     Err(PidFileError::Taken(Some(pid)))
 }
@@ -169,6 +170,8 @@ impl std::error::Error for PidFileError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+
     use crate::system::beneath::tests::Scratch;
 
     #[test]

@@ -4,7 +4,6 @@
 //! the signals are blocked before any thread is made.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use log::{LevelFilter, error};
 use nix::unistd::User;
@@ -12,7 +11,7 @@ use nix::unistd::User;
 use crate::cli::Options;
 use crate::config::{Config, Diagnostic};
 use crate::daemon::confine::Files;
-use crate::daemon::control::{self, Running};
+use crate::daemon::control::{Controls, Running};
 use crate::daemon::detach::{Ready, Role, detach};
 use crate::daemon::error::{Context, Error};
 use crate::daemon::init_d::Programs;
@@ -22,7 +21,6 @@ use crate::daemon::{descriptors, settings, signals, user};
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
 use crate::server;
-use crate::system::queue::Queue;
 
 /// Tests the configuration (`-t`).
 ///
@@ -77,6 +75,7 @@ pub fn serve(options: &Options) -> Result<ExitCode, Error> {
 }
 
 fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
+    signals::block().context("cannot block signals")?;
     enter_directory(options)?;
     let config = settings::load(options, to_stderr)?;
     let user = find_user(&config)?;
@@ -97,26 +96,22 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     });
     let programs = programs.transpose()?;
     descriptors::raise_limit();
-    signals::block().context("cannot block signals")?;
     let manager = Manager::find();
     give_up_privileges(user.as_ref(), files)?;
-    let queue = Arc::new(Queue::default());
-    signals::forward(Arc::clone(&queue)).context("cannot wait for signals")?;
+    let controls = Controls::new().context("cannot wait for signals")?;
     servers.start()?;
     let user = user.map_or_else(|| "the starting user".to_owned(), |user| user.name);
     servers.announce(&user);
     tell_serving(ready, manager.as_ref())?;
-    control::run(
-        Running {
-            options,
-            user,
-            servers,
-            programs,
-        },
-        &queue,
-    );
+    let running = Running {
+        options,
+        user,
+        servers,
+        programs,
+    };
+    let ended = running.run(&controls);
     log::logger().flush();
-    Ok(())
+    ended.context("cannot wait for signals")
 }
 
 /// Changes to the directory of `-W`, before any path is used.

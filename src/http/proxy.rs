@@ -81,7 +81,7 @@ pub fn read(client: &Client, deadline: Instant) -> Result<Option<SocketAddr>, Re
                 return Err(Refusal::Gone(std::io::ErrorKind::UnexpectedEof.into()));
             }
             // What was peeked at would be seen again at once: it may still turn out a request.
-            Found::Part => std::thread::sleep(PAUSE),
+            Found::Part => crate::system::threads::sleep(PAUSE),
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
@@ -77,7 +76,7 @@ pub fn accept(listener: &Listener, mut spare: Spare) {
             }
             _ => {
                 warn!("cannot accept a client: {error}");
-                thread::sleep(EXHAUSTED_PAUSE);
+                threads::sleep(EXHAUSTED_PAUSE);
             }
         }
         spare.replace();

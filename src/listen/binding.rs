@@ -73,7 +73,7 @@ impl Binding {
             if listener.is_new() && listener.serve_with(&self.server) {
                 // Now: the thread may begin long after we have said that we listen.
                 let (listener, spare) = (Arc::clone(listener), Spare::take());
-                threads::spawn(format!("accept-{index}"), move || accept(&listener, spare))
+                threads::spawn_vital(format!("accept-{index}"), move || accept(&listener, spare))
                     .map_err(StartError::Thread)?;
             }
         }

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
@@ -46,9 +45,9 @@ impl Clients {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
             let clients = Arc::downgrade(self);
-            threads::spawn("watch", move || {
+            threads::spawn_vital("watch", move || {
                 while let Some(pause) = clients.upgrade().and_then(|clients| clients.watch_once()) {
-                    thread::sleep(pause);
+                    threads::sleep(pause);
                 }
             })?;
         }

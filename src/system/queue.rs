@@ -1,12 +1,13 @@
-//! Ground: how a thread is told something by others.
+//! Ground: how a thread that is waited for leaves its result.
+//!
+//! Not std's channel, which took 37 KB of a program for MIPS.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-#[cfg(any(feature = "websocket", test))]
 use std::time::Duration;
 
 /// What is sent is taken in the same order; shared by all who send and take. It has no bound:
-/// it is for signals and for answers that are waited for, not for what a client can cause.
+/// it is for answers that are waited for, not for what a client can cause.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     sent: Mutex<VecDeque<T>>,
@@ -29,19 +30,7 @@ impl<T> Queue<T> {
         self.more.notify_one();
     }
 
-    /// The next, waited for.
-    pub(crate) fn take(&self) -> T {
-        let mut sent = self.sent();
-        loop {
-            match sent.pop_front() {
-                Some(what) => return what,
-                None => sent = self.more.wait(sent).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-
     /// The next, if it comes within `limit`.
-    #[cfg(any(feature = "websocket", test))]
     pub(crate) fn take_within(&self, limit: Duration) -> Option<T> {
         let empty = |sent: &mut VecDeque<T>| sent.is_empty();
         let waited = self.more.wait_timeout_while(self.sent(), limit, empty);
@@ -60,12 +49,13 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_taken_in_order_and_waited_for() {
-        let mailbox = Queue::default();
+        let queue = Queue::default();
         thread::scope(|scope| {
-            scope.spawn(|| [1, 2].map(|number| mailbox.send(number)));
-            assert_eq!(mailbox.take(), 1);
-            assert_eq!(mailbox.take_within(Duration::from_secs(60)), Some(2));
+            scope.spawn(|| [1, 2].map(|number| queue.send(number)));
+            for number in [1, 2] {
+                assert_eq!(queue.take_within(Duration::from_secs(60)), Some(number));
+            }
         });
-        assert_eq!(mailbox.take_within(Duration::from_millis(1)), None);
+        assert_eq!(queue.take_within(Duration::from_millis(1)), None);
     }
 }

@@ -5,13 +5,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
-use crate::process::{DEADLINE, Process, TempDir, wait_until};
+use crate::process::{DEADLINE, Process, TempDir, figure, wait_until};
 
 /// A directory with a configuration; what is detached from it is stopped at the end.
 pub(crate) struct Home {
@@ -299,6 +300,49 @@ fn a_start_that_is_told_to_stop_stops_the_programs_it_has_started() {
     fs::write(home.path("go"), "").unwrap();
     let ended = "20-slow start done\n";
     wait_until("the program's end", || home.read("ran").contains(ended));
+}
+
+#[test]
+fn no_other_signal_ends_it() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    let signals = [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGPIPE,
+        Signal::SIGXFSZ,
+    ];
+    for signal in signals {
+        gateway.process.signal(signal);
+        let mut client = gateway.open("echo");
+        client.text("still here");
+        assert_eq!(client.message().1, b"still here", "{signal}");
+    }
+    figure(format!("{} signals, none of them the end", signals.len()));
+}
+
+#[test]
+fn a_keeper_reads_its_one_word_and_no_more() {
+    let mut command = daemon();
+    command.env("OUISTITI_STOPS", "1").stdin(Stdio::piped());
+    let mut keeper = command.spawn().unwrap();
+    let mut pipe = keeper.stdin.take().expect("it is piped");
+    let mut written = 0;
+    let error = loop {
+        match pipe.write(&[b'x'; 65536]) {
+            Ok(count) => written += count,
+            Err(error) => break error,
+        }
+        assert!(written < 300 << 20, "it has read {written} bytes");
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    assert!(keeper.wait().unwrap().success());
+    figure(format!("{written} bytes went into its pipe"));
 }
 
 #[test]

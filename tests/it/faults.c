@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
@@ -112,4 +113,29 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
 		return EAI_AGAIN;
 	}
 	return real(host, service, hints, result);
+}
+
+/*
+ * FAULT_SLEEP: a 32-bit kernel without the old system calls for time, as musl meets it.
+ */
+int nanosleep(const struct timespec *pause, struct timespec *left)
+{
+	int (*real)(const struct timespec *, struct timespec *) =
+		REAL(int (*)(const struct timespec *, struct timespec *), "nanosleep");
+
+	if (getenv("FAULT_SLEEP")) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return real(pause, left);
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *pause,
+		    struct timespec *left)
+{
+	int (*real)(clockid_t, int, const struct timespec *, struct timespec *) =
+		REAL(int (*)(clockid_t, int, const struct timespec *, struct timespec *),
+		     "clock_nanosleep");
+
+	return getenv("FAULT_SLEEP") ? ENOSYS : real(clock, flags, pause, left);
 }

@@ -57,7 +57,7 @@ fn no_capability_is_left_to_any_thread_with_and_without_a_user() {
         let client = user.is_empty().then(|| home.open("echo"));
         let none = ["0000000000000000"; 5].join(" ");
         let found = capabilities(home.read("pid").trim());
-        assert!(found.len() >= 4 + 2 * usize::from(client.is_some()));
+        assert!(found.len() >= 3 + 2 * usize::from(client.is_some()));
         assert!(found.iter().all(|sets| *sets == none), "{found:#?}");
         figure(format!(
             "{user:?}: {} threads, inheritable, permitted, effective, bounding, ambient: {none}",

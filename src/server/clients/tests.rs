@@ -203,7 +203,7 @@ fn maxperip_refuses_one_address_and_no_other() {
 fn a_thread_that_panics_frees_its_place_and_cuts_its_client() {
     let (binding, _scratch, _) = binding("");
     let (slot, mut far) = opening(&binding, Duration::ZERO);
-    let thread = thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         let _place = slot;
         panic!("as the test wants");
     });
@@ -254,11 +254,11 @@ fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
     while writer.client().is_writable() {
         let _ = writer.client().write_all(&[0; 65_536]);
     }
-    thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let start = Instant::now();
         let stopping = scope.spawn(|| stop(&binding, PATIENCE));
         while !writer.is_owing() {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         let mut last = [0; 4];
         let mut buffer = vec![0; 65_536];
