@@ -25,6 +25,7 @@ mod daemon;
 mod documents;
 mod exactness;
 mod floods;
+mod floors;
 mod framings;
 mod heads;
 mod isolation;
