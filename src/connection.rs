@@ -7,6 +7,7 @@
 use std::fmt;
 #[cfg(feature = "websocket")]
 use std::io;
+#[cfg(feature = "websocket_rt")]
 use std::net::SocketAddr;
 #[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
@@ -20,7 +21,9 @@ use log::{info, warn};
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
+#[cfg(feature = "websocket")]
 use crate::http::proxy;
+use crate::http::proxy::Told;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response;
@@ -45,12 +48,12 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 #[cfg(feature = "websocket")]
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves one client; returns when it is gone. `told` is what a PROXY header has told of it.
+/// Serves one client; returns when it is gone. `told` is what its PROXY header says.
 pub fn serve(
     server: &Server,
     slot: &Slot,
     writer: Arc<FrameWriter>,
-    told: Option<SocketAddr>,
+    told: Told,
     deadline: Instant,
 ) {
     match answer(server, slot, writer.client(), told, deadline) {
@@ -79,7 +82,7 @@ fn answer<'a>(
     server: &'a Server,
     slot: &Slot,
     client: &Client,
-    told: Option<SocketAddr>,
+    told: Told,
     deadline: Instant,
 ) -> Result<Answer<'a>, Refusal> {
     let request = read_request(server, slot, client, told, deadline)?;
@@ -104,21 +107,16 @@ fn read_request(
     server: &Server,
     slot: &Slot,
     client: &Client,
-    told: Option<SocketAddr>,
+    told: Told,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
-    if !slot.is_trusted() {
-        return request::read(client, deadline);
-    }
-    let told = match client.is_tls() {
-        // Its PROXY header has come before the handshake.
-        true => told,
-        false => proxy::read(client, deadline)?,
-    };
-    let nearest = told.or(client.peer());
     let request = request::read(client, deadline)?;
+    if !slot.is_trusted() {
+        return Ok(request);
+    }
     let config = server.config();
-    if let Some(source) = trust::source(&config.trusted, nearest, request.list("X-Forwarded-For")) {
+    let forwarded_for = request.list("X-Forwarded-For");
+    if let Some(source) = trust::source(&config.trusted, client.peer(), told, forwarded_for) {
         client.set_source(source);
         if !slot.assign_to(source.ip(), config) {
             return Err(Refusal::TooManyClients);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::fuzz_target;
 use ouistiti::config::Network;
-use ouistiti::http::proxy::{self, Found};
+use ouistiti::http::proxy::{self, Found, Told};
 use ouistiti::http::trust;
 use ppp::{HeaderResult, v1, v2};
 
@@ -85,27 +85,30 @@ fn check_own(bytes: &[u8]) {
     assert_eq!(they_find(&followed), Some((header.len(), wanted)));
 }
 
-/// Whatever X-Forwarded-For says: an address in it that is not trusted, or the nearest.
+/// Whatever X-Forwarded-For says: the client is an address in it or the peer, and no address
+/// right of it is one that is not trusted.
 fn check_forwarded_for(bytes: &[u8]) {
     let trusted = [("10.0.0.0", 8), ("fd00::", 8)].map(|(address, prefix)| Network {
         address: address.parse().expect("an address"),
         prefix,
     });
-    let nearest = "10.0.0.1:5000".parse().ok();
+    let peer = "10.0.0.1:5000".parse().ok();
     let text = String::from_utf8_lossy(bytes);
     let elements = text.split(',').map(str::trim);
-    let source = trust::source(&trusted, nearest, elements.clone());
-    if source == nearest {
+    let source = trust::source(&trusted, peer, Told::Nothing, elements.clone());
+    if source == peer {
         return;
     }
-    let source = source.expect("never less than the nearest");
-    assert!(!trust::is_trusted(&trusted, Some(source), None), "{source}");
-    let is_source = |element: &str| {
+    let source = source.expect("there is always the peer");
+    let address = |element: &str| {
         let address = (element.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
             .or_else(|_| element.parse::<SocketAddr>());
-        address.is_ok_and(|address| canonical(address.ip(), address.port()) == source)
+        address.ok().map(|address| canonical(address.ip(), address.port()))
     };
-    assert!(elements.clone().any(is_source), "{source} is not in {text}");
+    let mut right_of_it = elements.rev().map(address).take_while(|found| *found != Some(source));
+    let is_proxy = |found: Option<SocketAddr>| trust::is_trusted(&trusted, found, None);
+    assert!(right_of_it.all(is_proxy), "{source} of {text}");
+    assert!(text.split(',').any(|element| address(element.trim()) == Some(source)), "{text}");
 }
 
 fuzz_target!(|bytes: &[u8]| {

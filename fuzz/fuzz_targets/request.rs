@@ -153,7 +153,8 @@ fn check_head(head: &[u8], request: &Request) {
         "{line:?}"
     );
     assert!(is_token(&request.method) && request.method == words[0]);
-    assert!(request.path.starts_with('/') && !request.path.contains(['?', '#', ' ']));
+    assert!(request.path.starts_with('/') && !request.path.contains('\0'));
+    assert!(request.target.starts_with('/') && !request.target.contains(['#', ' ']));
     let fields: Vec<_> = lines.collect();
     assert_eq!(fields.len(), request.headers.len());
     assert!(fields.len() <= 64);

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use crate::client::Client;
 use crate::config::DocumentConfig;
 use crate::http::refusal::Refusal;
-use crate::http::request::{Request, percent_decode};
+use crate::http::request::Request;
 use crate::http::response::{header, start};
 use crate::system::beneath::read_beneath;
 
@@ -105,15 +105,10 @@ impl Document {
     }
 }
 
-/// The path decoded, without its leading `/`: no segment is empty or begins with a dot, the last
-/// may be missing.
+/// The path without its leading `/`. No segment is empty or begins with a dot; the last may be
+/// missing.
 fn file_name(path: &str) -> Result<String, Refusal> {
-    let decoded = percent_decode(path).and_then(|bytes| String::from_utf8(bytes).ok());
-    let name = match decoded {
-        Some(decoded) if !decoded.contains('\0') => decoded,
-        _ => return Err(Refusal::BadName(path.to_owned())),
-    };
-    let name = name.strip_prefix('/').unwrap_or(&name);
+    let name = path.strip_prefix('/').unwrap_or(path);
     let directories = name.strip_suffix('/').unwrap_or(name);
     let hidden = |(place, segment): (usize, &str)| {
         segment.is_empty() || segment.starts_with('.') && (place, segment) != (0, WELL_KNOWN)

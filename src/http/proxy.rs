@@ -1,8 +1,8 @@
-//! Opening: PROXY protocol headers, which tell of a connection whom it is made for.
+//! Opening: PROXY protocol headers, which tell for whom a connection is made.
 //!
-//! One of version 1 or 2 is taken before the request, from those `trust` believes; one of
-//! version 2 is sent to a service with `proxy = "v2"`, first of all. Sections are those of
-//! HAProxy's document "The PROXY protocol, versions 1 & 2".
+//! A header of version 1 or 2 is read before anything else, from peers that `trust` believes.
+//! A header of version 2 is sent to a service with `proxy = "v2"` before anything else.
+//! Sections are those of HAProxy's document "The PROXY protocol, versions 1 & 2".
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -23,9 +23,10 @@ const V2_FIXED: usize = 16;
 /// segment every IPv4 host takes (RFC 9293, section 3.7.1).
 const MAX_V2: usize = 536;
 
-/// Version 2 with the command LOCAL: the addresses say nothing (section 2.2).
+/// Version 2 with the command LOCAL: the proxy's own connection, addresses have no meaning
+/// (section 2.2).
 const LOCAL: u8 = 0x20;
-/// Version 2 with the command PROXY: it speaks for another.
+/// Version 2 with the command PROXY: the connection is made for somebody else.
 const PROXY: u8 = 0x21;
 /// Families and transports (section 2.2).
 const UNSPECIFIED: u8 = 0x00;
@@ -53,37 +54,65 @@ pub enum Found {
     Nothing,
     /// The beginning of one, perhaps.
     Part,
-    /// One of so many bytes, and the address it tells.
+    /// A header of so many bytes, and the address it tells; `None` for UNKNOWN, LOCAL, UNSPEC
+    /// and UNIX.
     Header(usize, Option<SocketAddr>),
+}
+
+/// What the beginning of a connection tells of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// There was no PROXY header.
+    Nothing,
+    /// There was one without an address: the client is the peer itself, whatever later headers
+    /// say.
+    Nobody,
+    /// The client's address.
+    Source(SocketAddr),
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Takes a PROXY header off a trusted client, and nothing behind it, if it begins with one: the
-/// address it tells. With TLS it stands before the handshake: the client is then still plain.
+/// Reads a PROXY header from a trusted peer, and nothing behind it, if the connection begins with
+/// one. With TLS it stands before the handshake: `client` is then still plain.
 ///
 /// # Errors
 /// `Malformed`; `Timeout` at the deadline, `Gone` when the client leaves.
-pub fn read(client: &Client, deadline: Instant) -> Result<Option<SocketAddr>, Refusal> {
+pub fn read(client: &Client, deadline: Instant) -> Result<Told, Refusal> {
     let mut buffer = [0; MAX_V2];
     loop {
         let was_last = client.has_left();
         let seen = peek(client, deadline, &mut buffer)?;
         match find(&buffer[..seen])? {
-            Found::Nothing => return Ok(None),
+            Found::Nothing => return Ok(Told::Nothing),
             Found::Header(length, source) => {
                 consume(client, &mut buffer[..length])?;
-                return Ok(source);
+                return Ok(source.map_or(Told::Nobody, Told::Source));
             }
             Found::Part if was_last => {
                 return Err(Refusal::Gone(std::io::ErrorKind::UnexpectedEof.into()));
             }
-            // What was peeked at would be seen again at once: it may still turn out a request.
+            // A peek returns the same bytes again at once, and they may still become a request.
             Found::Part => crate::system::threads::sleep(PAUSE),
         }
     }
+}
+
+/// What a peer that is not trusted gets for a PROXY header.
+pub(crate) const NOT_BELIEVED: Refusal =
+    Refusal::Malformed("a PROXY protocol header from an address that 'trusted' does not list");
+
+/// Fewest bytes that are taken for the beginning of a PROXY header: four of them, two empty
+/// lines, may precede a request.
+const MIN_BEGINNING: usize = 5;
+
+/// Whether bytes that are no request begin like a PROXY header.
+pub(crate) fn is_beginning(seen: &[u8]) -> bool {
+    seen.starts_with(V1_SIGNATURE)
+        || seen.len() >= MIN_BEGINNING
+            && SIGNATURE.starts_with(&seen[..seen.len().min(SIGNATURE.len())])
 }
 
 const MALFORMED: Refusal = Refusal::Malformed("a bad PROXY protocol header");
@@ -105,7 +134,7 @@ pub fn find(seen: &[u8]) -> Result<Found, Refusal> {
     }
 }
 
-/// Section 2.1: one line, such as `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`.
+/// Reads version 1 (section 2.1): one line, such as `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`.
 fn find_v1(seen: &[u8]) -> Result<Found, Refusal> {
     let seen = &seen[..seen.len().min(MAX_V1)];
     let Some(end) = seen.windows(2).position(|two| two == b"\r\n") else {
@@ -130,7 +159,7 @@ fn find_v1(seen: &[u8]) -> Result<Found, Refusal> {
     Ok(Found::Header(end + 2, Some(source)))
 }
 
-/// A port has no sign and no leading zero (section 2.1).
+/// Parses an address and a port, which has no sign and no leading zero (section 2.1).
 fn endpoint<A: std::str::FromStr + Into<IpAddr>>(ip: &str, port: &str) -> Option<SocketAddr> {
     let is_plain = port == "0" || port.starts_with(|first: char| ('1'..='9').contains(&first));
     let port = port.parse().ok().filter(|_| is_plain)?;
@@ -138,7 +167,7 @@ fn endpoint<A: std::str::FromStr + Into<IpAddr>>(ip: &str, port: &str) -> Option
     Some(canonical(address))
 }
 
-/// Section 2.2: signature, command, family, length; then addresses and TLVs.
+/// Reads version 2 (section 2.2): signature, command, family, length; then addresses and TLVs.
 fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
     let &[command, family, high, low] = match seen.get(SIGNATURE.len()..V2_FIXED) {
         Some(fixed) => fixed.first_chunk().expect("four bytes"),
@@ -185,8 +214,8 @@ fn are_tlvs(mut bytes: &[u8]) -> bool {
     bytes.is_empty()
 }
 
-/// A version 2 header for a backend: from whom and to what address of ours, in the source's
-/// family, and TLVs. One that would make the header longer than 536 bytes is left out.
+/// Makes a version 2 header for a backend: the client's address, ours in the same family, and
+/// TLVs. A TLV that would make the header longer than 536 bytes is left out.
 pub fn header(
     source: Option<SocketAddr>,
     local: Option<SocketAddr>,
@@ -221,7 +250,7 @@ pub fn header(
     };
     for (kind, value) in tlvs {
         let Some(value) = value else { continue };
-        // Its own type and length are three bytes.
+        // Type and length of a TLV take three bytes.
         let fits = body.len() + 3 + value.len() <= MAX_V2 - V2_FIXED;
         if let (true, Ok(length)) = (fits, u16::try_from(value.len())) {
             body.push(*kind);
@@ -229,7 +258,7 @@ pub fn header(
             body.extend(value.bytes());
         }
     }
-    let length = u16::try_from(body.len()).expect("at most 520 bytes");
+    let length = u16::try_from(body.len()).expect("a body has 520 bytes at most");
     let [high, low] = length.to_be_bytes();
     let fixed = [command, family, high, low];
     [&SIGNATURE[..], &fixed, &body].concat()

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::client::Client;
+use crate::http::proxy;
 use crate::http::refusal::Refusal;
 
 /// Longest head, in bytes, from the first of the request line to the empty line (our limit).
@@ -26,9 +27,11 @@ const TLS_HANDSHAKE: u8 = 22;
 pub struct Request {
     /// The method, in the client's spelling: methods are case-sensitive.
     pub method: String,
-    /// The path with its leading `/`, still percent-encoded, without the query.
+    /// Path and query as they were sent, still percent-encoded; begins with `/`.
+    pub target: String,
+    /// The path with its leading `/`, percent-decoded once; it has no NUL.
     pub path: String,
-    /// What follows the first `?` of the target.
+    /// What follows the first `?` of the target, still encoded.
     pub query: Option<String>,
     /// Host and port of the target if it has them, of `Host` otherwise; empty only where the
     /// client left it empty or speaks HTTP/1.0.
@@ -121,6 +124,7 @@ pub fn inspect(seen: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     let mut head = httparse::Request::new(&mut headers);
     let status = head.parse(text).map_err(|error| match error {
         httparse::Error::TooManyHeaders => Refusal::TooManyHeaders,
+        _ if proxy::is_beginning(seen) => proxy::NOT_BELIEVED,
         httparse::Error::Version => Refusal::Malformed("only HTTP/1.1 is spoken here"),
         httparse::Error::HeaderName => Refusal::Malformed("a bad header name"),
         httparse::Error::HeaderValue => Refusal::Malformed("a bad header value"),
@@ -161,11 +165,21 @@ impl Request {
     /// Makes a request of a complete head; refuses content and a target or `Host` that is wrong.
     fn new(head: &httparse::Request<'_, '_>) -> Result<Self, Refusal> {
         let target = head.path.unwrap_or_default();
-        let (authority, path, query) = split_target(target)?;
+        let (authority, target) = split_target(target)?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        // A target such as `http://host?query` has an empty path, which means `/`.
+        let path = if path.is_empty() { "/" } else { path };
         let text = |value| String::from_utf8_lossy(value).into_owned();
         let mut request = Self {
             method: head.method.unwrap_or_default().to_owned(),
-            path,
+            target: match target.starts_with('/') {
+                true => target.to_owned(),
+                false => format!("/{target}"),
+            },
+            path: decode_path(path)?,
             query,
             host: String::new(),
             version_minor: head.version.unwrap_or_default(),
@@ -248,8 +262,8 @@ impl Request {
     }
 }
 
-/// Host of an absolute target, path, query (RFC 9112, section 3.2).
-fn split_target(target: &str) -> Result<(Option<String>, String, Option<String>), Refusal> {
+/// Splits the host off an absolute target (RFC 9112, section 3.2); path and query are left.
+fn split_target(target: &str) -> Result<(Option<String>, &str), Refusal> {
     let (authority, rest) = match target.split_once("://") {
         _ if target.starts_with('/') => (None, target),
         Some((scheme, rest)) if is_scheme(scheme) => {
@@ -261,12 +275,7 @@ fn split_target(target: &str) -> Result<(Option<String>, String, Option<String>)
     if authority == Some("") || target.contains('#') {
         return Err(Refusal::Malformed("a bad target"));
     }
-    let (path, query) = match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
-        None => (rest, None),
-    };
-    let path = if path.is_empty() { "/" } else { path };
-    Ok((authority.map(str::to_owned), path.to_owned(), query))
+    Ok((authority.map(str::to_owned), rest))
 }
 
 fn is_scheme(scheme: &str) -> bool {
@@ -278,8 +287,17 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(&byte)
 }
 
+/// Decodes a path, the only place where that is done: no check may see another path than the
+/// one that is opened.
+fn decode_path(path: &str) -> Result<String, Refusal> {
+    percent_decode(path)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|decoded| !decoded.contains('\0'))
+        .ok_or_else(|| Refusal::BadName(path.to_owned()))
+}
+
 /// Decodes percent-encoding once (RFC 3986, section 2.1); `None` where no two hex digits follow.
-pub fn percent_decode(text: &str) -> Option<Vec<u8>> {
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

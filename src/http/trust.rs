@@ -1,14 +1,15 @@
-//! Opening: whom the gateway believes about where a client comes from.
+//! Opening: who may tell the gateway where a client comes from, and where it comes from then.
 //!
-//! A reverse proxy in a `trusted` network tells it in X-Forwarded-For or, read by `proxy`, in a
-//! PROXY protocol header. Nobody else is believed.
+//! A reverse proxy in a `trusted` network tells it in X-Forwarded-For or in a PROXY protocol
+//! header, which `proxy` reads. Headers of other peers are not believed.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Network;
+use crate::http::proxy::Told;
 
-/// Whether a peer may speak for others. Behind a UNIX socket (no address at either end) are
-/// only programs of this machine: trusted wherever somebody is.
+/// Whether a peer may speak for others. A peer of a UNIX socket (no address at either end) is a
+/// program of this machine: it is trusted if the configuration trusts anybody.
 pub fn is_trusted(
     trusted: &[Network],
     peer: Option<SocketAddr>,
@@ -17,7 +18,7 @@ pub fn is_trusted(
     match (peer, local) {
         (Some(peer), _) => is_within(trusted, peer.ip()),
         (None, None) => !trusted.is_empty(),
-        // TCP, and its peer is gone already.
+        // A TCP peer that has already gone has no address any more.
         (None, Some(_)) => false,
     }
 }
@@ -39,28 +40,33 @@ fn bits(ip: IpAddr) -> (u128, u32) {
     }
 }
 
-/// The address nearest to the client that can be believed, when a trusted peer connects for it:
-/// that of the PROXY header or the peer itself in `nearest`, and if that is trusted too the
-/// right-most of X-Forwarded-For that is not. Port 0 stands for an unknown one.
+/// Where the client of a trusted peer comes from: the address of the PROXY header or of the peer;
+/// if that is trusted too, the right-most of X-Forwarded-For that is not, or the left-most if all
+/// are trusted. A PROXY header without an address makes the peer itself the client. Port 0 stands
+/// for an unknown one.
 pub fn source<'a>(
     trusted: &[Network],
-    nearest: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+    told: Told,
     forwarded_for: impl Iterator<Item = &'a str>,
 ) -> Option<SocketAddr> {
-    if nearest.is_some_and(|address| !is_within(trusted, address.ip())) {
-        return nearest;
-    }
+    let mut nearest = match told {
+        Told::Nobody => return peer,
+        Told::Nothing => peer,
+        Told::Source(source) => Some(source),
+    };
     let forwarded_for: Vec<_> = forwarded_for.collect();
     for element in forwarded_for.into_iter().rev() {
-        let ip = element.parse().map(|ip| SocketAddr::new(ip, 0));
-        match ip.or_else(|_| element.parse()) {
-            Ok(address) if is_within(trusted, address.ip()) => {}
-            Ok(address) => {
-                return Some(SocketAddr::new(address.ip().to_canonical(), address.port()));
-            }
-            // Whoever wrote this, what stands before it is no better.
-            Err(_) => break,
+        if nearest.is_some_and(|address| !is_within(trusted, address.ip())) {
+            break;
         }
+        let ip = element.parse().map(|ip| SocketAddr::new(ip, 0));
+        // A proxy that is believed has not written an address here (RFC 7239, section 6.2, has
+        // `unknown`): nothing left of it has been checked by anybody.
+        let Ok(address) = ip.or_else(|_| element.parse::<SocketAddr>()) else {
+            break;
+        };
+        nearest = Some(SocketAddr::new(address.ip().to_canonical(), address.port()));
     }
     nearest
 }
@@ -82,7 +88,8 @@ mod tests {
         let trusted = networks(&[("10.0.0.0", 8), ("fd00::", 8)]);
         let peer = "10.0.0.1:5000".parse().ok();
         let elements = header.split(',').map(str::trim);
-        source(&trusted, peer, elements).unwrap().to_string()
+        let source = source(&trusted, peer, Told::Nothing, elements);
+        source.unwrap().to_string()
     }
 
     #[test]
@@ -96,9 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn in_a_chain_of_trusted_addresses_the_left_most_is_the_client() {
+        assert_eq!(told("10.2.3.4"), "10.2.3.4:0");
+        assert_eq!(told("10.2.3.4, fd00::1, 10.5.6.7"), "10.2.3.4:0");
+        assert_eq!(told("unknown, 10.2.3.4"), "10.2.3.4:0");
+    }
+
+    #[test]
     fn a_header_that_leads_nowhere_leaves_the_peer() {
         for header in [
-            "10.2.3.4",
             "unknown",
             "192.0.2.7, unknown",
             "192.0.2.7, 1.2.3",
@@ -109,18 +122,26 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_writes_before_its_proxy_is_not_looked_at() {
+    fn after_a_proxy_header_without_an_address_the_client_is_the_peer() {
+        let trusted = networks(&[("10.0.0.0", 8)]);
+        let peer = "10.0.0.1:5000".parse().ok();
+        let own = ["198.51.100.1"].into_iter();
+        assert_eq!(source(&trusted, peer, Told::Nobody, own), peer);
+    }
+
+    #[test]
+    fn what_a_client_writes_before_its_proxy_is_ignored() {
         assert_eq!(told("rubbish, 10.0.0.1, 192.0.2.7"), "192.0.2.7:0");
     }
 
     #[test]
     fn an_address_told_by_a_proxy_header_is_believed_over_a_header_of_its_own() {
         let trusted = networks(&[("10.0.0.0", 8)]);
-        let nearest = "192.0.2.1:99".parse().ok();
-        assert_eq!(
-            source(&trusted, nearest, ["198.51.100.1"].into_iter()),
-            nearest
-        );
+        let peer = "10.0.0.1:5000".parse().ok();
+        let address = "192.0.2.1:99".parse().unwrap();
+        let own = ["198.51.100.1"].into_iter();
+        let source = source(&trusted, peer, Told::Source(address), own);
+        assert_eq!(source, Some(address));
     }
 
     #[test]
@@ -147,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_peer_is_trusted_where_somebody_is_and_a_vanished_tcp_peer_never() {
+    fn a_unix_peer_is_trusted_if_anybody_is_and_a_vanished_tcp_peer_never() {
         let some = networks(&[("10.0.0.0", 8)]);
         let local = "127.0.0.1:80".parse().ok();
         assert!(is_trusted(&some, None, None));

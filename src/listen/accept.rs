@@ -3,19 +3,16 @@
 //! The loop only accepts; everything else happens on the client's own thread, in a slot
 //! that `clients` gives it.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tls")]
-use log::debug;
-use log::warn;
+use log::{debug, warn};
 
 use crate::client::Client;
 use crate::connection;
-#[cfg(feature = "tls")]
-use crate::http::proxy;
+use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::listen::listener::Listener;
@@ -127,66 +124,73 @@ fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
     passed.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// The client's own thread: TLS if need be, then the story in `connection`.
+/// The client's own thread: PROXY header and TLS if need be, then the story in `connection`.
 fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: Instant) {
-    if let Some((client, told)) = greet(server, &slot, socket, deadline) {
+    let client = Client::plain(socket);
+    let told = match slot.is_trusted() {
+        true => proxy::read(&client, deadline),
+        false => Ok(Told::Nothing),
+    };
+    let told = match told {
+        Ok(told) => told,
+        // A client that expects TLS cannot read an answer.
+        Err(refusal) if server.config().tls.is_some() => {
+            return debug!("client refused: {refusal}");
+        }
+        Err(refusal) => return connection::refuse(&client, &refusal),
+    };
+    if let Some(client) = greet(server, client, deadline) {
         let writer = slot.put(client);
         connection::serve(server, &slot, writer, told, deadline);
     }
 }
 
-/// A client that can be read, and what its PROXY header has told already.
-type Greeted = Option<(Client, Option<SocketAddr>)>;
-
 #[cfg(not(feature = "tls"))]
 #[expect(clippy::unnecessary_wraps)]
-fn greet(_: &Server, _: &Slot, socket: TcpStream, _: Instant) -> Greeted {
-    Some((Client::plain(socket), None))
+fn greet(_: &Server, client: Client, _: Instant) -> Option<Client> {
+    Some(client)
 }
 
-/// Does the TLS handshake where there is one to do.
+/// Does the TLS handshake on a server with `tls`.
 #[cfg(feature = "tls")]
-fn greet(server: &Server, slot: &Slot, socket: TcpStream, deadline: Instant) -> Greeted {
+fn greet(server: &Server, client: Client, deadline: Instant) -> Option<Client> {
     match server.certificates() {
-        Some(certificates) => shake_hands(certificates, slot, socket, deadline),
-        None => Some((Client::plain(socket), None)),
+        Some(certificates) => shake_hands(certificates, client.into_plain().ok()?, deadline),
+        None => Some(client),
     }
 }
 
-/// Does the TLS handshake, which a PROXY header of a trusted peer precedes. Never inlined: the
-/// stack it needs would stay touched for as long as each client is there, those without TLS too.
+/// Does the TLS handshake. Never inlined: the stack it needs would stay touched for as long as
+/// each client is there, also on servers without TLS.
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn shake_hands(
     certificates: &Certificates,
-    slot: &Slot,
     socket: TcpStream,
     deadline: Instant,
-) -> Greeted {
+) -> Option<Client> {
     use crate::tls::{Failure, Session};
-    let refused = |reason: &dyn std::fmt::Display| debug!("client refused: {reason}");
-    let (mut socket, mut told) = (socket, None);
-    if slot.is_trusted() {
-        let client = Client::plain(socket);
-        match proxy::read(&client, deadline) {
-            Ok(source) => told = source,
-            Err(refusal) => {
-                refused(&refusal);
-                return None;
-            }
-        }
-        socket = client.into_plain().ok()?;
-    }
     match Session::accept(socket, certificates, deadline) {
-        Ok(session) => Some((Client::tls(session), told)),
+        Ok(session) => Some(Client::tls(session)),
         Err(error) => {
-            if matches!(error.failure, Failure::PlainHttp) {
-                let client = Client::plain(error.socket);
-                let refusal = Refusal::Malformed("plain HTTP, but this port speaks TLS: use https");
-                connection::refuse(&client, &refusal);
+            if matches!(error.failure, Failure::NotTls) {
+                refuse_text(&Client::plain(error.socket));
+            } else {
+                debug!("client refused: {}", error.failure);
             }
-            refused(&error.failure);
             None
         }
     }
+}
+
+/// Answers a client that sends plain text where TLS is expected. Nothing of it has been read.
+#[cfg(feature = "tls")]
+fn refuse_text(client: &Client) {
+    let mut beginning = [0; 16];
+    let count = client.peek(&mut beginning).unwrap_or(0);
+    let refusal = match proxy::is_beginning(&beginning[..count]) {
+        true => proxy::NOT_BELIEVED,
+        false => Refusal::Malformed("plain HTTP, but this port speaks TLS: use https"),
+    };
+    connection::refuse(client, &refusal);
 }

@@ -216,10 +216,11 @@ impl Slot {
         }
         let number = entries.next;
         entries.next = number.wrapping_add(1);
-        // Cut from outside, should it be stopped before it has a writer.
-        let hold = Hold::Socket(match config.tls {
-            Some(_) => socket.try_clone().ok(),
-            None => None,
+        // To cut it from outside while it has no writer: in the TLS handshake, or while its
+        // PROXY header is read.
+        let hold = Hold::Socket(match config.tls.is_some() || trusted {
+            true => socket.try_clone().ok(),
+            false => None,
         });
         entries.taken.push(Entry {
             number,

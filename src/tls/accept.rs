@@ -17,8 +17,7 @@ use super::session::Session;
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]
 pub struct AcceptError {
-    /// The client's socket. After [`Failure::PlainHttp`] nothing was read from
-    /// it or written to it.
+    /// The client's socket. After [`Failure::NotTls`] nothing was read from it or written to it.
     pub socket: TcpStream,
     /// What went wrong.
     pub failure: Failure,
@@ -27,8 +26,8 @@ pub struct AcceptError {
 /// Why there is no session.
 #[derive(Debug)]
 pub enum Failure {
-    /// The client speaks plain HTTP: it wants a readable answer without TLS.
-    PlainHttp,
+    /// The client speaks plain HTTP, or sends a PROXY header: it can read an answer without TLS.
+    NotTls,
     /// The deadline passed.
     Timeout,
     /// The client broke a rule of TLS, or offers nothing we accept. It was sent the alert.
@@ -40,7 +39,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::PlainHttp => f.write_str("plain HTTP where TLS was expected"),
+            Failure::NotTls => f.write_str("plain text where TLS was expected"),
             Failure::Timeout => f.write_str("the TLS handshake took too long"),
             Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
             Failure::Io(error) => write!(f, "TLS handshake: {error}"),
@@ -87,8 +86,8 @@ fn handshake(
     let mut incoming = Incoming::default();
     let mut outgoing = Outgoing::default();
     wait(socket, PollFlags::POLLIN, deadline)?;
-    if starts_like_http(socket)? {
-        return Err(Failure::PlainHttp);
+    if starts_like_text(socket)? {
+        return Err(Failure::NotTls);
     }
     let mut tls = ServerConnection::new(certificates.current()).map_err(Failure::Tls)?;
     while tls.is_handshaking() {
@@ -108,12 +107,12 @@ fn handshake(
     Ok((tls, incoming, outgoing))
 }
 
-/// No TLS record begins with a letter (RFC 8446, section 5.1), every HTTP
-/// request does.
-fn starts_like_http(socket: &TcpStream) -> io::Result<bool> {
+/// No TLS record begins with a letter or CR (RFC 8446, section 5.1); every HTTP request and PROXY
+/// header does.
+fn starts_like_text(socket: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     let count = socket.peek(&mut first)?;
-    Ok(count == 1 && first[0].is_ascii_alphabetic())
+    Ok(count == 1 && (first[0].is_ascii_alphabetic() || first[0] == b'\r'))
 }
 
 /// Gives rustls what was read, up to the end of the handshake.

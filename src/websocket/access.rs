@@ -13,7 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use crate::config::{Origins, SerialConfig, ServiceConfig, Target, WebsocketConfig, matches};
 use crate::http::refusal::Refusal;
-use crate::http::request::{Request, percent_decode};
+use crate::http::request::Request;
 use crate::system::beneath::open_beneath;
 use crate::websocket::handshake::Upgrade;
 
@@ -45,7 +45,7 @@ pub fn resolve<'a>(
     tls: bool,
 ) -> Result<Service<'a>, Refusal> {
     check_origin(config, upgrade, tls)?;
-    let name = decode(&request.path)?;
+    let name = name_of(&request.path)?;
     if let Some(link) = config
         .links
         .iter()
@@ -155,13 +155,14 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
     })
 }
 
-/// The name in a request's path: without its leading slash, decoded once.
-fn decode(path: &str) -> Result<String, Refusal> {
-    let bytes = percent_decode(path).ok_or_else(|| Refusal::BadName(path.to_owned()))?;
-    let name = String::from_utf8(bytes).map_err(|_| Refusal::BadName(path.to_owned()))?;
-    match name.strip_prefix('/') {
-        Some(name) if name.is_empty() || is_name(name) => Ok(name.to_owned()),
-        _ => Err(Refusal::NoService(name)),
+/// The name in a request's path. Slashes at its ends and doubled ones are forgiven: people and
+/// their programs join paths that way.
+fn name_of(path: &str) -> Result<String, Refusal> {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    let name = segments.collect::<Vec<_>>().join("/");
+    match name.is_empty() || is_name(&name) {
+        true => Ok(name),
+        false => Err(Refusal::NoService(name)),
     }
 }
 

@@ -27,8 +27,12 @@ impl Client {
     /// Connects to the service `name` with `more` header lines; panics if the
     /// answer is not a right 101.
     pub(crate) fn open(gateway: &Gateway, name: &str, more: &str) -> Client {
-        let mut stream = gateway.connect();
         let request = http::upgrade(gateway, &format!("/{name}"), more);
+        Client::over(gateway.connect(), &request)
+    }
+
+    /// Sends an upgrade request on a connection that is there already; as [`Client::open`].
+    pub(crate) fn over(mut stream: TcpStream, request: &str) -> Client {
         stream
             .write_all(request.as_bytes())
             .expect("the gateway reads");

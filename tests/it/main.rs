@@ -45,3 +45,4 @@ mod startup;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+mod trust;

@@ -226,7 +226,7 @@ fn a_thousand_traversals_in_path_query_host_and_subprotocol_reach_nobody_outside
     std::fs::create_dir(gateway.path("run/dir")).unwrap();
     std::fs::create_dir(gateway.path("elsewhere")).unwrap();
     let outside = Outside::listen(&gateway, &["outside", "elsewhere/s", "elsewhere/outside"]);
-    let inside = gateway.backend("dir/s");
+    let _inside = gateway.backend("dir/s");
     symlink("../outside", gateway.path("run/link")).unwrap();
     symlink(gateway.path("elsewhere"), gateway.path("run/dirlink")).unwrap();
     symlink("/etc/passwd", gateway.path("run/file")).unwrap();
@@ -268,14 +268,17 @@ fn a_thousand_traversals_in_path_query_host_and_subprotocol_reach_nobody_outside
             }
         };
         let status = ask(&gateway, &request).status;
-        assert!(
-            [400, 403, 404].contains(&status),
-            "{way:?} got {status}:\n{request}"
-        );
+        // Doubled slashes are forgiven, so some ways lead to the one service inside.
+        let decoded = way.replace("%2f", "/");
+        let segments = decoded.split('/').filter(|segment| !segment.is_empty());
+        let right: &[u16] = match number % 4 == 0 && segments.eq(["dir", "s"]) {
+            true => &[101],
+            false => &[400, 403, 404],
+        };
+        assert!(right.contains(&status), "{way:?} got {status}:\n{request}");
         *statuses.entry(status).or_insert(0) += 1;
     }
     assert_eq!(outside.count(), 0, "connections came out of docroot");
-    assert!(!inside.is_called());
     figure(format!(
         "1000 traversals: {statuses:?}; 0 connections outside docroot"
     ));

@@ -194,10 +194,24 @@ fn a_header_comes_off_the_socket_and_not_a_byte_behind_it() {
         far.write_all(header).unwrap();
         far.write_all(b"GET /").unwrap();
         let told = read(&client, soon()).unwrap();
-        assert_eq!(told.is_some(), !header.is_empty());
+        assert_eq!(told == Told::Nothing, header.is_empty());
         let mut next = [0; 16];
         assert_eq!(client.read(&mut next).unwrap(), 5);
         assert_eq!(next[..5], *b"GET /");
+    }
+}
+
+#[test]
+fn a_header_without_an_address_is_told_apart_from_none() {
+    for header in [
+        &b"PROXY UNKNOWN\r\n"[..],
+        &v2(LOCAL, UNSPECIFIED, b""),
+        &v2(PROXY, UNSPECIFIED, b""),
+        &v2(PROXY, UNIX_STREAM, &[b'/'; 216]),
+    ] {
+        let (client, mut far) = pair();
+        far.write_all(header).unwrap();
+        assert_eq!(read(&client, soon()).unwrap(), Told::Nobody);
     }
 }
 
@@ -207,10 +221,10 @@ fn behind_a_unix_socket_there_is_no_address_and_a_proxy_header_tells_one() {
     let client = Client::plain(TcpStream::from(OwnedFd::from(near)));
     assert_eq!((client.peer(), client.local()), (None, None));
     far.write_all(LINE).unwrap();
-    let told = read(&client, soon()).unwrap();
-    assert_eq!(told, address("192.0.2.1:4660"));
-    client.set_source(told.unwrap());
-    assert_eq!(client.source(), told);
+    let source = address("192.0.2.1:4660").unwrap();
+    assert_eq!(read(&client, soon()).unwrap(), Told::Source(source));
+    client.set_source(source);
+    assert_eq!(client.source(), Some(source));
 }
 
 #[test]
@@ -223,7 +237,8 @@ fn a_header_byte_by_byte_is_the_same_header() {
         }
         far
     });
-    assert_eq!(read(&client, soon()).unwrap(), address("192.0.2.1:4660"));
+    let source = address("192.0.2.1:4660").unwrap();
+    assert_eq!(read(&client, soon()).unwrap(), Told::Source(source));
     writer.join().unwrap();
 }
 

@@ -52,6 +52,7 @@ fn the_head_is_read_and_not_a_byte_behind_it() {
         .expect("write");
     let request = read(&client, soon()).expect("a good head");
     assert_eq!((&*request.method, &*request.path), ("GET", "/chat"));
+    assert_eq!(request.target, "/chat?room=1");
     assert_eq!(request.query.as_deref(), Some("room=1"));
     assert_eq!(request.host, "server.example.com");
     assert!(request.is_upgrade());
@@ -129,6 +130,10 @@ fn a_malformed_head_is_a_400() {
         "GET http://me@a/chat HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET ftp://a/chat HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /#here HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /% HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /a%00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /%ff HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0, 0\r\n\r\n",
@@ -157,6 +162,7 @@ fn what_is_unusual_but_right_is_taken() {
 fn an_absolute_target_names_the_host_itself() {
     let request = parse(b"GET http://a.lan:81?x HTTP/1.1\r\nHost: b\r\n\r\n").expect("good");
     assert_eq!((&*request.host, &*request.path), ("a.lan:81", "/"));
+    assert_eq!(request.target, "/?x");
     assert_eq!(request.query.as_deref(), Some("x"));
 }
 

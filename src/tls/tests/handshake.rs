@@ -92,7 +92,7 @@ fn plain_http_is_recognized_and_the_request_is_still_there() {
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("write");
     let error = Session::accept(server, &certificates, Instant::now() + PATIENCE);
     let mut error = error.map(drop).expect_err("not TLS");
-    assert!(matches!(error.failure, Failure::PlainHttp), "{error}");
+    assert!(matches!(error.failure, Failure::NotTls), "{error}");
     let mut request = [0; 18];
     error.socket.read_exact(&mut request).expect("unread");
     assert_eq!(&request, b"GET / HTTP/1.1\r\n\r\n");

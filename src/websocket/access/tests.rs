@@ -172,8 +172,8 @@ fn docroot(sockets: &[&str]) -> Scratch {
 
 /// The name and subprotocol served, or the status of the refusal.
 fn ask(config: &WebsocketConfig, path: &str, offer: &[&str]) -> Result<(String, String), u16> {
-    let mut request = parse(EXAMPLE.as_bytes()).expect("a good head");
-    request.path = path.to_owned();
+    let head = EXAMPLE.replace("/chat?room=1", path);
+    let request = parse(head.as_bytes()).map_err(|refusal| refusal.status())?;
     match resolve(config, &request, &upgrade("h", None, offer), false) {
         Ok(service) => Ok((service.name, service.protocol.unwrap_or_default())),
         Err(refusal) => Err(refusal.status()),
@@ -203,14 +203,17 @@ fn the_path_names_the_service() {
         ("/", Err(404)),
         ("/nothing", Err(404)),
         ("/ECHO", Err(404)),
-        ("/echo/", Err(404)),
-        ("//echo", Err(404)),
+        ("/echo/", served("echo", "")),
+        ("//echo", served("echo", "")),
+        ("//dir///deep/chat//", served("dir/deep/chat", "")),
+        ("/%2Fecho%2f", served("echo", "")),
+        ("//", Err(404)),
         ("/./echo", Err(404)),
         ("/dir", Err(404)),
         ("/file", Err(404)),
         ("/echo/x", Err(404)),
         ("/%2565cho", Err(404)),
-        ("/echo%00", Err(404)),
+        ("/echo%00", Err(400)),
         ("/ec*o", Err(404)),
         ("/echo%", Err(400)),
         ("/echo%f", Err(400)),
