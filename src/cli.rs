@@ -1,11 +1,13 @@
 //! Start-up: the command line.
 
-use crate::config;
-use getopts::{Fail, Matches, Options as Grammar, ParsingStyle};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+
+use getopts::{Fail, Matches, Options as Grammar, ParsingStyle};
+
+use crate::config;
 
 /// The configuration file if none is named.
 pub const DEFAULT_CONFIG: &str = "/etc/ouistiti.conf";

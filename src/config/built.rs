@@ -1,19 +1,19 @@
-//! Which settings this program can honour: the features it was built with.
+//! The Cargo features that settings need, and which of them this program has.
 
-/// What this program was built with: the Cargo features a file may need.
+/// The Cargo features of a program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Built {
-    /// The gateway itself.
+    /// The gateway itself (`websocket`).
     pub(crate) websocket: bool,
-    /// Direct mode.
+    /// Direct mode (`websocket_rt`).
     pub(crate) websocket_rt: bool,
-    /// TLS.
+    /// TLS (`tls`).
     pub(crate) tls: bool,
-    /// Confinement by Landlock.
+    /// Confinement by Landlock (`landlock`).
     pub(crate) landlock: bool,
 }
 
-/// This build.
+/// The features of this program.
 pub(crate) const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),

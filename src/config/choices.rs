@@ -1,9 +1,10 @@
-//! The words that settings take, each list written once.
+//! The words that settings take. Each list is written once.
+
+use log::LevelFilter;
 
 use super::link::{Flow, Parity};
 use super::schema::Choice;
 use super::service::{FrameType, Framing};
-use log::LevelFilter;
 
 const fn choice<T>(word: &'static str, value: T, meaning: &'static str) -> Choice<T> {
     Choice {
@@ -36,7 +37,7 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
     choice(
         "stream",
         Framing::Stream,
-        "bytes; what one read gives is one message",
+        "bytes; one read from the backend is one message",
     ),
     choice("line", Framing::Line, "a line feed ends a message"),
     choice(
@@ -53,8 +54,7 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
     choice(
         "length",
         Framing::Length,
-        "4 bytes of length, big-endian, and one opcode byte (1 text, 2 binary) precede \
-     a message",
+        "4 bytes of length, big-endian, and 1 opcode byte (1 text, 2 binary) precede a message",
     ),
 ];
 
@@ -104,7 +104,7 @@ pub(crate) const MODES: [Choice<bool>; 1] = [choice(
     "the backend gets the client's socket",
 )];
 
-/// What a link leads to.
+/// The type of a link's backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkType {
     /// A UNIX socket.
@@ -129,7 +129,7 @@ pub(crate) const LINK_TYPES: [Choice<LinkType>; 4] = [
     choice("fifo", LinkType::Fifo, "a named pipe"),
 ];
 
-/// Speeds a serial line can be set to (termios(3), Linux).
+/// Speeds of serial lines, in baud (termios(3), Linux).
 pub(crate) const BAUDS: [i64; 31] = [
     0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600,
     115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000,

@@ -30,8 +30,8 @@ pub enum Target {
     Fifo(PathBuf),
 }
 
-/// How a serial line is set up: raw, and with these settings (termios(3)). A device that is not
-/// a terminal has none of them.
+/// How a serial line is set up: raw, and with these settings (termios(3)). A device that is not a
+/// terminal has none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SerialConfig {
     /// Speed, in baud; 0 leaves it as it is (`baud`).

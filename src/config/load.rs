@@ -1,5 +1,9 @@
-//! From a file's path to a [`Config`]: the file, what it includes, and the
+//! From the path of a file to a [`Config`]: reads the file, the files that it includes, and the
 //! servers of `config_d`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::built::{BUILT, Built};
 use super::choices::LOG_LEVELS;
@@ -13,38 +17,34 @@ use super::libconfig::value::Setting;
 use super::model::{Config, Listen, ServerConfig};
 use super::reader::Reader;
 use super::server;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 
-/// Most servers: each has a thread of its own and reserves places for clients.
+/// Most servers. Each has a thread of its own and reserves slots for clients.
 const MAX_SERVERS: usize = 64;
 
-/// What became of a configuration: itself and the warnings, or all that is
-/// wrong with it (and the warnings).
+/// A configuration and the warnings about it, or its errors and the warnings.
 pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
 
 /// Reads and checks a configuration file.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the text.
+/// Every error and warning, in the order of the text.
 pub fn load(path: &Path) -> Loaded {
     load_for(path, BUILT)
 }
 
-/// Checks a configuration that is already in memory; `path` is its name in
-/// messages, and `@include` is relative to its directory.
+/// Checks a configuration that is in memory. `path` is its name in messages, and `@include` is
+/// relative to its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the text.
+/// Every error and warning, in the order of the text.
 pub fn from_text(path: &Path, text: &str) -> Loaded {
     text_for(path, text, BUILT)
 }
 
-/// The settings of a text as libconfig knows them, their meaning unchecked.
+/// Returns the settings of a text as libconfig reads them. Their meaning is not checked.
 ///
 /// # Errors
-/// What libconfig could not read either.
+/// The errors of syntax.
 #[doc(hidden)]
 pub fn tree(path: &Path, text: &str) -> Result<Vec<Setting>, Vec<Diagnostic>> {
     let mut sources = Sources::default();
@@ -142,8 +142,7 @@ fn servers(root: &Reader, sources: &Sources) -> Vec<(ServerConfig, Span)> {
         .collect()
 }
 
-/// The servers of the files `*.conf` in a directory, in the order of the
-/// files' names.
+/// Reads the servers of the files `*.conf` in a directory, in the order of the files' names.
 fn more_servers(
     sources: &mut Sources,
     report: &Report,
@@ -173,7 +172,7 @@ fn more_servers(
     Ok(found)
 }
 
-/// The servers of a file of `config_d`; its other settings get a warning.
+/// Reads the servers of a file of `config_d`. Its other settings get a warning.
 fn servers_alone(
     settings: &[Setting],
     file: usize,
@@ -191,7 +190,7 @@ fn servers_alone(
     servers(&root, sources)
 }
 
-/// Two servers cannot share an address.
+/// Notes an error for each server that has an address of an earlier one.
 fn refuse_same_address(servers: &[(ServerConfig, Span)], report: &Report) {
     for (index, (server, span)) in servers.iter().enumerate() {
         for (number, (earlier, _)) in servers[..index].iter().enumerate() {
@@ -212,7 +211,7 @@ fn is_taken(listen: &Listen, server: &ServerConfig) -> bool {
     server.listen.iter().any(|other| other.is_same(listen))
 }
 
-/// Fills in the port that `redirect` leads to: that of the first server with tls.
+/// Sets the port that `redirect` leads to: that of the first server with tls.
 fn redirect(servers: &mut [(ServerConfig, Span)], report: &Report) {
     let port = |server: &ServerConfig| {
         let mut ports = server.listen.iter().filter_map(Listen::port);

@@ -1,9 +1,10 @@
-//! The manual page ouistiti.conf(5), from the key table.
+//! The key table as the manual page ouistiti.conf(5).
+
+use std::fmt::Write;
 
 use super::keys::ROOT;
 use super::render::inherited;
 use super::schema::{Key, Kind, NEEDED, Section};
-use std::fmt::Write;
 
 const HEAD: &str = r#".\" Made from the key table in src/config/keys; 'cargo test' compares.
 .TH OUISTITI.CONF 5 "" "ouistiti" "File Formats"
@@ -59,7 +60,7 @@ servers = ({
 .BR websocket_jsonrpc (1)
 "#;
 
-/// The source of the manual page.
+/// Returns the source of the manual page.
 pub fn manual() -> String {
     let mut text = String::from(HEAD);
     section(&mut text, &ROOT, "Settings of the file");
@@ -68,7 +69,7 @@ pub fn manual() -> String {
     text
 }
 
-/// A section, and after it those it contains.
+/// Writes a section, and after it the sections that it contains.
 fn section(text: &mut String, of: &Section, title: &str) {
     let _ = writeln!(text, ".SH {}", title.to_uppercase());
     for key in of.keys {
@@ -119,7 +120,7 @@ fn entry(text: &mut String, key: &Key) {
     }
 }
 
-/// The settings of the C gateway that have no effect.
+/// Writes the settings of the C gateway that have no effect.
 fn foreign(text: &mut String) {
     let _ = writeln!(text, ".SH FILES OF THE C GATEWAY");
     let _ = writeln!(
@@ -140,7 +141,7 @@ fn foreign_of(text: &mut String, of: &Section) {
     }
 }
 
-/// Text as roff takes it, in the middle of a line or at its beginning.
+/// Returns a text with roff's characters escaped, for any place in a line.
 fn escape(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")

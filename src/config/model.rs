@@ -73,8 +73,8 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Most clients of a peer address; `None` is no limit. A peer without an address has come by
-    /// a UNIX socket and has no limit either.
+    /// Most clients of a peer address; `None` is no limit. A peer without an address has come by a
+    /// UNIX socket and has no limit either.
     pub(crate) fn max_of(&self, ip: IpAddr) -> Option<usize> {
         match self.max_per_ip {
             MaxPerIp::Set(0) => None,
@@ -225,8 +225,8 @@ pub struct WebsocketConfig {
     pub ping: Duration,
     /// How each service found beneath `docroot` is spoken to.
     pub service: ServiceConfig,
-    /// Services outside `docroot` (`links`). They come first: the first whose glob matches the
-    /// name serves it.
+    /// Services outside `docroot` (`links`). They come first: the first whose glob matches the name
+    /// serves it.
     pub links: Vec<LinkConfig>,
 }
 

@@ -47,8 +47,8 @@ impl HostPattern {
         })
     }
 
-    /// Whether it matches the host in lower case, alone or with its port. A pattern of digits
-    /// and dots matches IP addresses only: `192.168.*` is not for `192.168.example.org`.
+    /// Whether it matches the host in lower case, alone or with its port. A pattern of digits and
+    /// dots matches IP addresses only: `192.168.*` is not for `192.168.example.org`.
     pub(crate) fn matches(&self, host: &str, port: u16) -> bool {
         if self.is_numeric && !is_address(host) {
             return false;

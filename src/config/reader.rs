@@ -1,6 +1,7 @@
-//! A group of the tree, read by the key table: the values of its keys with
-//! the right type and in their bounds, and an error for whatever else is in
-//! it.
+//! A group of the tree, checked against its section of the key table: finds settings by their keys,
+//! and notes an error for any other setting. `values` reads their values.
+
+use glob::PatternError;
 
 use super::built::Built;
 use super::keys::{IGNORE, ROOT};
@@ -9,22 +10,21 @@ use super::libconfig::source::Span;
 use super::libconfig::value::{Node, Setting, Value};
 use super::schema::{Key, Kind, Section};
 use super::suggest;
-use glob::PatternError;
 
 /// The settings of one group.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     section: &'static Section,
     settings: &'a [Setting],
-    /// Where to point when something is missing.
+    /// The place for messages about the whole group.
     span: Span,
-    /// The group this one's inherited keys fall back to.
+    /// The group in which inherited keys are looked up that this one does not set.
     outer: Option<&'a Reader<'a>>,
-    /// Where errors go.
+    /// The errors and warnings so far.
     pub(crate) report: &'a Report,
-    /// What this program was built with.
+    /// The features of the program.
     pub(crate) built: Built,
-    /// The file could not be read whole: what is missing may have been there.
+    /// Whether the file had syntax errors: a missing setting may be lost in one of them.
     partial: bool,
 }
 
@@ -67,13 +67,13 @@ impl<'a> Reader<'a> {
         Some(reader)
     }
 
-    /// The same group; keys it inherits and does not set are read in `outer`.
+    /// Returns the same group with another one in which inherited keys are looked up.
     pub(crate) fn within(self, outer: &'a Reader<'a>) -> Self {
         let outer = Some(outer);
         Self { outer, ..self }
     }
 
-    /// Looks for names that do not belong here.
+    /// Notes an error or a warning for each setting that is not a key of this section.
     fn check_names(&self) {
         let section = self.section;
         for setting in self.settings {
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The key that a setting sets, if it is one of ours.
+    /// Returns the key of a setting, if the section has it.
     fn key(&self, setting: &Setting) -> Option<&'static Key> {
         let key = self.section.find(&setting.name)?;
         let is_group = matches!(setting.node.value, Value::Group(_) | Value::List(_));
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         is_ours.then_some(key)
     }
 
-    /// A setting that keeps people out in the C gateway must not be lost in silence.
+    /// Notes a setting that keeps people out in the C gateway: an error unless `ignore` names it.
     fn refuse(&self, setting: &Setting) {
         let name = &setting.name;
         let is_waived = self.section.find(IGNORE.name).is_some()
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A key cannot be set under two of its names.
+    /// Notes an error for a key that is set under two of its names.
     fn check_former(&self, setting: &Setting, key: &Key) {
         let present = |other: &Setting| other.name == key.name;
         if setting.name != key.name && self.settings.iter().any(present) {
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         self.report.warning(setting.name_span, message);
     }
 
-    /// The setting of a key, in this group or, where that is inherited, in the outer one.
+    /// Returns the setting of a key in this group or, if the key is inherited, in the outer one.
     pub(crate) fn find(&self, key: &'static Key) -> Option<&'a Setting> {
         let is_of =
             |setting: &&Setting| self.key(setting).is_some_and(|own| std::ptr::eq(own, key));
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether this very group sets the key.
+    /// Whether this group sets the key itself.
     pub(crate) fn sets(&self, key: &'static Key) -> bool {
         let alone = Reader {
             outer: None,
@@ -161,13 +161,13 @@ impl<'a> Reader<'a> {
         alone.find(key).is_some()
     }
 
-    /// Where to point for this key: at its value, or at the group's name.
+    /// Returns the place for messages about a key: its value, or else the group.
     pub(crate) fn span(&self, key: &'static Key) -> Span {
         self.find(key)
             .map_or(self.span, |setting| setting.node.span)
     }
 
-    /// Where to point for the group as a whole.
+    /// Returns the place for messages about the whole group.
     pub(crate) fn here(&self) -> Span {
         self.span
     }
@@ -186,8 +186,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// Notes that a key must be set and is not, unless it may have been lost
-    /// in a syntax error.
+    /// Notes that a needed key is missing, unless it may be lost in a syntax error.
     pub(crate) fn missing(&self, key: &'static Key) {
         if !self.partial {
             let (section, name, sample) = (self.section.name, key.name, key.sample());
@@ -196,13 +195,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes that a key has a value of a type it does not take.
+    /// Notes that the value of a key has the wrong type.
     pub(crate) fn wrong_type(&self, key: &Key, node: &Node, wanted: &str) {
         let message = format!("'{}' takes {wanted}, not {}", key.name, node.value.kind());
         self.report.error(node.span, message);
     }
 
-    /// A section, if it is there.
+    /// Returns the group of a section, if it is there.
     pub(crate) fn group(&self, key: &'static Key) -> Option<Reader<'a>> {
         let Kind::Group(section) = key.kind else {
             unreachable!("'{}' is read as a group", key.name);
@@ -216,7 +215,7 @@ impl<'a> Reader<'a> {
         self.inner(section, &setting.node, setting.name_span)
     }
 
-    /// The elements of a list of sections.
+    /// Returns the elements of a list of groups.
     pub(crate) fn list(&self, key: &'static Key) -> Vec<Reader<'a>> {
         let Kind::List(section) = key.kind else {
             unreachable!("'{}' is read as a list", key.name);
@@ -238,7 +237,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The setting of the C gateway of that name that has no effect, and why.
+/// Returns the setting of the C gateway with this name that has no effect here.
 fn foreign(section: &Section, name: &str) -> Option<&'static (&'static str, &'static str)> {
     section.foreign.iter().find(|(foreign, _)| *foreign == name)
 }

@@ -1,12 +1,13 @@
-//! The key table for people: the example file and the list in `-h`.
+//! The key table as the example file and as the list of `-hh`.
+
+use std::fmt::Write;
 
 use super::keys::ROOT;
 use super::schema::{Key, Kind, NEEDED, Section};
-use std::fmt::Write;
 
-/// Width of the texts made here, in characters.
+/// Width of the texts, in characters.
 const WIDTH: usize = 79;
-/// Where the explanations of [`summary`] begin.
+/// Column of the explanations in [`summary`].
 const COLUMN: usize = 29;
 
 const HEADER: &str = "\
@@ -17,16 +18,16 @@ const HEADER: &str = "\
 # example, and 'Without it' tells what holds. See ouistiti.conf(5).
 ";
 
-/// The file etc/ouistiti.conf: every key, explained, with its default. As it
-/// stands it means the same as the smallest possible file.
+/// Returns the file etc/ouistiti.conf: every key with its meaning and default. Unchanged it means
+/// the same as the smallest file that serves.
 pub fn example() -> String {
     let mut text = String::from(HEADER);
     example_section(&mut text, &ROOT, "", true);
     text
 }
 
-/// Keys without a default, and all keys of a section that is off, stand
-/// behind a `#` with no space.
+/// Writes the keys of a section. A key without a default, and every key of a section that is off,
+/// gets a `#` without space in front.
 fn example_section(text: &mut String, section: &Section, indent: &str, on: bool) {
     for (index, key) in section.keys.iter().enumerate() {
         if index > 0 || section.name == ROOT.name {
@@ -58,7 +59,7 @@ fn example_section(text: &mut String, section: &Section, indent: &str, on: bool)
     }
 }
 
-/// What an element may take from the section around it, as a sentence.
+/// Returns the keys that an element may set for itself, as a sentence.
 pub(crate) fn inherited(section: &Section) -> String {
     let names: Vec<_> = section.inherited.iter().map(|key| key.name).collect();
     format!(
@@ -91,7 +92,7 @@ fn explanation(key: &Key, width: usize) -> Vec<String> {
     lines
 }
 
-/// The keys with their defaults and what each means in a sentence, for `-h`.
+/// Returns the list of `-hh`: every key with its default and one sentence.
 pub fn summary() -> String {
     let mut text =
         String::from("Settings of the file, with their defaults (ouistiti.conf(5) tells more):\n");
@@ -123,8 +124,7 @@ fn first_sentence(text: &str) -> &str {
         .map_or_else(|| text.trim_end_matches('.'), |(first, _)| first)
 }
 
-/// Breaks a text into lines of at most `width` characters, unless a word is
-/// longer.
+/// Breaks a text into lines of at most `width` characters. A longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

@@ -1,34 +1,33 @@
-//! What a key of the configuration is: its name, what it takes, what holds
-//! without it, what it means. The keys themselves are in `keys`.
+//! The types of the key table: what describes a key of the configuration. The keys are in `keys`.
 
-/// What `absent` says of a key that must be set.
+/// The value of `absent` for a key that must be set.
 pub(crate) const NEEDED: &str = "needed";
 
-/// One setting the configuration knows.
+/// One setting of the configuration.
 #[derive(Debug)]
 pub(crate) struct Key {
     /// Its name.
     pub(crate) name: &'static str,
-    /// Names it had, still understood.
+    /// Former names, which are still read.
     pub(crate) former: &'static [&'static str],
-    /// What it takes, and the default.
+    /// The type of its value, and the default.
     pub(crate) kind: Kind,
-    /// In words, what holds where there is no default value.
+    /// What holds without the key, in words, where there is no default value.
     pub(crate) absent: &'static str,
-    /// A value to show in the example file where there is no default value.
+    /// A value for the example file, where there is no default value.
     pub(crate) example: &'static str,
-    /// The empty string is a value like any other.
+    /// Whether the empty string is a value.
     pub(crate) may_be_empty: bool,
-    /// A section that the smallest file which serves has.
+    /// Whether the smallest file that serves has this section.
     pub(crate) in_smallest_file: bool,
-    /// What it means, in one or more sentences; the first stands alone.
+    /// What it means. The first sentence stands alone.
     pub(crate) meaning: &'static str,
 }
 
-/// What a key takes.
+/// The type of a value, with the default.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// Any string; not an empty one unless the key says so.
+    /// A string; not an empty one unless the key allows it.
     Text(Option<&'static str>),
     /// Words between commas in a string, or an array of strings.
     Words(Option<&'static str>),
@@ -46,38 +45,37 @@ pub(crate) enum Kind {
     List(&'static Section),
 }
 
-/// One of the words a key takes, and what it stands for.
+/// One of the words of a key, and its meaning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice<T> {
     /// The word in the file.
     pub(crate) word: &'static str,
-    /// What it stands for in the program.
+    /// Its value in the program.
     pub(crate) value: T,
-    /// What it means to a person.
+    /// Its meaning for a person.
     pub(crate) meaning: &'static str,
 }
 
 /// The keys that may stand in one group.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// Its name in messages, tables and the manual.
+    /// Its name in messages and in the manual.
     pub(crate) name: &'static str,
-    /// The keys it brings.
+    /// Its own keys.
     pub(crate) keys: &'static [&'static Key],
-    /// Keys of the enclosing section that may stand here too, for this
-    /// element alone.
+    /// Keys of the enclosing section that may be set here too, for this element alone.
     pub(crate) inherited: &'static [&'static Key],
-    /// Settings of the C gateway that have no effect here: name and, if there
-    /// is more to say than that, why or what instead. Where a key has the same
-    /// name, they are groups and lists, and the key takes neither.
+    /// Settings of the C gateway that have no effect here: the name, and what to do instead where
+    /// there is something. Where a key has the same name, these are groups and lists, and the key
+    /// takes neither.
     pub(crate) foreign: &'static [(&'static str, &'static str)],
-    /// Settings of the C gateway that keep people out and are not understood
-    /// here: an error unless `ignore` names them.
+    /// Settings of the C gateway that keep people out there and are not known here. They are errors
+    /// unless `ignore` names them.
     pub(crate) refused: &'static [&'static str],
 }
 
 impl Section {
-    /// A section without anything.
+    /// A section without keys.
     pub(crate) const EMPTY: Self = Self {
         name: "",
         keys: &[],
@@ -86,13 +84,13 @@ impl Section {
         refused: &[],
     };
 
-    /// The key of that name, present or former.
+    /// Returns the key with this name, present or former.
     pub(crate) fn find(&self, name: &str) -> Option<&'static Key> {
         let named = |key: &&&'static Key| key.name == name || key.former.contains(&name);
         self.all().find(named).copied()
     }
 
-    /// All keys that may stand in it.
+    /// Returns all keys that may be set in it.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static &'static Key> {
         self.keys.iter().chain(self.inherited)
     }
@@ -180,32 +178,32 @@ impl Key {
         Self::new(section.name, Kind::List(section), meaning)
     }
 
-    /// What holds without the key, in words, and a value to show it with.
+    /// Sets what holds without the key, in words, and a value for the example file.
     pub(crate) const fn absent(mut self, absent: &'static str, example: &'static str) -> Self {
         self.absent = absent;
         self.example = example;
         self
     }
 
-    /// Marks a section that the smallest file which serves has.
+    /// Marks a section that the smallest file that serves has.
     pub(crate) const fn in_smallest_file(mut self) -> Self {
         self.in_smallest_file = true;
         self
     }
 
-    /// The empty string is a value of this key.
+    /// Marks a key that takes the empty string.
     pub(crate) const fn may_be_empty(mut self) -> Self {
         self.may_be_empty = true;
         self
     }
 
-    /// Names the key had.
+    /// Sets former names.
     pub(crate) const fn formerly(mut self, former: &'static [&'static str]) -> Self {
         self.former = former;
         self
     }
 
-    /// The default value as it would stand in a file, if there is one.
+    /// Returns the default value, if there is one, as it is written in a file.
     pub(crate) fn default(&self) -> Option<String> {
         match self.kind {
             Kind::Text(default) | Kind::Words(default) => default.map(|text| format!("\"{text}\"")),
@@ -217,7 +215,7 @@ impl Key {
         }
     }
 
-    /// The bounds of a number, as a sentence.
+    /// Returns the bounds of a number as a sentence.
     pub(crate) fn bounds(&self) -> Option<String> {
         match self.kind {
             Kind::Number(_, least, most) => Some(format!("From {least} to {most}.")),
@@ -228,7 +226,7 @@ impl Key {
         }
     }
 
-    /// The example value as it would stand in a file.
+    /// Returns the example value as it is written in a file.
     pub(crate) fn sample(&self) -> String {
         match self.kind {
             Kind::Number(..) => self.example.to_owned(),
@@ -238,7 +236,7 @@ impl Key {
 }
 
 impl Kind {
-    /// The keys of what this takes, if it takes groups.
+    /// Returns the section of this, if it takes groups.
     pub(crate) fn section(&self) -> Option<&'static Section> {
         match self {
             Self::Group(section) | Self::List(section) => Some(section),
@@ -246,7 +244,7 @@ impl Kind {
         }
     }
 
-    /// What stands around the keys of such groups.
+    /// Returns the brackets around the keys of such groups.
     pub(crate) fn brackets(&self) -> (&'static str, &'static str) {
         match self {
             Self::List(_) => ("({", "})"),
@@ -255,7 +253,7 @@ impl Kind {
     }
 }
 
-/// A number of bytes as it is written in a file.
+/// Returns a number of bytes as it is written in a file.
 pub(crate) fn bytes(number: i64) -> String {
     match number {
         _ if number % (1 << 20) == 0 => format!("{}M", number >> 20),
@@ -264,7 +262,7 @@ pub(crate) fn bytes(number: i64) -> String {
     }
 }
 
-/// The same choices without their values, for the key table.
+/// Returns the same choices without their values, for the key table.
 pub(crate) const fn words<T, const N: usize>(choices: &[Choice<T>; N]) -> [Choice<()>; N] {
     let mut words = [Choice {
         word: "",
@@ -302,7 +300,7 @@ mod tests {
             names.extend(section.refused);
             let foreign = section.foreign.iter().map(|(name, _)| name);
             match key.kind {
-                // A group of this name is another setting than the word.
+                // A group of the C gateway may have the name of a word.
                 Kind::Choice(..) => {}
                 _ => names.extend(foreign),
             }

@@ -1,5 +1,9 @@
 //! One element of `servers`: its names, limits and sections.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::choices::{CLIENTAUTHS, REDIRECTS};
 use super::keys::tls::{CACHAIN, CERTIFICATES, CLIENTAUTH, CRTFILE, DHMFILE, KEYFILE};
 use super::keys::{
@@ -11,9 +15,6 @@ use super::model::{DocumentConfig, MaxPerIp, Network, Place, ServerConfig, TlsCo
 use super::patterns::HostPattern;
 use super::reader::Reader;
 use super::{addresses, websocket};
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// The port of https://.
 const HTTPS: u16 = 443;

@@ -1,7 +1,7 @@
-//! "Did you mean ...?": the known word nearest to one that is not known.
+//! "Did you mean ...?": finds the known word nearest to an unknown one.
 
-/// The candidate that `word` is most likely a slip of, if any is near enough:
-/// one slip in words of up to five letters, two in longer ones.
+/// Returns the candidate nearest to `word`: at most one slip away for a word of up to five letters,
+/// two for a longer one.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -18,13 +18,13 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// A ready ` (did you mean '...'?)`, or nothing.
+/// Returns ` (did you mean '...'?)` to append to a message, or the empty string.
 pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or_else(String::new, |near| format!(" (did you mean '{near}'?)"))
 }
 
-/// Letters to insert, delete, replace or swap with their neighbour to make
-/// one word the other (optimal string alignment).
+/// Returns how many letters to insert, delete, replace or swap with a neighbour make one word the
+/// other (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();

@@ -1,4 +1,6 @@
-//! Where the backend of a link is: `type`, `destination`, and what each type needs more.
+//! Reads where the backend of a link is: `type`, `destination`, and the keys of one type only.
+
+use std::path::PathBuf;
 
 use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
 use super::keys::websocket::{BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS};
@@ -6,9 +8,8 @@ use super::link::{SerialConfig, Target};
 use super::model::MAX_SOCKET_PATH;
 use super::reader::Reader;
 use super::schema::Key;
-use std::path::PathBuf;
 
-/// Keys for one type of link only.
+/// Keys of one type of link only.
 const FOR_TYPE: [(&Key, LinkType, &str); 6] = [
     (&LINK_PORT, LinkType::Tcp, "tcp"),
     (&BAUD, LinkType::Tty, "tty"),

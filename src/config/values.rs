@@ -1,4 +1,4 @@
-//! The values of keys: the right type, within their bounds, and an error for anything else.
+//! Reads the values of keys: checks type and bounds, and notes an error for anything else.
 
 use super::libconfig::value::{Node, Value};
 use super::reader::Reader;
@@ -6,7 +6,7 @@ use super::schema::{Choice, Key, Kind, NEEDED, bytes};
 use super::suggest;
 
 impl Reader<'_> {
-    /// The text of a key, if it is set or has a default.
+    /// Returns the text of a key, if it is set or has a default.
     pub(crate) fn text(&self, key: &'static Key) -> Option<String> {
         let Kind::Text(default) = key.kind else {
             unreachable!("'{}' is read as text", key.name);
@@ -24,7 +24,7 @@ impl Reader<'_> {
         None
     }
 
-    /// An empty string unsets what may be missing, as in the C gateway.
+    /// Notes an empty string. As in the C gateway, it unsets a key that may be missing.
     fn empty(&self, key: &Key, node: &Node) {
         let name = key.name;
         if key.absent == NEEDED || key.default().is_some() {
@@ -35,7 +35,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The text of a key that must be set; an error, and nothing, if not.
+    /// Returns the text of a key that must be set. Notes an error if it is not.
     pub(crate) fn needed(&self, key: &'static Key) -> Option<String> {
         if self.find(key).is_none() {
             self.missing(key);
@@ -43,8 +43,8 @@ impl Reader<'_> {
         self.text(key)
     }
 
-    /// The words of a comma list, each trimmed, none empty; nothing if the
-    /// key is not set and has no default.
+    /// Returns the words of a comma list, trimmed and without empty ones; `None` if the key is not
+    /// set and has no default.
     pub(crate) fn words(&self, key: &'static Key) -> Option<Vec<String>> {
         let Kind::Words(default) = key.kind else {
             unreachable!("'{}' is read as words", key.name);
@@ -70,8 +70,7 @@ impl Reader<'_> {
         None
     }
 
-    /// The number of a key, if it is set or has a default. Digits in quotes
-    /// are a number too.
+    /// Returns the number of a key, if it is set or has a default. It may stand in quotes.
     pub(crate) fn number(&self, key: &'static Key) -> Option<i64> {
         let Kind::Number(default, least, most) = key.kind else {
             unreachable!("'{}' is read as a number", key.name);
@@ -100,7 +99,7 @@ impl Reader<'_> {
         default
     }
 
-    /// The bytes of a key that takes a size. Digits in quotes may have K or M behind them.
+    /// Returns the bytes of a key that takes a size. In quotes it may end with K or M.
     pub(crate) fn size(&self, key: &'static Key) -> usize {
         let Kind::Size(default, least, most) = key.kind else {
             unreachable!("'{}' is read as a size", key.name);
@@ -131,14 +130,14 @@ impl Reader<'_> {
         usize::try_from(default).unwrap_or(usize::MAX)
     }
 
-    /// The number of a key that has a default and no negative values.
+    /// Returns the number of a key that has a default and no negative values.
     pub(crate) fn count(&self, key: &'static Key) -> u32 {
         self.number(key)
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or_default()
     }
 
-    /// A key that is true or false.
+    /// Returns the value of a key that is true or false.
     pub(crate) fn flag(&self, key: &'static Key) -> bool {
         let Kind::Flag(default) = key.kind else {
             unreachable!("'{}' is read as a flag", key.name);
@@ -156,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What the word of a key stands for; the default's value after an error.
+    /// Returns the value of the word of a key, or that of the default after an error.
     pub(crate) fn choice<T: Copy, const N: usize>(
         &self,
         key: &'static Key,
@@ -182,7 +181,7 @@ impl Reader<'_> {
         value(default).unwrap_or(choices[0].value)
     }
 
-    /// Notes that a word is none of those a key takes.
+    /// Notes that a key does not take a word.
     pub(crate) fn unknown_word<T>(&self, key: &'static Key, word: &str, choices: &[Choice<T>]) {
         let hint = suggest::hint(word, choices.iter().map(|choice| choice.word));
         let list = one_of(choices);
@@ -191,7 +190,7 @@ impl Reader<'_> {
     }
 }
 
-/// A number of bytes: digits, and K or M for 1024 or 1024 times as many.
+/// Reads a number of bytes: digits, and K for 1024 or M for 1024 K.
 fn bytes_of(text: &str) -> Option<i64> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']) {
         Some(digits) => (digits, 1 << 10),

@@ -1,5 +1,9 @@
 //! The `websocket` section and its `links`.
 
+use std::time::Duration;
+
+use glob::Pattern;
+
 use super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
 use super::keys::websocket::{
     ALLOW, DENY, DENYLAST, DOCROOT, FRAMETYPE, FRAMING, LINKS, MAXMESSAGE, MERGE, OPTIONS, ORIGIN,
@@ -12,8 +16,6 @@ use super::reader::Reader;
 use super::schema::Key;
 use super::service::{Framing, Protocols, ServiceConfig};
 use super::target::target;
-use glob::Pattern;
-use std::time::Duration;
 
 /// Reads the section of a server, which may have TLS.
 pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
@@ -40,7 +42,7 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
     config
 }
 
-/// A link to a name that is not allowed is of no use. What a glob matches nobody knows.
+/// Warns of a link to a name that is not allowed. The names that a glob matches are not known.
 fn warn_of_link(reader: &Reader, config: &WebsocketConfig, name: &str) {
     if Pattern::escape(name) == name && !config.allows(name) {
         let message = format!("the name '{name}' is not allowed: see 'allow' and 'deny'");
@@ -48,7 +50,7 @@ fn warn_of_link(reader: &Reader, config: &WebsocketConfig, name: &str) {
     }
 }
 
-/// How backends are spoken to: of the section, or of one link.
+/// Reads how backends are spoken to: of the section, or of one link.
 fn service(reader: &Reader, has_tls: bool) -> ServiceConfig {
     let service = ServiceConfig {
         direct: direct(reader, has_tls),
@@ -87,8 +89,8 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
     direct
 }
 
-/// Nothing but the descriptor may come to a direct backend: its library takes
-/// the first message for it.
+/// Notes an error for a PROXY header to a direct backend: its library takes the first message for
+/// the hand-over.
 fn refuse_proxy_with_direct(reader: &Reader, service: &ServiceConfig) {
     if service.proxy && service.direct {
         let message =
@@ -97,7 +99,7 @@ fn refuse_proxy_with_direct(reader: &Reader, service: &ServiceConfig) {
     }
 }
 
-/// Globs over service names.
+/// Reads globs over service names.
 fn names(reader: &Reader, key: &'static Key) -> Vec<Pattern> {
     let words = reader.words(key).unwrap_or_default();
     words
@@ -106,8 +108,8 @@ fn names(reader: &Reader, key: &'static Key) -> Vec<Pattern> {
         .collect()
 }
 
-/// One glob over service names. The C gateway's notation is read as well:
-/// `\*` is `*`, `^` and `$` and the leading `/` of a path change nothing.
+/// Reads one glob over service names. As in the C gateway `\*` is `*`, and a leading `^` or `/` and
+/// a trailing `$` change nothing.
 fn name(reader: &Reader, key: &'static Key, word: &str) -> Option<Pattern> {
     let plain = word.replace("\\*", "*");
     let start = plain.strip_prefix('^').unwrap_or(&plain);
@@ -133,13 +135,13 @@ fn pattern(reader: &Reader, key: &'static Key, glob: &str) -> Option<Pattern> {
     None
 }
 
-/// The words and globs of `origins`.
+/// Reads the words and globs of `origins`.
 fn origins(reader: &Reader) -> Origins {
     let mut origins = Origins::default();
     for word in reader.words(&ORIGINS).unwrap_or_default() {
         match word.as_str() {
             "*" | "\\*" => origins.any = true,
-            // Those always may.
+            // Pages of the same origin always may.
             "same-origin" => {}
             "same-host" => origins.same_host = true,
             "null" => origins.null = true,
@@ -159,7 +161,7 @@ fn origins(reader: &Reader) -> Origins {
     origins
 }
 
-/// Subprotocol names: tokens (RFC 6455, section 4.1; RFC 9110, section 5.6.2).
+/// Reads names of subprotocols, which are tokens (RFC 6455, section 4.1; RFC 9110, section 5.6.2).
 fn protocols(reader: &Reader) -> Protocols {
     let Some(words) = reader.words(&PROTOCOLS) else {
         return Protocols::FirstOffered;

@@ -1,17 +1,18 @@
-//! Every key of the configuration, written once.
+//! The key table: every key of the configuration, written once.
 //!
-//! From here come the checks, the defaults, the messages, the example file
-//! in etc/, the manual page and the list in `ouistiti -h`.
+//! The checks, the defaults, the messages, the example file in etc/, the manual page and the list
+//! of `ouistiti -hh` are made from it.
 
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
-use super::choices::{LOG_LEVELS, REDIRECTS};
-use super::schema::{Key, NEEDED, Section, words};
 use tls::TLS_SECTION;
 use websocket::WEBSOCKET_SECTION;
 
-/// What stands at the top of the file.
+use super::choices::{LOG_LEVELS, REDIRECTS};
+use super::schema::{Key, NEEDED, Section, words};
+
+/// The top of the file.
 pub(crate) static ROOT: Section = Section {
     name: "the file",
     keys: &[
@@ -27,13 +28,12 @@ pub(crate) static ROOT: Section = Section {
 
 pub(crate) static USER: Key = Key::optional(
     "user",
-    "User to become once the sockets are bound and the secrets read. Its groups, \
-     group and user id are taken for good; an unknown user ends the start.",
+    "User that the daemon becomes once it has bound its sockets and read its keys. It takes the user's groups, group id and user id, and cannot go back. An unknown user ends the start.",
 )
 .absent("stay as started", "nobody");
 pub(crate) static PID_FILE: Key = Key::optional(
     "pid-file",
-    "File that holds the process id while the daemon runs. 'ouistiti -K' reads it.",
+    "File with the process id while the daemon runs. 'ouistiti -K' reads it.",
 )
 .absent("none", "/var/run/ouistiti.pid");
 pub(crate) static CONTROL: Key = Key::optional(
@@ -56,20 +56,17 @@ pub(crate) static LOG_LEVEL: Key = Key::choice(
 );
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
-    "Directory whose files *.conf bring more servers. They are read in the order of \
-     their names, and only for their 'servers'.",
+    "Directory of files *.conf with more servers. They are read in the order of their names, and only their 'servers' have an effect.",
 )
 .absent("none", "/etc/ouistiti.d");
 pub(crate) static INIT_D: Key = Key::optional(
     "init_d",
-    "Directory whose executables are run before serving, to start backends. They \
-     get the argument 'start', and 'stop' at the end.",
+    "Directory of executables that are run before serving, to start backends. Their argument is 'start', and 'stop' at the end.",
 )
 .absent("none", "/etc/ouistiti.init.d");
 pub(crate) static LANDLOCK: Key = Key::flag(
     "landlock",
-    "Once it serves, the kernel keeps the daemon to the files named here, where it has \
-     Landlock. The manual of ouistiti tells what a reload can then not do.",
+    "Once the daemon serves, the kernel lets it open only the files that the configuration names, if the kernel has Landlock. ouistiti(8) says what a reload can then not do.",
 );
 pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
@@ -169,7 +166,7 @@ pub(crate) static MAXCLIENTS: Key = Key::number(
     "maxclients",
     Some(200),
     (1, 10_000),
-    "Most clients at a time. At the limit a new one gets 503 and Retry-After.",
+    "Most clients at a time. A further one gets 503 and Retry-After.",
 );
 pub(crate) static MAXMEMORY: Key = Key::size(
     "maxmemory",
@@ -182,7 +179,7 @@ pub(crate) static KEEPALIVETIMEOUT: Key = Key::number(
     "keepalivetimeout",
     Some(10),
     (1, 3600),
-    "Seconds a client has for TLS handshake and request head together.",
+    "Seconds that a client has for the TLS handshake and the request head together.",
 );
 pub(crate) static HEADSIZE: Key = Key::size(
     "headsize",
@@ -203,8 +200,7 @@ pub(crate) static MAXPERIP: Key = Key::number(
 pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
-    "Networks whose X-Forwarded-For or PROXY header is believed, between commas. \
-     For a reverse proxy in front. With tls the PROXY header comes before the handshake.",
+    "Networks of reverse proxies, between commas, whose X-Forwarded-For or PROXY header is believed. With tls the PROXY header comes before the handshake.",
 );
 pub(crate) static REDIRECT: Key = Key::choice(
     "redirect",
@@ -224,18 +220,15 @@ pub(crate) static TLS: Key = Key::group(
     "Certificates: this server speaks https:// and wss://.",
 )
 .absent("plain http:// and ws://", "");
-pub(crate) static WEBSOCKET: Key = Key::group(
-    &WEBSOCKET_SECTION,
-    "The gateway: what a WebSocket request is given to.",
-)
-.absent("WebSocket requests are refused", "")
-.in_smallest_file();
+pub(crate) static WEBSOCKET: Key =
+    Key::group(&WEBSOCKET_SECTION, "The gateway, for WebSocket requests.")
+        .absent("WebSocket requests are refused", "")
+        .in_smallest_file();
 pub(crate) static DOCUMENT: Key = Key::group(
     &DOCUMENT_SECTION,
-    "Static files: what any other request is answered with, so that a page and its \
-     WebSocket share an origin.",
+    "Static files, for every other request. A page and its WebSocket then share an origin.",
 )
-.absent("requests that are no WebSocket get 426", "");
+.absent("every other request gets 426", "");
 
 /// The `document` section.
 pub(crate) static DOCUMENT_SECTION: Section = Section {

@@ -1,4 +1,4 @@
-//! The keys of the `tls` section, each written once.
+//! The keys of the `tls` section.
 
 use super::super::choices::CLIENTAUTHS;
 use super::super::schema::{Key, NEEDED, Section, words};
@@ -19,8 +19,7 @@ pub(crate) static TLS_SECTION: Section = Section {
 
 pub(crate) static CRTFILE: Key = Key::optional(
     "crtfile",
-    "PEM file of the certificate and those between it and the root, in this order. \
-     All of it is sent.",
+    "PEM file of the certificate, followed by the certificates between it and the root. All of them are sent.",
 )
 .absent(NEEDED, "/etc/ouistiti/server.crt");
 pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
@@ -38,7 +37,7 @@ pub(crate) static CLIENTAUTH: Key = Key::choice(
     "clientauth",
     "required",
     &words(&CLIENTAUTHS),
-    "Whether a client may come without certificate, with 'cachain'.",
+    "Whether clients must show a certificate, with 'cachain'.",
 );
 pub(crate) static CERTIFICATES: Key = Key::list(
     &CERTIFICATE,
@@ -47,8 +46,7 @@ pub(crate) static CERTIFICATES: Key = Key::list(
 .absent("none", "");
 pub(crate) static DHMFILE: Key = Key::optional(
     "dhmfile",
-    "Accepted for the sake of old files and unused: keys are agreed on elliptic \
-     curves.",
+    "Unused, for files of the C gateway: keys are agreed on elliptic curves.",
 )
 .absent("none", "/etc/ouistiti/dhparam.pem");
 

@@ -1,4 +1,4 @@
-//! The keys of the `websocket` section and its `links`, each written once.
+//! The keys of the `websocket` section and of its `links`.
 
 use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, LINK_TYPES, PARITIES, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
@@ -36,23 +36,21 @@ pub(crate) static DOCROOT: Key = Key::text(
 pub(crate) static ALLOW: Key = Key::words(
     "allow",
     Some("*"),
-    "Names that are served: globs between commas. A glob matches the whole name, \
-     without leading '/'.",
+    "Names that are served: globs between commas. A glob matches the whole name, without its leading '/'.",
 );
 pub(crate) static DENY: Key = Key::words(
     "deny",
     Some(""),
-    "Names that are not, though 'allow' matches: globs between commas.",
+    "Names that are refused, even if 'allow' matches: globs between commas.",
 );
 pub(crate) static DENYLAST: Key = Key::flag(
     "denylast",
-    "A name that 'allow' and 'deny' both match is served.",
+    "A name that both 'allow' and 'deny' match is served.",
 );
 pub(crate) static OPTIONS: Key = Key::words(
     "options",
     Some(""),
-    "Features: 'direct' hands the client's socket to the backend. The backend must \
-     be linked with libwebsocket.so; not with tls.",
+    "Options between commas: 'direct' hands the client's socket to the backend, which needs libwebsocket.so. It cannot go with tls.",
 )
 .formerly(&["mode"]);
 pub(crate) static ORIGINS: Key = Key::words(
@@ -80,15 +78,13 @@ pub(crate) static MAXMESSAGE: Key = Key::size(
     "maxmessage",
     16 << 20,
     (1, 1 << 30),
-    "Longest message in bytes, where one must be held whole. A longer one closes \
-     with 1009.",
+    "Longest message in bytes, where a message must be held whole. A longer one closes with 1009.",
 );
 pub(crate) static PING: Key = Key::number(
     "ping",
     Some(25),
     (1, 3600),
-    "Seconds of silence before a ping. No answer within as long again closes the \
-     connection.",
+    "Seconds of silence before a ping. If there is no answer within the same time, the connection is cut.",
 );
 pub(crate) static PROTOCOLS: Key = Key::words(
     "protocols",
@@ -100,28 +96,23 @@ pub(crate) static PROTOCOLS: Key = Key::words(
 .absent("the first offered is chosen", "mqtt,binary");
 pub(crate) static MERGE: Key = Key::flag(
     "merge",
-    "Small messages that arrive together may share one write of framing 'stream'. \
-     Fastest; for backends that read a byte stream.",
+    "Small messages that arrive together share one write, with framing 'stream'. This is fastest, for backends that read a stream of bytes.",
 );
 pub(crate) static PROXY: Key = Key::choice(
     "proxy",
     "none",
     &words(&PROXIES),
-    "Header that tells the backend the client's address before anything else, and as \
-     TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin, 0xE2 the \
-     subject of the client's certificate. It has at most 536 bytes: a TLV beyond is \
-     left out.",
+    "Header that a backend gets before anything else. It has the client's address, and as TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin and 0xE2 the subject of the client's certificate. It has at most 536 bytes: a TLV that does not fit is left out.",
 );
 pub(crate) static WAIT: Key = Key::number(
     "wait",
     Some(0),
     (0, 60),
-    "Seconds a handshake waits for a backend that is just restarting.",
+    "Seconds that a handshake waits for a backend that is restarting.",
 );
 pub(crate) static LINKS: Key = Key::list(
     &LINK,
-    "Services outside docroot. They stand before it: the first whose 'origin' \
-     matches the name serves it.",
+    "Services outside docroot. They come before it: the first one whose 'origin' matches the name serves it.",
 )
 .absent("none", "");
 

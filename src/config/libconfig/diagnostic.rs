@@ -1,28 +1,28 @@
-//! What is wrong in a configuration file, said so that it can be mended.
+//! Errors and warnings about a configuration file, each with the line it is about.
 
-use super::source::{Sources, Span};
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Most errors listed of one configuration; the rest are only counted.
+use super::source::{Sources, Span};
+
+/// Most errors listed for one configuration. The rest are counted.
 const MAX_ERRORS: usize = 50;
 /// Longest part of a source line shown, in characters.
 const MAX_LINE: usize = 100;
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// It can, but the administrator should look.
+    /// The configuration can be used, but the administrator should look.
     Warning,
 }
 
-/// One error or warning, with the place it is about.
+/// One error or warning and its place.
 ///
-/// It displays as `file:line:column: error: message`, the source line, and a
-/// caret under the place.
+/// It displays as `file:line:column: error: message`, the source line, and a caret under the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
@@ -79,8 +79,8 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The line without its indentation, and `^~~~` beneath `width` characters
-/// from character `column` on. A long line is cut around the place.
+/// Returns the line without its indentation, and a marker `^~~~` for the `width` characters from
+/// `column` on. A long line is cut around the place.
 fn excerpt(line: &str, column: usize, width: usize) -> (String, String) {
     let indent = line.chars().take_while(|c| c.is_whitespace()).count();
     let skip = match column.saturating_sub(indent) {
@@ -128,13 +128,13 @@ impl Report {
         });
     }
 
-    /// Whether there is an error among what was noted.
+    /// Whether an error was noted.
     pub(crate) fn has_errors(&self) -> bool {
         let entries = self.0.borrow();
         entries.iter().any(|e| e.severity == Severity::Error)
     }
 
-    /// Everything noted, once, in the order of the text.
+    /// Returns everything noted in the order of the text, without repetitions.
     pub(crate) fn finish(self, sources: &Sources) -> Vec<Diagnostic> {
         let mut entries = self.0.into_inner();
         entries.sort();
@@ -146,7 +146,7 @@ impl Report {
             .collect();
         if let Some(first) = rest.first() {
             let path = sources.place(first.span).path;
-            let mut more = Diagnostic::of_file(path, format!("and {} more like these", rest.len()));
+            let mut more = Diagnostic::of_file(path, format!("and {} more", rest.len()));
             more.severity = rest
                 .iter()
                 .map(|e| e.severity)
@@ -240,9 +240,6 @@ mod tests {
         }
         let list = report.finish(&sources);
         assert_eq!(list.len(), MAX_ERRORS + 1);
-        assert_eq!(
-            list[MAX_ERRORS].to_string(),
-            "x: error: and 150 more like these"
-        );
+        assert_eq!(list[MAX_ERRORS].to_string(), "x: error: and 150 more");
     }
 }

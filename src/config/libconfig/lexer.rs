@@ -1,12 +1,13 @@
-//! Text to tokens: the words of a libconfig file, `@include` followed.
+//! Text to tokens: the words of a libconfig file and of the files that it includes.
 //!
-//! Accepts what libconfig 1.5 to 1.8 accept. What is wrong inside a word is
-//! reported here; how words may stand together is the parser's business.
+//! It accepts what libconfig 1.5 to 1.8 accept, and reports errors inside a word. Errors in the
+//! order of words are the parser's.
+
+use std::path::Path;
 
 use super::diagnostic::Report;
 use super::literal::{self, Number, Wrong};
 use super::source::{Sources, Span};
-use std::path::Path;
 
 /// Deepest `@include` within `@include`, as in libconfig.
 const MAX_INCLUDE: usize = 10;
@@ -37,19 +38,19 @@ pub(crate) enum Kind {
     Float(String),
     /// `true` or `false`.
     Bool(bool),
-    /// Something that was reported already.
+    /// A word with an error that was reported.
     Bad,
     /// The end of the main file.
     End,
 }
 
-/// Reads a file, and those it includes, word by word.
+/// Reads a file and the files that it includes, word by word.
 pub(crate) struct Lexer<'a> {
     pub(crate) sources: &'a mut Sources,
     report: &'a Report,
-    /// A string or comment without end swallowed the rest of a file.
+    /// Whether a string or comment without end took the rest of a file.
     pub(crate) cut: bool,
-    /// The files being read, each with the offset reached; innermost last.
+    /// The files being read, each with the offset reached. The innermost is last.
     open: Vec<(usize, usize)>,
 }
 
@@ -64,7 +65,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next word; `End` for ever after the last.
+    /// Returns the next word, and `End` from the last one on.
     pub(crate) fn next(&mut self) -> Token {
         loop {
             let (file, at) = self.open[self.open.len() - 1];
@@ -114,8 +115,8 @@ impl<'a> Lexer<'a> {
         Token { kind, span }
     }
 
-    /// Opens the file that `@include "FILE"` at `start` names, relative to
-    /// the directory of the file it stands in.
+    /// Opens the file that `@include "FILE"` at `start` names. FILE is relative to the directory of
+    /// the file with the `@include`.
     fn include(&mut self, file: usize, start: usize) {
         let source = self.sources.get(file);
         let after = start + "@include".len();
@@ -144,7 +145,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The name of a file in quotes that `rest` begins with, and its length.
+/// Returns the quoted file name that `rest` begins with, and its length.
 fn file_name(rest: &str) -> Result<(String, usize), Wrong> {
     match rest.starts_with('"') {
         true => literal::string(rest),
@@ -152,8 +153,10 @@ fn file_name(rest: &str) -> Result<(String, usize), Wrong> {
     }
 }
 
-/// The offset of the next word from `at` on; in error that of a comment
-/// without end.
+/// Returns the offset of the next word from `at` on.
+///
+/// # Errors
+/// The offset of a comment that has no end.
 fn skip_blanks(text: &str, mut at: usize) -> Result<usize, usize> {
     loop {
         let rest = &text[at..];
@@ -173,7 +176,7 @@ fn skip_blanks(text: &str, mut at: usize) -> Result<usize, usize> {
     }
 }
 
-/// The word that `rest`, which is not empty, begins with, and its length.
+/// Returns the word that `rest` begins with, and its length. `rest` is not empty.
 fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
     let first = rest.chars().next().unwrap_or_default();
     match first {
@@ -194,7 +197,7 @@ fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
     }
 }
 
-/// Characters that begin a word or stand between words.
+/// Whether a character begins a word or stands between words.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "=:;,{}()[]\"+-.*#/@".contains(c)
 }

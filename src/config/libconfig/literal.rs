@@ -1,21 +1,20 @@
 //! String and number literals of libconfig.
 
-/// What is wrong in a word.
+/// An error inside a word.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Wrong {
-    /// Where in the word.
+    /// Its offset in the word, in bytes.
     pub(crate) offset: usize,
-    /// How much of it to show, in bytes.
+    /// Length of the part to show, in bytes.
     pub(crate) shown: usize,
-    /// How much text to pass over.
+    /// Length of the text to pass over, in bytes.
     pub(crate) length: usize,
-    /// Why.
+    /// What is wrong.
     pub(crate) message: String,
 }
 
 impl Wrong {
-    /// Something wrong with the `length` bytes from `offset` on, where the
-    /// word ends as well.
+    /// An error in the `length` bytes from `offset` on, which are the end of the word.
     pub(crate) fn at(offset: usize, length: usize, message: &str) -> Self {
         Self {
             offset,
@@ -26,18 +25,18 @@ impl Wrong {
     }
 }
 
-/// A number literal's value.
+/// The value of a number literal.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Number {
-    /// Without point and exponent.
+    /// A number without point and exponent.
     Int(i64),
-    /// With: as it was written, for no setting takes one.
+    /// A number with a point or an exponent, as it was written.
     Float(String),
 }
 
-/// The string that `rest` begins with (at its opening quote), and the length
-/// of its literal. A backslash before a character it has no meaning for
-/// stands for itself, as in libconfig; line ends may stand in it.
+/// Returns the string that `rest` begins with, and the length of its literal. `rest` begins at the
+/// opening quote. As in libconfig, an unknown escape is taken as it stands, and the string may
+/// contain line ends.
 pub(crate) fn string(rest: &str) -> Result<(String, usize), Wrong> {
     let bytes = rest.as_bytes();
     let mut value = Vec::new();
@@ -77,7 +76,7 @@ pub(crate) fn string(rest: &str) -> Result<(String, usize), Wrong> {
     Err(wrong)
 }
 
-/// The byte that an escape, from its backslash on, stands for, and its length.
+/// Returns the byte that an escape stands for, and the length of the escape with its backslash.
 fn escape(bytes: &[u8]) -> (u8, usize) {
     match bytes.get(1) {
         Some(b'n') => (b'\n', 2),
@@ -100,7 +99,7 @@ fn escape(bytes: &[u8]) -> (u8, usize) {
     }
 }
 
-/// The number that `rest` begins with, and the length of its literal.
+/// Returns the number that `rest` begins with, and the length of its literal.
 pub(crate) fn number(rest: &str) -> Result<(Number, usize), Wrong> {
     let length = number_length(rest.as_bytes());
     let word = &rest[..length];
@@ -136,8 +135,8 @@ pub(crate) fn number(rest: &str) -> Result<(Number, usize), Wrong> {
     }
 }
 
-/// Digits with a point among them, with an exponent, or with both. The conversion itself would
-/// add a thirtieth to the program.
+/// Whether these are digits with a point, an exponent, or both. Converting them would make the
+/// program 3 % larger, and no setting takes them.
 fn is_float(digits: &str) -> bool {
     let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
@@ -150,7 +149,7 @@ fn is_float(digits: &str) -> bool {
         && is_digits(exponent)
 }
 
-/// How far a number, right or wrong, reaches.
+/// Returns the length of a number, well-formed or not.
 fn number_length(bytes: &[u8]) -> usize {
     let hex = bytes.get(1).is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
     let mut end = 1;

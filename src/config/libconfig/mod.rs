@@ -1,4 +1,4 @@
-//! Start-up: text in the format of libconfig, as a tree with places; it knows no setting of ours.
+//! Start-up: reads the format of libconfig into a tree with places. It knows no setting by name.
 
 pub(crate) mod diagnostic;
 mod lexer;

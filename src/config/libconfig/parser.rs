@@ -1,19 +1,20 @@
-//! Tokens to a tree: the grammar of libconfig, going on after an error so
-//! that one run finds them all.
+//! Tokens to a tree: the grammar of libconfig. The parser goes on after an error, so that one run
+//! finds all of them.
+
+use std::mem;
 
 use super::diagnostic::Report;
 use super::lexer::{Kind, Lexer, Token};
 use super::source::{Sources, Span};
 use super::value::{Node, Setting, Value};
-use std::mem;
 
 /// Deepest nesting of groups, lists and arrays.
 const MAX_DEPTH: usize = 32;
-/// Syntax errors after which the rest of the file is left alone.
+/// Syntax errors after which the rest of the file is not read.
 const MAX_ERRORS: usize = 20;
 
-/// Reads a file's settings. Errors go to the report; what could be read is
-/// given even so, that its contents can be checked as well.
+/// Returns the settings of a file. Errors go to the report. After an error the settings that could
+/// be read are returned too, so that their values are checked in the same run.
 pub(crate) fn parse(sources: &mut Sources, report: &Report, file: usize) -> Vec<Setting> {
     let mut lexer = Lexer::new(sources, report, file);
     let token = lexer.next();
@@ -33,7 +34,7 @@ struct Parser<'a> {
     report: &'a Report,
     /// The token not yet taken.
     token: Token,
-    /// The last string taken.
+    /// The place of the last string taken.
     text: Option<Span>,
     depth: usize,
     errors: usize,
@@ -47,12 +48,12 @@ impl Parser<'_> {
             if self.token.kind == Kind::End {
                 return settings;
             }
-            self.unexpected("nothing is open that this could close");
+            self.unexpected("no bracket is open that this could close");
             self.take();
         }
     }
 
-    /// Settings up to a closing bracket or the end, which stay.
+    /// Reads settings up to a closing bracket or the end, which is not taken.
     fn settings(&mut self, mut settings: Vec<Setting>) -> Vec<Setting> {
         loop {
             match &self.token.kind {
@@ -85,7 +86,7 @@ impl Parser<'_> {
         self.error(setting.name_span, &message);
     }
 
-    /// `name = value;`, or nothing after an error.
+    /// Reads `name = value;`. Returns `None` after an error.
     fn setting(&mut self) -> Option<Setting> {
         let Token { kind, span } = self.take();
         let Kind::Name(name) = kind else {
@@ -127,7 +128,7 @@ impl Parser<'_> {
         ) || matches!(kind, Kind::Mark('{' | '(' | '['))
     }
 
-    /// One value, or nothing after an error; the offending token stays.
+    /// Reads one value. Returns `None` after an error, whose token is not taken.
     fn value(&mut self) -> Option<Node> {
         if !self.begins_value() {
             self.unexpected("expected a value");
@@ -154,7 +155,7 @@ impl Parser<'_> {
         Some(Node { value, span })
     }
 
-    /// What stands behind an opening bracket, up to and with the closing one.
+    /// Reads what follows an opening bracket, the closing one included.
     fn bracket(&mut self, open: char, span: Span) -> Option<Value> {
         if self.depth == MAX_DEPTH {
             let message = format!("nested more than {MAX_DEPTH} deep");
@@ -185,8 +186,8 @@ impl Parser<'_> {
         Some(value)
     }
 
-    /// Values between commas up to a closing bracket, which stays. A comma
-    /// behind the last is tolerated.
+    /// Reads values between commas up to a closing bracket, which is not taken. A comma may follow
+    /// the last value.
     fn elements(&mut self, close: char) -> Vec<Node> {
         let mut nodes = Vec::new();
         while !matches!(self.token.kind, Kind::End | Kind::Mark('}' | ')' | ']')) {
@@ -206,7 +207,7 @@ impl Parser<'_> {
         nodes
     }
 
-    /// The elements of an array: scalars, all of the first one's type.
+    /// Reads the elements of an array: scalars of one type.
     fn array(&mut self) -> Vec<Node> {
         let nodes = self.elements(']');
         let Some(first) = nodes.first().map(|node| mem::discriminant(&node.value)) else {
@@ -243,21 +244,21 @@ impl Parser<'_> {
         mem::replace(&mut self.token, next)
     }
 
-    /// Passes over the rest of a setting: to behind its `;`, or to the
-    /// bracket that closes what it stands in.
+    /// Skips the rest of a setting: up to and with its `;`, or up to the bracket that closes the
+    /// group.
     fn recover(&mut self) {
-        self.pass_over(';');
+        self.skip_to(';');
         if self.token.kind == Kind::Mark(';') {
             self.take();
         }
     }
 
-    /// Passes over the rest of a list's element.
+    /// Skips the rest of an element of a list.
     fn recover_element(&mut self) {
-        self.pass_over(',');
+        self.skip_to(',');
     }
 
-    fn pass_over(&mut self, end: char) {
+    fn skip_to(&mut self, end: char) {
         let mut depth = 0_usize;
         loop {
             match self.token.kind {
@@ -272,7 +273,7 @@ impl Parser<'_> {
         }
     }
 
-    /// An error at the token not taken, unless that was reported already.
+    /// Notes an error at the token not taken, unless the lexer has reported that token.
     fn unexpected(&mut self, message: &str) {
         if self.token.kind == Kind::Bad {
             return;
@@ -290,7 +291,7 @@ impl Parser<'_> {
         self.error(self.token.span, &message);
     }
 
-    /// A hint, if the last string went on over several lines.
+    /// Returns a hint if the last string went over several lines.
     fn missing_quote(&self) -> String {
         let lines = self.text.map(|span| {
             let text = &self.lexer.sources.get(span.file).text[span.start..span.end];
@@ -321,7 +322,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes the rest of the file as its end, without a further word.
+    /// Skips the rest of the file without further errors.
     fn give_up(&mut self) {
         self.errors = MAX_ERRORS;
         while self.token.kind != Kind::End {

@@ -1,7 +1,4 @@
-//! The text of the configuration files, and places in it.
-//!
-//! A place is a [`Span`]; what the administrator reads about it is made in
-//! `diagnostic`.
+//! The texts of all files of one configuration, and places in them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Longest configuration file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
-/// Most files read for one configuration, `@include` and `config_d` together.
+/// Most files read for one configuration.
 const MAX_FILES: usize = 100;
 
 /// A run of bytes in one of the files.
@@ -19,22 +16,22 @@ pub struct Span {
     pub file: usize,
     /// Offset of the first byte.
     pub start: usize,
-    /// Offset behind the last byte.
+    /// Offset of the byte after the last one.
     pub end: usize,
 }
 
 /// One file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Its path, as the administrator gave it.
+    /// Its path, as it was given.
     pub(crate) path: PathBuf,
-    /// Its text; bytes that are not UTF-8 stand as U+FFFD.
+    /// Its text. U+FFFD stands for bytes that are not UTF-8.
     pub(crate) text: String,
 }
 
-/// A place as a person counts: from one.
+/// A place for a person: lines and columns are counted from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Slot<'a> {
+pub(crate) struct Location<'a> {
     /// The file.
     pub(crate) path: &'a Path,
     /// Line number.
@@ -52,11 +49,11 @@ pub(crate) struct Slot<'a> {
 pub(crate) struct Sources(Vec<Source>);
 
 impl Sources {
-    /// Reads a file and gives its index.
+    /// Reads a file and returns its index.
     ///
     /// # Errors
-    /// What the kernel says, and `InvalidData` for a file over [`MAX_FILE`]
-    /// or one file too many.
+    /// As open(2) and read(2); `InvalidData` for a file longer than [`MAX_FILE`] or one file too
+    /// many.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<usize> {
         if self.0.len() == MAX_FILES {
             let message = format!("more than {MAX_FILES} files");
@@ -73,20 +70,20 @@ impl Sources {
         Ok(self.add(path, String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Takes a text under a name and gives its index.
+    /// Adds a text under a name and returns its index.
     pub(crate) fn add(&mut self, path: &Path, text: String) -> usize {
         let path = path.to_owned();
         self.0.push(Source { path, text });
         self.0.len() - 1
     }
 
-    /// The file of an index that `read` or `add` gave.
+    /// Returns the file of an index that `read` or `add` returned.
     pub(crate) fn get(&self, file: usize) -> &Source {
         &self.0[file]
     }
 
-    /// Where a span is, for a person.
-    pub(crate) fn place(&self, span: Span) -> Slot<'_> {
+    /// Returns where a span begins.
+    pub(crate) fn place(&self, span: Span) -> Location<'_> {
         let source = self.get(span.file);
         let text = source.text.as_str();
         let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
@@ -94,7 +91,7 @@ impl Sources {
             .find('\n')
             .map_or(text.len(), |at| span.start + at);
         let shown = span.end.clamp(span.start, end);
-        Slot {
+        Location {
             path: &source.path,
             line: text[..begin].matches('\n').count() + 1,
             column: text[begin..span.start].chars().count() + 1,

@@ -1,14 +1,13 @@
-//! The tree a libconfig text stands for, each part with its place.
+//! The tree that a libconfig text stands for. Each part has its place.
 
 use super::source::Span;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What it is.
     pub value: Value,
-    /// Its text, from the first byte to the last; of a group, list or array
-    /// the opening bracket.
+    /// The place of its text; for a group, list or array that of the opening bracket.
     pub span: Span,
 }
 
@@ -17,11 +16,11 @@ pub struct Node {
 pub enum Value {
     /// `true` or `false`, in any case.
     Bool(bool),
-    /// A whole number, however it was written.
+    /// A whole number, in whichever base it was written.
     Int(i64),
     /// A number with a point or an exponent, as it was written.
     Float(String),
-    /// A string, escapes resolved and neighbours joined.
+    /// A string. Its escapes are resolved, and adjacent strings are joined.
     Text(String),
     /// `[ ... ]`: scalars of one type.
     Array(Vec<Node>),
@@ -43,7 +42,7 @@ pub struct Setting {
 }
 
 impl Value {
-    /// The type's name in a message.
+    /// Returns the name of the type for a message.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Bool(_) => "a boolean",

@@ -1,8 +1,9 @@
 //! What the keys take, and what is said of what they do not.
 
+use std::time::Duration;
+
 use super::super::{FrameType, Framing, Listen, MaxPerIp, Origins, Protocols};
 use super::{errors, good, in_server, in_websocket, load_text, warnings, websocket};
-use std::time::Duration;
 
 #[test]
 fn the_smallest_file_gives_every_default_of_the_manual() {

@@ -1,5 +1,8 @@
-//! Files on disk: the examples of etc/, those of the C gateway, `@include`
-//! and `config_d`.
+//! Files on disk: the examples of etc/, those of the C gateway, `@include` and `config_d`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
 
 use super::super::load::load_for;
 use super::super::{
@@ -7,9 +10,6 @@ use super::super::{
 };
 use super::ALL;
 use super::short;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process;
 
 /// The project's directory.
 pub(super) fn project() -> PathBuf {
@@ -259,8 +259,8 @@ fn a_config_d_that_cannot_be_read_is_an_error() {
     );
 }
 
-/// Compares a file of the project with what the key table makes of it; with
-/// BLESS set in the environment, writes it.
+/// Compares a file of the project with what the key table makes of it; with BLESS set in the
+/// environment, writes it.
 fn is_up_to_date(name: &str, made: &str) {
     let path = project().join(name);
     if std::env::var_os("BLESS").is_some() {

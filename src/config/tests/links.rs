@@ -1,9 +1,10 @@
 //! The entries of `links`, and what needs a Cargo feature.
 
-use super::super::{Flow, FrameType, Framing, Parity, SerialConfig, Target, from_text};
-use super::{ALL, Built, errors, in_websocket, short, text_for, warnings, websocket};
 use std::path::Path;
 use std::time::Duration;
+
+use super::super::{Flow, FrameType, Framing, Parity, SerialConfig, Target, from_text};
+use super::{ALL, Built, errors, in_websocket, short, text_for, warnings, websocket};
 
 #[test]
 fn a_link_takes_the_values_of_its_section_unless_it_sets_them() {

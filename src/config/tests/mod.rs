@@ -7,11 +7,12 @@ mod links;
 mod servers;
 mod syntax;
 
+use std::path::Path;
+
 use super::built::Built;
 use super::libconfig::value::Setting;
 use super::load::text_for;
 use super::{Config, Loaded, tree};
-use std::path::Path;
 
 /// A program with every feature.
 const ALL: Built = Built {

@@ -1,9 +1,11 @@
 //! The syntax of libconfig, and what is said of text that is not.
 
+use std::fs;
+
+use libconfig::{Config as OracleConfig, Value as Oracle};
+
 use super::super::libconfig::value::{Node, Setting, Value};
 use super::parse;
-use libconfig::{Config as OracleConfig, Value as Oracle};
-use std::fs;
 
 /// Texts that libconfig accepts.
 const VALID: &[&str] = &[
@@ -139,7 +141,7 @@ fn a_bracket_left_open_is_shown_where_it_opened() {
         messages("a = {\n b = 1;\n);\nc = 2;"),
         [
             "3:1 expected '}' for the '{' of line 1, found ')'",
-            "3:1 nothing is open that this could close, found ')'"
+            "3:1 no bracket is open that this could close, found ')'"
         ]
     );
 }
