@@ -32,20 +32,27 @@ extern "C" {
 #define WEBSOCKET_FIN 0x80
 
 /*
- * Accepts a client as accept(2) does: address and length get the client's
- * own address, or are NULL. The descriptor is close-on-exec and blocking; it
- * may be given to poll, select and epoll. A plain UNIX client is closed and
- * fails with EPROTO: go on with the next.
+ * Accepts a client as accept(2) does. The descriptor is close-on-exec and
+ * blocking; it may be given to poll, select and epoll. A plain UNIX client that
+ * has said something already is closed and fails with EPROTO: go on with the
+ * next. One that speaks later counts as a client that has left. Address and
+ * length, or NULL, get the client's IP address if the client is there already,
+ * else a UNIX address: getpeername(2) tells it after the first message.
  */
 int websocket_accept(int listener, struct sockaddr *address, socklen_t *length);
 
 /*
  * The same over a connection from the gateway that has been accepted by
- * other means; that connection stays open and is to be closed.
+ * other means; that connection stays open and is to be closed, and its end
+ * tells the gateway that of the client. EAGAIN: nothing has come within 300 ms,
+ * or yet on a non-blocking socket. EPROTO: it is not the gateway's.
  */
 int websocket_receive(int gateway, struct sockaddr *address, socklen_t *length);
 
-/* 1 if the descriptor is a WebSocket connection, else 0. */
+/*
+ * 1 if the descriptor is a WebSocket connection, else 0, also where its client
+ * has not come yet: that is known once poll calls it readable or writable.
+ */
 int websocket_is(int fd);
 
 /*

@@ -1,61 +1,21 @@
 //! The calls a server makes more seldom, one by one, from a C program that is
 //! linked with the library instead of having it preloaded.
 
+mod linked;
 mod support;
 
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use linked::{TEXT, ask, expect_ok};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use support::{Client, DEADLINE, Server, compile, library, masked};
+use support::{Client, DEADLINE, Server, masked};
 
-const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
 fn server() -> Server {
-    let directory = library()
-        .parent()
-        .expect("it is in a directory")
-        .display()
-        .to_string();
-    Server::start(false, |scratch, socket| {
-        let path = format!("-Wl,-rpath,{directory}");
-        let search = format!("-L{directory}");
-        let include = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include");
-        let flags = [
-            "-Wno-unused-function",
-            include,
-            &search,
-            "-lwebsocket",
-            &path,
-        ];
-        let mut command = Command::new(compile("tests/servers/calls.c", scratch, &flags));
-        command.arg(socket);
-        command
-    })
-}
-
-/// Names the check, sends these frames, and gives the client.
-fn ask(server: &Server, name: &str, frames: &[(u8, &[u8])]) -> Client {
-    let mut client = server.client();
-    client.send(TEXT, name.as_bytes());
-    let bytes: Vec<u8> = frames
-        .iter()
-        .flat_map(|(first, payload)| masked(*first, payload))
-        .collect();
-    client.raw(&bytes);
-    client
-}
-
-fn expect_ok(mut client: Client) {
-    let (kind, answer) = client.frame();
-    assert_eq!(
-        (kind, String::from_utf8_lossy(&answer).as_ref()),
-        (TEXT, "ok"),
-        "in calls.c"
-    );
+    linked::server("tests/servers/calls.c")
 }
 
 #[test]
@@ -174,11 +134,6 @@ fn a_closed_descriptor_is_no_clients_and_messages_come_one_at_a_time() {
 }
 
 #[test]
-fn an_address_is_of_the_kind_there_is_room_for() {
-    expect_ok(ask(&server(), "addresses", &[]));
-}
-
-#[test]
 fn only_text_goes_out_as_text() {
     let server = server();
     let mut client = ask(&server, "types", &[]);
@@ -274,6 +229,16 @@ fn a_close_that_finds_no_room_goes_once_and_as_soon_as_there_is() {
     assert_eq!(behind_the_filling(&server, &mut client), half);
     let close = (0x88, 1000u16.to_be_bytes().to_vec());
     assert_eq!(client.frame(), close);
+    client.send(0x88, &close.1);
+    client.at_end();
+}
+
+#[test]
+fn a_close_that_finds_no_room_needs_no_further_call_of_a_blocking_server() {
+    let server = server();
+    let mut client = ask(&server, "full_then_close", &[]);
+    let close = (0x88, 1000u16.to_be_bytes().to_vec());
+    assert_eq!(behind_the_filling(&server, &mut client), close);
     client.send(0x88, &close.1);
     client.at_end();
 }

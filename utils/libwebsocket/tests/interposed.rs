@@ -3,12 +3,14 @@
 mod scenes;
 mod support;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use scenes::{SCENES, TEXT};
-use support::{Server, compile};
+use scenes::{TEXT, scenes};
+use support::{DEADLINE, Server, compile};
 
 fn c_server(name: &str, mode: Option<&str>) -> Server {
     Server::start(true, |directory, socket| {
@@ -35,7 +37,7 @@ fn script(program: &str, file: &str, mode: Option<&str>) -> Server {
 
 /// Plays every scene but those named, and gives the server back.
 fn play(mut server: Server, without: &[&str]) -> Server {
-    for (name, scene) in SCENES {
+    for (name, scene) in scenes() {
         if !without.contains(name) {
             eprintln!("scene: {name}");
             scene(&server);
@@ -66,7 +68,14 @@ fn closing_a_client_that_is_gone_takes_no_processor_time() {
 
 #[test]
 fn a_forking_server_speaks_websocket() {
-    play(c_server("fork", None), &[]).wait_until_idle();
+    let server = play(c_server("fork", None), &[]);
+    server.wait_until_idle();
+    server.wait_until_childless();
+}
+
+#[test]
+fn a_forking_server_whose_children_leave_at_once_speaks_websocket() {
+    play(c_server("fork", Some("_exit")), &[]).wait_until_childless();
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn play_under_valgrind(name: &str, mode: Option<&str>) {
             .args(mode);
         command
     });
-    for (name, scene) in SCENES {
+    for (name, scene) in scenes() {
         if !LONG.contains(name) {
             eprintln!("scene: {name}");
             scene(&server);
@@ -155,7 +164,124 @@ fn python_socketserver_speaks_websocket() {
 #[test]
 #[ignore = "needs python3: make check-programs"]
 fn python_forking_socketserver_speaks_websocket() {
-    play(script("python3", "echo.py", Some("fork")), &[]).wait_until_idle();
+    play(script("python3", "echo.py", Some("fork")), &[]).wait_until_childless();
+}
+
+#[test]
+fn python_asyncio_speaks_websocket() {
+    play(script("python3", "echo_asyncio.py", None), &[]);
+}
+
+#[test]
+fn five_silent_connections_a_second_do_not_stop_an_asyncio_server() {
+    let server = script("python3", "echo_asyncio.py", None);
+    let mut client = server.client();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut silent = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                silent.push(server.plain());
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let started = Instant::now();
+        let mut echoes = 0;
+        while started.elapsed() < Duration::from_secs(4) {
+            client.send(TEXT, b"Hello");
+            assert_eq!(client.frame(), (TEXT, b"Hello".to_vec()));
+            echoes += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        println!("figure: {echoes} echoes in 4 s beside 5 silent connections a second");
+        // With 300 ms of each second and connection for waits there are none.
+        assert!(echoes >= 100, "{echoes}");
+    });
+}
+
+#[test]
+fn clients_that_do_not_answer_close_hold_up_no_server_of_one_thread() {
+    let server = c_server("single", None);
+    let started = Instant::now();
+    let quiet: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(TEXT, b"quit");
+            assert_eq!(client.frame(), (TEXT, b"quit".to_vec()));
+            assert_eq!(client.frame().0, 0x88);
+            client
+        })
+        .collect();
+    let waited = started.elapsed();
+    println!("figure: 20 clients that do not answer Close took {waited:?}");
+    // A second each would make twenty.
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    // They are seen off without another call of the server's.
+    server.wait_until_idle();
+    for mut client in quiet {
+        client.at_end();
+    }
+}
+
+/// A client whose server speaks first, and hears of it only after it has accepted.
+fn greeted_late(mode: &str) {
+    let server = c_server("greeting", Some(mode));
+    let accepted = server.socket.with_extension("accepted");
+    let within_silence = loop {
+        // The server's first client is the start's, which has left.
+        let _ = std::fs::remove_file(&accepted);
+        let started = Instant::now();
+        let gateway = server.plain();
+        while !accepted.exists() {
+            assert!(started.elapsed() < DEADLINE, "{mode}: it does not accept");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let client = server.client_over(&gateway);
+        // Later the server may have taken the gateway for a plain client.
+        if started.elapsed() < Duration::from_millis(250) {
+            break client;
+        }
+    };
+    let mut client = within_silence;
+    assert_eq!(client.frame(), (TEXT, b"hello".to_vec()), "{mode}");
+    client.send(TEXT, b"and you");
+    assert_eq!(client.frame(), (TEXT, b"and you".to_vec()), "{mode}");
+    client.send(TEXT, b"quit");
+    assert_eq!(client.frame(), (TEXT, b"quit".to_vec()), "{mode}");
+    client.send(0x88, b"");
+    assert_eq!(client.frame().0, 0x88);
+    // A plain client that waits for the greeting gets it too.
+    let mut hello = [0; 5];
+    let mut plain = server.plain();
+    plain.read_exact(&mut hello).expect("a greeting");
+    assert_eq!(&hello, b"hello", "{mode}");
+}
+
+#[test]
+fn a_server_may_speak_before_its_client_has_come() {
+    for mode in ["block", "poll", "select", "epoll", "edge"] {
+        greeted_late(mode);
+    }
+}
+
+#[test]
+fn the_gateway_gets_one_byte_when_its_client_has_come_and_the_end_with_it() {
+    for name in ["thread", "fork", "poll", "select", "epoll"] {
+        let server = c_server(name, None);
+        let mut gateway = server.plain();
+        let mut client = server.client_over(&gateway);
+        let mut answer = [0; 2];
+        assert_eq!(gateway.read(&mut answer).expect("an answer"), 1, "{name}");
+        client.send(TEXT, b"Hello");
+        assert_eq!(client.frame(), (TEXT, b"Hello".to_vec()), "{name}");
+        gateway.set_nonblocking(true).expect("a flag");
+        let silent = gateway.read(&mut answer).expect_err("it is open");
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{name}");
+        gateway.set_nonblocking(false).expect("a flag");
+        client.send(0x88, b"");
+        assert_eq!(client.closed(), None, "{name}");
+        assert_eq!(gateway.read(&mut answer).expect("an end"), 0, "{name}");
+    }
 }
 
 #[test]

@@ -3,12 +3,12 @@
 
 mod support;
 
-/// Bytes the library may have. Half of it is code; 7 KB are the tables by
-/// which debuggers and pthread_cancel(3) find their way through it.
-const BUDGET: u64 = 43 << 10;
+/// Bytes the library may have. Two thirds of it are code; 10 KB are the tables
+/// by which debuggers and pthread_cancel(3) find their way through it.
+const BUDGET: u64 = 55 << 10;
 
 #[test]
-fn the_library_is_at_most_43_kb() {
+fn the_library_is_at_most_55_kb() {
     let library = support::library();
     let size = library.metadata().expect("it has just been built").len();
     assert!(size <= BUDGET, "{}: {size} bytes", library.display());

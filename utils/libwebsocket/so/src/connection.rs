@@ -1,20 +1,53 @@
-//! One client: its state machines, each behind the lock of its direction.
+//! One accepted connection: first that of the gateway or of a plain client,
+//! which is not known yet, and once the client has arrived, its state.
 //!
-//! Locks are taken in the order receive, send, waiting, and the first two may
-//! be held during a blocking call, so nothing that must not block waits for
-//! them: whoever finds the sending side busy leaves what it has in `waiting`,
-//! where the holder looks before and after it lets go.
+//! Locks are taken in the order arrival, receive, send, waiting, watchers.
+//! Receive and send may be held during a blocking call, so nothing that must
+//! not block waits for them: a call that finds the sending side busy leaves
+//! what it has in `waiting`, where the holder looks before and after it
+//! unlocks.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 use libwebsocket::receive::Receiver;
 use libwebsocket::send::Sender;
 
-use crate::epoll::Registrations;
-use crate::sys::Guarded;
-use crate::table;
+use crate::sys::hidden::Hidden;
+use crate::sys::lock::Guarded;
+use crate::sys::{self, KeepErrno, process};
+use crate::table::{self, Table};
+use crate::watchers::Watchers;
+
+/// All connections, by their descriptors.
+pub(crate) static CONNECTIONS: Table<Connection> = Table::new();
+
+/// A connection in use.
+pub(crate) type Ref = table::Ref<Connection>;
+
+/// What an accepted connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Nothing has come over it yet.
+    Unknown,
+    /// The descriptors are the client's socket, which speaks frames.
+    Client,
+    /// A plain UNIX client's: no descriptor leads here any more.
+    Plain,
+}
+
+/// How a connection becomes a client.
+pub(crate) struct Arrival {
+    /// From then on a connection that has said nothing counts as a plain
+    /// client's where that has to be known, in milliseconds of the monotonic
+    /// clock.
+    pub(crate) silent_until: i64,
+    /// The gateway's connection, which tells the program who and what its
+    /// socket is, and the gateway when the client is done with.
+    pub(crate) gateway: Option<Hidden>,
+}
 
 /// Control frames that could not be sent yet.
 pub(crate) struct Waiting {
@@ -26,13 +59,10 @@ pub(crate) struct Waiting {
 
 /// See the module's description.
 pub(crate) struct Connection {
-    /// Pointers to this, those of the table included.
-    pub(crate) refs: AtomicUsize,
-    /// Descriptors in the table.
-    pub(crate) descriptors: AtomicUsize,
+    kind: AtomicU8,
     /// The generation of the process that last used it.
     used: AtomicU32,
-    /// The client's last message was text; so are our frames then.
+    /// The client's last message was text; so are the server's frames then.
     pub(crate) text: AtomicBool,
     /// The server uses websocket.h, where empty messages count.
     pub(crate) messages: AtomicBool,
@@ -45,42 +75,66 @@ pub(crate) struct Connection {
     /// Bytes that must be there for the kernel to call it readable.
     pub(crate) low_water: AtomicUsize,
     /// The client's side is over, and the kernel has been told.
-    pub(crate) ended: AtomicBool,
+    ended: AtomicBool,
     /// Pongs that came.
     pub(crate) pongs: AtomicU32,
+    pub(crate) arrival: Guarded<Arrival>,
     pub(crate) rx: Guarded<Receiver>,
     pub(crate) tx: Guarded<Sender>,
     pub(crate) waiting: Guarded<Waiting>,
-    pub(crate) epolls: Guarded<Registrations>,
+    pub(crate) watchers: Guarded<Watchers>,
 }
 
 impl Connection {
-    pub(crate) const fn new(generation: u32) -> Self {
+    /// Of a kind that is not known yet.
+    pub(crate) fn new(silent_until: i64, nonblocking: bool) -> Self {
         Connection {
-            refs: AtomicUsize::new(1),
-            descriptors: AtomicUsize::new(0),
-            used: AtomicU32::new(generation),
+            kind: AtomicU8::new(Kind::Unknown as u8),
+            used: AtomicU32::new(process::generation()),
             text: AtomicBool::new(true),
             messages: AtomicBool::new(false),
             edge: AtomicBool::new(false),
-            nonblocking: AtomicBool::new(false),
+            nonblocking: AtomicBool::new(nonblocking),
             promised: AtomicBool::new(false),
             low_water: AtomicUsize::new(1),
             ended: AtomicBool::new(false),
             pongs: AtomicU32::new(0),
+            arrival: Guarded::new(Arrival {
+                silent_until,
+                gateway: None,
+            }),
             rx: Guarded::new(Receiver::new()),
             tx: Guarded::new(Sender::new()),
             waiting: Guarded::new(Waiting {
                 pong: None,
                 close: None,
             }),
-            epolls: Guarded::new(Registrations::new()),
+            watchers: Guarded::new(Watchers::new()),
         }
+    }
+
+    /// What is known of it.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.kind.load(Ordering::Acquire) {
+            0 => Kind::Unknown,
+            1 => Kind::Client,
+            _ => Kind::Plain,
+        }
+    }
+
+    /// Now it is known.
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Release);
+    }
+
+    /// It speaks frames.
+    pub(crate) fn is_client(&self) -> bool {
+        self.kind() == Kind::Client
     }
 
     /// This process uses the connection.
     pub(crate) fn touch(&self) {
-        self.used.store(table::generation(), Ordering::Relaxed);
+        self.used.store(process::generation(), Ordering::Relaxed);
     }
 
     /// The same of a call that may block, for as long as this lives: the
@@ -95,13 +149,32 @@ impl Connection {
         flags & libc::MSG_DONTWAIT != 0 || self.nonblocking.load(Ordering::Relaxed)
     }
 
-    /// It is ours to close politely: this process has used it since the last
-    /// fork, or has it in an epoll. Of a forking server's two processes that
-    /// is the child.
+    /// It is this process's to close politely: it has used the connection
+    /// since the last fork, or has it in an epoll. Of a forking server's two
+    /// processes that is the child.
+    #[inline(never)]
     pub(crate) fn is_ours(&self) -> bool {
-        table::is_our_process()
-            && (self.used.load(Ordering::Relaxed) == table::generation()
-                || self.epolls.lock().has_ours())
+        process::is_owner()
+            && (self.used.load(Ordering::Relaxed) == process::generation()
+                || self.watchers.lock().have_ours())
+    }
+
+    /// Tells the kernel that nothing more will be read, so that poll, select
+    /// and epoll report the end of the stream from now on.
+    pub(crate) fn end_input(&self, fd: c_int) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            let _errno = KeepErrno::new();
+            // SAFETY: a plain system call.
+            unsafe { sys::shutdown(fd, libc::SHUT_RD) };
+        }
+    }
+
+    /// Something is left that the server may not look for: where one event a
+    /// change of the socket is all there is, it gets another one.
+    pub(crate) fn more_is_there(&self) {
+        if self.edge.load(Ordering::Relaxed) {
+            self.watchers.lock().trigger_again();
+        }
     }
 
     /// # Safety
@@ -109,10 +182,11 @@ impl Connection {
     pub(crate) unsafe fn reset_locks(&self) {
         // SAFETY: the caller's promise.
         unsafe {
+            self.arrival.reset();
             self.rx.reset();
             self.tx.reset();
             self.waiting.reset();
-            self.epolls.reset();
+            self.watchers.reset();
         }
     }
 }
@@ -123,5 +197,20 @@ pub(crate) struct InUse<'a>(&'a Connection);
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
         self.0.touch();
+    }
+}
+
+/// The client behind a descriptor, if one has arrived there.
+pub(crate) fn client(fd: c_int) -> Option<Ref> {
+    CONNECTIONS.find(fd).filter(|known| known.is_client())
+}
+
+/// This process waits for the descriptor, which is use of its connection, if
+/// it has one; that matters only after a fork.
+pub(crate) fn touch(fd: c_int) {
+    if process::generation() > 0
+        && let Some(connection) = CONNECTIONS.find(fd)
+    {
+        connection.touch();
     }
 }

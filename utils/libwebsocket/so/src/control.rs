@@ -1,5 +1,5 @@
-//! The frames that we send on our own: pongs and pings, and the Close that has
-//! to wait.
+//! The frames that the library sends by itself: pongs and pings, and the
+//! server's Close. What finds the socket full waits and goes later.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,9 @@ use libwebsocket::Opcode;
 use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 use libwebsocket::send::Sender;
 
-use crate::connection::Connection;
+use crate::connection::{CONNECTIONS, Connection};
+use crate::output::{lock, send};
 use crate::sys::{Errno, KeepErrno};
-use crate::{table, tx};
 
 /// Moves a waiting control frame to the front, if none is half sent; then as
 /// [`may_send`].
@@ -30,7 +30,7 @@ pub(crate) fn take_waiting(connection: &Connection, tx: &mut Sender) -> Result<(
     may_send(connection, tx)
 }
 
-/// EPIPE when nothing may follow but our Close.
+/// EPIPE if nothing may follow but the server's Close.
 fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
     if tx.is_closed() || connection.waiting.lock().close.is_some() {
         return Err(Errno(EPIPE));
@@ -38,8 +38,8 @@ fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sends control frames as far as that goes without blocking. If another
-/// thread is sending, it will do so: it looks again after unlocking.
+/// Sends waiting control frames as far as that goes without blocking. Leaves
+/// them to another thread that is sending: that looks again after unlocking.
 pub(crate) fn flush(connection: &Connection, fd: c_int) {
     let _errno = KeepErrno::new();
     loop {
@@ -47,7 +47,7 @@ pub(crate) fn flush(connection: &Connection, fd: c_int) {
             return;
         };
         if !flush_locked(connection, &mut tx, fd) {
-            // What is owed the server writes, and comes here again.
+            // The server writes the payload that is owed, and comes here again.
             if tx.owed() == 0 {
                 stall();
             }
@@ -64,7 +64,7 @@ pub(crate) fn flush(connection: &Connection, fd: c_int) {
     }
 }
 
-/// Some control frame found its socket full.
+/// Some control frame found a full socket.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// A control frame is to be tried again by the next waits.
@@ -77,14 +77,15 @@ pub(crate) fn is_stalled() -> bool {
     STALLED.load(Ordering::Relaxed)
 }
 
-/// In a wait: control frames that found the socket full try again.
+/// Control frames that found a full socket try again, if there are any.
 pub(crate) fn flush_stalled() {
     if STALLED.swap(false, Ordering::Relaxed) {
-        table::for_each(|fd, connection| flush(connection, fd));
+        CONNECTIONS.for_each(&mut |fd, connection| flush(connection, fd));
     }
 }
 
-/// True if nothing waits any more: it has gone, or the client has.
+/// Sends waiting control frames with the sending side locked; true if none
+/// waits any more: they have gone, or the client has.
 pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
     loop {
         if tx.owed() > 0 {
@@ -94,7 +95,7 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
         if tx.pending().is_empty() {
             return true;
         }
-        match tx::send(fd, tx.pending(), &[], MSG_DONTWAIT | MSG_NOSIGNAL) {
+        match send(fd, tx.pending(), &[], MSG_DONTWAIT | MSG_NOSIGNAL) {
             Ok(n) => {
                 tx.sent(n);
             }
@@ -114,7 +115,7 @@ pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) 
 pub(crate) fn ping(connection: &Connection, fd: c_int, payload: &[u8]) -> Result<(), Errno> {
     let _use = connection.in_use();
     // Unlocked at the end of the statement.
-    let result = send_ping(connection, &mut *tx::lock(connection, 0)?, fd, payload);
+    let result = send_ping(connection, &mut *lock(connection, 0)?, fd, payload);
     flush(connection, fd);
     result
 }
@@ -126,14 +127,14 @@ fn send_ping(
     payload: &[u8],
 ) -> Result<(), Errno> {
     while tx.owed() == 0 && !tx.pending().is_empty() {
-        let n = tx::send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
+        let n = send(fd, tx.pending(), &[], MSG_NOSIGNAL)?;
         tx.sent(n);
     }
     may_send(connection, tx)?;
     if !tx.control(Opcode::Ping, payload) {
         return Err(Errno(EAGAIN));
     }
-    match tx::send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
+    match send(fd, tx.pending(), &[], MSG_NOSIGNAL) {
         Ok(n) => {
             tx.sent(n);
             Ok(())
@@ -150,4 +151,35 @@ pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
     copy[..payload.len()].copy_from_slice(payload);
     connection.waiting.lock().pong = Some((copy, payload.len()));
     flush(connection, fd);
+}
+
+/// Sends Close, unless one has been sent; never waits. A thread that is inside
+/// a write sends it after that.
+pub(crate) fn close(connection: &Connection, fd: c_int, code: u16) {
+    let _errno = KeepErrno::new();
+    let Some(mut tx) = connection.tx.try_lock() else {
+        connection.waiting.lock().close.get_or_insert(code);
+        return flush(connection, fd);
+    };
+    if tx.is_closed() && tx.is_idle() {
+        return;
+    }
+    tx.give_up_held();
+    connection.waiting.lock().close.get_or_insert(code);
+    if !flush_locked(connection, &mut tx, fd) && tx.owed() == 0 {
+        stall();
+    }
+}
+
+/// A Close of the server's own making (websocket_close), if none has gone.
+pub(crate) fn close_with(connection: &Connection, fd: c_int, code: u16, reason: &[u8]) {
+    connection.touch();
+    let mut payload = [0; MAX_CONTROL_PAYLOAD];
+    payload[..2].copy_from_slice(&code.to_be_bytes());
+    payload[2..2 + reason.len()].copy_from_slice(reason);
+    if let Some(mut tx) = connection.tx.try_lock() {
+        flush_locked(connection, &mut tx, fd);
+        tx.control(Opcode::Close, &payload[..2 + reason.len()]);
+    }
+    close(connection, fd, code);
 }

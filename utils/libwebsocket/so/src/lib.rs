@@ -1,43 +1,44 @@
 //! libwebsocket.so: a stream server becomes a WebSocket server.
 //!
 //! Linked before libc or preloaded, the library stands in front of the calls
-//! a server makes on its sockets. A client that the gateway hands over comes
-//! out of `accept` as its TCP socket; from then on `read` yields payload and
-//! `write` makes frames, and everything else of RFC 6455 happens inside.
-//! Any other descriptor goes straight to libc.
+//! that a server makes on its sockets. A client that the gateway hands over
+//! takes the place of the connection that `accept` gave; from then on `read`
+//! yields payload and `write` makes frames, and everything else of RFC 6455
+//! happens inside. Any other descriptor goes straight to libc.
 //!
-//! - `sys`: the C library's own functions, errno, locks
-//! - `table`: which descriptors are WebSocket connections
-//! - `connection`, `rx`, `ready`, `tx`, `control`, `closing`, `lingering`: one connection, over
-//!   the state machines of the `libwebsocket` crate
-//! - `accept`, `calls`, `descriptors`, `poll`, `select`, `epoll`, `fortify`, `time64`:
-//!   the calls stepped into
-//! - `api`: websocket.h
+//! Floors, from the lowest; a module uses what stands above it in this list:
+//!
+//! - `sys`: the C library's own functions, errno, locks, the process
+//! - `table`: which descriptors are known, and to what each leads
+//! - `watchers`, `connection`: the epolls that watch a connection, and its state
+//! - `handover`: is it the gateway's or a plain client's, and the client's arrival
+//! - `output`, `control`, `transmit`: one system call's bytes, pongs and Close, the server's writes
+//! - `events`, `lookahead`, `receive`: the client's frames, whole messages, the server's reads
+//! - `lingering`, `closing`, `fork`: the end of a connection, of a process, and a new one
+//! - `ready`: poll, select, epoll
+//! - `calls`: what the program sees, websocket.h too
 //!
 //! No std and no allocation but one block a connection: the library lives
-//! inside programs it knows nothing about, in their children after fork, and
-//! in small flash. Every file here is FFI, and every `unsafe` says why.
+//! inside programs that it knows nothing about, in their children after fork,
+//! and in small flash. Every file here is FFI, and every `unsafe` says why.
 #![no_std]
 
-mod accept;
-mod api;
 mod calls;
 mod closing;
 mod connection;
 mod control;
-mod descriptors;
-mod epoll;
-mod fortify;
+mod events;
+mod fork;
+mod handover;
 mod lingering;
-mod poll;
+mod lookahead;
+mod output;
 mod ready;
-mod rx;
-mod select;
+mod receive;
 mod sys;
 mod table;
-#[cfg(target_pointer_width = "32")]
-mod time64;
-mod tx;
+mod transmit;
+mod watchers;
 
 /// Nothing here panics by intent; if it does, the program ends as by abort(3).
 #[panic_handler]

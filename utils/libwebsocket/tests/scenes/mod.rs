@@ -1,6 +1,8 @@
 //! What every server must do under the library, scene by scene.
 #![allow(unreachable_pub)]
 
+mod arrival;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +72,12 @@ impl Drop for Stop<'_> {
 pub type Scene = (&'static str, fn(&Server));
 
 /// All of them; each with clients of its own.
-pub const SCENES: &[Scene] = &[
+pub fn scenes() -> impl Iterator<Item = &'static Scene> {
+    TALK.iter().chain(arrival::ARRIVALS)
+}
+
+/// Of clients that are there.
+const TALK: &[Scene] = &[
     ("text and binary keep their type", |server| {
         let mut client = server.client();
         client.send(TEXT, "h\u{e9}llo".as_bytes());

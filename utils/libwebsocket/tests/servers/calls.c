@@ -1,44 +1,14 @@
-/* Does what a client names, with the calls that other servers seldom use, and
- * answers "ok" or the line that went wrong. Linked with -lwebsocket. */
-#include "common.h"
-#include <netinet/in.h>
-#include <sys/ioctl.h>
-#include <sys/sendfile.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <websocket.h>
+/* Reads, writes, waits, forks and closes in unusual ways. */
+#include "checks.h"
 
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition))                                              \
-			return __LINE__;                                       \
-	} while (0)
-
-/* In place of a line: the client is to get no answer. */
-#define SILENT -1
-
-static char buffer[4096];
 /* Made when a client's socket is full. */
 static char full[128];
-
-static int is(ssize_t n, const char *text)
-{
-	return n == (ssize_t)strlen(text) && !memcmp(buffer, text, n);
-}
 
 static long now_ms(void)
 {
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-static int readable(int fd, int ms)
-{
-	struct pollfd entry = { .fd = fd, .events = POLLIN };
-	return poll(&entry, 1, ms);
 }
 
 /* Client: "abcdef". */
@@ -149,24 +119,8 @@ static int vectors(int fd)
 /* Nothing that bypasses the frames. */
 static int bypass(int fd)
 {
-	int file = open("/proc/self/exe", O_RDONLY);
-	CHECK(sendfile(fd, file, NULL, 10) == -1 && errno == EINVAL);
-	CHECK(close(file) == 0);
 	CHECK(send(fd, "!", 1, MSG_OOB) == -1 && errno == EOPNOTSUPP);
 	CHECK(write(fd, "", 0) == 0 && read(fd, buffer, 0) == 0);
-	return 0;
-}
-
-static int addresses(int fd)
-{
-	struct sockaddr_storage any;
-	struct sockaddr_un unix_only;
-	socklen_t size = sizeof(any);
-	CHECK(getpeername(fd, (struct sockaddr *)&any, &size) == 0);
-	CHECK(any.ss_family == AF_INET && size == sizeof(struct sockaddr_in));
-	size = sizeof(unix_only);
-	CHECK(getpeername(fd, (struct sockaddr *)&unix_only, &size) == 0);
-	CHECK(unix_only.sun_family == AF_UNIX && size == sizeof(sa_family_t));
 	return 0;
 }
 
@@ -337,6 +291,15 @@ static int full_close(int fd)
 	return SILENT;
 }
 
+/* Client: nothing. The server closes a blocking socket without room, and then
+ * does nothing but wait for the next client. */
+static int full_then_close(int fd)
+{
+	CHECK(fill(fd) == 0 && fcntl(fd, F_SETFL, 0) == 0);
+	drain();
+	return SILENT;
+}
+
 /* Client: "after the fork". A child has no use for the descriptors, which are
  * still the parent's, and so are what epoll knows of them. */
 static int fork_epoll(int fd)
@@ -444,27 +407,6 @@ static int fork_alone(int fd)
 	return SILENT;
 }
 
-/* A client that connects by itself is told what has come of its message. */
-static void answer_plain(int fd)
-{
-	union {
-		char bytes[CMSG_SPACE(4 * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = { buffer, sizeof(buffer) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1,
-				  .msg_control = &control, .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(fd, &message, 0);
-	int descriptors = 0;
-	char answer[64];
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part;
-	     part = CMSG_NXTHDR(&message, part))
-		if (part->cmsg_type == SCM_RIGHTS)
-			descriptors += (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	snprintf(answer, sizeof(answer), "%zd bytes, %d descriptors", n, descriptors);
-	write_all(fd, answer, strlen(answer));
-}
-
 /* Where there is no client, a wait is as short as it was asked to be. */
 static int is_exact(void)
 {
@@ -483,57 +425,39 @@ static int is_exact(void)
 	return 0;
 }
 
-static const struct {
-	const char *name;
-	int (*check)(int fd);
-} CHECKS[] = {
-	{ "peek", peek },	  { "waitall", waitall },     { "fionread", fionread },
-	{ "dup", duplicate },	  { "timeouts", timeouts },   { "vectors", vectors },
-	{ "bypass", bypass },	  { "addresses", addresses }, { "types", types },
-	{ "half_close", half_close }, { "partial", partial },	  { "pieces", pieces },
-	{ "fork_epoll", fork_epoll }, { "fork_in_read", fork_in_read },
-	{ "fork_then_poll", fork_then_poll }, { "fork_then_select", fork_then_select },
-	{ "fork_with_epoll", fork_with_epoll }, { "fork_alone", fork_alone },
-	{ "closings", closings }, { "old_kernel", old_kernel },
-	{ "full_fragment", full_fragment }, { "two_writers", two_writers },
+static const struct check CHECKS[] = {
+	{ "peek", peek },
+	{ "waitall", waitall },
+	{ "fionread", fionread },
+	{ "dup", duplicate },
+	{ "timeouts", timeouts },
+	{ "vectors", vectors },
+	{ "bypass", bypass },
+	{ "types", types },
+	{ "half_close", half_close },
+	{ "partial", partial },
+	{ "pieces", pieces },
+	{ "closings", closings },
+	{ "old_kernel", old_kernel },
+	{ "full_fragment", full_fragment },
+	{ "two_writers", two_writers },
 	{ "two_nonblocking_writers", two_nonblocking_writers },
-	{ "full_pong", full_pong }, { "full_close", full_close },
+	{ "full_pong", full_pong },
+	{ "full_close", full_close },
+	{ "full_then_close", full_then_close },
+	{ "fork_epoll", fork_epoll },
+	{ "fork_in_read", fork_in_read },
+	{ "fork_then_poll", fork_then_poll },
+	{ "fork_then_select", fork_then_select },
+	{ "fork_with_epoll", fork_with_epoll },
+	{ "fork_alone", fork_alone },
 };
 
 int main(int argc, char **argv)
 {
 	(void)argc;
-	int on = 1;
 	if (!is_exact())
 		die("epoll_pwait2");
-	int listener = listen_on(argv[1]);
-	/* Messages come with their sender's name, the gateway's too. */
-	if (setsockopt(listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
-		die("SO_PASSCRED");
 	snprintf(full, sizeof(full), "%s.full", argv[1]);
-	for (;;) {
-		struct sockaddr_storage address = { 0 };
-		socklen_t size = sizeof(address);
-		int fd = accept(listener, (struct sockaddr *)&address, &size);
-		if (fd >= 0 && address.ss_family != AF_INET) {
-			answer_plain(fd);
-			close(fd);
-			continue;
-		}
-		ssize_t n = read(fd, buffer, sizeof(buffer));
-		for (size_t at = 0; n > 0 && at < sizeof(CHECKS) / sizeof(*CHECKS); at++) {
-			if (!is(n, CHECKS[at].name))
-				continue;
-			int line = CHECKS[at].check(fd);
-			if (line == SILENT)
-				break;
-			if (line)
-				fprintf(stderr, "calls.c: %s: line %d: %m\n", CHECKS[at].name, line);
-			char answer[32];
-			snprintf(answer, sizeof(answer), line ? "line %d" : "ok", line);
-			write_all(fd, answer, strlen(answer));
-			break;
-		}
-		close(fd);
-	}
+	serve(argv[1], __FILE__, CHECKS, sizeof(CHECKS) / sizeof(*CHECKS));
 }

@@ -142,14 +142,15 @@ impl Server {
 
     /// Does what the gateway does with a new client, and gives the client.
     pub fn client(&self) -> Client {
+        self.client_over(&UnixStream::connect(&self.socket).unwrap())
+    }
+
+    /// The same over a connection to the server that is there already.
+    pub fn client_over(&self, gateway: &UnixStream) -> Client {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
-        hand_over(
-            &theirs,
-            &UnixStream::connect(&self.socket).unwrap(),
-            &stream,
-        );
+        hand_over(&theirs, gateway, &stream);
         Client::new(stream)
     }
 
@@ -174,6 +175,26 @@ impl Server {
                 "the server keeps {} sockets",
                 self.sockets()
             );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the server has no child that runs.
+    pub fn wait_until_childless(&self) {
+        let pid = self.child.id();
+        let children = || {
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+                .unwrap()
+                .split_whitespace()
+                .filter(|child| {
+                    let stat = fs::read_to_string(format!("/proc/{child}/stat"));
+                    stat.is_ok_and(|stat| !stat.contains(") Z "))
+                })
+                .count()
+        };
+        let started = Instant::now();
+        while children() > 0 {
+            assert!(started.elapsed() < DEADLINE, "the server keeps children");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

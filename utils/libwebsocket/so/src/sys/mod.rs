@@ -1,11 +1,13 @@
-//! The C library below us: its functions, errno, locks and clock.
+//! The C library below this one: its functions, errno and clock.
 
-use core::cell::UnsafeCell;
+pub(crate) mod hidden;
+pub(crate) mod lock;
+pub(crate) mod process;
+
 use core::ffi::{CStr, c_int};
-use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{c_void, pthread_mutex_t};
+use libc::c_void;
 
 /// An errno value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { *libc::__errno_location() = value };
 }
 
-/// What a C function returns: -1 and errno for an error.
+/// The result as a C function returns it: -1 and errno for an error.
 pub(crate) fn to_c(result: Result<usize, Errno>) -> libc::ssize_t {
     match result {
         Ok(n) => n as libc::ssize_t,
@@ -34,12 +36,12 @@ pub(crate) fn to_c(result: Result<usize, Errno>) -> libc::ssize_t {
     }
 }
 
-/// The other way round, of a C function's return value.
+/// The result that a C function has returned.
 pub(crate) fn from_c(result: libc::ssize_t) -> Result<usize, Errno> {
     usize::try_from(result).map_err(|_| Errno(errno()))
 }
 
-/// Puts errno back as it was when the guard was made.
+/// Restores errno, when dropped, to its value when this was made.
 pub(crate) struct KeepErrno(c_int);
 
 impl KeepErrno {
@@ -72,8 +74,8 @@ pub(crate) fn next_symbol(slot: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void 
     found
 }
 
-/// Stands for a function that libc has not. All of those we call return -1
-/// for an error, in a register that holds a C long.
+/// Takes the place of a function that libc does not have. Each function that
+/// the library calls returns -1 for an error, in a register of a C long.
 extern "C" fn missing() -> libc::c_long {
     set_errno(libc::ENOSYS);
     -1
@@ -104,126 +106,15 @@ pub(crate) use next;
 next! {
     fn recv = c"recv"(fd: c_int, buf: *mut c_void, len: usize, flags: c_int) -> libc::ssize_t;
     fn recvmsg = c"recvmsg"(fd: c_int, msg: *mut libc::msghdr, flags: c_int) -> libc::ssize_t;
+    fn send = c"send"(fd: c_int, buf: *const c_void, n: usize, flags: c_int) -> libc::ssize_t;
     fn sendmsg = c"sendmsg"(fd: c_int, msg: *const libc::msghdr, flags: c_int) -> libc::ssize_t;
     fn poll = c"poll"(fds: *mut libc::pollfd, n: libc::nfds_t, timeout: c_int) -> c_int;
     fn close = c"close"(fd: c_int) -> c_int;
     fn shutdown = c"shutdown"(fd: c_int, how: c_int) -> c_int;
     fn fcntl = c"fcntl"(fd: c_int, command: c_int, arg: usize) -> c_int;
-}
-
-/// A lock that a forked child may take over.
-pub(crate) struct Lock(UnsafeCell<pthread_mutex_t>);
-
-// SAFETY: a mutex is made to be shared.
-unsafe impl Sync for Lock {}
-
-/// Holds a [`Lock`]; lets it go when dropped.
-pub(crate) struct Held<'a>(&'a Lock);
-
-impl Lock {
-    pub(crate) const fn new() -> Self {
-        Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
-    }
-
-    pub(crate) fn lock(&self) -> Held<'_> {
-        // SAFETY: the mutex is initialised and never moves while in use; a
-        // default mutex cannot fail to lock.
-        unsafe { libc::pthread_mutex_lock(self.0.get()) };
-        Held(self)
-    }
-
-    pub(crate) fn try_lock(&self) -> Option<Held<'_>> {
-        // SAFETY: as above.
-        let taken = unsafe { libc::pthread_mutex_trylock(self.0.get()) } == 0;
-        // A Held lets go when it is dropped: none is made of a lock not taken.
-        taken.then(|| Held(self))
-    }
-
-    /// Lets go of a lock whose [`Held`] was forgotten.
-    ///
-    /// # Safety
-    /// This thread holds it.
-    pub(crate) unsafe fn release(&self) {
-        // SAFETY: the caller's promise.
-        unsafe { libc::pthread_mutex_unlock(self.0.get()) };
-    }
-
-    /// Frees the lock whatever its state.
-    ///
-    /// # Safety
-    /// Only where no other thread exists: in a child right after fork.
-    pub(crate) unsafe fn reset(&self) {
-        // SAFETY: no thread is there to hold or wait for it.
-        unsafe { *self.0.get() = libc::PTHREAD_MUTEX_INITIALIZER };
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        // SAFETY: this thread holds it.
-        unsafe { libc::pthread_mutex_unlock(self.0.0.get()) };
-    }
-}
-
-/// A value behind a [`Lock`].
-pub(crate) struct Guarded<T> {
-    lock: Lock,
-    value: UnsafeCell<T>,
-}
-
-// SAFETY: the lock lets one thread at a time at the value.
-unsafe impl<T: Send> Sync for Guarded<T> {}
-
-/// The value of a [`Guarded`], for as long as this lives.
-pub(crate) struct Guard<'a, T> {
-    _held: Held<'a>,
-    value: *mut T,
-}
-
-impl<T> Guarded<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Guarded {
-            lock: Lock::new(),
-            value: UnsafeCell::new(value),
-        }
-    }
-
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
-        Guard {
-            _held: self.lock.lock(),
-            value: self.value.get(),
-        }
-    }
-
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        let held = self.lock.try_lock()?;
-        Some(Guard {
-            _held: held,
-            value: self.value.get(),
-        })
-    }
-
-    /// # Safety
-    /// As [`Lock::reset`].
-    pub(crate) unsafe fn reset(&self) {
-        // SAFETY: the caller's promise.
-        unsafe { self.lock.reset() };
-    }
-}
-
-impl<T> Deref for Guard<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        // SAFETY: the lock is held.
-        unsafe { &*self.value }
-    }
-}
-
-impl<T> DerefMut for Guard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the lock is held, and this borrow is the only one.
-        unsafe { &mut *self.value }
-    }
+    fn dup3 = c"dup3"(old: c_int, new: c_int, flags: c_int) -> c_int;
+    fn epoll_ctl = c"epoll_ctl"(epoll: c_int, operation: c_int, fd: c_int, event: *mut libc::epoll_event) -> c_int;
+    fn getsockopt = c"getsockopt"(fd: c_int, level: c_int, option: c_int, value: *mut c_void, len: *mut libc::socklen_t) -> c_int;
 }
 
 /// Milliseconds of the monotonic clock.
@@ -257,7 +148,7 @@ pub(crate) fn wait_for(fd: c_int, events: libc::c_short, ms: i64) -> bool {
     }
 }
 
-/// The descriptor's O_ flags; 0 if it has none.
+/// The descriptor's O_ flags; 0 if it is not open.
 #[inline(never)]
 pub(crate) fn file_flags(fd: c_int) -> c_int {
     // SAFETY: F_GETFL takes no argument.
@@ -265,12 +156,13 @@ pub(crate) fn file_flags(fd: c_int) -> c_int {
 }
 
 /// An integer socket option.
+#[inline(never)]
 pub(crate) fn socket_option(fd: c_int, option: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut len = size_of::<c_int>() as libc::socklen_t;
     // SAFETY: value and len are ours and fit each other.
     let result = unsafe {
-        libc::getsockopt(
+        getsockopt(
             fd,
             libc::SOL_SOCKET,
             option,
@@ -279,4 +171,29 @@ pub(crate) fn socket_option(fd: c_int, option: c_int) -> Option<c_int> {
         )
     };
     (result == 0).then_some(value)
+}
+
+/// Reads at most as many bytes as the buffer has.
+pub(crate) fn receive(fd: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: the buffer is a Rust slice.
+    from_c(unsafe { recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+/// Most reads of one [`drain`], 4 KiB each.
+const MOST_DROPPED: usize = 1024;
+
+/// Reads and drops what has come: unread bytes would make TCP reset the
+/// connection, and the client lose what was sent to it last. Never waits.
+/// True if the client has ended its side, or has sent 4 MiB meanwhile.
+#[inline(never)]
+pub(crate) fn drain(fd: c_int) -> bool {
+    let mut scrap = [0u8; 4096];
+    for _ in 0..MOST_DROPPED {
+        match receive(fd, &mut scrap, libc::MSG_DONTWAIT) {
+            Ok(0) => return true,
+            Ok(_) | Err(Errno(libc::EINTR)) => {}
+            Err(Errno(error)) => return error != libc::EAGAIN,
+        }
+    }
+    true
 }

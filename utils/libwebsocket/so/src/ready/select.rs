@@ -4,11 +4,12 @@ use core::ffi::{c_int, c_ulong};
 
 use libc::{c_long, fd_set, sigset_t};
 
-use crate::poll::{Deadline, Time, Word, pointer};
+use crate::connection::touch;
+use crate::lingering;
+use crate::ready::{Deadline, Findings, Time, Truth, Word, is_all_foreign, pointer};
 use crate::sys::next;
-use crate::{lingering, ready, table};
 
-/// Descriptors a set has place for (FD_SETSIZE).
+/// Descriptors that a set has room for (FD_SETSIZE).
 const SIZE: c_int = 1024;
 const BITS: usize = c_ulong::BITS as usize;
 const WORDS: usize = SIZE as usize / BITS;
@@ -17,6 +18,11 @@ next! {
     fn next_select = c"select"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *mut Time<c_long>) -> c_int;
     fn next_pselect = c"pselect"(n: c_int, reads: *mut fd_set, writes: *mut fd_set, others: *mut fd_set, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
 }
+
+/// The sets of a call, in the order of its arguments.
+const READS: usize = 0;
+const WRITES: usize = 1;
+const OTHERS: usize = 2;
 
 type Words = [c_ulong; WORDS];
 
@@ -42,32 +48,45 @@ impl Sets {
         Sets { n, sets, asked }
     }
 
-    /// Clears readable connections that have no payload; how many.
+    /// Takes back what the kernel said and is not true; how many bits.
     ///
     /// # Safety
     /// As for `new`.
-    unsafe fn filter(&self) -> c_int {
+    unsafe fn filter(&self, findings: &mut Findings) -> c_int {
         let mut cleared = 0;
-        let reads: *mut c_ulong = self.sets[0].cast();
-        if reads.is_null() {
-            return 0;
-        }
         for fd in 0..self.n {
             let (word, bit) = place(fd);
             if self.asked[0][word] & bit != 0 {
-                table::touch(fd);
+                touch(fd);
             }
-            // SAFETY: the set has n places.
-            let set = unsafe { &mut *reads.add(word) };
-            if *set & bit != 0
-                && let Some(connection) = table::find(fd)
-                && !ready::is_readable(&connection, fd)
-            {
-                *set &= !bit;
+            // SAFETY: the sets have n places.
+            let has_bit = |word: *mut c_ulong| unsafe { *word } & bit != 0;
+            let is_set = |set: usize| self.word(set, word).is_some_and(has_bit);
+            let (readable, writable) = (is_set(READS), is_set(WRITES));
+            if !(readable || writable || is_set(OTHERS)) {
+                continue;
+            }
+            let wrong: &[usize] = match findings.judge(fd, readable) {
+                Truth::All => &[],
+                Truth::NotReadable => &[READS],
+                Truth::Nothing => &[READS, WRITES],
+                Truth::Old => &[READS, WRITES, OTHERS],
+            };
+            for &set in wrong.iter().filter(|set| is_set(**set)) {
+                if let Some(word) = self.word(set, word) {
+                    // SAFETY: as above.
+                    unsafe { *word &= !bit };
+                }
                 cleared += 1;
             }
         }
         cleared
+    }
+
+    /// A word of a set, if the server has given that set.
+    fn word(&self, set: usize, word: usize) -> Option<*mut c_ulong> {
+        let start: *mut c_ulong = self.sets[set].cast();
+        (!start.is_null()).then(|| start.wrapping_add(word))
     }
 
     /// Puts back what was asked, for another wait.
@@ -94,9 +113,10 @@ impl Sets {
             if result < 0 {
                 return result;
             }
+            let mut findings = Findings::new();
             // SAFETY: the caller's promise.
-            let ready = result - unsafe { self.filter() };
-            if ready > 0 || deadline.is_past() {
+            let ready = result - unsafe { self.filter(&mut findings) };
+            if ready > 0 || !findings.go_on(deadline) {
                 return ready;
             }
             // SAFETY: the caller's promise.
@@ -116,7 +136,7 @@ fn words(n: c_int) -> usize {
 
 /// A call that concerns no connection, or that the kernel should refuse.
 fn is_foreign(n: c_int) -> bool {
-    lingering::is_all_foreign() || !(1..=SIZE).contains(&n)
+    is_all_foreign() || !(1..=SIZE).contains(&n)
 }
 
 /// select(2).

@@ -5,8 +5,8 @@ use core::ffi::c_int;
 
 use libc::{c_long, c_void, nfds_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t};
 
-use crate::poll::Time;
-use crate::{calls, poll};
+use super::read;
+use crate::ready::{Time, poll};
 
 /// Ends the program, as glibc does, where a call could overrun its buffer.
 pub(crate) fn check(wanted: size_t, room: size_t) {
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn __read_chk(
 ) -> ssize_t {
     check(n, room);
     // SAFETY: passed on.
-    unsafe { calls::read(fd, buf, n) }
+    unsafe { read::read(fd, buf, n) }
 }
 
 /// recv(2), checked.
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn __recv_chk(
 ) -> ssize_t {
     check(n, room);
     // SAFETY: passed on.
-    unsafe { calls::recv(fd, buf, n, flags) }
+    unsafe { read::recv(fd, buf, n, flags) }
 }
 
 /// recvfrom(2), checked.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn __recvfrom_chk(
 ) -> ssize_t {
     check(n, room);
     // SAFETY: passed on.
-    unsafe { calls::recvfrom(fd, buf, n, flags, address, len) }
+    unsafe { read::recvfrom(fd, buf, n, flags, address, len) }
 }
 
 /// poll(2), checked.

@@ -10,22 +10,10 @@ use libwebsocket::frame::FIN;
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::sys::{self, Errno, Guard, from_c};
-use crate::{closing, control, epoll, ready, tx};
-
-/// Most reads of headers and control frames in one call that must not block:
-/// frames without payload, sent as fast as they are read, would keep it from
-/// ever coming back.
-const TURN: u32 = 128;
-
-/// What is left of a call's [`TURN`].
-pub(crate) struct Turn(u32);
-
-impl Turn {
-    pub(crate) fn new() -> Self {
-        Turn(TURN)
-    }
-}
+use crate::events::{Turn, next_event, set_low_water};
+use crate::sys::lock::Guard;
+use crate::sys::{self, Errno, from_c};
+use crate::{control, lookahead};
 
 /// The caller's buffer, which may never have been written to.
 #[derive(Clone, Copy)]
@@ -44,7 +32,7 @@ impl Buffer {
     }
 
     /// Reads at most `limit` bytes, and if all those fit, the bytes of `next`
-    /// behind them; gives the former, and how many of the latter came.
+    /// behind them. Returns the former, and how many of the latter came.
     fn fill(
         self,
         fd: c_int,
@@ -80,11 +68,6 @@ impl Buffer {
     }
 }
 
-pub(crate) fn recv(fd: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, Errno> {
-    // SAFETY: the buffer is a Rust slice.
-    from_c(unsafe { sys::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) })
-}
-
 /// The receiving side, unless another thread blocks in it and we must not.
 fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Receiver>, Errno> {
     match connection.rx.try_lock() {
@@ -94,11 +77,11 @@ fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Receiver>, Er
     }
 }
 
-/// read(2) and its family: a message, or what the buffer holds of it; 0 at
-/// the end.
+/// read(2) and its family: a message, or as much of it as the buffer holds; 0
+/// at the end.
 ///
 /// A call that may block waits until the message is whole. One that may not
-/// gives nothing before that, unless a wait has said that there is something.
+/// gives nothing before that, unless a wait has called the socket readable.
 pub(crate) fn read(
     connection: &Connection,
     fd: c_int,
@@ -130,9 +113,9 @@ pub(crate) fn read(
     let result = reader.messages(&mut rx, promised, all);
     settle(connection, &mut rx, fd);
     drop(rx);
-    // A read that did not fill the buffer may pass for the last one needed.
+    // A server may take a read that did not fill the buffer for the last one needed.
     if reader.total > 0 && reader.total < buffer.len && !reader.drained {
-        epoll::more_is_there(connection);
+        connection.more_is_there();
     }
     match result {
         Err(_) if reader.total > 0 => Ok(reader.total),
@@ -167,8 +150,8 @@ enum Left {
 }
 
 impl Reader<'_> {
-    /// Reads a message, or, for MSG_WAITALL, until the buffer is full; `sure`
-    /// that the first will not block.
+    /// Reads a message, or, for MSG_WAITALL, until the buffer is full. `sure`:
+    /// the first will not block.
     fn messages(&mut self, rx: &mut Receiver, sure: bool, all: bool) -> Result<usize, Errno> {
         let mut sure = sure || self.waits;
         loop {
@@ -185,9 +168,9 @@ impl Reader<'_> {
                 }
                 Left::Full | Left::Over(Event::Eof) => return Ok(self.total),
                 Left::Over(_) => {
-                    // A message that was never ended is dropped.
+                    // A message without its end is dropped.
                     self.total = self.whole;
-                    tx::end_input(self.connection, self.fd);
+                    self.connection.end_input(self.fd);
                     return Ok(self.total);
                 }
             }
@@ -195,7 +178,7 @@ impl Reader<'_> {
     }
 
     fn is_there(&mut self, rx: &mut Receiver) -> bool {
-        ready::message_is_there(self.connection, rx, self.fd, &mut self.turn)
+        lookahead::message_is_there(self.connection, rx, self.fd, &mut self.turn)
     }
 
     fn event(&mut self, rx: &mut Receiver, flags: c_int) -> Result<Event, Errno> {
@@ -203,7 +186,7 @@ impl Reader<'_> {
     }
 
     fn message(&mut self, rx: &mut Receiver) -> Result<Left, Errno> {
-        ready::set_low_water(self.connection, self.fd, 1);
+        set_low_water(self.connection, self.fd, 1);
         loop {
             let flags = if self.waits || self.total == 0 {
                 self.flags
@@ -242,7 +225,7 @@ impl Reader<'_> {
     /// MSG_PEEK: what is there of the current frame.
     fn peek(&mut self, rx: &mut Receiver) -> Result<usize, Errno> {
         let flags = self.flags & MSG_DONTWAIT;
-        ready::set_low_water(self.connection, self.fd, 1);
+        set_low_water(self.connection, self.fd, 1);
         loop {
             match self.event(rx, flags)? {
                 Event::Payload => {
@@ -256,7 +239,7 @@ impl Reader<'_> {
                     rx.take_end();
                 }
                 _ => {
-                    tx::end_input(self.connection, self.fd);
+                    self.connection.end_input(self.fd);
                     return Ok(0);
                 }
             }
@@ -264,8 +247,8 @@ impl Reader<'_> {
     }
 }
 
-/// Unmasks and checks what was read; none means the end of the stream. A
-/// broken rule is the next event.
+/// Unmasks and checks what was read; no bytes mean the end of the stream. A
+/// broken rule becomes the next event.
 fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     if bytes.is_empty() {
         return rx.stop();
@@ -275,41 +258,8 @@ fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     let _ = rx.take_payload(bytes);
 }
 
-/// The next event that is not a ping or a pong, which are dealt with here;
-/// with no flags, of the bytes that have been read. EAGAIN at the end of a
-/// turn, too.
-pub(crate) fn next_event(
-    connection: &Connection,
-    rx: &mut Receiver,
-    fd: c_int,
-    flags: Option<c_int>,
-    turn: &mut Turn,
-) -> Result<Event, Errno> {
-    loop {
-        // Of a message that is there to its end there is an end.
-        let whole = rx.is_whole();
-        let event = rx.advance(|space| {
-            let flags = flags.ok_or(Errno(EAGAIN))?;
-            if turn.0 == 0 && !whole && connection.must_not_block(flags) {
-                ready::set_low_water(connection, fd, 1);
-                epoll::more_is_there(connection);
-                return Err(Errno(EAGAIN));
-            }
-            turn.0 = turn.0.saturating_sub(1);
-            recv(fd, space, flags)
-        })?;
-        match event {
-            Event::Ping => control::queue_pong(connection, fd, rx.control()),
-            Event::Pong => {
-                connection.pongs.fetch_add(1, Ordering::Relaxed);
-            }
-            event => return Ok(event),
-        }
-    }
-}
-
-/// Acts on headers that were read ahead and say all by themselves: of such
-/// bytes the kernel will not call the socket readable any more.
+/// Acts on headers that were read ahead and need no further bytes: the kernel
+/// does not call the socket readable for those.
 fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
     while let Ok(event) = next_event(connection, rx, fd, None, &mut Turn::new()) {
         match event {
@@ -317,7 +267,7 @@ fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
             Event::MessageEnd => {
                 rx.take_end();
             }
-            _ => return tx::end_input(connection, fd),
+            _ => return connection.end_input(fd),
         }
     }
 }
@@ -333,7 +283,7 @@ pub(crate) fn read_message(
     connection.messages.store(true, Ordering::Relaxed);
     let mut rx = lock(connection, 0)?;
     // A wait before the first of these calls may have meant a whole message.
-    ready::set_low_water(connection, fd, 1);
+    set_low_water(connection, fd, 1);
     let mut turn = Turn::new();
     loop {
         match next_event(connection, &mut rx, fd, Some(0), &mut turn)? {
@@ -352,13 +302,20 @@ pub(crate) fn read_message(
                 return Ok((0, rx.opcode() as u8 | FIN));
             }
             Event::Violation(violation) => {
-                closing::fail(connection, fd, violation.close_code());
+                fail(connection, fd, violation.close_code());
                 return Err(Errno(libc::EPROTO));
             }
             _ => {
-                tx::end_input(connection, fd);
+                connection.end_input(fd);
                 return Ok((0, Opcode::Close as u8 | FIN));
             }
         }
     }
+}
+
+/// Fails the connection (RFC 6455, section 7.1.7): Close, then no more.
+fn fail(connection: &Connection, fd: c_int, code: u16) {
+    control::close(connection, fd, code);
+    connection.end_input(fd);
+    sys::drain(fd);
 }

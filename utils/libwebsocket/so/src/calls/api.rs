@@ -10,17 +10,19 @@ use libc::{EINVAL, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t,
 use libwebsocket::Opcode;
 use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD, is_sendable_code};
 
-use crate::rx::{self, Buffer};
+use super::{accept, descriptors, names};
+use crate::connection::{CONNECTIONS, Ref, client};
+use crate::receive::{self, Buffer};
 use crate::sys::{self, Errno, to_c};
-use crate::table::{self, Ref};
-use crate::{accept, closing, control, descriptors, tx};
+use crate::{control, fork, handover, transmit};
 
-fn connection(fd: c_int) -> Result<Ref, Errno> {
-    table::find(fd).ok_or(Errno(ENOTCONN))
+fn known(fd: c_int) -> Result<Ref, Errno> {
+    client(fd).ok_or(Errno(ENOTCONN))
 }
 
 /// As accept(2), of handed-over clients only: a plain UNIX client is closed
-/// and gives EPROTO.
+/// and gives EPROTO where that shows at once. Later it counts as one that has
+/// left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_accept(
     listener: c_int,
@@ -28,18 +30,24 @@ pub unsafe extern "C" fn websocket_accept(
     len: *mut socklen_t,
 ) -> c_int {
     // SAFETY: the caller's arguments, passed on.
-    let fd = unsafe { accept::accept4(listener, address, len, libc::SOCK_CLOEXEC) };
-    match table::find(fd) {
-        Some(connection) => {
-            connection.messages.store(true, Ordering::Relaxed);
-            fd
+    unsafe {
+        let room = len.as_ref().copied();
+        let fd = accept::accept4(listener, address, len, libc::SOCK_CLOEXEC);
+        match CONNECTIONS.find(fd) {
+            Some(connection) => {
+                connection.messages.store(true, Ordering::Relaxed);
+                if let (Some(room), true) = (room, connection.is_client()) {
+                    *len = room;
+                    names::getpeername(fd, address, len);
+                }
+                fd
+            }
+            None if fd >= 0 => {
+                sys::close(fd);
+                to_c(Err(Errno(EPROTO))) as c_int
+            }
+            None => fd,
         }
-        None if fd >= 0 => {
-            // SAFETY: the connection has just been accepted here.
-            unsafe { sys::close(fd) };
-            to_c(Err(Errno(EPROTO))) as c_int
-        }
-        None => fd,
     }
 }
 
@@ -51,26 +59,21 @@ pub unsafe extern "C" fn websocket_receive(
     address: *mut sockaddr,
     len: *mut socklen_t,
 ) -> c_int {
-    let result = accept::receive(gateway, libc::SOCK_CLOEXEC)
-        .and_then(|client| client.ok_or(Errno(EPROTO)))
-        .and_then(|client| {
-            connection(client.fd)?
-                .messages
-                .store(true, Ordering::Relaxed);
-            // SAFETY: the caller's address and its length, null or valid.
-            unsafe {
-                let room = len.as_ref().copied().unwrap_or(0);
-                accept::give_address(client.fd, address, len, room);
-            }
-            Ok(client.fd as usize)
-        });
+    fork::watch();
+    let result = handover::receive(gateway).map(|fd| {
+        if !len.is_null() {
+            // SAFETY: the caller's address and its length.
+            unsafe { names::getpeername(fd, address, len) };
+        }
+        fd as usize
+    });
     to_c(result) as c_int
 }
 
 /// 1 if the descriptor is a WebSocket connection, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn websocket_is(fd: c_int) -> c_int {
-    c_int::from(table::has(fd))
+    c_int::from(handover::for_asking(fd).is_some())
 }
 
 /// Reads bytes of one message; `kind` gets its opcode, with FIN where the
@@ -86,11 +89,12 @@ pub unsafe extern "C" fn websocket_recv(
         start: buf.cast(),
         len: size,
     };
-    let result = connection(fd).and_then(|connection| {
+    let result = handover::for_reading(fd, 0).and_then(|connection| {
+        let connection = connection.ok_or(Errno(ENOTCONN))?;
         if size == 0 || kind.is_null() {
             return Err(Errno(EINVAL));
         }
-        let (n, what) = rx::read_message(&connection, fd, buffer)?;
+        let (n, what) = receive::read_message(&connection, fd, buffer)?;
         // SAFETY: not null, and the caller's own variable.
         unsafe { *kind = c_int::from(what) };
         Ok(n)
@@ -106,14 +110,15 @@ pub unsafe extern "C" fn websocket_send(
     buf: *const c_void,
     size: size_t,
 ) -> ssize_t {
-    let result = connection(fd).and_then(|connection| {
+    let result = handover::for_writing(fd, 0).and_then(|connection| {
+        let connection = connection.ok_or(Errno(ENOTCONN))?;
         let bits = u8::try_from(kind).map_err(|_| Errno(EINVAL))?;
         let opcode = Opcode::from_bits(bits & !FIN).ok_or(Errno(EINVAL))?;
         let buffer = iovec {
             iov_base: buf.cast_mut(),
             iov_len: size,
         };
-        tx::write_message(&connection, fd, opcode, bits & FIN != 0, buffer)
+        transmit::write_message(&connection, fd, opcode, bits & FIN != 0, buffer)
     });
     to_c(result)
 }
@@ -121,7 +126,8 @@ pub unsafe extern "C" fn websocket_send(
 /// Sends a ping of up to 125 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_ping(fd: c_int, buf: *const c_void, size: size_t) -> c_int {
-    let result = connection(fd).and_then(|connection| {
+    let result = handover::for_writing(fd, 0).and_then(|connection| {
+        let connection = connection.ok_or(Errno(ENOTCONN))?;
         if size > MAX_CONTROL_PAYLOAD {
             return Err(Errno(EINVAL));
         }
@@ -139,14 +145,14 @@ pub unsafe extern "C" fn websocket_ping(fd: c_int, buf: *const c_void, size: siz
 /// How many pongs have come since the start.
 #[unsafe(no_mangle)]
 pub extern "C" fn websocket_pongs(fd: c_int) -> c_uint {
-    connection(fd).map_or(0, |connection| connection.pongs.load(Ordering::Relaxed))
+    known(fd).map_or(0, |connection| connection.pongs.load(Ordering::Relaxed))
 }
 
 /// How the client ended the connection: its close code, 1005 for a Close
 /// without one, 1006 for none at all, 0 while it is open.
 #[unsafe(no_mangle)]
 pub extern "C" fn websocket_close_code(fd: c_int) -> c_int {
-    let Ok(connection) = connection(fd) else {
+    let Ok(connection) = known(fd) else {
         return 0;
     };
     let Some(rx) = connection.rx.try_lock() else {
@@ -165,7 +171,7 @@ pub extern "C" fn websocket_close_code(fd: c_int) -> c_int {
 /// bad code or reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_close(fd: c_int, code: c_int, reason: *const c_char) -> c_int {
-    let result = connection(fd).and_then(|connection| {
+    let result = known(fd).and_then(|connection| {
         if code == 0 {
             return Ok(());
         }
@@ -182,12 +188,15 @@ pub unsafe extern "C" fn websocket_close(fd: c_int, code: c_int, reason: *const 
         if reason.len() > MAX_CONTROL_PAYLOAD - 2 || core::str::from_utf8(reason).is_err() {
             return Err(Errno(EINVAL));
         }
-        closing::close_with(&connection, fd, code, reason);
+        control::close_with(&connection, fd, code, reason);
         Ok(())
     });
     match result {
-        // SAFETY: the server gives its descriptor up.
-        Ok(()) => unsafe { descriptors::close(fd) },
-        Err(error) => to_c(Err(error)) as c_int,
+        // Its client has not come: there is nobody to say it to.
+        Err(Errno(ENOTCONN)) if CONNECTIONS.has(fd) => {}
+        Err(error) => return to_c(Err(error)) as c_int,
+        Ok(()) => {}
     }
+    // SAFETY: the server gives its descriptor up.
+    unsafe { descriptors::close(fd) }
 }

@@ -5,9 +5,9 @@ use core::ffi::{c_int, c_uint};
 
 use libc::{c_void, epoll_event, fd_set, mmsghdr, msghdr, nfds_t, pollfd, sigset_t, ssize_t};
 
-use crate::poll::Time;
+use super::{descriptors, fortify, read, write};
+use crate::ready::{Time, epoll, poll, select};
 use crate::sys::next;
-use crate::{calls, descriptors, epoll, poll, select};
 
 /// One call under the name of one C library.
 macro_rules! waits {
@@ -124,14 +124,14 @@ pub unsafe extern "C" fn __ioctl_time64(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __recvmsg64(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     // SAFETY: passed on.
-    unsafe { calls::recvmsg(fd, message, flags) }
+    unsafe { read::recvmsg(fd, message, flags) }
 }
 
 /// sendmsg(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __sendmsg64(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: passed on.
-    unsafe { calls::sendmsg(fd, message, flags) }
+    unsafe { write::sendmsg(fd, message, flags) }
 }
 
 /// recvmmsg(2) under the name of one C library.
@@ -152,7 +152,7 @@ macro_rules! recvmmsg {
         ) -> c_int {
             // SAFETY: passed on.
             unsafe {
-                calls::recvmmsg_with(fd, messages, n, flags, || {
+                read::recvmmsg_with(fd, messages, n, flags, || {
                     next_recvmmsg(fd, messages, n, flags, timeout)
                 })
             }
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn __sendmmsg64(
     flags: c_int,
 ) -> c_int {
     // SAFETY: passed on.
-    unsafe { calls::sendmmsg(fd, messages, n, flags) }
+    unsafe { write::sendmmsg(fd, messages, n, flags) }
 }
 
 /// ppoll(2), checked.
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn __ppoll64_chk(
     mask: *const sigset_t,
     room: libc::size_t,
 ) -> c_int {
-    crate::fortify::check(n as libc::size_t, room / size_of::<pollfd>());
+    fortify::check(n as libc::size_t, room / size_of::<pollfd>());
     // SAFETY: passed on.
     unsafe { __ppoll64(fds, n, timeout, mask) }
 }

@@ -1,61 +1,40 @@
 //! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and
 //! ioctl that concerns a connection.
 
-use core::ffi::{c_int, c_long, c_uint, c_ulong};
+use core::ffi::{c_int, c_uint, c_ulong};
 use core::sync::atomic::Ordering;
 
-use libc::{FILE, c_void, sockaddr, socklen_t};
+use libc::c_void;
 
-use crate::sys::{self, next};
-use crate::{accept, closing, epoll, ready, table};
+use crate::closing::{self, forget};
+use crate::connection::{CONNECTIONS, client};
+use crate::sys::{self, next, process};
+use crate::{handover, lookahead};
 
 next! {
-    #[allow(clippy::too_many_arguments)]
-    fn next_syscall = c"syscall"(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long, g: c_long) -> c_long;
-    fn next_close = c"close"(fd: c_int) -> c_int;
     fn next_close_range = c"close_range"(first: c_uint, last: c_uint, flags: c_int) -> c_int;
     fn next_closefrom = c"closefrom"(first: c_int) -> ();
-    fn next_fclose = c"fclose"(stream: *mut FILE) -> c_int;
-    fn next_shutdown = c"shutdown"(fd: c_int, how: c_int) -> c_int;
     fn next_dup = c"dup"(fd: c_int) -> c_int;
     fn next_dup2 = c"dup2"(old: c_int, new: c_int) -> c_int;
-    fn next_dup3 = c"dup3"(old: c_int, new: c_int, flags: c_int) -> c_int;
     fn next_fcntl = c"fcntl"(fd: c_int, command: c_int, arg: *mut c_void) -> c_int;
     fn next_fcntl64 = c"fcntl64"(fd: c_int, command: c_int, arg: *mut c_void) -> c_int;
     fn next_ioctl = c"ioctl"(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int;
-    fn next_getpeername = c"getpeername"(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
 }
 
-/// The descriptor is about to go: out of the table, and if it was the last of
-/// its connection, the closing handshake. A vfork child does nothing of this:
-/// the memory is its parent's.
-fn forget(fd: c_int) {
-    if !table::has(fd) || !table::is_our_process() {
-        return;
-    }
-    if let Some((connection, last)) = table::remove(fd) {
-        let ours = connection.is_ours();
-        epoll::forget(&connection, fd);
-        if last && ours {
-            closing::finish(connection, fd);
-        }
-    }
-}
-
-/// The same of every descriptor from `first` to `last`.
+/// The descriptors from `first` to `last` are about to close.
 fn forget_range(first: c_uint, last: c_uint) {
-    table::for_each(|fd, _| {
+    CONNECTIONS.for_each(&mut |fd, _| {
         if (first..=last).contains(&(fd as c_uint)) {
             forget(fd);
         }
     });
 }
 
-/// The same before `old` becomes `new`, unless that is going to fail.
+/// The descriptor `new` is about to become `old`, unless that is going to fail.
 fn forget_replaced(old: c_int, new: c_int, flags: c_int) {
     // SAFETY: F_GETFD takes no argument.
     let is_open = || unsafe { sys::fcntl(old, libc::F_GETFD, 0) } >= 0;
-    if table::has(new) && old != new && flags & !libc::O_CLOEXEC == 0 && is_open() {
+    if CONNECTIONS.has(new) && old != new && flags & !libc::O_CLOEXEC == 0 && is_open() {
         forget(new);
     }
 }
@@ -64,10 +43,10 @@ fn forget_replaced(old: c_int, new: c_int, flags: c_int) {
 fn share(old: c_int, new: c_int) -> c_int {
     if new >= 0
         && new != old
-        && table::is_our_process()
-        && let Some(connection) = table::find(old)
+        && process::is_owner()
+        && let Some(connection) = CONNECTIONS.find(old)
     {
-        table::share(new, &connection);
+        CONNECTIONS.share(new, &connection);
     }
     new
 }
@@ -77,7 +56,7 @@ fn share(old: c_int, new: c_int) -> c_int {
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     forget(fd);
     // SAFETY: passed on.
-    unsafe { next_close(fd) }
+    unsafe { sys::close(fd) }
 }
 
 /// close_range(2).
@@ -89,7 +68,7 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
 }
 
 /// Nothing is closed with CLOSE_RANGE_CLOEXEC, or flags that are unknown.
-fn before_close_range(first: c_uint, last: c_uint, flags: c_int) {
+pub(crate) fn before_close_range(first: c_uint, last: c_uint, flags: c_int) {
     if flags & !(libc::CLOSE_RANGE_UNSHARE as c_int) == 0 {
         forget_range(first, last);
     }
@@ -103,56 +82,23 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
     unsafe { next_closefrom(first) }
 }
 
-/// fclose(3), of a stream that fdopen(3) has made.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
-    // SAFETY: passed on.
-    unsafe {
-        forget(libc::fileno(stream));
-        next_fclose(stream)
-    }
-}
-
-/// syscall(2), by which libuv closes. Its variable arguments are words; the
-/// ones that were not given are passed on as they happen to be, and ignored.
-#[unsafe(no_mangle)]
-#[allow(clippy::too_many_arguments)]
-pub unsafe extern "C" fn syscall(
-    number: c_long,
-    a: c_long,
-    b: c_long,
-    c: c_long,
-    d: c_long,
-    e: c_long,
-    f: c_long,
-    g: c_long,
-) -> c_long {
-    match number {
-        libc::SYS_close => forget(a as c_int),
-        libc::SYS_close_range => before_close_range(a as c_uint, b as c_uint, c as c_int),
-        _ => {}
-    }
-    // SAFETY: passed on.
-    unsafe { next_syscall(number, a, b, c, d, e, f, g) }
-}
-
-/// shutdown(2): the end of our stream is a Close frame, and TCP's own end of
-/// stream waits until the client has sent its Close too.
+/// shutdown(2): the end of the server's stream is a Close frame, and TCP's own
+/// end of stream waits until the client has sent its Close too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
-    let Some(connection) = table::find(fd) else {
-        // SAFETY: passed on.
-        return unsafe { next_shutdown(fd, how) };
-    };
-    connection.touch();
-    if matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {
-        closing::end_output(&connection, fd, 0);
-    }
-    if how == libc::SHUT_WR && !closing::is_over(&connection) {
-        return 0;
+    // Where nothing has come yet, it is the kernel's: a server that writes no more
+    // will not serve what comes.
+    if let Some(connection) = handover::for_writing(fd, 0).unwrap_or_default() {
+        connection.touch();
+        if matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {
+            closing::end_output(&connection, fd);
+        }
+        if how == libc::SHUT_WR && !closing::is_over(&connection) {
+            return 0;
+        }
     }
     // SAFETY: passed on.
-    unsafe { next_shutdown(fd, how) }
+    unsafe { sys::shutdown(fd, how) }
 }
 
 /// dup(2).
@@ -175,7 +121,7 @@ pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
 pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     forget_replaced(old, new, flags);
     // SAFETY: passed on.
-    share(old, unsafe { next_dup3(old, new, flags) })
+    share(old, unsafe { sys::dup3(old, new, flags) })
 }
 
 fn after_fcntl(fd: c_int, command: c_int, arg: *mut c_void, result: c_int) -> c_int {
@@ -190,7 +136,7 @@ fn after_fcntl(fd: c_int, command: c_int, arg: *mut c_void, result: c_int) -> c_
 }
 
 fn set_nonblocking(fd: c_int, on: bool) {
-    if let Some(connection) = table::find(fd) {
+    if let Some(connection) = CONNECTIONS.find(fd) {
         connection.nonblocking.store(on, Ordering::Relaxed);
     }
 }
@@ -212,6 +158,9 @@ pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, arg: *mut c_void) ->
 /// ioctl(2): FIONREAD tells what a read would give, and FIONBIO is noted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
+    if request as u32 == libc::FIONREAD as u32 {
+        handover::for_asking(fd);
+    }
     // SAFETY: passed on.
     let result = unsafe { next_ioctl(fd, request, arg) };
     let number: *mut c_int = arg.cast();
@@ -221,29 +170,10 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) ->
     }
     if result == 0
         && request as u32 == libc::FIONREAD as u32
-        && let Some(connection) = table::find(fd)
+        && let Some(connection) = client(fd)
     {
         // SAFETY: the kernel has just written an int there.
-        unsafe { *number = ready::available(&connection, fd, *number) };
+        unsafe { *number = lookahead::available(&connection, fd, *number) };
     }
     result
-}
-
-/// getpeername(2): as with accept, a buffer of exactly a `sockaddr_un` gets a
-/// UNIX address.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn getpeername(
-    fd: c_int,
-    address: *mut sockaddr,
-    len: *mut socklen_t,
-) -> c_int {
-    // SAFETY: passed on; what the kernel could write to, so can we.
-    unsafe {
-        let room = if len.is_null() { 0 } else { *len };
-        let result = next_getpeername(fd, address, len);
-        if result == 0 && table::has(fd) {
-            accept::give_address(fd, address, len, room);
-        }
-        result
-    }
 }

@@ -1,30 +1,30 @@
 //! Would a read return at once, and with a whole message?
 //!
-//! "Readable" is the kernel's word for bytes; a server means a message. So
-//! control frames are dealt with here, and payload stays where it is until
-//! its message is there to the end: with SO_RCVLOWAT the kernel wakes nobody
-//! for less. Where it cannot hold that much it says so by waking all the same,
-//! and the message comes in pieces.
+//! To the kernel a socket is readable when there are bytes; a server means a
+//! message. So this answers pings on the way, and leaves payload in the kernel
+//! until its message is there to the end: with SO_RCVLOWAT the kernel wakes
+//! nobody for less. Where the kernel cannot hold that much it wakes the server
+//! nevertheless, and the message comes in pieces.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::zeroed;
 use core::sync::atomic::Ordering;
 
-use libc::{EAGAIN, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, iovec, socklen_t};
+use libc::{EAGAIN, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, iovec};
 use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::rx::{Turn, next_event, recv};
+use crate::control;
+use crate::events::{Turn, next_event, set_low_water};
 use crate::sys::{self, Errno, KeepErrno, from_c};
-use crate::{control, tx};
 
 /// Bytes looked at in one go: several frames of a message in fragments.
 const SCOPE: usize = 2 * ENOUGH;
 
-/// Where payload goes that is only skipped. What threads write here at the
-/// same time nobody reads.
+/// Takes the payload that a look only skips. Threads write here at the same
+/// time, and nothing reads it.
 struct Scrap(UnsafeCell<[u8; LONGEST + 1]>);
 
 // SAFETY: only the kernel writes to it, and nothing reads it.
@@ -61,7 +61,7 @@ fn look(fd: c_int, skip: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Would a read return at once? Deals with control frames on the way.
+/// Would a read return at once? Answers pings on the way.
 ///
 /// Called when the kernel says that there are bytes; keeps errno.
 pub(crate) fn is_readable(connection: &Connection, fd: c_int) -> bool {
@@ -87,7 +87,7 @@ pub(crate) fn message_is_there(
     loop {
         match next_event(connection, rx, fd, Some(MSG_DONTWAIT), turn) {
             Ok(Event::Payload) if messages => {
-                let result = recv(fd, &mut [0], MSG_DONTWAIT | MSG_PEEK);
+                let result = sys::receive(fd, &mut [0], MSG_DONTWAIT | MSG_PEEK);
                 return result != Err(Errno(EAGAIN));
             }
             Ok(Event::Payload) => return is_whole(connection, rx, fd),
@@ -100,7 +100,7 @@ pub(crate) fn message_is_there(
                 return false;
             }
             Ok(_) => {
-                tx::end_input(connection, fd);
+                connection.end_input(fd);
                 return true;
             }
             Err(_) => return true,
@@ -145,50 +145,6 @@ fn is_whole(connection: &Connection, rx: &mut Receiver, fd: c_int) -> bool {
             return true;
         }
     }
-}
-
-/// How many bytes must be there for the kernel to call the socket readable; as
-/// many as it can be relied on to wait for.
-pub(crate) fn set_low_water(connection: &Connection, fd: c_int, bytes: usize) {
-    if connection.low_water.swap(bytes, Ordering::Relaxed) == bytes {
-        return;
-    }
-    let most = if bytes > 1 { longest_wait(fd) } else { 1 };
-    let value = bytes.min(most) as c_int;
-    // SAFETY: a plain system call; the option's value is ours.
-    unsafe {
-        libc::setsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            (&raw const value).cast(),
-            size_of::<c_int>() as socklen_t,
-        );
-    }
-}
-
-/// Before Linux 5.7 a receive buffer could be full of small segments before
-/// the bytes waited for were there, and nobody was woken: not for a quarter of
-/// it.
-fn longest_wait(fd: c_int) -> usize {
-    // SAFETY: an all-zero utsname is valid, and the call only fills it.
-    let name = unsafe {
-        let mut name: libc::utsname = zeroed();
-        libc::uname(&mut name);
-        name
-    };
-    let mut release = name.release.iter().map(|byte| *byte as u8);
-    let mut number = || {
-        let digits = release.by_ref().take_while(u8::is_ascii_digit);
-        digits.fold(0u32, |all, digit| {
-            all.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))
-        })
-    };
-    if (number(), number()) >= (5, 7) {
-        return usize::MAX;
-    }
-    let room = sys::socket_option(fd, libc::SO_RCVBUF).unwrap_or(0);
-    (room / 4).max(1) as usize
 }
 
 /// FIONREAD: payload that a read would give at once.

@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 
-use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, iovec};
+use libc::{MSG_NOSIGNAL, iovec};
 use libwebsocket::Opcode;
 use libwebsocket::frame::FIN;
 use libwebsocket::send::Sender;
@@ -11,74 +11,8 @@ use libwebsocket::utf8::Utf8;
 
 use crate::connection::Connection;
 use crate::control;
-use crate::sys::{self, Errno, Guard, KeepErrno, from_c};
-
-/// Buffers of one writev that share a frame; more make more frames.
-const MAX_PIECES: usize = 32;
-
-/// What the server wants to send: its buffers, and how far we are in them.
-pub(crate) struct Source<'a> {
-    buffers: &'a [iovec],
-    offset: usize,
-}
-
-impl<'a> Source<'a> {
-    /// The caller vouches for the buffers, as it does to the kernel.
-    pub(crate) fn new(buffers: &'a [iovec]) -> Self {
-        Source { buffers, offset: 0 }
-    }
-
-    /// The next buffers, up to `limit` bytes in all; returns how many pieces.
-    #[inline(never)]
-    fn pieces(&self, limit: u64, out: &mut [&[u8]; MAX_PIECES]) -> usize {
-        let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut used = 0;
-        let mut offset = self.offset;
-        for buffer in self.buffers {
-            let len = (buffer.iov_len - offset).min(left);
-            if len > 0 {
-                if used == MAX_PIECES {
-                    break;
-                }
-                // SAFETY: the server's buffer, readable during its call; the
-                // slice does not outlive that.
-                out[used] = unsafe {
-                    core::slice::from_raw_parts(buffer.iov_base.cast::<u8>().add(offset), len)
-                };
-                used += 1;
-                left -= len;
-            }
-            offset = 0;
-        }
-        used
-    }
-
-    #[inline(never)]
-    fn skip(&mut self, mut n: usize) {
-        while let Some((first, rest)) = self.buffers.split_first() {
-            let left = first.iov_len - self.offset;
-            if n < left {
-                self.offset += n;
-                return;
-            }
-            n -= left;
-            self.buffers = rest;
-            self.offset = 0;
-        }
-    }
-}
-
-/// The sending side; EAGAIN if another thread may block in it and this call
-/// must not. On a socket that does not block no thread stays there for long.
-pub(crate) fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
-    match connection.tx.try_lock() {
-        Some(guard) => Ok(guard),
-        None if flags & MSG_DONTWAIT != 0 && !connection.must_not_block(0) => {
-            Err(Errno(libc::EAGAIN))
-        }
-        None => Ok(connection.tx.lock()),
-    }
-}
+use crate::output::{MAX_PIECES, Source, lock, send};
+use crate::sys::Errno;
 
 /// write(2) and its family: each call one message, of the type the client
 /// last sent; but bytes that are no text never go out as text.
@@ -183,39 +117,6 @@ fn send_owed(
     }
 }
 
-pub(crate) fn send(
-    fd: c_int,
-    pending: &[u8],
-    pieces: &[&[u8]],
-    flags: c_int,
-) -> Result<usize, Errno> {
-    let mut parts = [iovec {
-        iov_base: core::ptr::null_mut(),
-        iov_len: 0,
-    }; MAX_PIECES + 1];
-    let mut used = 0;
-    for piece in [pending]
-        .iter()
-        .chain(pieces)
-        .filter(|piece| !piece.is_empty())
-    {
-        parts[used] = iovec {
-            iov_base: piece.as_ptr().cast_mut().cast(),
-            iov_len: piece.len(),
-        };
-        used += 1;
-    }
-    let flags = flags & (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
-    // SAFETY: an all-zero msghdr is an empty one; the parts outlive the call
-    // and are only read.
-    unsafe {
-        let mut message: libc::msghdr = core::mem::zeroed();
-        message.msg_iov = parts.as_mut_ptr();
-        message.msg_iovlen = used as _;
-        from_c(sys::sendmsg(fd, &message, flags))
-    }
-}
-
 /// websocket_send: one frame of a message, kept in order and checked.
 pub(crate) fn write_message(
     connection: &Connection,
@@ -269,15 +170,5 @@ fn write_fragment(
         // Of an empty fragment nothing is left for another call.
         Err(_) if tx.has_begun() && len == 0 => Ok(0),
         result => result,
-    }
-}
-
-/// Tells the kernel that nothing more will be read, so that poll, select and
-/// epoll report the end of the stream from now on.
-pub(crate) fn end_input(connection: &Connection, fd: c_int) {
-    if !connection.ended.swap(true, Ordering::Relaxed) {
-        let _errno = KeepErrno::new();
-        // SAFETY: a plain system call.
-        unsafe { sys::shutdown(fd, libc::SHUT_RD) };
     }
 }
