@@ -90,6 +90,16 @@ def test_a_chat_tells_a_direct_clients_own_address(site):
         assert ann.recv(timeout=DEADLINE) == "to all, é"
 
 
+def test_a_server_that_expects_proxy_headers_serves_direct_clients_without(site):
+    site.serve("direct", "chat", "-w", "-P", program="websocket_chat")
+    for number in range(20):
+        with connect(site.url("chat")) as client:
+            greet(**{f"client{number}": client})
+            client.send(f"WSWhois client{number}")
+            answer = f"WSIs client{number} {client.local_address[0]}"
+            assert client.recv(timeout=DEADLINE) == answer
+
+
 def test_a_direct_client_is_reached_in_the_middle_of_its_own_message(site):
     site.serve("direct", "chat", "-w", program="websocket_chat")
     with connect(site.url("chat")) as ann, connect(site.url("chat")) as bob:

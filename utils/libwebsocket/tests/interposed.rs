@@ -168,11 +168,13 @@ fn python_forking_socketserver_speaks_websocket() {
 }
 
 #[test]
+#[ignore = "needs python3: make check-programs"]
 fn python_asyncio_speaks_websocket() {
     play(script("python3", "echo_asyncio.py", None), &[]);
 }
 
 #[test]
+#[ignore = "needs python3: make check-programs"]
 fn five_silent_connections_a_second_do_not_stop_an_asyncio_server() {
     let server = script("python3", "echo_asyncio.py", None);
     let mut client = server.client();

@@ -62,6 +62,11 @@ impl Client {
     /// # Errors
     /// No header, a broken one, or none in time.
     pub(crate) fn read_proxy_header(&mut self) -> io::Result<()> {
+        // libwebsocket.so calls a connection writable once it knows whether a client has been
+        // handed over (websocket.h(3)).
+        let mut known = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+        let time = PollTimeout::try_from(PROXY_TIME).map_err(io::Error::other)?;
+        let _ = poll(&mut known, time);
         if self.address().is_some() {
             return Ok(());
         }
