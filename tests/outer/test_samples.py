@@ -150,15 +150,43 @@ def test_a_process_for_each_client_serves_every_way(site, tmp_path, way):
         assert (one.close_code, other.close_code) == (1000, 1000)
 
 
-def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):
+def written(directory):
+    """The programs of utils/README.md, put into `directory`; and the setting they need."""
     text = (ROOT / "utils" / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
+        (directory / name).write_text(code)
     (setting,) = re.findall(r'^    (framing = "\w+";)', text, re.MULTILINE)
-    program, path = tmp_path / "shout.py", site.run / "shout"
-    program.write_text(code)
-    site.processes.append(subprocess.Popen([sys.executable, program, path]))
-    wait_until("the server to let others connect",
-               lambda: path.exists() and path.stat().st_mode & 0o777 == 0o666)
+    return setting
+
+
+def run(site, program):
+    """Starts a program of utils/README.md as the service that is named like it."""
+    path = site.run / program.stem
+    process = subprocess.Popen([sys.executable, program, path])
+    site.processes.append(process)
+    wait_until("the server to let others connect", lambda: is_served(path))
+    return process
+
+
+def is_served(path):
+    """Whether a server listens at this path, for everybody."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    except OSError:
+        return False
+    return path.stat().st_mode & 0o777 == 0o666
+
+
+def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):
+    setting = written(tmp_path)
+    run(site, tmp_path / "shout.py").kill()
+    site.processes.pop().wait()
+    # The socket is still there: a second start replaces it, a third finds it in use.
+    run(site, tmp_path / "shout.py")
+    third = subprocess.run([sys.executable, tmp_path / "shout.py", site.run / "shout"],
+                           capture_output=True, text=True, timeout=DEADLINE)
+    assert (third.returncode, "another server listens there" in third.stderr) == (1, True)
     site.start(websocket=setting)
     with connect_sync(site.url("shout")) as one, connect_sync(site.url("shout")) as other:
         one.send("hello")
@@ -166,3 +194,32 @@ def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):
         assert one.recv(timeout=DEADLINE) == "HELLO"
         # Bytes, so only ASCII is upper case then.
         assert other.recv(timeout=DEADLINE) == "GRüßE 🐒"
+
+
+def test_the_server_that_the_manual_shows_is_told_who_its_client_is(site, tmp_path):
+    setting = written(tmp_path)
+    run(site, tmp_path / "who.py")
+    site.start(websocket=f'{setting} proxy = "v2";')
+    origin = f"http://{site.host}:{site.port}"
+    with connect_sync(site.url("who"), origin=origin) as client:
+        told = json.loads(client.recv(timeout=DEADLINE))
+    assert told["address"].startswith("127.")
+    assert (told["service"], told["origin"]) == ("who", origin)
+
+
+def test_the_server_that_the_manual_shows_reads_each_field(tmp_path):
+    written(tmp_path)
+    fields = {0x02: "router.lan", 0xE0: "who", 0xE1: "http://router.lan", 0xE2: "CN=ann", 0xE3: "ann",
+              0xE4: "a=1", 0xE5: "b=2; c=3", 0xE6: "42", 0xEE: "of a later gateway"}
+    rest = socket.inet_pton(socket.AF_INET6, "2001:db8::7") + bytes(20)
+    rest += b"".join(struct.pack("!BH", kind, len(value)) + value.encode() for kind, value in fields.items())
+    header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21" + struct.pack("!H", len(rest)) + rest
+    script = "import sys, json, who; print(json.dumps(who.client_info(sys.stdin.buffer)), sys.stdin.read())"
+    done = subprocess.run([sys.executable, "-c", script], input=header + b"the client's", cwd=tmp_path,
+                          capture_output=True, timeout=DEADLINE, check=True)
+    told, after = done.stdout.decode().split("} ", 1)
+    assert json.loads(told + "}") == {
+        "address": "2001:db8::7", "server name": "router.lan", "service": "who",
+        "origin": "http://router.lan", "certificate": "CN=ann", "user": "ann", "query": "a=1",
+        "cookies": "b=2; c=3", "id": "42"}
+    assert after.strip() == "the client's"

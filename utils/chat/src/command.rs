@@ -1,4 +1,4 @@
-//! Running: what a message asks of the server itself (`-w`).
+//! Running: what a message asks the server for (`-w`).
 
 /// Longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 29;
@@ -6,13 +6,13 @@ pub(crate) const MAX_NAME: usize = 29;
 /// A message that is for the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
-    /// `WSHello NAME`: call me so.
-    Hello(&'a str),
-    /// `WSPrivate NAME TEXT`: this to NAME alone.
+    /// `WSHello NAME` asks for this name; `WSHello` alone for the user's.
+    Hello(Option<&'a str>),
+    /// `WSPrivate NAME TEXT` sends TEXT to NAME alone.
     Private(&'a str, &'a [u8]),
-    /// `WSWhois NAME`: where is NAME?
+    /// `WSWhois NAME` asks for the address of NAME.
     Whois(&'a str),
-    /// A `WSPrivate` without a usable name: surely not meant for all.
+    /// A `WSPrivate` without a usable name: it is not meant for all.
     Nothing,
 }
 
@@ -25,10 +25,14 @@ pub(crate) fn parse(message: &[u8]) -> Option<Command<'_>> {
     {
         return Some(private(rest).unwrap_or(Command::Nothing));
     }
-    let space = message.iter().position(|&byte| byte == b' ')?;
-    let rest = without_ending(&message[space + 1..]);
-    match &message[..space] {
-        b"WSHello" => Some(Command::Hello(name(rest)?)),
+    let line = without_ending(message);
+    if line.trim_ascii_end() == b"WSHello" {
+        return Some(Command::Hello(None));
+    }
+    let space = line.iter().position(|&byte| byte == b' ')?;
+    let rest = &line[space + 1..];
+    match &line[..space] {
+        b"WSHello" => Some(Command::Hello(Some(name(rest)?))),
         b"WSWhois" => Some(Command::Whois(name(rest)?)),
         _ => None,
     }
@@ -45,7 +49,7 @@ fn private(rest: &[u8]) -> Option<Command<'_>> {
     Some(Command::Private(name(to)?, text))
 }
 
-/// Whether white space comes first, be it outside of ASCII.
+/// Whether white space comes first, in ASCII or outside of it.
 fn begins_with_space(bytes: &[u8]) -> bool {
     let text = bytes.utf8_chunks().next();
     text.is_some_and(|text| text.valid().starts_with(char::is_whitespace))
@@ -70,7 +74,8 @@ fn without_ending(message: &[u8]) -> &[u8] {
     &message[..end.map_or(0, |last| last + 1)]
 }
 
-fn name(bytes: &[u8]) -> Option<&str> {
+/// The first word of `bytes`, cut to [`MAX_NAME`]; `None` for what cannot be a name.
+pub(crate) fn name(bytes: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(bytes).ok()?.split_whitespace().next()?;
     let fit = !name.chars().any(char::is_control);
     fit.then(|| cut(name, MAX_NAME))
@@ -82,12 +87,20 @@ mod tests {
 
     #[test]
     fn the_three_commands_are_read() {
-        assert_eq!(parse(b"WSHello ann"), Some(Command::Hello("ann")));
+        assert_eq!(parse(b"WSHello ann"), Some(Command::Hello(Some("ann"))));
         assert_eq!(parse(b"WSWhois ann"), Some(Command::Whois("ann")));
         assert_eq!(
             parse(b"WSPrivate ann how are you"),
             Some(Command::Private("ann", b"how are you"))
         );
+    }
+
+    #[test]
+    fn a_hello_may_be_without_a_name() {
+        for message in ["WSHello", "WSHello ", "WSHello\r\n", "WSHello \0"] {
+            let hello = Some(Command::Hello(None));
+            assert_eq!(parse(message.as_bytes()), hello, "{message:?}");
+        }
     }
 
     #[test]
@@ -127,8 +140,6 @@ mod tests {
         for message in [
             "",
             "hello",
-            "WSHello",
-            "WSHello ",
             "WSHelloann",
             "wshello ann",
             " WSHello ann",
@@ -145,7 +156,7 @@ mod tests {
     fn line_ends_and_nul_do_not_belong_to_a_name_and_are_given_back() {
         for end in ["\n", "\r\n", "\0"] {
             let message = format!("WSHello ann{end}");
-            assert_eq!(parse(message.as_bytes()), Some(Command::Hello("ann")));
+            assert_eq!(parse(message.as_bytes()), Some(Command::Hello(Some("ann"))));
             assert_eq!(ending(message.as_bytes()), end.as_bytes());
         }
         assert_eq!(ending(b"WSHello ann"), b"");
@@ -156,7 +167,7 @@ mod tests {
         let long = format!("WSHello {}", "é".repeat(20));
         assert_eq!(
             parse(long.as_bytes()),
-            Some(Command::Hello("é".repeat(14).as_str()))
+            Some(Command::Hello(Some("é".repeat(14).as_str())))
         );
     }
 }

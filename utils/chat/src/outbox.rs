@@ -1,4 +1,5 @@
-//! Running: what one client has yet to read. Bounded, so that who never reads costs no more.
+//! Running: what one client has yet to read. Bounded, so that a client that never reads costs
+//! no more than that.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ const CAPACITY: usize = 1024 * 1024;
 /// What a message costs beside its bytes, so that empty ones are bounded too.
 pub(crate) const MESSAGE_COST: usize = 64;
 
-/// A message, shared by the outboxes of all who are to read it.
+/// A message, shared by the outboxes of all its readers.
 pub(crate) type Message = Arc<[u8]>;
 
 /// The messages that wait for one client, in the order they were said.
@@ -33,7 +34,7 @@ struct State {
 pub(crate) enum Put {
     /// It waits for its reader.
     Waits,
-    /// It had no room. The outbox is closed now, and what waited is gone.
+    /// It did not fit. The outbox is closed now, and what waited is gone.
     Overflows,
     /// The reader is about to leave.
     Closed,
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn taking_makes_room_again() {
+    fn a_message_taken_lets_another_in() {
         let outbox = Outbox::default();
         for _ in 0..10 {
             assert_eq!(outbox.put(&message(CAPACITY - MESSAGE_COST)), Put::Waits);

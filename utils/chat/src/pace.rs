@@ -1,9 +1,9 @@
-//! Running: how fast one client is heard. All hear what it says, and each has only so much
-//! room for what it has yet to read: unpaced, the fastest speaker would drop everybody else.
+//! Running: how fast one client is heard. Its messages go into the bounded outboxes of all
+//! others: unpaced, the fastest speaker would have everybody else dropped.
 
 use std::time::{Duration, Instant};
 
-/// What a client may say at once: half of what may wait for a reader, in bytes.
+/// What a client may say at once, in bytes: half of what may wait for a reader.
 const BURST: u64 = 512 * 1024;
 
 /// What it may say from then on, in bytes a second.
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_silent_for_long_may_say_one_burst_and_no_more() {
+    fn a_client_that_was_silent_for_long_may_say_one_burst_and_no_more() {
         let mut pace = Pace::default();
         let start = Instant::now();
         pace.pause(BURST as usize, start);

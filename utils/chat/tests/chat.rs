@@ -80,11 +80,7 @@ fn a_taken_name_gets_three_digits_and_an_own_one_does_not() {
     let other = server.connect_packets();
     say(&other, "WSHello ann");
     let given = hear(&other);
-    let digits = given.strip_prefix("WSWelcome ann").unwrap();
-    assert!(
-        digits.len() == 3 && digits.bytes().all(|c| c.is_ascii_digit()),
-        "{given}"
-    );
+    assert_eq!(given, "WSWelcome ann001");
     say(&ann, "WSHello ann");
     assert_eq!(hear(&ann), "WSWelcome ann");
     drop(ann);
@@ -139,6 +135,47 @@ fn whois_tells_undefined_for_a_plain_unix_client() {
     let ann = named(&server, "ann");
     say(&ann, "WSWhois ann");
     assert_eq!(hear(&ann), "WSIs ann undefined");
+}
+
+/// A PROXY v2 header without an address that tells this user.
+fn header_of_user(user: &str) -> Vec<u8> {
+    let length = u8::try_from(user.len()).unwrap();
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0".to_vec();
+    header.extend([length + 3, 0xe3, 0, length]);
+    header.extend(user.bytes());
+    header
+}
+
+#[test]
+fn the_user_of_the_gateway_is_the_name_of_a_client_that_asks_for_none() {
+    let server = Server::start(CHAT, &["-w", "-q", "-P"]);
+    let [ann, other, guest] = ["ann", "ann", ""].map(|user| {
+        let client = server.connect_packets();
+        let header = match user {
+            "" => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(),
+            user => header_of_user(user),
+        };
+        assert_eq!((&client).write(&header).unwrap(), header.len());
+        say(
+            &client,
+            if user.is_empty() {
+                "WSHello guest"
+            } else {
+                "WSHello"
+            },
+        );
+        assert!(hear(&client).starts_with("WSWelcome "));
+        client
+    });
+    say(&guest, "WSPrivate ann for ann");
+    say(&guest, "WSPrivate ann001 for the other");
+    assert_eq!(hear(&ann), "for ann");
+    assert_eq!(hear(&other), "for the other");
+    say(&ann, "WSHello bob");
+    assert_eq!(hear(&ann), "WSWelcome bob");
+    // Without a user it is a message like any other.
+    say(&guest, "WSHello");
+    assert_eq!(hear(&ann), "WSHello");
 }
 
 #[test]

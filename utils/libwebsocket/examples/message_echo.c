@@ -2,7 +2,7 @@
  * A complete server with websocket.h: each message goes back as it came.
  *
  *	cc -o message_echo message_echo.c $(pkg-config --cflags --libs libwebsocket)
- *	./message_echo /var/run/websocket/echo
+ *	./message_echo /var/run/ouistiti/echo
  *
  * One process and poll(2), to show that a client's descriptor waits like any
  * other. A message comes in pieces, which are collected until WEBSOCKET_FIN.

@@ -1,6 +1,6 @@
 //! A complete server with the Rust API: each message goes back as it came.
 //!
-//!     cargo run -p libwebsocket --example message_echo -- /var/run/websocket/echo
+//!     cargo run -p libwebsocket --example message_echo -- /var/run/ouistiti/echo
 //!
 //! A thread a client. Messages are collected, up to a limit; a server that can
 //! do with pieces uses `read` and `write_fragment` instead.

@@ -2,7 +2,7 @@
  * counter.c: an example plugin in C. Each client has a counter of its own.
  *
  *     cc -shared -fPIC -I ../include -o counter.so counter.c
- *     websocket_jsonrpc -R /var/run/websocket -n counter -L ./counter.so -C 40
+ *     websocket_jsonrpc -R /var/run/ouistiti -n counter -L ./counter.so -C 40
  *
  *     {"jsonrpc": "2.0", "method": "next", "id": 1}   ->  41
  *     {"jsonrpc": "2.0", "method": "echo", "params": [1, 2], "id": 2}  ->  [1, 2]

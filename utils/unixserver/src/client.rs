@@ -13,7 +13,7 @@ use nix::sys::socket::{
     getsockopt, recv, recvmsg, send, setsockopt, sockopt,
 };
 
-use crate::proxy;
+use crate::proxy::{self, ClientInfo};
 
 /// Longest packet of a SEQPACKET socket, in bytes; a shorter one ends the message.
 pub const PACKET: usize = 32 * 1024;
@@ -31,8 +31,8 @@ const FINISH_TIME: Duration = Duration::from_secs(5);
 pub struct Client {
     socket: UnixStream,
     packets: bool,
-    /// The address a PROXY header told.
-    told: Option<IpAddr>,
+    /// What a PROXY header told.
+    info: ClientInfo,
 }
 
 impl Client {
@@ -44,20 +44,20 @@ impl Client {
         socket.set_nonblocking(false)?;
         let packets = getsockopt(&socket, sockopt::SockType)? == SockType::SeqPacket;
         if packets {
-            // Every packet, an empty one too, then brings its sender's credentials, and the
+            // Every packet, an empty one too, then brings its sender's credentials, which the
             // end does not: nothing else tells the two apart without a race (unix(7)).
             setsockopt(&socket, sockopt::PassCred, &true)?;
         }
         Ok(Self {
             socket,
             packets,
-            told: None,
+            info: ClientInfo::default(),
         })
     }
 
     /// Reads the PROXY header that a relayed connection begins with (`-P`).
     ///
-    /// A connection handed over begins with none: the network address is its own.
+    /// A connection handed over begins with none: its peer address is the client's own.
     ///
     /// # Errors
     /// No header, a broken one, or none in time.
@@ -67,7 +67,7 @@ impl Client {
         let mut known = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
         let time = PollTimeout::try_from(PROXY_TIME).map_err(io::Error::other)?;
         let _ = poll(&mut known, time);
-        if self.address().is_some() {
+        if self.peer_address().is_some() {
             return Ok(());
         }
         self.socket.set_read_timeout(Some(PROXY_TIME))?;
@@ -78,14 +78,14 @@ impl Client {
                 .split_first_chunk()
                 .ok_or_else(proxy::invalid)?;
             let (family, _) = proxy::parse_fixed(fixed)?;
-            self.told = proxy::parse_source(family, rest)?;
+            self.info = proxy::parse_rest(family, rest)?;
         } else {
             let mut fixed = [0; proxy::FIXED];
             (&self.socket).read_exact(&mut fixed)?;
             let (family, length) = proxy::parse_fixed(&fixed)?;
             let mut rest = vec![0; length];
             (&self.socket).read_exact(&mut rest)?;
-            self.told = proxy::parse_source(family, &rest)?;
+            self.info = proxy::parse_rest(family, &rest)?;
         }
         self.socket.set_read_timeout(None)
     }
@@ -107,7 +107,7 @@ impl Client {
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // Told once, and before the packets that the client sent and we have not read.
+                // Reported once, before the packets that the client sent and that are unread.
                 Err(e) if self.packets && e.kind() == io::ErrorKind::ConnectionReset => {}
                 other => return other,
             }
@@ -253,7 +253,14 @@ impl Client {
     /// what the gateway told with `-P`.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        self.told.or_else(|| self.peer_address())
+        let told = self.info.address.map(|address| address.ip());
+        told.or_else(|| self.peer_address())
+    }
+
+    /// What the gateway told of the client with `-P`.
+    #[must_use]
+    pub fn info(&self) -> &ClientInfo {
+        &self.info
     }
 
     fn peer_address(&self) -> Option<IpAddr> {

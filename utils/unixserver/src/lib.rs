@@ -45,6 +45,7 @@ pub use client::{Client, PACKET};
 pub use error::Error;
 pub use log::log;
 pub use options::{CommandLine, Options};
+pub use proxy::ClientInfo;
 pub use server::Server;
 
 /// Runs a server's `body` with the options of this process's command line.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Directory of the sockets unless `-R` says otherwise.
-const DEFAULT_ROOT: &str = "/var/run/websocket";
+/// Directory of the sockets unless `-R` says otherwise: the gateway's own default.
+const DEFAULT_ROOT: &str = "/var/run/ouistiti";
 
 /// Most clients at a time unless `-m` says otherwise.
 const DEFAULT_MAX_CLIENTS: usize = 50;

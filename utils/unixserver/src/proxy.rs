@@ -1,30 +1,100 @@
-//! Running: who the gateway says its client is (`-P`).
+//! Running: what the gateway says of its client (`-P`).
 //!
 //! With `proxy = "v2"` the gateway begins each connection with a binary header of the PROXY
-//! protocol, version 2. It is read only where the administrator said that there is one: a
-//! client could otherwise begin with a header of its own and be whom it likes.
+//! protocol, version 2: the client's address, and further fields as TLVs (type, length, value).
+//! It is read only where the administrator said that there is one: a client could otherwise
+//! send a header of its own and claim to be anyone.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What each header begins with (PROXY protocol, section 2.2).
+/// First bytes of each header (PROXY protocol, section 2.2).
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Length of the part before the addresses, in bytes.
 pub(crate) const FIXED: usize = 16;
 
-/// Longest rest taken, in bytes; a gateway sends addresses and a few short fields.
-const MAX_REST: usize = 8 * 1024;
+/// Longest rest taken, in bytes: cookies can be several KiB.
+const MAX_REST: usize = 31 * 1024;
 
-/// The addresses a header speaks of.
+/// TLV of the server name that a TLS client asked for: `PP2_TYPE_AUTHORITY` (section 2.2.2).
+const AUTHORITY: u8 = 0x02;
+
+/// TLVs of the gateway's own, from the range for applications (section 2.2.8).
+const SERVICE: u8 = 0xe0;
+const ORIGIN: u8 = 0xe1;
+const SUBJECT: u8 = 0xe2;
+const USER: u8 = 0xe3;
+const QUERY: u8 = 0xe4;
+const COOKIES: u8 = 0xe5;
+const ID: u8 = 0xe6;
+
+/// What the gateway knows of a client and tells with `proxy = "v2"`. A field is `None` where
+/// the gateway does not know it or has left it out, all are without `-P`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The client's address and port.
+    pub address: Option<SocketAddr>,
+    /// The server name that a TLS client asked for.
+    pub server_name: Option<String>,
+    /// The name under which the service was asked for.
+    pub service: Option<String>,
+    /// The Origin of the page; other clients than browsers have none (RFC 6454).
+    pub origin: Option<String>,
+    /// The subject of the client's certificate (RFC 4514).
+    pub subject: Option<String>,
+    /// The user that has logged in at the gateway.
+    pub user: Option<String>,
+    /// The query of the request, without its `?`.
+    pub query: Option<String>,
+    /// The cookies of the request, as its Cookie field has them (RFC 6265, section 4.2).
+    pub cookies: Option<String>,
+    /// The client's id in the gateway's log and state.
+    pub id: Option<String>,
+}
+
+impl ClientInfo {
+    /// Sets the field that a TLV of this type tells. Unknown types are skipped
+    /// (section 2.2.7), and so are values that are not UTF-8.
+    fn set(&mut self, kind: u8, value: &[u8]) {
+        let field = match kind {
+            AUTHORITY => &mut self.server_name,
+            SERVICE => &mut self.service,
+            ORIGIN => &mut self.origin,
+            SUBJECT => &mut self.subject,
+            USER => &mut self.user,
+            QUERY => &mut self.query,
+            COOKIES => &mut self.cookies,
+            ID => &mut self.id,
+            _ => return,
+        };
+        *field = str::from_utf8(value).ok().map(str::to_owned);
+    }
+}
+
+/// The addresses a header has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
     /// IPv4: 12 bytes.
     Inet,
     /// IPv6: 36 bytes.
     Inet6,
-    /// None, or of no use to a server.
-    Other,
+    /// UNIX sockets: 216 bytes, which tell nothing about a network.
+    Unix,
+    /// None: the header's sender speaks for itself, or does not know.
+    None,
+}
+
+impl Family {
+    /// Length of both addresses with their ports, in bytes (section 2.2).
+    fn length(self) -> usize {
+        match self {
+            Family::Inet => 12,
+            Family::Inet6 => 36,
+            Family::Unix => 216,
+            Family::None => 0,
+        }
+    }
 }
 
 /// Reads the fixed part: which addresses follow, and how many bytes in all.
@@ -36,80 +106,59 @@ pub(crate) fn parse_fixed(fixed: &[u8; FIXED]) -> io::Result<(Family, usize)> {
     if !fixed.starts_with(&SIGNATURE) || fixed[12] >> 4 != 2 || rest > MAX_REST {
         return Err(invalid());
     }
-    let family = match (fixed[12] & 0x0f, fixed[13] >> 4) {
-        (1, 1) => Family::Inet,
-        (1, 2) => Family::Inet6,
-        // LOCAL connections and UNIX addresses tell nothing about a network.
-        _ => Family::Other,
+    let family = match fixed[13] >> 4 {
+        1 => Family::Inet,
+        2 => Family::Inet6,
+        3 => Family::Unix,
+        _ => Family::None,
     };
     Ok((family, rest))
 }
 
-/// The client's address at the start of `rest`.
+/// Reads the addresses and TLVs that follow the fixed part.
 ///
 /// # Errors
-/// `InvalidData` if `rest` is too short for its family.
-pub(crate) fn parse_source(family: Family, rest: &[u8]) -> io::Result<Option<IpAddr>> {
-    match family {
-        Family::Inet => match rest.first_chunk::<12>() {
-            Some(&[a, b, c, d, ..]) => Ok(Some(Ipv4Addr::new(a, b, c, d).into())),
-            None => Err(invalid()),
-        },
-        Family::Inet6 if rest.len() < 36 => Err(invalid()),
-        Family::Inet6 => {
-            let source = rest.first_chunk::<16>().ok_or_else(invalid)?;
-            Ok(Some(Ipv6Addr::from(*source).to_canonical()))
-        }
-        Family::Other => Ok(None),
+/// `InvalidData` if `rest` is too short for its family or ends within a TLV.
+pub(crate) fn parse_rest(family: Family, rest: &[u8]) -> io::Result<ClientInfo> {
+    let (addresses, mut tlvs) = rest.split_at_checked(family.length()).ok_or_else(invalid)?;
+    let mut info = ClientInfo {
+        address: source(family, addresses),
+        ..ClientInfo::default()
+    };
+    while let [kind, high, low, after @ ..] = tlvs {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (value, next) = after.split_at_checked(length).ok_or_else(invalid)?;
+        info.set(*kind, value);
+        tlvs = next;
+    }
+    if tlvs.is_empty() {
+        Ok(info)
+    } else {
+        Err(invalid())
     }
 }
 
-/// What is said of a connection that begins otherwise.
+/// The first of two addresses, and its port behind both.
+fn source(family: Family, addresses: &[u8]) -> Option<SocketAddr> {
+    let (ip, port): (IpAddr, _) = match family {
+        Family::Inet => {
+            let ip = addresses.first_chunk::<4>()?;
+            (Ipv4Addr::from(*ip).into(), addresses.get(8..10)?)
+        }
+        Family::Inet6 => {
+            let ip = addresses.first_chunk::<16>()?;
+            (Ipv6Addr::from(*ip).to_canonical(), addresses.get(32..34)?)
+        }
+        Family::Unix | Family::None => return None,
+    };
+    let port = u16::from_be_bytes(*port.first_chunk()?);
+    Some(SocketAddr::new(ip, port))
+}
+
+/// The error for a connection that does not begin with a header.
 pub(crate) fn invalid() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no PROXY v2 header")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<IpAddr>> {
-        let mut fixed = [0; FIXED];
-        fixed[..12].copy_from_slice(&SIGNATURE);
-        fixed[12] = command;
-        fixed[13] = family;
-        fixed[15] = u8::try_from(rest.len()).expect("test headers are short");
-        let (family, length) = parse_fixed(&fixed)?;
-        assert_eq!(length, rest.len());
-        parse_source(family, rest)
-    }
-
-    #[test]
-    fn an_ipv4_header_tells_the_source() {
-        let rest = [192, 0, 2, 7, 127, 0, 0, 1, 0xc0, 0, 0, 80];
-        let address = header(0x21, 0x11, &rest).expect("valid");
-        assert_eq!(address, Some("192.0.2.7".parse().expect("an address")));
-    }
-
-    #[test]
-    fn an_ipv6_header_with_further_fields_tells_the_source() {
-        let mut rest = [0; 40];
-        rest[..2].copy_from_slice(&[0x20, 0x01]);
-        rest[15] = 9;
-        let address = header(0x21, 0x21, &rest).expect("valid");
-        assert_eq!(address, Some("2001::9".parse().expect("an address")));
-    }
-
-    #[test]
-    fn a_local_header_tells_no_address() {
-        assert_eq!(header(0x20, 0x00, &[]).expect("valid"), None);
-    }
-
-    #[test]
-    fn short_addresses_and_other_versions_are_refused() {
-        assert!(header(0x21, 0x11, &[1, 2, 3]).is_err());
-        assert!(header(0x21, 0x21, &[0; 16]).is_err());
-        assert!(header(0x11, 0x11, &[0; 12]).is_err());
-        assert!(parse_fixed(b"GET / HTTP/1.1\r\n").is_err());
-    }
-}
+mod tests;

@@ -162,7 +162,7 @@ impl Server {
         }
     }
 
-    /// Starts the thread or the process of `client`, or closes it when all places are taken.
+    /// Starts the thread or the process of `client`, or closes it when all slots are taken.
     fn start<H>(
         &self,
         client: Client,
@@ -208,17 +208,17 @@ fn told_by_gateway(mut client: Client, proxy: bool) -> io::Result<Client> {
     Ok(client)
 }
 
-/// The places for clients.
+/// The slots for clients.
 struct Slots {
     taken: Arc<AtomicUsize>,
     max: usize,
-    /// Clients that got a place so far.
+    /// Clients that got a slot so far.
     served: usize,
-    /// Clients turned away since the last one that got a place.
+    /// Clients turned away since the last one that got a slot.
     refused: usize,
 }
 
-/// One place taken; dropping it gives it back.
+/// One slot taken; dropping it gives it back.
 struct Slot(Arc<AtomicUsize>);
 
 impl Slots {
@@ -231,7 +231,7 @@ impl Slots {
         }
     }
 
-    /// Takes a place if one is free. Only one thread takes, so none can be taken twice.
+    /// Takes a slot if one is free. Only one thread takes, so none can be taken twice.
     fn take(&mut self) -> Option<Slot> {
         if self.taken.load(Ordering::Acquire) >= self.max {
             self.refused += 1;
@@ -245,7 +245,7 @@ impl Slots {
         }
         if self.refused > 0 {
             log(&format!(
-                "there is room again; {} clients were closed",
+                "slots are free again; {} clients were closed",
                 self.refused
             ));
             self.refused = 0;
