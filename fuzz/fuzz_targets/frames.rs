@@ -43,7 +43,7 @@ fn read(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Reading {
                     continue;
                 }
                 Ok(Event::End) => Told::End,
-                Ok(Event::Ping(payload)) => Told::Ping(payload.bytes().to_vec()),
+                Ok(Event::Ping) => Told::Ping(decoder.control().bytes().to_vec()),
                 Ok(Event::Pong) => Told::Pong,
                 Ok(Event::Close(code)) => {
                     told.push(Told::Close(code.map(u16::from)));

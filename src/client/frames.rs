@@ -11,7 +11,7 @@ use log::trace;
 
 use crate::client::Client;
 use crate::frame::{self, CloseCode, Control, ControlPayload, Header, OpCode, Summary};
-use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering, fence};
 use crate::system::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Why a frame was not sent.
@@ -61,6 +61,9 @@ enum Phase {
 pub struct FrameWriter {
     client: Client,
     owed: Mutex<Owed>,
+    /// Whether `owed` holds anything; written under its lock only, so that a writer with nothing
+    /// to pay needs no lock.
+    is_owed: AtomicBool,
     /// Held while a frame is written.
     phase: Mutex<Phase>,
     is_open: AtomicBool,
@@ -83,6 +86,7 @@ impl FrameWriter {
         Self {
             client,
             owed: Mutex::default(),
+            is_owed: AtomicBool::new(false),
             phase: Mutex::default(),
             is_open: AtomicBool::new(false),
             silence: AtomicU8::new(BUSY),
@@ -185,14 +189,14 @@ impl FrameWriter {
     /// # Errors
     /// See [`SendError`].
     pub fn close(&self, code: Option<CloseCode>) -> Result<(), SendError> {
-        lock(&self.owed).close.get_or_insert(code);
+        self.owe(|owed| _ = owed.close.get_or_insert(code));
         let mut phase = lock(&self.phase);
         self.pay(&mut phase, true)
     }
 
     /// Owes the client a Close, and sends it if that needs no waiting. Sends no second Close.
     pub fn owe_close(&self, code: Option<CloseCode>) {
-        lock(&self.owed).close.get_or_insert(code);
+        self.owe(|owed| _ = owed.close.get_or_insert(code));
         self.settle();
     }
 
@@ -214,7 +218,7 @@ impl FrameWriter {
 
     /// Ends the client because the server stops: with Close 1001 after its 101, by a cut before.
     pub fn stop(&self) {
-        lock(&self.owed).close.get_or_insert(Some(CloseCode::Away));
+        self.owe(|owed| _ = owed.close.get_or_insert(Some(CloseCode::Away)));
         // The thread that sends the 101 holds the lock, and sends owed frames afterwards.
         let is_opening = self
             .phase
@@ -228,24 +232,35 @@ impl FrameWriter {
 
     /// Owes the client a pong, and sends it if that needs no waiting.
     pub fn pong(&self, payload: ControlPayload) {
-        lock(&self.owed).pong = Some(payload);
+        self.owe(|owed| owed.pong = Some(payload));
         self.settle();
     }
 
     /// Owes the client a ping, and sends it if that needs no waiting.
     fn ping(&self) {
-        lock(&self.owed).ping = true;
+        self.owe(|owed| owed.ping = true);
         self.settle();
     }
 
     /// Whether control frames are owed that can still be sent.
     pub fn is_owing(&self) -> bool {
-        self.is_open() && self.close_sent().is_none() && !lock(&self.owed).is_empty()
+        self.is_owed.load(Ordering::Relaxed) && self.is_open() && self.close_sent().is_none()
+    }
+
+    /// Adds to what is owed.
+    fn owe(&self, add: impl FnOnce(&mut Owed)) {
+        let mut owed = lock(&self.owed);
+        add(&mut owed);
+        self.is_owed.store(true, Ordering::Relaxed);
     }
 
     /// Sends owed frames as far as that needs no waiting. Returns if another thread holds the
-    /// lock: the holder checks for owed frames again after it unlocks.
+    /// lock of `phase`: the holder calls this after it unlocks.
     pub fn settle(&self) {
+        // A thread that owes stores `is_owed` and then tries the lock; the holder unlocks and then
+        // loads `is_owed`. With a fence between both steps on each side, at least one of the two
+        // threads sees the other's first step: no owed frame is forgotten.
+        fence(Ordering::SeqCst);
         while self.is_owing() && self.client.is_writable() {
             let mut phase = match self.phase.try_lock() {
                 Ok(phase) => phase,
@@ -256,41 +271,52 @@ impl FrameWriter {
             if self.pay(&mut phase, false).is_err() {
                 return;
             }
+            drop(phase);
+            fence(Ordering::SeqCst);
         }
     }
 
     /// Writes owed frames one by one, while the socket takes them or `wait` is true.
     fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
-        while *phase == Phase::Open && (wait || self.client.is_writable()) {
-            let mut owed = lock(&self.owed);
-            let (opcode, payload, close) = if let Some(payload) = owed.pong.take() {
-                (Control::Pong, Some(payload), None)
-            } else if let Some(code) = owed.close.take() {
-                (Control::Close, None, Some(code))
-            } else if owed.ping {
-                owed.ping = false;
-                (Control::Ping, None, None)
-            } else {
-                return Ok(());
-            };
-            drop(owed);
-            let code = close.flatten().map(|code| u16::from(code).to_be_bytes());
-            let payload = match (&payload, &code) {
-                (Some(payload), _) => payload.bytes(),
-                (None, Some(code)) => code,
-                (None, None) => &[],
-            };
-            if let Some(code) = close {
-                *phase = Phase::Closed;
-                let code = code.map_or(1005, u16::from);
-                self.close_sent.store(code, Ordering::Release);
-            }
-            let header = self.header(OpCode::Control(opcode), payload.len());
-            self.client
-                .write_all_of(&[header.bytes(), payload])
-                .map_err(SendError::Io)?;
+        while self.is_owed.load(Ordering::Relaxed)
+            && *phase == Phase::Open
+            && (wait || self.client.is_writable())
+        {
+            self.pay_one(phase)?;
         }
         Ok(())
+    }
+
+    /// Writes the owed frame whose turn it is, if there is one.
+    #[inline(never)]
+    fn pay_one(&self, phase: &mut Phase) -> Result<(), SendError> {
+        let mut owed = lock(&self.owed);
+        let (opcode, payload, close) = if let Some(payload) = owed.pong.take() {
+            (Control::Pong, Some(payload), None)
+        } else if let Some(code) = owed.close.take() {
+            (Control::Close, None, Some(code))
+        } else if owed.ping {
+            owed.ping = false;
+            (Control::Ping, None, None)
+        } else {
+            return Ok(());
+        };
+        self.is_owed.store(!owed.is_empty(), Ordering::Relaxed);
+        drop(owed);
+        let code = close.flatten().map(|code| u16::from(code).to_be_bytes());
+        let payload = match (&payload, &code) {
+            (Some(payload), _) => payload.bytes(),
+            (None, Some(code)) => code,
+            (None, None) => &[],
+        };
+        if let Some(code) = close {
+            *phase = Phase::Closed;
+            let code = code.map_or(1005, u16::from);
+            self.close_sent.store(code, Ordering::Release);
+        }
+        let header = self.header(OpCode::Control(opcode), payload.len());
+        let sent = self.client.write_all_of(&[header.bytes(), payload]);
+        sent.map_err(SendError::Io)
     }
 }
 

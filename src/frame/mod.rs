@@ -22,6 +22,9 @@ use utf8::Utf8;
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
 
+/// Length of the header of a client's frame with at most 125 bytes (RFC 6455, section 5.2).
+const SHORT_HEADER: usize = 6;
+
 /// Longest control-frame payload, in bytes (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: usize = 125;
 
@@ -32,12 +35,16 @@ pub struct ControlPayload {
     len: u8,
 }
 
-impl ControlPayload {
-    const EMPTY: Self = Self {
-        bytes: [0; MAX_CONTROL_PAYLOAD],
-        len: 0,
-    };
+impl Default for ControlPayload {
+    fn default() -> Self {
+        Self {
+            bytes: [0; MAX_CONTROL_PAYLOAD],
+            len: 0,
+        }
+    }
+}
 
+impl ControlPayload {
     /// The payload.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -66,8 +73,8 @@ pub enum Event {
     Payload(Range<usize>),
     /// The message is whole.
     End,
-    /// A ping: its payload goes back in a pong (section 5.5.2).
-    Ping(ControlPayload),
+    /// A ping: [`Decoder::control`] has its payload, which goes back in a pong (section 5.5.2).
+    Ping,
     /// A pong.
     Pong,
     /// The client closes, with a code if it gave one (section 5.5.1).
@@ -97,7 +104,7 @@ pub struct Decoder {
     /// The message has begun and its `Start` has not been returned yet.
     start: Option<Option<u64>>,
     utf8: Utf8,
-    control: Option<ControlPayload>,
+    control: ControlPayload,
 }
 
 impl Decoder {
@@ -118,6 +125,12 @@ impl Decoder {
     pub fn next(&mut self, input: &mut [u8], at: &mut usize) -> Result<Event, ProtocolError> {
         // A fragment may be empty, and so may be any number after it.
         loop {
+            if self.frame.is_none() {
+                self.frame = self.short_header(&input[*at..]);
+                if self.frame.is_some() {
+                    *at += SHORT_HEADER;
+                }
+            }
             if self.frame.is_none() {
                 match self.read_header(&input[*at..])? {
                     (used, None) => {
@@ -145,15 +158,12 @@ impl Decoder {
             let whole = frame.left == 0;
             match frame.opcode {
                 OpCode::Control(kind) => {
-                    let payload = self.control.get_or_insert(ControlPayload::EMPTY);
-                    payload.push(&input[range]);
+                    self.control.push(&input[range]);
                     if !whole {
                         return Ok(Event::Starved);
                     }
-                    let payload = *payload;
-                    self.control = None;
                     self.frame = None;
-                    return control_event(kind, payload);
+                    return control_event(kind, self.control.bytes());
                 }
                 OpCode::Data(_) => {
                     let last = frame.last;
@@ -180,6 +190,42 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// The payload of the ping that the last event was.
+    pub fn control(&self) -> &ControlPayload {
+        &self.control
+    }
+
+    /// Reads the header that most frames have, if it is here as a whole: that of a short message
+    /// in one frame.
+    fn short_header(&mut self, input: &[u8]) -> Option<Frame> {
+        let &[first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, ..] = input else {
+            return None;
+        };
+        if self.header_len > 0 || self.message.is_some() || self.name.is_some() {
+            return None;
+        }
+        let kind = if first == 0x81 {
+            Data::Text
+        } else {
+            Data::Binary
+        };
+        let left = u64::from(second & 0x7f);
+        self.start_message(kind, Some(left));
+        Some(Frame {
+            opcode: OpCode::Data(kind),
+            last: true,
+            key: [a, b, c, d],
+            left,
+        })
+    }
+
+    /// Begins a message, whose length is known if its first frame is its last.
+    fn start_message(&mut self, kind: Data, length: Option<u64>) {
+        self.message = Some(kind == Data::Text);
+        self.utf8 = Utf8::default();
+        self.start = Some(length);
     }
 
     /// Collects a header, of which some bytes may have come earlier.
@@ -232,6 +278,7 @@ impl Decoder {
                 if length > MAX_CONTROL_PAYLOAD as u64 {
                     return Err(ProtocolError::LongControl(length));
                 }
+                self.control.len = 0;
             }
             OpCode::Data(Data::Continue) => {
                 if self.message.is_none() {
@@ -242,9 +289,7 @@ impl Decoder {
                 if self.message.is_some() {
                     return Err(ProtocolError::UnfinishedMessage);
                 }
-                self.message = Some(kind == Data::Text);
-                self.utf8 = Utf8::default();
-                self.start = Some(header.is_final.then_some(length));
+                self.start_message(kind, header.is_final.then_some(length));
             }
         }
         Ok(Frame {
@@ -286,11 +331,11 @@ fn header_len(bytes: &[u8]) -> Result<usize, ProtocolError> {
     })
 }
 
-fn control_event(kind: Control, payload: ControlPayload) -> Result<Event, ProtocolError> {
+fn control_event(kind: Control, payload: &[u8]) -> Result<Event, ProtocolError> {
     match kind {
-        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Ping => Ok(Event::Ping),
         Control::Pong => Ok(Event::Pong),
-        Control::Close => close_code(payload.bytes()).map(Event::Close),
+        Control::Close => close_code(payload).map(Event::Close),
         Control::Reserved(opcode) => Err(ProtocolError::ReservedOpcode(opcode)),
     }
 }
@@ -329,12 +374,8 @@ fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
         word.copy_from_slice(chunk);
         chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
     }
-    for (byte, key) in chunks
-        .into_remainder()
-        .iter_mut()
-        .zip([a, b, c, d].into_iter().cycle())
-    {
-        *byte ^= key;
+    for (index, byte) in chunks.into_remainder().iter_mut().enumerate() {
+        *byte ^= key[index % 4];
     }
     key.rotate_left(bytes.len() % 4);
 }

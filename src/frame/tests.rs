@@ -36,7 +36,7 @@ pub(super) fn decode_in(bytes: &[u8], size: usize) -> (Vec<Told>, Option<Protoco
                     Told::Payload(piece[range].to_vec())
                 }
                 Ok(Event::End) => Told::End,
-                Ok(Event::Ping(payload)) => Told::Ping(payload.bytes().to_vec()),
+                Ok(Event::Ping) => Told::Ping(decoder.control().bytes().to_vec()),
                 Ok(Event::Pong) => Told::Pong,
                 Ok(Event::Close(code)) => {
                     told.push(Told::Close(code.map(u16::from)));

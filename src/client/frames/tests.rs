@@ -25,8 +25,9 @@ fn open_writer() -> (FrameWriter, TcpStream) {
 fn payload(bytes: &[u8]) -> ControlPayload {
     let mut frame = vec![0x89, 0x80 | bytes.len() as u8, 0, 0, 0, 0];
     frame.extend(bytes);
-    match Decoder::default().next(&mut frame, &mut 0) {
-        Ok(Event::Ping(payload)) => payload,
+    let mut decoder = Decoder::default();
+    match decoder.next(&mut frame, &mut 0) {
+        Ok(Event::Ping) => *decoder.control(),
         _ => panic!("a good ping"),
     }
 }

@@ -83,8 +83,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             };
             let delivered = match event {
                 Event::Starved => break,
-                Event::Ping(payload) => {
-                    self.pump.writer.pong(payload);
+                Event::Ping => {
+                    self.pump.writer.pong(*self.decoder.control());
                     Ok(())
                 }
                 Event::Pong => Ok(()),

@@ -28,8 +28,9 @@ fn in_many_orders(events: impl Fn() + Send + Sync + Copy + 'static) {
 /// The payload of a ping.
 fn payload(byte: u8) -> ControlPayload {
     let mut frame = [0x89, 0x81, 0, 0, 0, 0, byte];
-    match Decoder::default().next(&mut frame, &mut 0) {
-        Ok(Event::Ping(payload)) => payload,
+    let mut decoder = Decoder::default();
+    match decoder.next(&mut frame, &mut 0) {
+        Ok(Event::Ping) => *decoder.control(),
         _ => panic!("a good ping"),
     }
 }
