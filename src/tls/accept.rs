@@ -13,6 +13,7 @@ use rustls::ServerConnection;
 use super::certificates::Certificates;
 use super::records::{Incoming, Outgoing};
 use super::session::Session;
+use super::words::Words;
 
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::NotTls => f.write_str("plain text where TLS was expected"),
             Failure::Timeout => f.write_str("the TLS handshake took too long"),
-            Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
+            Failure::Tls(error) => write!(f, "TLS handshake: {}", Words(error)),
             Failure::Io(error) => write!(f, "TLS handshake: {error}"),
         }
     }

@@ -20,7 +20,7 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
+use rustls::{CipherSuite, RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::pair::{self, TlsError, seconds_now};
 use super::{lock, x509};
@@ -204,9 +204,9 @@ fn client_verifier(
     let unusable = |reason: String| TlsError::BadAuthority(file.clone(), reason);
     let mut authorities = RootCertStore::empty();
     for certificate in pair::certificates(file)? {
-        authorities
-            .add(certificate)
-            .map_err(|error| unusable(error.to_string()))?;
+        authorities.add(certificate).map_err(|_| {
+            unusable("one of them is no X.509 certificate, or a damaged one".to_owned())
+        })?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
     let builder = if files.client_auth_optional {
@@ -230,7 +230,12 @@ fn provider(fast_aes: bool) -> CryptoProvider {
 }
 
 fn is_chacha20(suite: &SupportedCipherSuite) -> bool {
-    format!("{:?}", suite.suite()).contains("CHACHA20")
+    matches!(
+        suite.suite(),
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 /// As the kernel tells it, on x86 and ARM alike; MIPS has none. Asked once: a daemon that is

@@ -7,9 +7,12 @@
 
 mod accept;
 mod certificates;
+mod der;
+mod key;
 mod pair;
 mod records;
 mod session;
+mod words;
 mod x509;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Start-up: one certificate chain and its key, from PEM files, checked.
+//! Start-up: one certificate chain and its key, read from PEM or DER files and checked.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,11 +14,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
-use super::x509;
+use super::der::{INTEGER, SEQUENCE};
+use super::{key, x509};
 use crate::config::TlsPair;
 
-/// Longest PEM file, in bytes: above any chain or CA bundle.
+/// Longest file, in bytes: above any chain or CA bundle.
 const MAX_FILE: u64 = 4 << 20;
+
+/// What messages tell people to do (openssl-req(1)).
+const HOW_TO_MAKE: &str = "'openssl req -x509 -nodes -days 3650 -newkey ec \
+    -pkeyopt ec_paramgen_curve:P-256 -subj /CN=NAME -addext subjectAltName=DNS:NAME \
+    -keyout KEYFILE -out CRTFILE' makes a key and its certificate";
 
 /// What is wrong with a file of the `tls` section.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ pub enum TlsError {
     Unreadable(PathBuf, io::Error),
     /// The file is longer than 4 MiB.
     TooLong(PathBuf),
-    /// The file is not PEM.
+    /// The file is PEM with an error in it.
     BadPem(PathBuf, PemError),
     /// There is no certificate in the file.
     NoCertificate(PathBuf),
@@ -35,10 +41,10 @@ pub enum TlsError {
     NoKey(PathBuf),
     /// The private key needs a passphrase.
     EncryptedKey(PathBuf),
-    /// The key is of a kind we cannot use.
-    BadKey(PathBuf, Error),
-    /// The certificate cannot be understood.
-    BadCertificate(PathBuf, Error),
+    /// The key is of a kind that cannot be used; the kind.
+    BadKey(PathBuf, String),
+    /// The certificate cannot be used; why.
+    BadCertificate(PathBuf, &'static str),
     /// The key is not the certificate's.
     Mismatch(TlsPair),
     /// The CA certificates for clients cannot be used.
@@ -66,13 +72,13 @@ impl fmt::Display for TlsError {
             TlsError::NoCertificate(file) => {
                 write!(
                     f,
-                    "{}: no certificate (PEM, BEGIN CERTIFICATE) in it",
+                    "{}: no certificate (PEM, BEGIN CERTIFICATE, or DER) in it",
                     file.display()
                 )
             }
             TlsError::NoKey(file) => write!(
                 f,
-                "{}: no private key (PEM: PKCS#8, PKCS#1 or SEC1) in it",
+                "{}: no private key (PKCS#8, PKCS#1 or SEC1, in PEM or DER) in it",
                 file.display()
             ),
             TlsError::EncryptedKey(file) => write!(
@@ -81,16 +87,17 @@ impl fmt::Display for TlsError {
                  'openssl pkey' writes it without",
                 file.display()
             ),
-            TlsError::BadKey(file, error) => {
-                write!(f, "{}: cannot use this key: {error}", file.display())
-            }
-            TlsError::BadCertificate(file, error) => {
-                write!(
-                    f,
-                    "{}: cannot use this certificate: {error}",
-                    file.display()
-                )
-            }
+            TlsError::BadKey(file, kind) => write!(
+                f,
+                "{}: cannot use {kind}: EC keys on P-256 or P-384, Ed25519 keys and RSA keys of \
+                 2048 to 4096 bits can be used; {HOW_TO_MAKE}",
+                file.display()
+            ),
+            TlsError::BadCertificate(file, why) => write!(
+                f,
+                "{}: cannot use this certificate: {why}; {HOW_TO_MAKE}",
+                file.display()
+            ),
             TlsError::Mismatch(pair) => write!(
                 f,
                 "{}: the key in {} belongs to another certificate",
@@ -115,15 +122,22 @@ impl error::Error for TlsError {}
 pub(super) fn load(pair: &TlsPair, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&pair.certificate)?;
     let key = private_key(&pair.key)?;
+    let kind = key::kind(&key);
     let key = provider
         .key_provider
         .load_private_key(key)
-        .map_err(|error| TlsError::BadKey(pair.key.clone(), error))?;
+        .map_err(|_| TlsError::BadKey(pair.key.clone(), kind))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => return Err(TlsError::Mismatch(pair.clone())),
-        Err(error) => return Err(TlsError::BadCertificate(pair.certificate.clone(), error)),
+        Err(_) => {
+            let why = match x509::is_version_1(&certified.cert[0]) {
+                true => "it is of X.509 version 1, which has no subjectAltName for a host's name",
+                false => "it is no X.509 certificate, or a damaged one",
+            };
+            return Err(TlsError::BadCertificate(pair.certificate.clone(), why));
+        }
     }
     warn_about_permissions(&pair.key);
     if let Some(warning) = date_warning(&pair.certificate, &certified.cert[0], seconds_now()) {
@@ -132,9 +146,12 @@ pub(super) fn load(pair: &TlsPair, provider: &CryptoProvider) -> Result<Certifie
     Ok(certified)
 }
 
-/// All certificates of a PEM file, at least one.
+/// All certificates of a PEM file, at least one, or the one of a DER file.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(file)?;
+    if is_der(&text) {
+        return Ok(vec![CertificateDer::from(text)]);
+    }
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::BadPem(file.to_owned(), error))?;
@@ -146,6 +163,9 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(file)?;
+    if is_der(&text) {
+        return PrivateKeyDer::try_from(text).map_err(|_| TlsError::NoKey(file.to_owned()));
+    }
     // PKCS#8's own label, or the header of the older forms (RFC 1421, section 4.6.1.1)
     let marks: [&[u8]; 2] = [
         b"-BEGIN ENCRYPTED PRIVATE KEY-",
@@ -161,6 +181,15 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         PemError::NoItemsFound => TlsError::NoKey(file.to_owned()),
         error => TlsError::BadPem(file.to_owned(), error),
     })
+}
+
+/// Whether a file is DER: a SEQUENCE with a long length, or one that begins with an INTEGER, as
+/// short keys do. PEM files and what people write above them are text.
+fn is_der(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [SEQUENCE, 0x81..=0x84, ..] | [SEQUENCE, _, INTEGER, ..]
+    )
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {

@@ -1,15 +1,13 @@
-//! The two things we want to know of a certificate beyond what rustls checks:
-//! how long it is valid, for a warning, and whose it is, for the log
-//! (RFC 5280, section 4.1).
+//! What the gateway reads of a certificate beside what rustls checks (RFC 5280, section 4.1):
+//! its dates and its version, for a warning, and its subject, for the log and for backends.
 
 use std::fmt;
 
-const INTEGER: u8 = 0x02;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+use super::der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+
 const BMP_STRING: u8 = 0x1e;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 
@@ -66,6 +64,14 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     }
     parts.reverse();
     Some(parts.join(","))
+}
+
+/// Whether a certificate is of version 1, which has no field for the version and none for
+/// extensions.
+pub(super) fn is_version_1(certificate: &[u8]) -> bool {
+    let body = Der(certificate).expect(SEQUENCE);
+    let body = body.and_then(|body| Der(body).expect(SEQUENCE));
+    body.is_some_and(|body| body.first() == Some(&INTEGER))
 }
 
 /// The contents of the fields `validity` and `subject`.
@@ -157,39 +163,6 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
         + before_month
         + day
         - 719_469
-}
-
-/// Reads DER values one after the other (X.690, section 8.1).
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The tag and content of the next value.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&[tag, first], rest) = self.0.split_first_chunk()?;
-        let (length, rest) = if first < 0x80 {
-            (usize::from(first), rest)
-        } else {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            if bytes.is_empty() || bytes.len() > 3 {
-                return None;
-            }
-            (
-                bytes
-                    .iter()
-                    .fold(0, |length, byte| length << 8 | usize::from(*byte)),
-                rest,
-            )
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
-
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next()
-            .filter(|(found, _)| *found == tag)
-            .map(|(_, content)| content)
-    }
 }
 
 #[cfg(test)]

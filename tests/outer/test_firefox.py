@@ -4,6 +4,7 @@ import pytest
 
 from conftest import RELEASE
 from firefox import CONTROL, ENTER, Firefox
+from stub import echo, stub
 
 # What must never become an element of a page.
 MARKUP = "<img src=x onerror=alert(1)> 🐒"
@@ -41,20 +42,34 @@ def newest(kind):
 
 def test_what_is_sent_comes_back(site, window, way):
     site.serve(way, "echo")
-    page = window("echo.html")
-    page.click("#connect")
+    page = window("console.html")
     page.wait("byId('state').dataset.state === 'open'")
     page.type("#text", MARKUP)
     page.click("#send")
     page.wait_for_text(newest("received"), MARKUP)
     assert page.evaluate("document.querySelector('#log li').dataset.same") == "yes"
     assert page.evaluate("document.querySelectorAll('#log img').length") == 0
+    page.click("summary")
     page.click("#sendlarge")
     page.wait("document.querySelector('#log li').dataset.bytes === '1048576'")
     assert page.evaluate("document.querySelector('#log li').dataset.same") == "yes"
     page.type("#closecode", "4321")
     page.click("#close")
     page.wait("document.querySelector('#log li[data-kind=closed]')?.dataset.code === '4321'")
+
+
+def test_the_index_page_connects_by_itself_under_a_strict_policy(firefox):
+    with stub(echo, '{"services": [{"name": "echo"}]}') as url:
+        page = firefox.open(url)
+        try:
+            page.wait("byId('state').dataset.state === 'open'")
+            page.type("#text", "hello")
+            page.press(ENTER)
+            page.wait_for_text(newest("received"), "hello")
+            assert page.text("#services") == "echo"
+        finally:
+            page.close()
+    assert not firefox.errors
 
 
 def test_two_windows_chat(site, window, out, way):
@@ -88,10 +103,11 @@ def test_a_user_is_created_and_signs_in(site, window, tmp_path, way):
     site.serve(way, "auth", *options, program="websocket_jsonrpc")
     page = window("webauth.html")
     page.wait("!byId('auth').disabled")
-    page.type("#user", "admin")
-    page.type("#passwd", "a secret")
+    page.type("#newuser", "admin")
+    page.type("#newpasswd", "a secret")
     page.click("#adduser")
     page.wait_for_text(newest("received"), "adduser admin: user added")
+    page.type("#user", "admin")
     page.type("#passwd", "another")
     page.press(ENTER)
     page.wait_for_text(newest("error"), "user or password not found")

@@ -18,7 +18,7 @@ SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 # What of a page the Tab key should visit, in the order of the document.
-FOCUSABLE = """[...document.querySelectorAll('a[href], button, input, textarea, select, [tabindex]')]
+FOCUSABLE = """[...document.querySelectorAll('a[href], button, input, textarea, select, summary, [tabindex]')]
     .filter(e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility())"""
 
 
@@ -51,20 +51,26 @@ def index(page, _):
         expect(page.locator(f"[data-service={name}]")).to_have_attribute("data-state", "open")
 
 
-def echo(page, _):
+def console(page, _):
     """Some round trips, a refusal and a close."""
-    page.click("#connect")
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
     for count in range(12):
         page.fill("#text", f"message {count} to the router and back 🐒")
         page.click("#send")
         expect(page.locator("#log li[data-kind=received]")).to_have_count(count + 1)
-    page.fill("#text", "a_word_without_any_place_to_break_it_" * 6)
-    page.click("#sendbinary")
-    page.click("#send")
+    for kind in ("binary", "text"):
+        page.fill("#text", "a_word_without_any_place_to_break_it_" * 6)
+        page.select_option("#kind", kind)
+        page.click("#send")
+    page.click("summary")
     page.click("#sendlarge")
     expect(page.locator("#log li[data-kind=received]")).to_have_count(15)
     page.click("#close")
     expect(page.locator("#log li[data-kind=closed]")).to_have_count(1)
+    page.fill("#name", "absent")
+    page.click("#connect")
+    expect(page.locator("#log li[data-kind=error]")).to_contain_text("2 times")
+    page.fill("#name", "echo")
     page.click("#connect")
     expect(page.locator("#state")).to_have_attribute("data-state", "open")
 
@@ -96,16 +102,24 @@ def webchat(page, open_page):
     expect(page.locator("#messages")).to_contain_text("what was that?")
 
 
+def manual(page, _):
+    """It is as it is."""
+    expect(page.locator("h1")).to_have_text("Manual")
+
+
 def webauth(page, _):
     """A root user who has made another, and mistaken a password."""
     newest = page.locator("#log li").first
-    page.fill("#user", "admin")
-    page.fill("#passwd", "a secret")
+    page.fill("#newuser", "admin")
+    page.fill("#newpasswd", "a secret")
     page.click("#adduser")
     expect(newest).to_contain_text("user added")
+    page.fill("#user", "admin")
+    page.fill("#passwd", "a secret")
     page.click("#auth")
     expect(page.locator("#whoami")).to_have_text("admin (root)")
-    page.fill("#user", "a-user-with-quite-a-long-name-for-a-phone")
+    page.fill("#newuser", "a-user-with-quite-a-long-name-for-a-phone")
+    page.fill("#newpasswd", "another secret")
     page.fill("#group", "users")
     page.fill("#home", "/home/user")
     page.click("#adduser")
@@ -147,7 +161,7 @@ ELSEWHERE = """() => new Promise(resolve => {
 })"""
 
 
-@pytest.mark.parametrize("use", [index, echo, webchat, webauth, websql])
+@pytest.mark.parametrize("use", [index, console, webchat, webauth, websql, manual])
 def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, use):
     pages, said = [], []
 

@@ -113,6 +113,28 @@ def test_the_keyboard_keeps_its_place_when_the_list_of_people_changes(site, wind
     expect(ann.locator("#people li[data-name=bob] [data-action=private]")).to_be_focused()
 
 
+def test_each_person_has_a_colour_of_its_own_and_own_lines_are_told_apart(site, window):
+    site.backend("chat", "-w", "-q", program="websocket_chat")
+    site.start()
+    pages = [window("webchat.html") for _ in range(4)]
+    for page, nick in zip(pages, ("ann", "bob", "cid", "dot")):
+        page.fill("#color", "#0b6bcb")
+        join(page, nick)
+    ann = pages[0]
+    people(ann, "ann", "bob", "cid", "dot")
+    for page in pages:
+        page.fill("#text", "hello")
+        page.press("#text", "Enter")
+    for nick in ("bob", "cid", "dot"):
+        expect(line(ann, "message", nick)).to_contain_text("hello")
+    own = "nodes => nodes.map(node => node.style.getPropertyValue('--own'))"
+    colours = ann.eval_on_selector_all("#messages li[data-kind=message]", own)
+    assert len(set(colours)) == 4 and "#0b6bcb" in colours, colours
+    assert sorted(colours) == sorted(ann.eval_on_selector_all("#people li", own))
+    expect(ann.locator("#messages li[data-own]")).to_have_count(1)
+    expect(ann.locator("#messages li[data-own]")).to_contain_text("ann (you)")
+
+
 def test_whois_tells_what_the_gateway_passes_on(site, window):
     site.backend("chat", "-w", "-q", "-P", program="websocket_chat")
     site.start(websocket='proxy = "v2";')
@@ -195,15 +217,22 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
         expect(newest).to_have_attribute("data-kind", kind)
 
     expect(page.locator("#auth")).to_be_enabled()
+
+    def create(user, password):
+        page.fill("#newuser", user)
+        page.fill("#newpasswd", password)
+        press("#adduser", f"adduser {user}: user added")
+        expect(page.locator("#newpasswd")).to_have_value("")
+
+    create("admin", "a first secret")
     page.fill("#user", "admin")
     page.fill("#passwd", "a first secret")
-    press("#adduser", "adduser admin: user added")
     press("#auth", "auth admin: ")
     expect(page.locator("#whoami")).to_have_text("admin (root)")
 
+    create("ann", "another secret")
     page.fill("#user", "ann")
     page.fill("#passwd", "another secret")
-    press("#adduser", "adduser ann: user added")
     page.fill("#new", "a third secret")
     page.fill("#confirm", "not the same")
     press("#change-passwd", "confirm new password", "error")
@@ -211,9 +240,11 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
     press("#change-passwd", "passwd ann: password changed")
 
     # In the fields of a new account Enter makes it; a wrong password signs nobody out.
-    page.fill("#user", "bob")
+    page.fill("#newuser", "bob")
+    page.fill("#newpasswd", "a third secret")
     page.press("#home", "Enter")
     expect(newest).to_contain_text("adduser bob: user added")
+    page.fill("#user", "bob")
     page.fill("#passwd", "a wrong secret")
     page.press("#passwd", "Enter")
     expect(newest).to_contain_text("auth bob: user or password not found")
@@ -225,6 +256,7 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
         expect(page.locator("#rmuser")).to_have_text(f"Really remove {user}?")
         press("#rmuser", f"rmuser {user}: user removed")
 
+    page.fill("#passwd", "a third secret")
     remove("bob")
     remove("ann")
     press("#auth", "user or password not found", "error")
@@ -262,22 +294,39 @@ def test_sql_makes_a_table_and_shows_its_rows(site, window, tmp_path, way):
     expect(message).to_contain_text("syntax error")
 
 
+def test_numbers_stand_on_the_right_under_their_header(site, window, tmp_path):
+    options = ["-q", "-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
+    site.backend("sql", *options, program="websocket_jsonrpc")
+    site.start()
+    page = window("websql.html")
+    expect(page.locator("#run")).to_be_enabled()
+    page.fill("#query", "SELECT 1 AS n, 'one' AS word UNION ALL SELECT NULL, 'none'")
+    page.click("#run")
+    expect(page.locator("#result tbody tr")).to_have_count(2)
+    expect(page.locator("#result caption")).to_have_text("2 rows")
+    aligned = "e => [...e.querySelectorAll('th, tr:first-child td')].map(c => getComputedStyle(c).textAlign)"
+    assert page.eval_on_selector("#result", aligned) == ["right", "left", "right", "left"]
+    page.fill("#query", "SELECT 1")
+    page.click("#run")
+    expect(page.locator("#result caption")).to_have_text("1 row")
+
+
 def test_an_echo_is_the_same(site, window, way):
     site.serve(way, "echo")
-    page = window("echo.html")
+    page = window("console.html")
     newest = page.locator("#log li[data-kind=received]").first
-    page.click("#connect")
     expect(page.locator("#state")).to_have_attribute("data-state", "open")
-    page.fill("#text", MARKUP)
-    for button, kind, size in (
-        ("#send", "text", len(MARKUP.encode())),
-        ("#sendbinary", "binary", len(MARKUP.encode())),
-        ("#sendlarge", "binary", 1 << 20),
-    ):
-        page.click(button)
-        expect(newest).to_have_attribute("data-bytes", str(size))
+    for kind in ("text", "binary"):
+        page.fill("#text", MARKUP)
+        page.select_option("#kind", kind)
+        page.click("#send")
+        expect(newest).to_have_attribute("data-bytes", str(len(MARKUP.encode())))
         expect(newest).to_have_attribute("data-same", "yes")
         expect(newest).to_have_attribute("data-type", kind)
+    page.click("summary")
+    page.click("#sendlarge")
+    expect(newest).to_have_attribute("data-bytes", str(1 << 20))
+    expect(newest).to_have_attribute("data-same", "yes")
     assert page.locator("#log img").count() == 0
     page.fill("#closecode", "4321")
     page.click("#close")
@@ -290,6 +339,7 @@ def test_the_overview_tells_which_services_answer(site, window):
     site.start()
     page = window("index.html")
     expect(page.locator("[data-service=echo]")).to_have_attribute("data-state", "open")
-    expect(page.locator("[data-service=chat]")).to_have_attribute("data-state", "closed")
-    page.click("h2 a[href='echo.html']")
-    expect(page).to_have_title("Echo · ouistiti")
+    expect(page.locator("[data-service=chat]")).to_have_attribute("data-reason", "absent")
+    page.click("h2 a[href='console.html']")
+    expect(page).to_have_title("Console · ouistiti")
+    expect(page.locator("nav")).to_be_visible()

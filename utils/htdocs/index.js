@@ -1,13 +1,12 @@
-// The overview: which of the services answer.
+// The overview: which of the sample services answer, and which services there are.
 'use strict';
 
-byId('address').textContent = serviceUrl('NAME');
-
-for (const state of document.querySelectorAll('[data-service]')) {
-  const name = state.dataset.service;
-  const show = (value, text) => {
-    state.dataset.state = value;
-    state.textContent = text;
+/** Shows whether the service answers and, if not, the likely reason. */
+function look(node) {
+  const name = node.dataset.service;
+  const show = (state, text) => {
+    node.dataset.state = state;
+    node.textContent = text;
   };
   show('connecting', `looking for ${name}`);
   const socket = new WebSocket(serviceUrl(name));
@@ -16,5 +15,28 @@ for (const state of document.querySelectorAll('[data-service]')) {
     socket.onclose = null;
     socket.close(1000);
   };
-  socket.onclose = () => show('closed', `${name} is not running`);
+  socket.onclose = async () => {
+    const reason = await findReason(name);
+    show('closed', reason.text);
+    node.dataset.reason = reason.word;
+  };
 }
+
+function serviceRow(name) {
+  const row = element('li');
+  const link = element('a', 'mono', name || '/');
+  link.href = `console.html?${new URLSearchParams({ name })}`;
+  row.append(link);
+  return row;
+}
+
+async function list() {
+  const names = await listServices();
+  if (names === null) return;
+  fillList(byId('services'), names, serviceRow);
+  byId('all').hidden = false;
+}
+
+byId('address').textContent = serviceUrl('NAME');
+document.querySelectorAll('[data-service]').forEach(look);
+list();

@@ -1,13 +1,22 @@
-// What all the pages share: a connection that comes back by itself, a log, and
-// small helpers that put text on the page as text, never as HTML.
+// What all pages share: a connection that reconnects, the reason when it cannot, the list of
+// services, a log, and helpers that put text on the page as text, never as HTML.
 'use strict';
 
-/** First and longest wait before connecting again, in milliseconds. */
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 30000;
+/** First and longest pause before connecting again, in milliseconds. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 30000;
 
-/** A connection that lasted as long was a good one: the waits begin anew, in milliseconds. */
+/** After a connection of this length the pauses start again at the first, in milliseconds. */
 const GOOD_TIME = 5000;
+
+/** Longest wait for the gateway's answer to a plain request, in milliseconds. */
+const REASON_TIME = 5000;
+
+/** Where the gateway lists its services: {"services": [{"name": "echo"}, ...]}. */
+const LISTING = '/-/services';
+
+/** Most services listed. */
+const SERVICES = 200;
 
 /** Most entries a log keeps. */
 const LOG_ENTRIES = 200;
@@ -25,19 +34,70 @@ function element(tag, className, text) {
   return made;
 }
 
-/** The name in the query (`?name=`), or the page's own. */
+/** The service named in the query (`?name=`), or the page's own. */
 function serviceName(fallback) {
-  return new URLSearchParams(location.search).get('name') || fallback;
+  return new URLSearchParams(location.search).get('name') ?? fallback;
+}
+
+/** The path of a service: its name, percent-encoded. */
+function servicePath(name) {
+  return `/${name.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 /** The address of a service on the host and port this page came from. */
 function serviceUrl(name) {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const path = name.split('/').map(encodeURIComponent).join('/');
-  return `${scheme}//${location.host}/${path}`;
+  return `${scheme}//${location.host}${servicePath(name)}`;
 }
 
-/** What a close code means (RFC 6455, section 7.4.1). */
+/** The names of the services there are; null if the gateway does not list them. */
+async function listServices() {
+  try {
+    const answer = await fetch(LISTING, { cache: 'no-store', signal: AbortSignal.timeout(REASON_TIME) });
+    if (!answer.ok) return null;
+    const { services } = await answer.json();
+    const names = services.map((service) => service.name).filter((name) => typeof name === 'string');
+    return names.slice(0, SERVICES).sort((a, b) => a.localeCompare(b));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * What the status of a plain GET of a service's name says about a failed handshake: a word,
+ * a sentence's end, and whether trying again is useless until someone acts.
+ */
+const REASONS = {
+  401: ['login', 'asks for a login', true],
+  403: ['denied', 'is not allowed by the gateway', true],
+  404: ['absent', 'is not there: the gateway knows no such service', false],
+  421: ['host', 'cannot be reached by this host name', true],
+  426: ['stopped', 'is not running: nothing accepts its connections', false],
+  503: ['busy', 'cannot serve now: it is not running, or too many clients are connected', false],
+};
+
+/**
+ * The likely reason why a handshake failed. A browser hides the refusal's status from a page,
+ * so this asks for the same path without an upgrade (RFC 9110, section 15.5.22: 426).
+ */
+async function findReason(name) {
+  const called = name || 'the service at /';
+  const reason = (word, text, final = false) => ({ word, text: `${called} ${text}`, final });
+  let answer;
+  try {
+    answer = await fetch(servicePath(name), { cache: 'no-store', signal: AbortSignal.timeout(REASON_TIME) });
+  } catch {
+    return { word: 'away', text: 'the gateway does not answer', final: false };
+  }
+  if (answer.ok) {
+    answer.body?.cancel();
+    return reason('file', 'is not a service but a page or file', true);
+  }
+  const known = REASONS[answer.status];
+  return known ? reason(...known) : reason('refused', `is refused with status ${answer.status}`);
+}
+
+/** What a close code means (RFC 6455, section 7.4.1, and the IANA registry). */
 function closeMeaning(code) {
   const meanings = {
     1000: 'normal end',
@@ -45,25 +105,31 @@ function closeMeaning(code) {
     1002: 'protocol error',
     1003: 'type not accepted',
     1005: 'no code given',
-    1006: 'refused or cut, without a close',
+    1006: 'cut without a close',
     1007: 'text that is not UTF-8',
     1008: 'against the rules',
     1009: 'message too big',
     1011: 'the server behind the gateway failed',
     1012: 'the gateway restarts',
-    1013: 'try again later',
+    1013: 'full, try again later',
+    1014: 'bad answer of the server behind the gateway',
   };
   return meanings[code] || 'code of the application';
+}
+
+/** A close event in words. */
+function closeText(event) {
+  return `Closed with ${event.code}, ${closeMeaning(event.code)}${event.reason ? `: ${event.reason}` : ''}`;
 }
 
 /**
  * A WebSocket that reconnects with growing, slightly random pauses until it is told to stop.
  *
- * `on.open()`, `on.message(data)`, `on.close(event, opened)` are called as things happen;
- * `stateElement` shows where it stands: data-state is closed, connecting, open or waiting.
- * `failures` counts the attempts in vain since the last connection, so that a page can tell
- * of the first only. It does not reconnect after an end that this page asked for, nor,
- * with `afterEnd` false, after one in order (1000).
+ * Calls `on.open()`, `on.message(data)`, `on.close(event)` at the end of a connection that was
+ * open, and `on.refused(reason)` when one could not be opened. The state is closed, connecting,
+ * open or waiting: `stateElement` shows it, `on.state(state)`, where there is one, is told of it.
+ * It does not reconnect after an end that this page asked for, after a reason that is final, nor,
+ * with `afterEnd` false, after a normal end (1000).
  */
 class Connection {
   constructor(stateElement, on, { afterEnd = true } = {}) {
@@ -72,8 +138,7 @@ class Connection {
     this.afterEnd = afterEnd;
     this.socket = null;
     this.timer = null;
-    this.wait = FIRST_WAIT;
-    this.failures = 0;
+    this.pause = FIRST_PAUSE;
     this.show('closed', 'Not connected');
   }
 
@@ -81,12 +146,12 @@ class Connection {
     return this.socket !== null && this.socket.readyState === WebSocket.OPEN;
   }
 
-  /** Connects to the service, leaving the one before. */
-  connect(name) {
+  /** Connects to the service after leaving the one before. */
+  connect(name, protocols = []) {
     this.abandon();
     this.name = name;
-    this.wait = FIRST_WAIT;
-    this.failures = 0;
+    this.protocols = protocols;
+    this.pause = FIRST_PAUSE;
     this.open();
   }
 
@@ -94,7 +159,7 @@ class Connection {
     let opened = 0;
     let socket;
     try {
-      socket = new WebSocket(serviceUrl(this.name));
+      socket = new WebSocket(serviceUrl(this.name), this.protocols);
     } catch (error) {
       this.show('closed', `Cannot connect: ${error.message}`);
       return;
@@ -105,29 +170,35 @@ class Connection {
     this.show('connecting', `Connecting to ${socket.url}`);
     socket.onopen = () => {
       opened = performance.now();
-      this.failures = 0;
-      this.show('open', `Connected to ${socket.url}`);
+      this.show('open', `Connected to ${socket.url}${socket.protocol ? `, ${socket.protocol}` : ''}`);
       this.on.open();
     };
     socket.onmessage = (event) => this.on.message(event.data);
     socket.onclose = (event) => {
       this.socket = null;
-      if (!opened) this.failures += 1;
-      else if (performance.now() - opened > GOOD_TIME) this.wait = FIRST_WAIT;
-      const again = !this.leaving && (this.afterEnd || event.code !== 1000);
-      if (again) this.retry();
-      else this.show('closed', 'Not connected');
-      this.on.close(event, opened > 0);
+      if (opened) this.on.close(event);
+      if (opened && performance.now() - opened > GOOD_TIME) this.pause = FIRST_PAUSE;
+      const ended = opened && event.code === 1000 && !this.afterEnd;
+      if (this.leaving || ended) this.show('closed', opened ? closeText(event) : 'Not connected');
+      else this.retry(opened > 0);
     };
   }
 
-  /** Connects again after a pause, which doubles each time. */
-  retry() {
-    const pause = this.wait * (0.75 + Math.random() / 2);
-    this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
-    const seconds = Math.max(1, Math.round(pause / 1000));
-    this.show('waiting', `Not connected; trying again in ${seconds} s`);
-    this.timer = setTimeout(() => this.open(), pause);
+  /** Connects again after a pause, which doubles each time; finds out why there was none. */
+  async retry(opened) {
+    const pause = this.pause * (0.75 + Math.random() / 2);
+    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
+    const timer = setTimeout(() => this.open(), pause);
+    this.timer = timer;
+    const next = `trying again in ${Math.max(1, Math.round(pause / 1000))} s`;
+    this.show('waiting', `Not connected; ${next}`);
+    if (opened) return;
+    const reason = await findReason(this.name);
+    if (this.timer !== timer || this.state !== 'waiting') return;
+    if (reason.final) clearTimeout(timer);
+    if (reason.final) this.show('closed', `Not connected: ${reason.text}`);
+    else this.show('waiting', `Not connected: ${reason.text}; ${next}`);
+    this.on.refused(reason);
   }
 
   /** Sends text or bytes; false if there is no connection. */
@@ -137,7 +208,7 @@ class Connection {
     return true;
   }
 
-  /** Ends the connection with a code and a reason; it does not come back by itself. */
+  /** Ends the connection with a code and a reason; it does not reconnect. */
   close(code = 1000, reason = '') {
     clearTimeout(this.timer);
     if (this.socket === null) {
@@ -148,7 +219,7 @@ class Connection {
     this.leaving = true;
   }
 
-  /** Lets go of the connection and of all that is planned for it, without a word. */
+  /** Drops the connection and a planned one; their ends are not reported. */
   abandon() {
     clearTimeout(this.timer);
     if (this.socket === null) return;
@@ -162,6 +233,7 @@ class Connection {
     this.state = state;
     this.stateElement.dataset.state = state;
     this.stateElement.textContent = text;
+    this.on.state?.(state);
   }
 }
 
@@ -169,9 +241,9 @@ class Connection {
 function addEntry(log, kind, what, note, bad) {
   const entry = element('li');
   entry.dataset.kind = kind;
-  const words = { sent: 'Sent: ', received: 'Received: ', closed: '', error: 'Error: ' };
+  const words = { sent: 'Sent: ', received: 'Received: ', error: 'Error: ' };
   const text = element('span', 'what');
-  text.append(element('span', 'hidden', words[kind]), element('span', 'text', what));
+  text.append(element('span', 'hidden', words[kind] ?? ''), element('span', 'text', what));
   entry.append(text);
   if (note) entry.append(element('span', bad ? 'note bad' : 'note', note));
   log.prepend(entry);
@@ -179,9 +251,18 @@ function addEntry(log, kind, what, note, bad) {
   return entry;
 }
 
+/** Puts an error on top of a log; one that is there already is counted instead. */
+function addError(log, what) {
+  const newest = log.firstChild;
+  const same = newest?.dataset.kind === 'error' && newest.querySelector('.text').textContent === what;
+  const times = same ? Number(newest.dataset.times) + 1 : 1;
+  if (same) newest.remove();
+  addEntry(log, 'error', what, times > 1 ? `${times} times` : '').dataset.times = times;
+}
+
 /**
- * Fills a list with a row for each of `values`, but only if they are others than before. Who
- * is in the list with the keyboard stays where they are.
+ * Fills a list with a row for each of `values`, but only if they have changed. The keyboard's
+ * focus stays on the button it was on.
  */
 function fillList(list, values, row) {
   const content = JSON.stringify(values);
@@ -199,118 +280,19 @@ function buttonName(button) {
   return button.getAttribute('aria-label') || button.textContent;
 }
 
-/** A number of bytes, readable. */
-function bytesText(count) {
-  if (count < 1024) return `${count} bytes`;
-  if (count < 1048576) return `${(count / 1024).toFixed(1)} KiB`;
-  return `${(count / 1048576).toFixed(1)} MiB`;
+/** A count with its noun: 1 row, 2 rows. */
+function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** The first JSON text in `text` and what follows it; null if its end has not come yet. */
-function takeJson(text) {
-  const start = text.search(/[{[]/);
-  if (start < 0) return null;
-  let depth = 0;
-  let quoted = false;
-  for (let at = start; at < text.length; at += 1) {
-    const c = text[at];
-    if (quoted) {
-      if (c === '\\') at += 1;
-      else if (c === '"') quoted = false;
-    } else if (c === '"') quoted = true;
-    else if (c === '{' || c === '[') depth += 1;
-    else if (c === '}' || c === ']') depth -= 1;
-    if (depth === 0) return [text.slice(start, at + 1), text.slice(at + 1)];
-  }
-  return null;
+/** A number of bytes, readable. */
+function bytesText(count) {
+  if (count < 1024) return counted(count, 'byte');
+  if (count < 1048576) return `${(count / 1024).toFixed(1)} KiB`;
+  return `${(count / 1048576).toFixed(1)} MiB`;
 }
 
 /** What arrived, as text. */
 function asText(data) {
   return typeof data === 'string' ? data : new TextDecoder().decode(data);
-}
-
-/** Longest wait for an answer, in milliseconds. */
-const ANSWER_TIME = 15000;
-
-/**
- * A JSON-RPC 2.0 client on a connection. A stream behind the gateway may cut answers and
- * join them, so it reads JSON texts, not messages.
- */
-class Rpc {
-  constructor(stateElement, on) {
-    this.waiting = new Map();
-    this.next = 1;
-    this.unread = '';
-    this.connection = new Connection(stateElement, {
-      open: () => {
-        this.unread = '';
-        on.open();
-      },
-      message: (data) => this.read(asText(data)),
-      close: (event, opened) => {
-        this.waiting.forEach((call) => call.fail('the connection ended'));
-        this.waiting.clear();
-        on.close(event, opened);
-      },
-    });
-  }
-
-  /** Calls a method; the promise brings its result, or an Error with the server's words. */
-  call(method, params) {
-    const id = this.next;
-    this.next += 1;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.take(id)?.fail('no answer in time'), ANSWER_TIME);
-      const done = (settle) => (value) => {
-        clearTimeout(timer);
-        settle(value);
-      };
-      const fail = done((words) => reject(new Error(words)));
-      this.waiting.set(id, { resolve: done(resolve), fail });
-      if (!this.connection.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))) {
-        this.take(id).fail('not connected');
-      }
-    });
-  }
-
-  read(text) {
-    this.unread += text;
-    for (let taken = takeJson(this.unread); taken; taken = takeJson(this.unread)) {
-      this.unread = taken[1];
-      this.answer(taken[0]);
-    }
-  }
-
-  answer(text) {
-    let answer;
-    try {
-      answer = JSON.parse(text, exactly);
-    } catch {
-      return;
-    }
-    const call = this.take(answer.id);
-    if (!call) return;
-    if (answer.error) call.fail(errorText(answer.error));
-    else call.resolve(answer.result);
-  }
-
-  take(id) {
-    const call = this.waiting.get(id);
-    this.waiting.delete(id);
-    return call;
-  }
-}
-
-/** Keeps an integer that a number would round, where the browser tells how it was written. */
-function exactly(key, value, context) {
-  const whole = typeof value === 'number' && context && /^-?\d+$/.test(context.source);
-  return whole && !Number.isSafeInteger(value) ? BigInt(context.source) : value;
-}
-
-/** A JSON-RPC error in words: its message and, where there is more, its data. */
-function errorText(error) {
-  const data = error.data;
-  const more = typeof data === 'string' ? data : data && data.message;
-  return more && more !== error.message ? `${error.message}: ${more}` : String(error.message);
 }

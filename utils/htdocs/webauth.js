@@ -1,5 +1,5 @@
-// The users page: four calls to the plugin authrpc, each a button. No password is ever
-// written to the page.
+// The users page: four calls to the plugin authrpc, each a button. No password is written to
+// the page.
 'use strict';
 
 /** How long a second press of Remove counts as the answer to the question, in milliseconds. */
@@ -14,13 +14,13 @@ const rpc = new Rpc(byId('state'), {
   open() {
     enable(true);
   },
-  close(event, opened) {
+  close(event) {
     enable(false);
     signedIn(null);
-    if (rpc.connection.failures > 1) return;
-    addEntry(log, opened ? 'closed' : 'error', opened
-      ? `Closed with ${event.code}, ${closeMeaning(event.code)}`
-      : 'The service does not answer.');
+    addEntry(log, 'closed', closeText(event));
+  },
+  refused(reason) {
+    addError(log, `Not connected: ${reason.text}.`);
   },
 });
 
@@ -33,7 +33,7 @@ function field(id) {
   return byId(id).value;
 }
 
-/** Whose this connection is now: it changes with a right password, and with the end of that user. */
+/** Shows who is signed in: it changes with a right password and when that user is removed. */
 function signedIn(account) {
   signed = account && account.user;
   byId('whoami').textContent = account ? `${account.user} (${account.group})` : 'nobody';
@@ -70,12 +70,16 @@ byId('account').addEventListener('submit', async (event) => {
 
 byId('creating').addEventListener('submit', (event) => {
   event.preventDefault();
-  if (!byId('account').reportValidity()) return;
-  const params = { user: field('user'), passwd: field('passwd') };
+  create();
+});
+
+async function create() {
+  const params = { user: field('newuser'), passwd: field('newpasswd') };
   if (field('group')) params.group = field('group');
   if (field('home')) params.home = field('home');
-  call('adduser', params);
-});
+  if (await call('adduser', params) === undefined) return;
+  byId('creating').reset();
+}
 
 // A password keeper learns whose password changes from a field in the same form.
 byId('user').addEventListener('input', () => {

@@ -13,22 +13,30 @@ const GONE_TIME = 100000;
 /** Most messages kept on the page. */
 const MESSAGES = 500;
 
-/** Most people listed: anyone can say to be any number of them. */
+/** Most people listed: one client can claim any number of names. */
 const PEOPLE = 100;
 
-/** What a name is: one word, as long as the server lets it be. */
+/** Colours for people who chose none, or one that another has. */
+const COLORS = ['#0b6bcb', '#c2410c', '#15803d', '#a21caf', '#a16207', '#0f766e', '#be123c', '#6d28d9', '#4d7c0f', '#64748b'];
+
+/** A name is one word, as long as the server allows. */
 const NAME = /^[^\s{}]{1,29}$/;
 
+/** The others: by name, the colour each has here and when it was last heard. */
 const people = new Map();
 let myself = '';
 
-/** What the server has been asked: for a name, and for addresses. All hear all, so that what
-    looks like its answer is none unless there was a question. */
+/** What the server was asked: for a name, and for addresses. Every client's text arrives here,
+    so what looks like an answer of the server counts only after a question. */
 let greeting = false;
 const asked = new Set();
 
+/** The last reason told, so that a series of failures is one line. */
+let told = '';
+
 const connection = new Connection(byId('state'), {
   open() {
+    told = '';
     greeting = true;
     asked.clear();
     connection.send(`WSHello ${byId('nick').value.trim()}`);
@@ -36,10 +44,13 @@ const connection = new Connection(byId('state'), {
   message(data) {
     read(asText(data));
   },
-  close(event, opened) {
-    if (myself) tell(`You left: ${event.code}, ${closeMeaning(event.code)}.`);
-    else if (connection.failures === 1) tell('The chat does not answer.');
+  close(event) {
+    if (myself) tell(event.code === 1000 ? 'You left.' : `You are no longer in: ${closeText(event)}.`);
     present('');
+  },
+  refused(reason) {
+    if (reason.text !== told) tell(`Not connected: ${reason.text}.`);
+    told = reason.text;
   },
 });
 
@@ -92,20 +103,30 @@ function hear(json) {
   if (type === 'hello' && !data.again && people.has(id)) {
     connection.send(`WSPrivate ${id} ${pack('welcome', { color: myColor() })}`);
   } else if (type === 'message') {
-    show(data.private ? 'private' : 'message', { from: id, text: String(data.text), color: data.color });
+    show(data.private ? 'private' : 'message', { from: id, text: String(data.text) });
   }
 }
 
-/** Someone gave a sign of life. */
-function meet(id, color, type) {
+/** Someone was heard, with the colour that one has chosen. */
+function meet(id, wanted, type) {
   const known = people.get(id);
   if (!known && people.size >= PEOPLE) return;
-  people.set(id, { color: color || (known && known.color), seen: Date.now() });
+  const color = known && known.wanted === wanted ? known.color : freeColor(id, wanted);
+  people.set(id, { wanted, color, seen: Date.now() });
   if (!known && type === 'hello') tell(`${id} is here.`);
   listPeople();
 }
 
-/** The server gave us this name; the empty one means that we are not in. */
+/** The wanted colour if nobody else here has it, else a free one: each has a colour of its own. */
+function freeColor(id, wanted) {
+  const taken = new Set([myColor()]);
+  for (const [name, { color }] of people) if (name !== id) taken.add(color);
+  const free = [isColor(wanted) ? wanted.toLowerCase() : '', ...COLORS].find((color) => color && !taken.has(color));
+  // Past the list: turns of the golden angle are far from each other.
+  return free ?? `hsl(${Math.round(people.size * 137.5) % 360} 60% 50%)`;
+}
+
+/** The server gave this page's person a name; the empty one means: not in the chat. */
 function present(name) {
   const wanted = byId('nick').value.trim();
   myself = name;
@@ -127,9 +148,15 @@ function myColor() {
   return byId('color').value;
 }
 
-/** Only a colour as the browser's own field makes it, never another style. */
-function paint(node, color) {
-  if (/^#[0-9a-f]{6}$/i.test(color || '')) node.style.setProperty('--own', color);
+/** A colour as the browser's own field writes it. */
+function isColor(color) {
+  return typeof color === 'string' && /^#[0-9a-f]{6}$/i.test(color);
+}
+
+/** Gives a line or a row the colour that its person has here. */
+function paint(node, id) {
+  const color = id === myself ? myColor() : people.get(id)?.color;
+  if (color) node.style.setProperty('--own', color);
 }
 
 /** A line of the page's own. */
@@ -137,15 +164,15 @@ function tell(text) {
   show('system', { text });
 }
 
-function show(kind, { from, to, text, color }) {
+function show(kind, { from, to, text }) {
   const list = byId('messages');
   const line = element('li');
   line.dataset.kind = kind;
   if (from) {
     line.dataset.from = from;
-    const name = element('span', 'name', from);
-    paint(name, color);
-    line.append(name);
+    if (from === myself) line.dataset.own = 'yes';
+    paint(line, from);
+    line.append(element('span', 'name', from === myself ? `${from} (you)` : from));
   }
   if (kind === 'private') line.append(element('span', 'tag', to ? `privately to ${to}` : 'privately'));
   line.append(element('span', 'text', text));
@@ -160,12 +187,11 @@ function show(kind, { from, to, text, color }) {
   if (atEnd || from === myself) talk.scrollTop = talk.scrollHeight;
 }
 
-/** The people here, and whom a message may go to. Who was chosen stays so: what is for one
-    alone must not go to everyone because that one has left. */
+/** Lists the people here and whom a message may go to. The choice stays when its person leaves:
+    a message for one must not go to everyone. */
 function listPeople() {
   const names = [...people.keys()].sort((a, b) => a.localeCompare(b));
-  const others = names.map((name) => ({ name, color: people.get(name).color }));
-  const all = myself ? [{ name: myself, color: myColor(), me: true }, ...others] : others;
+  const all = (myself ? [myself, ...names] : names).map((name) => ({ name, color: people.get(name)?.color }));
   fillList(byId('people'), all, personRow);
 
   const to = byId('to');
@@ -176,13 +202,12 @@ function listPeople() {
   to.value = chosen;
 }
 
-function personRow({ name, color, me }) {
+function personRow({ name }) {
   const row = element('li');
   row.dataset.name = name;
-  const label = element('span', 'name', me ? `${name} (you)` : name);
-  paint(label, color);
-  row.append(label);
-  if (me) return row;
+  paint(row, name);
+  row.append(element('span', 'name', name === myself ? `${name} (you)` : name));
+  if (name === myself) return row;
   const write = element('button', 'plain', 'Write');
   write.setAttribute('aria-label', `Write to ${name} privately`);
   write.dataset.action = 'private';
@@ -229,7 +254,7 @@ byId('saying').addEventListener('submit', (event) => {
   if (to) data.private = true;
   const message = pack('message', data);
   if (!connection.send(to ? `WSPrivate ${to} ${message}` : message)) return;
-  show(to ? 'private' : 'message', { from: myself, to, text, color: myColor() });
+  show(to ? 'private' : 'message', { from: myself, to, text });
   byId('text').value = '';
 });
 
@@ -248,19 +273,20 @@ setInterval(() => {
   listPeople();
 }, SIGN_TIME);
 
-/** Name and colour are kept for the next visit, where the browser lets us. */
+/** Keeps name and colour for the next visit, where the browser has storage. */
 function remember() {
   try {
     localStorage.setItem('chat', JSON.stringify({ nick: byId('nick').value, color: myColor() }));
   } catch {
-    // A browser that keeps nothing still chats.
+    // Without storage the next visit starts anew.
   }
 }
 
+byId('color').value = COLORS[Math.floor(Math.random() * COLORS.length)];
 try {
   const kept = JSON.parse(localStorage.getItem('chat')) || {};
   if (kept.nick) byId('nick').value = kept.nick;
-  if (kept.color) byId('color').value = kept.color;
+  if (isColor(kept.color)) byId('color').value = kept.color;
 } catch {
   // The same.
 }

@@ -16,9 +16,12 @@ const rpc = new Rpc(byId('state'), {
     byId('run').disabled = false;
     listTables();
   },
-  close(event, opened) {
+  close(event) {
     byId('run').disabled = true;
-    if (opened) addEntry(log, 'closed', `Closed with ${event.code}, ${closeMeaning(event.code)}`);
+    addEntry(log, 'closed', closeText(event));
+  },
+  refused(reason) {
+    addError(log, `Not connected: ${reason.text}.`);
   },
 });
 
@@ -38,22 +41,23 @@ async function run(query) {
 
 /** Shows rows as a table; how many there are, in words. */
 function showRows(rows) {
-  const words = rows.length === 1 ? '1 row' : `${rows.length} rows`;
+  const words = counted(rows.length, 'row');
   if (rows.length === 0) {
     showMessage('No rows.');
     return words;
   }
-  const columns = [...new Set(rows.slice(0, ROWS).flatMap(Object.keys))];
+  const first = rows.slice(0, ROWS);
+  const columns = [...new Set(first.flatMap(Object.keys))];
   const head = element('tr');
   for (const name of columns) {
-    const cell = element('th', '', name);
+    const cell = element('th', first.some((row) => isNumber(row[name])) ? 'number' : '', name);
     cell.scope = 'col';
     head.append(cell);
   }
   const thead = element('thead');
   thead.append(head);
   const tbody = element('tbody');
-  for (const row of rows.slice(0, ROWS)) {
+  for (const row of first) {
     const line = element('tr');
     for (const name of columns) line.append(valueCell(row[name]));
     tbody.append(line);
@@ -65,9 +69,13 @@ function showRows(rows) {
   return words;
 }
 
+function isNumber(value) {
+  return ['number', 'bigint'].includes(typeof value);
+}
+
 function valueCell(value) {
   if (value === null || value === undefined) return element('td', 'null', 'NULL');
-  if (['number', 'bigint'].includes(typeof value)) return element('td', 'number', String(value));
+  if (isNumber(value)) return element('td', 'number', String(value));
   return element('td', '', typeof value === 'object' ? JSON.stringify(value) : String(value));
 }
 
@@ -85,11 +93,11 @@ function showMessage(text, bad = false) {
   byId('result').hidden = true;
 }
 
-/** Puts a statement into the list; pressed, it comes back into the field. */
+/** Lists a statement as a button, which puts it back into the field. */
 function remember(query, kind, note) {
   const entry = addEntry(log, kind, '', note, kind === 'error');
   const again = element('button', 'plain again', query);
-  again.setAttribute('aria-label', `Take up again: ${query}`);
+  again.setAttribute('aria-label', `Edit again: ${query}`);
   again.addEventListener('click', () => {
     byId('query').value = query;
     byId('query').focus();

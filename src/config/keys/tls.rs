@@ -19,10 +19,11 @@ pub(crate) static TLS_SECTION: Section = Section {
 
 pub(crate) static CRTFILE: Key = Key::optional(
     "crtfile",
-    "PEM file of the certificate, followed by the certificates between it and the root. All of them are sent.",
+    "PEM file of the certificate, followed by the certificates between it and the root. \
+     All of them are sent. A DER file has one certificate.",
 )
 .absent(NEEDED, "/etc/ouistiti/server.crt");
-pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM file of the private key.")
+pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM or DER file of the private key.")
     .absent(NEEDED, "/etc/ouistiti/server.key")
     .formerly(&["pemfile"]);
 pub(crate) static CACHAIN: Key = Key::optional(

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::*;
+use crate::tls::der::{Der, SEQUENCE};
 use crate::tls::pair::{date_warning, seconds_now};
 use crate::tls::{TlsError, x509};
 
@@ -38,6 +39,96 @@ fn rsa_and_ec_keys_are_read_in_all_three_forms() {
         let certificates = Certificates::load(&serving(vec![pair])).expect(label);
         connected(&certificates, &client);
     }
+}
+
+#[test]
+fn der_files_are_taken_as_pem_files_are() {
+    let authority = Authority::new();
+    let client = Arc::new(authority.client());
+    let always = ["20200101000000Z", "20491231000000Z"];
+    authority.issue_as("rsa", "gateway.test", RSA, always);
+    authority.issue_as("p384", "gateway.test", P384, always);
+    authority.issue_as("ed", "gateway.test", &["ed25519"], always);
+    for (name, form) in [
+        ("rsa", &["pkey"][..]),
+        ("rsa", &["rsa", "-traditional"]),
+        ("p384", &["pkey"]),
+        ("p384", &["ec"]),
+        ("ed", &["pkey"]),
+    ] {
+        let (key, crt) = (format!("{name}.key"), format!("{name}.crt"));
+        let out = ["-in", &key, "-outform", "der", "-out", "der.key"];
+        authority.openssl(&[form, &out].concat());
+        authority.openssl(&["x509", "-in", &crt, "-outform", "der", "-out", "der.crt"]);
+        let pair = TlsPair {
+            certificate: authority.path("der.crt"),
+            key: authority.path("der.key"),
+        };
+        let certificates = Certificates::load(&serving(vec![pair])).expect(name);
+        connected(&certificates, &client);
+    }
+}
+
+#[test]
+fn a_key_or_certificate_that_cannot_be_used_says_what_it_is_and_what_to_make() {
+    let authority = Authority::new();
+    let always = ["20200101000000Z", "20491231000000Z"];
+    let curve = |name| ["ec", "-pkeyopt", name];
+    for (name, how, kind) in [
+        ("small", &["rsa:1024"][..], "an RSA key of 1024 bits"),
+        (
+            "p521",
+            &curve("ec_paramgen_curve:P-521"),
+            "an EC key on curve P-521",
+        ),
+        (
+            "koblitz",
+            &curve("ec_paramgen_curve:secp256k1"),
+            "an EC key on curve secp256k1",
+        ),
+        ("ed448", &["ed448"], "an Ed448 key"),
+    ] {
+        let pair = authority.issue_as(name, "gateway.test", how, always);
+        let error = Certificates::load(&serving(vec![pair])).expect_err(name);
+        let error = error.to_string();
+        let file = format!("{name}.key: cannot use {kind}: ");
+        assert!(error.contains(&file), "{error}");
+        assert!(error.contains("P-256") && error.contains("openssl req"));
+    }
+    let pair = authority.issue("old", "gateway.test");
+    let v3 = chain(&pair.certificate).remove(0);
+    fs::write(authority.path("v1.crt"), version_1(&v3)).expect("write");
+    let pair = TlsPair {
+        certificate: authority.path("v1.crt"),
+        ..pair
+    };
+    let error = Certificates::load(&serving(vec![pair])).expect_err("version 1");
+    let error = error.to_string();
+    assert!(error.contains("X.509 version 1"), "{error}");
+    assert!(!error.contains("Other"), "{error}");
+}
+
+/// A certificate without its version and its extensions; its signature is wrong, which the
+/// server that shows it does not look at.
+fn version_1(certificate: &[u8]) -> Vec<u8> {
+    let der = |tag: u8, content: &[u8]| {
+        let length = u16::try_from(content.len()).expect("a short certificate");
+        [&[tag, 0x82], &length.to_be_bytes()[..], content].concat()
+    };
+    let mut outer = Der(Der(certificate).expect(SEQUENCE).expect("a certificate"));
+    let mut body = Der(outer.expect(SEQUENCE).expect("its body"));
+    let mut fields = Vec::new();
+    while let Some((tag, content)) = body.next() {
+        // [0] is the version, [3] the extensions.
+        if tag != 0xa0 && tag != 0xa3 {
+            fields.extend(der(tag, content));
+        }
+    }
+    let mut whole = der(SEQUENCE, &fields);
+    while let Some((tag, content)) = outer.next() {
+        whole.extend(der(tag, content));
+    }
+    der(SEQUENCE, &whole)
 }
 
 #[test]

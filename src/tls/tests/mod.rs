@@ -36,6 +36,7 @@ const CA_CONFIGURATION: &str = "[ca]\ndefault_ca = test\n[test]\ndatabase = inde
 
 /// How the key of a test certificate is made, for `openssl req -newkey`.
 const EC: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+const P384: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"];
 const RSA: &[&str] = &["rsa:2048"];
 
 /// A directory with a certificate authority `ca.crt`; gone when dropped.

@@ -90,12 +90,6 @@ fn a_config_that_the_plugin_cannot_use_ends_the_start() {
             "cannot open /nowhere/at/all.db",
         ),
         (built(&directory, "jsonsql"), "x.db;rw", "'rw'"),
-        // Neither is what did not open released, or it would end with SIGABRT.
-        (
-            compile(&directory, "tests/plugins/gateway.c", &["-ljansson"]),
-            "unusable",
-            "jsonrpc_init of the plugin returned NULL",
-        ),
     ] {
         let name = plugin.to_str().expect("a UTF-8 path");
         let options = ["-R", &root, "-n", "name", "-L", name, "-C", config];
@@ -111,6 +105,24 @@ fn a_config_that_the_plugin_cannot_use_ends_the_start() {
 }
 
 #[test]
+#[ignore = "needs libjansson-dev: make check"]
+fn a_gateway_plugin_that_does_not_open_is_not_released() {
+    let directory = Directory::new();
+    let plugin = compile(&directory, "tests/plugins/gateway.c", &["-ljansson"]);
+    let name = plugin.to_str().expect("a UTF-8 path");
+    let root = directory.path().display().to_string();
+    let output = run(PROGRAM, &["-R", &root, "-L", name, "-C", "unusable"]);
+    // Released without a context, this plugin aborts.
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("jsonrpc_init of the plugin returned NULL"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "needs libjansson-dev: make check"]
 fn a_gateway_plugin_that_is_not_linked_with_libjansson_is_loaded() {
     let directory = Directory::new();
     let plugin = compile(&directory, "tests/plugins/gateway.c", &[]);

@@ -1,0 +1,195 @@
+"""The console as the index page of a gateway without a configuration file, in Chromium."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from conftest import DEADLINE
+from stub import REFUSED, echo, stub
+
+# Services that the stand-in lists; the first is the one that a console connects to by itself.
+LISTING = json.dumps({"services": [{"name": "echo"}, {"name": "zoo/ape"}, {"name": 7}, {}], "more": 1})
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One headless Chromium for all tests."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(browser):
+    """Opens windows; an error in a script or a breach of the policy fails the test."""
+    windows, errors = [], []
+
+    def open_window(url):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(DEADLINE * 1000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: "Security Policy" in message.text and errors.append(message.text))
+        page.goto(url)
+        windows.append(page)
+        return page
+
+    yield open_window
+    for page in windows:
+        page.close()
+    assert not errors
+
+
+def is_open(page):
+    """Waits until the page is connected."""
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+
+
+def received(page):
+    """The newest message that came."""
+    return page.locator("#log li[data-kind=received]").first
+
+
+def test_the_index_page_connects_by_itself_under_a_strict_policy(window):
+    with stub(echo, LISTING) as url:
+        page = window(url)
+        is_open(page)
+        expect(page.locator("#services button")).to_have_text(["echo", "zoo/ape"])
+        expect(page.locator("nav")).to_be_hidden()
+        page.keyboard.press("Tab")
+        page.focus("#text")
+        page.keyboard.type("hello")
+        page.keyboard.press("Enter")
+        expect(received(page)).to_contain_text("hello")
+        expect(received(page)).to_have_attribute("data-same", "yes")
+        expect(page.locator("#graph rect")).to_have_count(1)
+        expect(page.locator("#sent")).to_have_text("5 bytes")
+        page.click("#services button >> text=zoo/ape")
+        expect(page.locator("#state")).to_contain_text("/zoo/ape")
+        page.reload()
+        expect(page.locator("#state")).to_contain_text("/zoo/ape")
+
+
+def test_without_a_listing_a_service_is_typed(window):
+    with stub(echo) as url:
+        page = window(f"{url}?name=first")
+        is_open(page)
+        expect(page.locator("#services")).to_be_hidden()
+        page.fill("#name", "second/of all")
+        page.press("#name", "Enter")
+        expect(page.locator("#state")).to_contain_text("/second/of%20all")
+        is_open(page)
+
+
+@pytest.mark.parametrize("name, words, again", [
+    ("stopped", "stopped is not running: nothing accepts its connections", True),
+    ("denied", "denied is not allowed by the gateway", False),
+    ("absent", "absent is not there: the gateway knows no such service", True),
+    ("busy", "busy cannot serve now", True),
+    ("host", "host cannot be reached by this host name", False),
+    ("odd", "odd is refused with status 418", True),
+    ("icon.svg", "icon.svg is not a service but a page or file", False),
+])
+def test_a_failed_connection_shows_its_likely_reason_in_one_line(window, name, words, again):
+    def refuse(connection):
+        raise AssertionError(f"{connection.request.path} was let in")
+
+    with stub(refuse) as url:
+        page = window(f"{url}manual.html")
+        if name == "icon.svg":
+            # The stand-in lets any other handshake in: this one never leaves the page.
+            page.add_init_script("WebSocket = class extends EventTarget {"
+                                 " constructor() { super(); setTimeout(() => this.onclose({ code: 1006 })); } }")
+        page.goto(f"{url}?name={name}")
+        newest = page.locator("#log li[data-kind=error]")
+        expect(newest).to_contain_text(words)
+        if again:
+            expect(newest).to_contain_text("3 times")
+        else:
+            expect(page.locator("#state")).to_have_attribute("data-state", "closed")
+        expect(newest).to_have_count(1)
+        expect(page.locator("#state")).to_contain_text(words)
+
+
+def test_every_status_of_the_stand_in_is_tried():
+    (mark,) = test_a_failed_connection_shows_its_likely_reason_in_one_line.pytestmark
+    assert set(REFUSED) <= {name for name, _, _ in mark.args[1]}
+
+
+def test_a_gateway_that_is_gone_is_told_from_a_service(window):
+    with stub(echo) as url:
+        page = window(url)
+        is_open(page)
+    expect(page.locator("#log li[data-kind=error]")).to_contain_text("the gateway does not answer")
+
+
+def test_a_talkative_service_does_not_stop_the_page(window):
+    def talk(connection):
+        connection.recv()
+        for number in range(20_000):
+            connection.send(f"line {number}\n")
+        connection.send("the end")
+        connection.recv()
+
+    with stub(talk) as url:
+        page = window(url)
+        is_open(page)
+        page.fill("#text", "begin")
+        page.press("#text", "Enter")
+        expect(received(page)).to_contain_text("the end", timeout=DEADLINE * 1000)
+        assert page.locator("#log li").count() <= 200
+
+
+def test_what_was_sent_comes_back_with_the_arrow_keys(window):
+    with stub(echo) as url:
+        page = window(url)
+        is_open(page)
+        for text in ("one", "two\nlines"):
+            page.fill("#text", text)
+            page.press("#text", "Enter")
+        for key, text in (("ArrowUp", "two\nlines"), ("ArrowUp", "one"), ("ArrowUp", "one"),
+                          ("ArrowDown", "two\nlines"), ("ArrowDown", "")):
+            page.press("#text", key)
+            expect(page.locator("#text")).to_have_value(text)
+        page.reload()
+        is_open(page)
+        page.press("#text", "ArrowUp")
+        expect(page.locator("#text")).to_have_value("two\nlines")
+
+
+def test_bytes_are_sent_as_written_in_hex(window):
+    got = []
+
+    def keep(connection):
+        for message in connection:
+            got.append(message)
+            connection.send("an answer that is no echo")
+
+    with stub(keep) as url:
+        page = window(url)
+        is_open(page)
+        page.select_option("#kind", "hex")
+        page.fill("#text", "0x00 ff:7F,80")
+        page.click("#send")
+        expect(received(page)).to_contain_text("an answer that is no echo")
+        expect(received(page)).to_have_attribute("data-same", "no")
+        expect(page.locator("#log li[data-kind=sent]")).to_contain_text("00 ff 7f 80")
+        page.fill("#text", "0x0")
+        page.click("#send")
+        expect(page.locator("#log li[data-kind=error]")).to_contain_text("pairs of the digits")
+    assert got == [b"\x00\xff\x7f\x80"]
+
+
+def test_the_subprotocol_that_was_chosen_is_shown(window):
+    with stub(echo) as url:
+        page = window(f"{url}?name=x")
+        is_open(page)
+        page.click("summary")
+        page.fill("#protocols", "chat, mqtt")
+        page.press("#protocols", "Enter")
+        expect(page.locator("#state")).to_contain_text("x, mqtt")
+        is_open(page)
