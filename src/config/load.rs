@@ -17,6 +17,7 @@ use super::libconfig::value::Setting;
 use super::model::{Config, Listen, ServerConfig};
 use super::reader::Reader;
 use super::server;
+use crate::system::trusted;
 
 /// Most servers. Each has a thread of its own and reserves slots for clients.
 const MAX_SERVERS: usize = 64;
@@ -149,6 +150,7 @@ fn more_servers(
     directory: &Path,
     built: Built,
 ) -> io::Result<Vec<(ServerConfig, Span)>> {
+    trusted::check_path(directory)?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -163,7 +165,8 @@ fn more_servers(
     paths.sort();
     let mut found = Vec::new();
     for path in paths {
-        let file = sources.read(&path).map_err(|error| {
+        let text = trusted::check_path(&path).and_then(|()| sources.read(&path));
+        let file = text.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         let settings = parser::parse(sources, report, file);

@@ -167,7 +167,7 @@ fn reload(options: &Options, servers: &mut Servers, user: &str) {
     // The file is the user's, who we are by now, in any case.
     let log = match settings::open_log(options, config.log_file.as_deref(), None) {
         Ok(log) => log,
-        Err(error) => return error!("cannot open the log file: {error}; all stays as it was"),
+        Err(error) => return error!("{error}; all stays as it was"),
     };
     if let Err(error) = servers.reload(config.servers) {
         return error!("{error}; all stays as it was");

@@ -22,13 +22,30 @@ use nix::sys::prctl;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::daemon::{NAME, detach, notify, signals};
-use crate::system::threads;
+use crate::system::{threads, trusted};
 
 /// A program that takes longer is left to itself.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Pause between two looks at a running program.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How the names of backups end, and of files that a package manager puts beside the one in use.
+const LEFT_OVER: [&str; 13] = [
+    "~",
+    ".bak",
+    ".old",
+    ".orig",
+    ".rej",
+    ".swp",
+    ".dpkg-old",
+    ".dpkg-new",
+    ".dpkg-dist",
+    ".dpkg-tmp",
+    ".rpmsave",
+    ".rpmnew",
+    "-opkg",
+];
 
 /// Set for the keeper.
 const KEEPER: &str = "OUISTITI_STOPS";
@@ -55,19 +72,9 @@ impl Programs {
     /// obeyed once we serve. Call it with signals blocked, before privileges are given up.
     ///
     /// # Errors
-    /// When the directory cannot be read, or nobody can be left to stop them. A program that
-    /// fails is told in the log.
+    /// When nobody can be left to stop them. A program that fails is told in the log.
     pub(crate) fn start(directory: &Path) -> io::Result<Self> {
-        let mut programs = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            let executable =
-                |file: fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
-            if fs::metadata(&path).is_ok_and(executable) {
-                programs.push(path);
-            }
-        }
-        programs.sort();
+        let mut programs = find(directory);
         let queue = SignalFd::with_flags(&signals::stops(), SfdFlags::SFD_CLOEXEC)?;
         let mut started = 0;
         while started < programs.len() && !comes(&queue, Duration::ZERO)? {
@@ -114,6 +121,48 @@ impl Drop for Programs {
         }
         let _ = keeper.wait();
     }
+}
+
+/// The programs of the directory, in the order in which they are run. What is wrong with the
+/// directory, and which executable does not run for what reason, is told in the log.
+pub(crate) fn find(directory: &Path) -> Vec<PathBuf> {
+    match read(directory) {
+        Ok(programs) => programs,
+        Err(error) => {
+            warn!(
+                "no program of init_d is run: {}: {error}",
+                directory.display()
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Programs run as the starting user, root as a rule: only those that nobody else may change, in
+/// a directory that nobody else may write to.
+fn read(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    trusted::check_path(directory)?;
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_executable =
+            |file: fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
+        if is_left_over(&path) || !fs::metadata(&path).is_ok_and(is_executable) {
+            continue;
+        }
+        match trusted::check_path(&path) {
+            Ok(()) => programs.push(path),
+            Err(error) => warn!("{} is not run: {error}", path.display()),
+        }
+    }
+    programs.sort();
+    Ok(programs)
+}
+
+/// Whether a name is that of a hidden file, or of what an editor or a package manager leaves.
+fn is_left_over(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Leaves a keeper behind. Signals are blocked in it too, from its first moment: one to all of

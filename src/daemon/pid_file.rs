@@ -10,10 +10,13 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, flock};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use crate::system::threads;
+use crate::daemon::NAME;
+use crate::system::{threads, trusted};
 
 /// Longest wait for a daemon to end: the close handshakes, then its programs.
 const KILL_WAIT: Duration = Duration::from_secs(30);
@@ -44,18 +47,15 @@ impl PidFile {
     /// [`PidFileError::Taken`] when another instance holds it; as open(2) and flock(2).
     pub(crate) fn lock(path: &Path) -> Result<Self, PidFileError> {
         for _ in 0..TRIES {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .mode(FILE_MODE)
-                .open(path)?;
+            let mut options = File::options();
+            options.create(true).truncate(false).mode(FILE_MODE);
+            let file = trusted::open(path, options.read(true).write(true), None)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(PidFileError::Taken(read(&file))),
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
+            sign(&file)?;
             // Its last owner may have removed it between the two calls.
             let ours = file.metadata()?.ino();
             if fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
@@ -86,12 +86,13 @@ impl Drop for PidFile {
     }
 }
 
-/// Stops the daemon that holds the file, and waits for its end.
+/// Stops the daemon that holds the file, and waits for its end. The number in the file counts for
+/// nothing: whoever wrote it may have written anything.
 ///
 /// # Errors
 /// No such daemon; no right to stop it; it does not stop.
 pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
-    let file = match File::open(path) {
+    let file = match trusted::open(path, File::options().read(true), None) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(PidFileError::NotRunning);
         }
@@ -100,16 +101,9 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
     if !is_held(&file)? {
         return Err(PidFileError::NotRunning);
     }
-    let pid = read(&file);
-    // Who has just taken the file over first removes the number of its last owner.
-    threads::sleep(LOOK_EVERY);
-    if !is_held(&file)? {
-        return Err(PidFileError::NotRunning);
-    }
-    let Some(pid) = pid.filter(|&pid| read(&file) == Some(pid)) else {
-        return Err(io::Error::other("it names no process: the daemon is just starting").into());
-    };
-    signal::kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(io::Error::from)?;
+    let pid = signer(&file)?.filter(|pid| is_this_program(*pid));
+    let pid = pid.ok_or(PidFileError::NotOurs)?;
+    signal::kill(pid, Signal::SIGTERM).map_err(io::Error::from)?;
     let deadline = Instant::now() + KILL_WAIT;
     while Instant::now() < deadline {
         if !is_held(&file)? {
@@ -117,7 +111,44 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
         }
         threads::sleep(LOOK_EVERY);
     }
-    Err(PidFileError::Taken(Some(pid)))
+    Err(PidFileError::Taken(Some(pid.as_raw())))
+}
+
+/// Locks the file once more, with the kind of lock that tells who holds it (F_SETLK, fcntl(2)).
+/// The other one keeps a second instance out, since this one is lost when this process closes
+/// the file anywhere else.
+fn sign(file: &File) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_SETLK(&record(F_WRLCK)))?;
+    Ok(())
+}
+
+/// The process that has signed the file, as the kernel knows it.
+fn signer(file: &File) -> io::Result<Option<Pid>> {
+    let mut found = record(F_RDLCK);
+    fcntl(file, FcntlArg::F_GETLK(&mut found))?;
+    let is_locked = i32::from(found.l_type) != F_UNLCK && found.l_pid > 1;
+    Ok(is_locked.then(|| Pid::from_raw(found.l_pid)))
+}
+
+/// A lock of a whole file.
+fn record(kind: i32) -> flock {
+    flock {
+        l_type: kind as i16,
+        l_whence: SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// Whether a process runs a program of our name: the daemon's own, or another that this file was
+/// given.
+fn is_this_program(pid: Pid) -> bool {
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm"));
+    let Ok(found) = name(&pid.to_string()) else {
+        return false;
+    };
+    found.trim_end() == NAME || name("self").is_ok_and(|own| own == found)
 }
 
 /// Whether somebody holds the file; if not, we do until it is closed.
@@ -144,6 +175,8 @@ pub(crate) enum PidFileError {
     Taken(Option<i32>),
     /// Nobody holds it.
     NotRunning,
+    /// Somebody else than ouistiti holds it.
+    NotOurs,
     /// It cannot be opened, locked or written, or its process not be signalled.
     Io(io::Error),
 }
@@ -159,6 +192,9 @@ impl fmt::Display for PidFileError {
         match self {
             Self::Taken(Some(pid)) => write!(f, "another ouistiti is running, process {pid}"),
             Self::Taken(None) => f.write_str("another ouistiti is running"),
+            Self::NotOurs => {
+                f.write_str("the process that locks it is not ouistiti: nothing is stopped")
+            }
             Self::NotRunning => f.write_str("ouistiti is not running"),
             Self::Io(error) => write!(f, "{error}"),
         }
@@ -170,8 +206,6 @@ impl std::error::Error for PidFileError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
-
     use crate::system::beneath::tests::Scratch;
 
     #[test]
@@ -211,24 +245,21 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_the_next_owner_is_about_to_remove_is_not_killed() {
+    fn a_process_that_does_not_hold_the_file_is_not_killed_for_its_number() {
         let scratch = Scratch::new();
         let path = scratch.0.join("pid");
         let mut other = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
             .expect("a process");
-        fs::write(&path, other.id().to_string()).expect("a file");
+        let number = i32::try_from(other.id()).expect("a process id");
+        assert!(!is_this_program(Pid::from_raw(number)));
+        assert!(is_this_program(Pid::this()));
+        fs::write(&path, number.to_string()).expect("a file");
         let file = File::open(&path).expect("a file");
         file.lock().expect("nobody holds it");
-        let empty = path.clone();
-        let emptied = thread::spawn(move || {
-            thread::sleep(LOOK_EVERY / 4);
-            fs::write(empty, "").expect("a file");
-        });
-        let error = kill(&path).expect_err("it names no process");
-        emptied.join().expect("no panic");
-        assert!(error.to_string().contains("names no process"), "{error}");
+        let error = kill(&path).expect_err("it is not the daemon");
+        assert!(matches!(error, PidFileError::NotOurs), "{error}");
         assert_eq!(other.try_wait().expect("our own child"), None);
         other.kill().expect("it runs");
         other.wait().expect("our own child");

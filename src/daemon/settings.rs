@@ -1,6 +1,5 @@
 //! Start-up and reload: the settings of the configuration file and of the command line together.
 
-use std::io;
 use std::path::Path;
 
 use log::LevelFilter;
@@ -8,7 +7,7 @@ use nix::unistd::Uid;
 
 use crate::cli::Options;
 use crate::config::{self, Config, Diagnostic, Severity};
-use crate::daemon::error::Error;
+use crate::daemon::error::{Context, Error};
 use crate::logging::{Destination, Opened};
 
 /// Reads the configuration; `tell` gets every error and warning of the file. What the command line
@@ -46,12 +45,12 @@ pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Conf
 /// for one in the foreground. A file that has to be made becomes that of `owner`.
 ///
 /// # Errors
-/// As open(2) on the file.
+/// Why the file cannot be opened.
 pub(crate) fn open_log(
     options: &Options,
     file: Option<&Path>,
     owner: Option<Uid>,
-) -> io::Result<Opened> {
+) -> Result<Opened, Error> {
     let level = match options.verbose {
         0 => LevelFilter::Info,
         1 => LevelFilter::Debug,
@@ -62,5 +61,7 @@ pub(crate) fn open_log(
         None if options.detach => Destination::Syslog,
         None => Destination::Stderr,
     };
-    Opened::new(destination, level, owner)
+    let opened = Opened::new(destination, level, owner);
+    let path = file.unwrap_or(Path::new(""));
+    opened.context(format_args!("cannot open the log file {}", path.display()))
 }

@@ -17,7 +17,7 @@ use crate::daemon::error::{Context, Error};
 use crate::daemon::init_d::Programs;
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::{self, PidFile};
-use crate::daemon::{descriptors, settings, signals, user};
+use crate::daemon::{descriptors, init_d, settings, signals, user};
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
 use crate::server;
@@ -34,6 +34,9 @@ pub fn test(options: &Options) -> Result<(), Error> {
     let log = Opened::new(Destination::Stderr, LevelFilter::Warn, None);
     log.context("cannot log")?.begin();
     config.servers.iter().try_for_each(server::test)?;
+    if let Some(directory) = &config.init_d {
+        init_d::find(directory);
+    }
     println!("{}: the configuration is good", options.config.display());
     Ok(())
 }
@@ -144,8 +147,7 @@ fn lock_pid_file(config: &Config) -> Result<Option<PidFile>, Error> {
 /// Opens the log; a panic becomes a line of it.
 fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<(), Error> {
     let owner = user.map(|user| user.uid);
-    let log = settings::open_log(options, config.log_file.as_deref(), owner);
-    log.context("cannot log")?.begin();
+    settings::open_log(options, config.log_file.as_deref(), owner)?.begin();
     logging::tell_of_panics();
     Ok(())
 }

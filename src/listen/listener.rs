@@ -3,22 +3,24 @@
 //! A [`Listener`] outlives its server when a new configuration keeps the address: it then
 //! leads to the next one, and no client that knocks in between is lost.
 
-use std::fs::Permissions;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Group;
 
 use crate::config::Listen;
 use crate::server::Server;
+use crate::system::threads;
 
 /// A listening socket, and where it leads.
 pub struct Listener {
@@ -261,7 +263,7 @@ fn bind_scoped(address: Ipv6Addr, interface: &str, port: u16) -> io::Result<TcpL
 /// Replaces the socket of a daemon that is gone, never one that is listened on. Who may connect
 /// is left to the directory: connecting needs the right to write (unix(7)).
 fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixListener> {
-    let bound = match UnixListener::bind(path) {
+    let bound = match bind_with_mode(path, mode) {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
                 && std::fs::symlink_metadata(path)?.file_type().is_socket()
@@ -269,7 +271,7 @@ fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixList
                     .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
         {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+            bind_with_mode(path, mode)
         }
         result => result,
     };
@@ -277,15 +279,34 @@ fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixList
     if let Some(name) = group {
         let group = Group::from_name(name)?
             .ok_or_else(|| io::Error::other(format!("there is no group '{name}'")))?;
-        chown(path, None, Some(group.gid.as_raw()))?;
+        lchown(path, None, Some(group.gid.as_raw()))?;
     }
-    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     Ok(listener)
+}
+
+/// Binds a socket that has its mode from its first moment on: changed later, by its name, the mode
+/// could become that of a file which somebody has put in its place.
+fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let path = path.to_owned();
+    // umask(2) is that of all threads; so a thread binds that has one of its own.
+    let bind = move || {
+        // Where a container forbids it, the other threads make no file in the meantime.
+        let _ = unshare(CloneFlags::CLONE_FS);
+        let before = umask(Mode::from_bits_truncate(0o777 & !mode));
+        let bound = UnixListener::bind(path);
+        umask(before);
+        bound
+    };
+    let bound = threads::named("bind").spawn(bind)?.join();
+    bound.unwrap_or_else(|_| Err(io::Error::other("the thread that binds has failed")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use crate::system::beneath::tests::Scratch;
 
     #[test]
@@ -295,6 +316,31 @@ mod tests {
         let _listener = bind_unix(&path, 0o660, None).expect("a free name");
         let mode = std::fs::metadata(&path).expect("a socket").permissions();
         assert_eq!(mode.mode() & 0o777, 0o660);
+    }
+
+    #[test]
+    fn a_unix_socket_never_has_another_mode() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("x.sock");
+        let done = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok(found) = std::fs::symlink_metadata(&path) {
+                        seen.push(found.permissions().mode() & 0o777);
+                    }
+                }
+                seen
+            });
+            for _ in 0..300 {
+                let _listener = bind_unix(&path, 0o622, None).expect("a free name");
+                std::fs::remove_file(&path).expect("a socket");
+            }
+            done.store(true, Ordering::Relaxed);
+            watch.join().expect("no panic")
+        });
+        assert!(seen.iter().all(|mode| *mode == 0o622), "{seen:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! None of them is ever waited for; the log daemon is found again when it was restarted.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, fchown};
@@ -16,6 +16,8 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Uid;
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
+
+use crate::system::trusted;
 
 /// Where the log daemon listens.
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -57,9 +59,7 @@ impl Sink {
             Destination::Syslog => Self::Syslog(Syslog::new(Path::new(SYSLOG_SOCKET))),
             Destination::File(path) => Self::File(open_file(&path, owner)?),
             // One that shows nothing more looks as if it took part of a line, and a write waits.
-            Destination::Stderr if io::stderr().is_terminal() => {
-                Self::Stderr(options().open(STDERR).ok())
-            }
+            Destination::Stderr if io::stderr().is_terminal() => Self::Stderr(open_terminal().ok()),
             Destination::Stderr => Self::Stderr(None),
         })
     }
@@ -85,21 +85,18 @@ impl Sink {
     }
 }
 
-/// How files and terminals are opened: a fifo that nobody reads and a terminal that shows
-/// nothing must not stop the daemon, nor become its own.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
+/// Opens the terminal anew: while it shows nothing, a write must not wait.
+fn open_terminal() -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    options.append(true).custom_flags(flags.bits());
-    options
+    let mut options = File::options();
+    options.append(true).custom_flags(flags.bits()).open(STDERR)
 }
 
-/// Only a file that is made here is given away: who can write to the directory could have put a
-/// link to another one there.
+/// Makes the file, which becomes that of `owner`, or opens the one that is there.
 fn open_file(path: &Path, owner: Option<Uid>) -> io::Result<File> {
-    let mut options = options();
-    options.mode(FILE_MODE);
-    match options.create_new(true).open(path) {
+    let mut options = File::options();
+    options.append(true).mode(FILE_MODE);
+    match trusted::open(path, options.create_new(true), owner) {
         Ok(file) => {
             if let Some(owner) = owner {
                 // Without the right to it, it can be opened anew at a start only.
@@ -108,7 +105,7 @@ fn open_file(path: &Path, owner: Option<Uid>) -> io::Result<File> {
             Ok(file)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            options.create_new(false).create(true).open(path)
+            trusted::open(path, options.create_new(false), owner)
         }
         Err(error) => Err(error),
     }

@@ -106,6 +106,8 @@ pub(crate) mod tests {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = env::temp_dir().join(format!("ouistiti-{}-{number}", process::id()));
             fs::create_dir(&path).expect("the temporary directory is writable");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&path, mode).expect("our own directory");
             Self(path)
         }
     }

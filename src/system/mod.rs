@@ -6,3 +6,4 @@ pub(crate) mod keepalive;
 pub(crate) mod queue;
 pub(crate) mod sync;
 pub(crate) mod threads;
+pub(crate) mod trusted;

@@ -59,6 +59,14 @@ impl Home {
         assert!(status.unwrap().success());
     }
 
+    /// The directory of `init_d`.
+    pub(crate) fn init_d(&self) -> PathBuf {
+        let path = self.path("init");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
     /// A client of the service `name`, past its upgrade.
     pub(crate) fn open(&self, name: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
@@ -213,7 +221,7 @@ fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
         return;
     }
     let home = Home::new("init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     for name in ["10-first", "20-second"] {
         let ran = home.path("ran");
         let script = format!(
@@ -231,6 +239,57 @@ fn programs_are_started_before_and_stopped_after_with_no_signal_blocked() {
     assert_eq!(home.run(&["-K"]).0, Some(0));
     let stopped = format!("20-second stop\n{free}10-first stop\n{free}");
     assert_eq!(home.read("ran"), started + &stopped);
+}
+
+#[test]
+fn only_programs_that_nobody_else_may_change_are_run() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
+    let home = Home::new("init_d = \"DIR/init\";");
+    let directory = home.init_d();
+    let ran = home.path("ran");
+    let names = [
+        "10-good",
+        "20-writable",
+        "30-theirs",
+        ".hidden",
+        "40-edited~",
+        "50-before.bak",
+        "60-package.dpkg-old",
+    ];
+    for name in names {
+        let script = format!("[ $1 = stop ] || echo {name} >> {}", ran.display());
+        home.program(&format!("init/{name}"), &script);
+    }
+    let mode = |path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    mode(directory.join("20-writable"), 0o777);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(directory.join("30-theirs"), Some(65534), None).unwrap();
+    } else {
+        fs::remove_file(directory.join("30-theirs")).unwrap();
+    }
+    assert_eq!(home.run(&["-D"]).0, Some(0));
+    assert_eq!(home.run(&["-K"]).0, Some(0));
+    assert_eq!(home.read("ran"), "10-good\n");
+    let log = home.read("log");
+    assert!(
+        log.contains("20-writable is not run: others may write to"),
+        "{log}"
+    );
+    // A directory that others may write to, or that is missing, is told by a test too.
+    mode(directory.clone(), 0o777);
+    let (code, errors) = home.run(&["-t"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("no program of init_d is run"), "{errors}");
+    assert!(errors.contains("chmod go-w"), "{errors}");
+    fs::remove_dir_all(directory).unwrap();
+    let (code, errors) = home.run(&["-t"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("no program of init_d is run"), "{errors}");
+    assert_eq!(home.run(&["-D"]).0, Some(0));
+    assert_eq!(home.read("ran"), "10-good\n");
+    figure(format!("{} executables, one of them run", names.len()));
 }
 
 /// A program of `init_d` that notes what it does, and with `slow` waits for the file `go`.
@@ -253,7 +312,7 @@ fn a_second_term_ends_at_once_and_programs_are_stopped_all_the_same() {
     // While the programs are stopped, and while a client is waited for.
     for stalled in [false, true] {
         let home = Home::new("init_d = \"DIR/init\";");
-        fs::create_dir(home.path("init")).unwrap();
+        home.init_d();
         noting(&home, "10-slow", "stop");
         assert_eq!(home.run(&["-D"]).0, Some(0));
         let backend = crate::backend::Backend::listen(&home.path("quiet"));
@@ -285,7 +344,7 @@ fn a_start_that_is_told_to_stop_stops_the_programs_it_has_started() {
         return;
     }
     let home = Home::new("init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     noting(&home, "10-quick", "never");
     noting(&home, "20-slow", "start");
     noting(&home, "30-next", "never");

@@ -189,7 +189,7 @@ fn a_program_of_init_d_inherits_no_descriptor_but_0_to_2() {
         return;
     }
     let home = Home::new("init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     let list = home.path("list");
     // What ls has besides is the directory that it reads.
     let script = format!(

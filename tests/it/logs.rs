@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::daemon::Home;
 use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
-use crate::process::{DEADLINE, Process, TempDir, is_root, terminal, wait_until};
+use crate::process::{DEADLINE, Process, TempDir, figure, is_root, terminal, wait_until};
 
 /// Makes a pipe full.
 fn fill(pipe: &File) {
@@ -166,15 +166,60 @@ fn the_log_file_is_the_users_who_opens_it_anew() {
 }
 
 #[test]
-fn a_log_file_that_is_there_keeps_its_owner() {
+fn root_follows_no_link_that_somebody_put_in_the_place_of_the_log_or_pid_file() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
+    for name in ["log", "pid"] {
+        let home = Home::new("");
+        for (target, text) in [("precious", Some("precious")), ("absent", None)] {
+            if let Some(text) = text {
+                fs::write(home.path(target), text).unwrap();
+            }
+            std::os::unix::fs::symlink(home.path(target), home.path(name)).unwrap();
+            let (code, errors) = home.run(&["-D"]);
+            assert_eq!(code, Some(1), "{errors}");
+            let path = home.path(name).display().to_string();
+            assert!(
+                errors.contains(&path) && errors.contains("symbolic link"),
+                "{errors}"
+            );
+            assert_eq!(fs::read_to_string(home.path(target)).ok().as_deref(), text);
+            fs::remove_file(home.path(name)).unwrap();
+        }
+        // A second name of a file is as good as a link.
+        fs::hard_link(home.path("precious"), home.path(name)).unwrap();
+        let (code, errors) = home.run(&["-D"]);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("second name"), "{errors}");
+        assert_eq!(home.read("precious"), "precious");
+        fs::remove_file(home.path(name)).unwrap();
+    }
+    figure("links and second names: nothing written, nothing made");
+}
+
+#[test]
+fn a_pid_file_that_somebody_else_wrote_kills_nobody() {
     if is_emulated(NO_DETACHING) || !is_root() {
         return;
     }
-    let home = Home::new("user = \"nobody\";");
-    fs::write(home.path("precious"), "").unwrap();
-    std::os::unix::fs::symlink(home.path("precious"), home.path("log")).unwrap();
-    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
-    assert_eq!(fs::metadata(home.path("precious")).unwrap().uid(), 0);
+    let home = Home::new("");
+    let mut victim = Running(
+        std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap(),
+    );
+    fs::write(home.path("pid"), victim.0.id().to_string()).unwrap();
+    let theirs = File::open(home.path("pid")).unwrap();
+    theirs.lock().unwrap();
+    for (owner, reason) in [(0, "is not ouistiti"), (65534, "belongs to user 65534")] {
+        std::os::unix::fs::chown(home.path("pid"), Some(owner), None).unwrap();
+        let (code, errors) = home.run(&["-K"]);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains(reason), "{errors}");
+        assert!(victim.0.try_wait().unwrap().is_none());
+    }
 }
 
 #[test]
@@ -183,7 +228,7 @@ fn the_processes_limit_of_descriptors_is_raised_and_not_that_of_its_programs() {
         return;
     }
     let home = Home::new("init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     let script = format!("ulimit -n >> {}", home.path("ran").display());
     home.program("init/10-limit", &script);
     let own = daemon();

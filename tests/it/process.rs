@@ -65,6 +65,9 @@ impl TempDir {
         let name = format!("ouistiti-it-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).expect("a temporary directory");
+        // Whatever the umask: the daemon runs no program that others may have put there.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("our own directory");
         TempDir(path)
     }
 

@@ -114,7 +114,7 @@ fn programs_of_init_d_are_stopped_with_the_rights_they_were_started_with() {
         return;
     }
     let home = Home::new("user = \"nobody\"; init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     let ran = home.path("ran");
     let script = format!(
         "{{ id -u; grep -E 'CapEff|NoNewPrivs' /proc/self/status; }} >> {}",
@@ -146,7 +146,7 @@ fn the_keeper_of_a_killed_daemon_stops_nothing_and_ends() {
         return;
     }
     let home = Home::new("init_d = \"DIR/init\";");
-    fs::create_dir(home.path("init")).unwrap();
+    home.init_d();
     home.program(
         "init/10-note",
         &format!("echo $1 >> {}", home.path("ran").display()),

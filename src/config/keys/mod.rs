@@ -56,12 +56,12 @@ pub(crate) static LOG_LEVEL: Key = Key::choice(
 );
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
-    "Directory of files *.conf with more servers. They are read in the order of their names, and only their 'servers' have an effect.",
+    "Directory of files *.conf with more servers. They are read in the order of their names, and only their 'servers' have an effect. They must belong to root or the starting user, and nobody else may write to them or to the directory.",
 )
 .absent("none", "/etc/ouistiti.d");
 pub(crate) static INIT_D: Key = Key::optional(
     "init_d",
-    "Directory of executables that are run before serving, to start backends. Their argument is 'start', and 'stop' at the end.",
+    "Directory of executables that are run before serving, to start backends. Their argument is 'start', and 'stop' at the end. They must belong to root or the starting user; where others may write to one or to the directory, it is not run.",
 )
 .absent("none", "/etc/ouistiti.init.d");
 pub(crate) static LANDLOCK: Key = Key::flag(

@@ -43,8 +43,14 @@ impl Directory {
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        let directory = path.parent().expect("a parent");
+        fs::create_dir_all(directory).expect("a directory");
         fs::write(&path, text).expect("a file");
+        // Whatever the umask: what others may write to is not read.
+        for own in [self.0.as_path(), directory, &path] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(own, mode).expect("our own");
+        }
         path
     }
 }
@@ -246,6 +252,25 @@ fn config_d_brings_the_servers_of_its_conf_files_in_their_order() {
         short(&warnings),
         ["1:1 'user' has no effect in a file of config_d"]
     );
+}
+
+#[test]
+fn a_config_d_that_others_may_write_to_is_an_error() {
+    let directory = Directory::new("open-config-d");
+    let file = directory.file("d/10.conf", "servers = ( { websocket = { }; } );");
+    let path = directory.0.join("d");
+    let text = format!("config_d = \"{}\";", path.display());
+    let main = directory.file("main.conf", &text);
+    for open in [&file, &path] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(open, mode).expect("our own");
+        let wrong = load(&main).expect_err("others may write to it");
+        let wanted = format!("others may write to {}: chmod go-w", open.display());
+        assert!(short(&wrong)[0].contains(&wanted), "{wrong:?}");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(open, mode).expect("our own");
+    }
+    load(&main).expect("nobody else may");
 }
 
 #[test]
