@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import threading
@@ -112,6 +113,11 @@ class Site:
         packets = ["-q"] if way == "packets" else []
         self.backend(name, *packets, *options, program=program)
         return self.start()
+
+    def first_password(self, name="auth"):
+        """The password that authrpc has printed for the first user (`root=NAME`)."""
+        log = (self.directory / f"{name}.log").read_text()
+        return re.search(r"with the password (\S+)", log).group(1)
 
     def url(self, name, scheme="ws"):
         """Where the service or page `name` is."""

@@ -98,22 +98,22 @@ def test_two_windows_chat(site, window, out, way):
     ann.wait("document.querySelectorAll('#people li').length === 1")
 
 
-def test_a_user_is_created_and_signs_in(site, window, tmp_path, way):
-    options = ["-L", RELEASE / "libauthrpc.so", "-C", tmp_path / "users.db"]
+def test_a_user_signs_in_and_creates_another(site, window, tmp_path, way):
+    options = ["-L", RELEASE / "libauthrpc.so", "-C", f"{tmp_path}/users.db;root=admin"]
     site.serve(way, "auth", *options, program="websocket_jsonrpc")
     page = window("webauth.html")
     page.wait("!byId('auth').disabled")
-    page.type("#newuser", "admin")
-    page.type("#newpasswd", "a secret")
-    page.click("#adduser")
-    page.wait_for_text(newest("received"), "adduser admin: user added")
     page.type("#user", "admin")
     page.type("#passwd", "another")
     page.press(ENTER)
     page.wait_for_text(newest("error"), "user or password not found")
-    page.type("#passwd", "a secret")
+    page.type("#passwd", site.first_password())
     page.press(ENTER)
     page.wait_for_text("#whoami", "admin (root)")
+    page.type("#newuser", "ann")
+    page.type("#newpasswd", "a secret")
+    page.click("#adduser")
+    page.wait_for_text(newest("received"), "adduser ann: user added")
 
 
 def test_rows_are_shown_as_a_table(site, window, tmp_path, way):

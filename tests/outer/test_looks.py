@@ -40,18 +40,19 @@ def whole(site, tmp_path):
     site.backend("echo", "-q")
     site.backend("chat", "-q", "-w", program="websocket_chat")
     for name, plugin in (("auth", "authrpc"), ("sql", "jsonsql")):
-        options = ["-q", "-L", RELEASE / f"lib{plugin}.so", "-C", tmp_path / f"{name}.db"]
+        config = f"{tmp_path}/{name}.db" + (";root=admin" if name == "auth" else "")
+        options = ["-q", "-L", RELEASE / f"lib{plugin}.so", "-C", config]
         site.backend(name, *options, program="websocket_jsonrpc")
     return site.start()
 
 
-def index(page, _):
+def index(page, *_):
     """The overview with all services there."""
     for name in ("echo", "chat", "auth", "sql"):
         expect(page.locator(f"[data-service={name}]")).to_have_attribute("data-state", "open")
 
 
-def console(page, _):
+def console(page, *_):
     """Some round trips, a refusal and a close."""
     expect(page.locator("#state")).to_have_attribute("data-state", "open")
     for count in range(12):
@@ -75,7 +76,7 @@ def console(page, _):
     expect(page.locator("#state")).to_have_attribute("data-state", "open")
 
 
-def webchat(page, open_page):
+def webchat(page, open_page, _):
     """A talk of two, with long words and a private message."""
     other = open_page("webchat.html")
     for window, nick, color in ((page, "ann", "#0b6bcb"), (other, "wilhelmina-with-a-long-name", "#b3261e")):
@@ -102,20 +103,16 @@ def webchat(page, open_page):
     expect(page.locator("#messages")).to_contain_text("what was that?")
 
 
-def manual(page, _):
+def manual(page, *_):
     """It is as it is."""
     expect(page.locator("h1")).to_have_text("Manual")
 
 
-def webauth(page, _):
+def webauth(page, _, site):
     """A root user who has made another, and mistaken a password."""
     newest = page.locator("#log li").first
-    page.fill("#newuser", "admin")
-    page.fill("#newpasswd", "a secret")
-    page.click("#adduser")
-    expect(newest).to_contain_text("user added")
     page.fill("#user", "admin")
-    page.fill("#passwd", "a secret")
+    page.fill("#passwd", site.first_password())
     page.click("#auth")
     expect(page.locator("#whoami")).to_have_text("admin (root)")
     page.fill("#newuser", "a-user-with-quite-a-long-name-for-a-phone")
@@ -132,7 +129,7 @@ def webauth(page, _):
     expect(newest).to_contain_text("user or password not found")
 
 
-def websql(page, _):
+def websql(page, *_):
     """A table wider than a phone, and a mistake."""
     for number, query in enumerate((
         "CREATE TABLE leases (id INTEGER PRIMARY KEY, address TEXT, name TEXT, hardware TEXT, until REAL, note TEXT)",
@@ -174,7 +171,7 @@ def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, u
         return page
 
     page = open_page(f"{use.__name__}.html")
-    use(page, open_page)
+    use(page, open_page, whole)
     (out / "pages").mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

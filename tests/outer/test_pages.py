@@ -206,10 +206,11 @@ def test_a_page_comes_back_when_its_server_does(site, window):
 
 
 def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path, way):
-    options = ["-L", RELEASE / "libauthrpc.so", "-C", tmp_path / "users.db"]
+    options = ["-L", RELEASE / "libauthrpc.so", "-C", f"{tmp_path}/users.db;root=admin"]
     site.serve(way, "auth", *options, program="websocket_jsonrpc")
     page = window("webauth.html")
     newest = page.locator("#log li").first
+    password = site.first_password()
 
     def press(button, words, kind="received"):
         page.click(button)
@@ -224,9 +225,8 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
         press("#adduser", f"adduser {user}: user added")
         expect(page.locator("#newpasswd")).to_have_value("")
 
-    create("admin", "a first secret")
     page.fill("#user", "admin")
-    page.fill("#passwd", "a first secret")
+    page.fill("#passwd", password)
     press("#auth", "auth admin: ")
     expect(page.locator("#whoami")).to_have_text("admin (root)")
 
@@ -261,10 +261,24 @@ def test_a_user_is_created_signed_in_changed_and_removed(site, window, tmp_path,
     remove("ann")
     press("#auth", "user or password not found", "error")
     expect(page.locator("#whoami")).to_have_text("admin (root)")
-    page.fill("#passwd", "a first secret")
+    page.fill("#passwd", password)
     remove("admin")
     expect(page.locator("#whoami")).to_have_text("nobody")
-    assert "secret" not in page.text_content("body")
+    body = page.text_content("body")
+    assert "secret" not in body and password not in body
+
+
+def test_whoever_comes_first_is_told_how_the_first_user_is_made(site, window, tmp_path):
+    options = ["-L", RELEASE / "libauthrpc.so", "-C", tmp_path / "users.db"]
+    site.serve("packets", "auth", *options, program="websocket_jsonrpc")
+    page = window("webauth.html")
+    expect(page.locator("#auth")).to_be_enabled()
+    page.fill("#newuser", "mine")
+    page.fill("#newpasswd", "a secret")
+    page.click("#adduser")
+    newest = page.locator("#log li").first
+    expect(newest).to_contain_text("there is no user yet: start websocket_jsonrpc with -C")
+    expect(newest).to_have_attribute("data-kind", "error")
 
 
 def test_sql_makes_a_table_and_shows_its_rows(site, window, tmp_path, way):

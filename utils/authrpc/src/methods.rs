@@ -2,16 +2,19 @@
 //!
 //! A connection that has authenticated as a member of the group root may add,
 //! change and remove anyone; others only change and remove themselves, with
-//! their password. The first user of a file can be added by anyone.
+//! their password. The first user of a file is made at the start (`root`), or
+//! added from this machine itself: whoever came first would own the others.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use rpcplugin::{Error, Json, Params, Plugin};
 use serde_json::{Map, Value, json};
 
+use crate::first;
 use crate::password::{Hasher, MAX_PASSWORD, algorithm};
 use crate::settings::Settings;
-use crate::store::{NewUser, Owned, Store, User, not_found};
+use crate::store::{By, NewUser, Owned, Store, User, not_found};
 use crate::throttle::Throttle;
 
 /// Longest user name and home, in bytes.
@@ -25,6 +28,8 @@ pub struct AuthRpc {
     store: Store,
     hasher: Hasher,
     throttle: Throttle,
+    /// The client's address, if it is known.
+    address: Option<IpAddr>,
     /// The user as whom this connection has authenticated.
     user: Option<User>,
 }
@@ -33,21 +38,33 @@ impl Plugin for AuthRpc {
     fn open(config: &str) -> Result<Self, Error> {
         let settings = Settings::parse(config)?;
         let hasher = Hasher::new(settings.form)?;
-        AuthRpc::with(&settings, hasher)
+        let mut client = AuthRpc::with(&settings, hasher, rpcplugin::client())?;
+        if let Some(name) = &settings.root
+            && first::is_start()
+        {
+            first::make(name, &mut client.store, &client.hasher)?;
+        }
+        Ok(client)
     }
 }
 
 impl AuthRpc {
-    pub(crate) fn with(settings: &Settings, hasher: Hasher) -> Result<AuthRpc, Error> {
+    pub(crate) fn with(
+        settings: &Settings,
+        hasher: Hasher,
+        address: Option<IpAddr>,
+    ) -> Result<AuthRpc, Error> {
         Ok(AuthRpc {
             store: Store::open(&settings.file)?,
             hasher,
-            throttle: Throttle::new(settings.delay),
+            throttle: Throttle::new(settings.delay, address),
+            address,
             user: None,
         })
     }
 
-    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`. The connection
+    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`, without those
+    /// that the user has not. The connection
     /// is that user's from then on; after an error it stays whose it was.
     ///
     /// # Errors
@@ -100,7 +117,8 @@ impl AuthRpc {
     /// `adduser {user, passwd, group?, home?}`.
     ///
     /// # Errors
-    /// The connection is not root's, and this is not the first user.
+    /// The connection is not root's, and this is not the first user or does not
+    /// come from this machine.
     pub fn adduser(&mut self, params: Params<'_>) -> Result<Json, Error> {
         let [Some(name), Some(passwd), group, home] =
             texts(params, ["user", "passwd", "group", "home"])?
@@ -113,9 +131,12 @@ impl AuthRpc {
         check_new(&passwd)?;
         // Asked again in the transaction; here it saves the hash.
         let root = self.root()?;
-        if root.is_none() && !self.store.is_empty()? {
-            return Err(Error::failure("permission denied"));
-        }
+        let by = match &root {
+            Some(root) => By::Root(root),
+            None if !self.store.is_empty()? => return Err(Error::failure("permission denied")),
+            None if self.address.is_some_and(|address| address.is_loopback()) => By::Operator,
+            None => return Err(first::not_from_here()),
+        };
         let passwd = self.hasher.store(&passwd)?;
         let group = group.as_deref().unwrap_or(DEFAULT_GROUP);
         self.store.add(
@@ -125,7 +146,7 @@ impl AuthRpc {
                 group,
                 home,
             },
-            root.as_ref(),
+            &by,
         )?;
         Ok(message("user added"))
     }
@@ -166,17 +187,17 @@ impl AuthRpc {
     /// The user, if the password is theirs. Takes as long for a user who is
     /// not there.
     fn verify(&mut self, name: &str, passwd: &str) -> Result<User, Error> {
-        self.throttle.wait(name)?;
+        let standing = self.throttle.wait(name)?;
         let user = self.store.find(name)?;
         let stored = user.as_ref().and_then(|user| user.passwd.as_deref());
-        let right = self.hasher.check(name, passwd, stored);
+        let right = self.hasher.check(name, passwd, stored, standing)?;
         match user {
             Some(user) if right => {
                 self.throttle.passed(name);
                 Ok(user)
             }
             Some(_) | None => {
-                self.throttle.failed();
+                self.throttle.failed(name);
                 Err(not_found())
             }
         }

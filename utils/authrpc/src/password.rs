@@ -1,10 +1,7 @@
 //! Passwords as they are stored: argon2id, and the forms of the C gateway.
 //!
 //! Every check costs one run of argon2, also of an unknown user or an old
-//! form, so that the time tells nothing. One runs at a time: on a router the
-//! memory for many at once would not be there.
-
-use std::sync::{Mutex, PoisonError};
+//! form, so that the time tells nothing.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -13,6 +10,9 @@ use md5::Md5;
 use rpcplugin::Error;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
+
+use crate::gate::Run;
+use crate::throttle::Standing;
 
 /// Memory of one run, in KiB: what a router with 32 MiB can give for a moment.
 const MEMORY: u32 = 4096;
@@ -73,9 +73,6 @@ pub(crate) struct Hasher {
     argon2: Argon2<'static>,
 }
 
-/// Held during a run of argon2.
-static RUNNING: Mutex<()> = Mutex::new(());
-
 impl Hasher {
     /// A hasher that stores new passwords in this form.
     pub(crate) fn new(form: Form) -> Result<Hasher, Error> {
@@ -96,7 +93,7 @@ impl Hasher {
         if self.form == Form::GatewaySha256 {
             return Ok(format!("$a5${}", base64::<Sha256>(password)));
         }
-        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _run = Run::wait(Standing::Clean)?;
         let hash = self.argon2.hash_password(password.as_bytes());
         hash.map(|hash| hash.to_string())
             .map_err(|error| failed(&error))
@@ -104,15 +101,25 @@ impl Hasher {
 
     /// Whether this is the password of the user; `stored` is `None` if there
     /// is no such user.
-    pub(crate) fn check(&self, user: &str, password: &str, stored: Option<&str>) -> bool {
+    ///
+    /// # Errors
+    /// Others run before, for too long; or nobody wants to know any more.
+    pub(crate) fn check(
+        &self,
+        user: &str,
+        password: &str,
+        stored: Option<&str>,
+        standing: Standing,
+    ) -> Result<bool, Error> {
         let fits = password.len() <= MAX_PASSWORD;
         let password = if fits { password } else { "" };
         let stored = stored.unwrap_or_default();
+        let _run = Run::wait(standing)?;
         if Form::of(stored) == Some(Form::Argon2id) {
-            return self.check_argon2(password, stored) && fits;
+            return Ok(self.check_argon2(password, stored) && fits);
         }
         self.run_for_nothing(password);
-        check_gateway(user, password, stored) && fits
+        Ok(check_gateway(user, password, stored) && fits)
     }
 
     fn check_argon2(&self, password: &str, stored: &str) -> bool {
@@ -122,7 +129,6 @@ impl Hasher {
         if !Params::try_from(&hash).is_ok_and(|params| params.m_cost() <= MAX_MEMORY) {
             return false;
         }
-        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         self.argon2
             .verify_password(password.as_bytes(), &hash)
             .is_ok()
@@ -130,7 +136,6 @@ impl Hasher {
 
     /// Costs what a check costs.
     fn run_for_nothing(&self, password: &str) {
-        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut output = [0; 32];
         let run = self
             .argon2
@@ -179,6 +184,11 @@ mod tests {
         Hasher::with_costs(form, 8, 1).expect("valid costs")
     }
 
+    fn fits(hasher: &Hasher, user: &str, password: &str, stored: Option<&str>) -> bool {
+        let checked = hasher.check(user, password, stored, Standing::Clean);
+        checked.expect("its turn")
+    }
+
     #[test]
     fn a_new_password_is_argon2id_with_a_salt_of_its_own() {
         let hasher = hasher(Form::Argon2id);
@@ -188,8 +198,8 @@ mod tests {
             "{stored}"
         );
         assert_ne!(stored, hasher.store("test").expect("hashed"));
-        assert!(hasher.check("u", "test", Some(&stored)));
-        assert!(!hasher.check("u", "Test", Some(&stored)));
+        assert!(fits(&hasher, "u", "test", Some(&stored)));
+        assert!(!fits(&hasher, "u", "Test", Some(&stored)));
         assert_eq!(algorithm(&stored), Some("argon2id"));
     }
 
@@ -213,8 +223,8 @@ mod tests {
         // user:realm:test
         let digest = "$a1$realm=realm$WUg01vvBSCOrZPn2iANRrw==";
         for stored in [sha256, sha512, md5, digest] {
-            assert!(hasher.check("user", "test", Some(stored)), "{stored}");
-            assert!(!hasher.check("user", "tesT", Some(stored)), "{stored}");
+            assert!(fits(&hasher, "user", "test", Some(stored)), "{stored}");
+            assert!(!fits(&hasher, "user", "tesT", Some(stored)), "{stored}");
         }
         assert_eq!(algorithm(sha256), Some("SHA-256"));
     }
@@ -232,10 +242,10 @@ mod tests {
             "$argon2id$",
             huge,
         ] {
-            assert!(!hasher.check("u", "test", Some(stored)), "{stored}");
-            assert!(!hasher.check("u", "", Some(stored)), "{stored}");
+            assert!(!fits(&hasher, "u", "test", Some(stored)), "{stored}");
+            assert!(!fits(&hasher, "u", "", Some(stored)), "{stored}");
         }
-        assert!(!hasher.check("u", "test", None));
+        assert!(!fits(&hasher, "u", "test", None));
     }
 
     #[test]
@@ -243,8 +253,8 @@ mod tests {
         let hasher = hasher(Form::GatewaySha256);
         let long = "x".repeat(MAX_PASSWORD + 1);
         let stored = hasher.store(&long).expect("hashed");
-        assert!(!hasher.check("u", &long, Some(&stored)));
+        assert!(!fits(&hasher, "u", &long, Some(&stored)));
         let empty = hasher.store("").expect("hashed");
-        assert!(!hasher.check("u", &long, Some(&empty)));
+        assert!(!fits(&hasher, "u", &long, Some(&empty)));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) form: Form,
     /// Wait after a first wrong password (`delay`).
     pub(crate) delay: Duration,
+    /// The first user of an empty file (`root`).
+    pub(crate) root: Option<String>,
 }
 
 impl Settings {
@@ -32,6 +34,7 @@ impl Settings {
             file: PathBuf::from(file),
             form: Form::Argon2id,
             delay: DELAY,
+            root: None,
         };
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
@@ -41,6 +44,7 @@ impl Settings {
                     let milliseconds: u16 = milliseconds.parse().map_err(|_| unknown(part))?;
                     settings.delay = Duration::from_millis(milliseconds.into());
                 }
+                ("root", name) if !name.is_empty() => settings.root = Some(name.to_string()),
                 _ => return Err(unknown(part)),
             }
         }
@@ -50,7 +54,8 @@ impl Settings {
 
 fn unknown(part: &str) -> Error {
     Error::internal(&format!(
-        "'{part}' in the option -C of authrpc is none of hash=argon2id, hash=a5, delay=MILLISECONDS"
+        "'{part}' in the option -C of authrpc is none of hash=argon2id, hash=a5, \
+        delay=MILLISECONDS, root=NAME"
     ))
 }
 
@@ -60,15 +65,24 @@ mod tests {
 
     #[test]
     fn the_option_is_a_file_and_what_follows_it() {
-        let settings = Settings::parse("/tmp/a b.db;hash=a5;delay=0").expect("valid");
+        let settings = Settings::parse("/tmp/a b.db;hash=a5;delay=0;root=admin").expect("valid");
         assert_eq!(settings.file, PathBuf::from("/tmp/a b.db"));
         assert_eq!(
             (settings.form, settings.delay),
             (Form::GatewaySha256, Duration::ZERO)
         );
+        assert_eq!(settings.root.as_deref(), Some("admin"));
         let settings = Settings::parse("x.db").expect("valid");
         assert_eq!((settings.form, settings.delay), (Form::Argon2id, DELAY));
-        for config in ["", ";hash=a5", "x;hash=a4", "x;delay=-1", "x;delay", "x;;"] {
+        for config in [
+            "",
+            ";hash=a5",
+            "x;hash=a4",
+            "x;delay=-1",
+            "x;delay",
+            "x;root=",
+            "x;;",
+        ] {
             assert!(Settings::parse(config).is_err(), "{config}");
         }
     }

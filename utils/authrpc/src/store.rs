@@ -65,6 +65,14 @@ impl Owned {
     }
 }
 
+/// By whose will a user is added.
+pub(crate) enum By<'a> {
+    /// This root user's.
+    Root(&'a User),
+    /// The operator's, who makes the first user of a file.
+    Operator,
+}
+
 /// A user to be added.
 pub(crate) struct NewUser<'a> {
     pub(crate) name: &'a str,
@@ -121,17 +129,17 @@ impl Store {
         is_empty(&self.sqlite).map_err(|error| internal(&error))
     }
 
-    /// Adds a user by the will of `root`, without whom it must be the first;
-    /// the first of all belongs to the group root whatever was asked.
-    pub(crate) fn add(&mut self, user: &NewUser<'_>, root: Option<&User>) -> Result<(), Error> {
+    /// Adds a user; the first of all belongs to the group root whatever was
+    /// asked.
+    pub(crate) fn add(&mut self, user: &NewUser<'_>, by: &By<'_>) -> Result<(), Error> {
         let layout = self.layout;
         self.change(|sqlite| {
             let first = is_empty(sqlite)?;
-            let allowed = match root {
-                Some(root) => is_still(sqlite, layout, root)?,
-                None => false,
+            let allowed = match by {
+                By::Root(root) => is_still(sqlite, layout, root)?,
+                By::Operator => first,
             };
-            if !first && !allowed {
+            if !allowed {
                 return Ok(Err(Error::failure("permission denied")));
             }
             let group = if first { ROOT } else { user.group };

@@ -54,16 +54,23 @@ impl Users {
         Connection::open(&self.file).expect("the file opens")
     }
 
-    /// A connection whose passwords are cheap and whose failures do not wait.
+    /// A connection of this machine.
     fn connect(&self) -> AuthRpc {
+        self.connect_from(Some("127.0.0.1"))
+    }
+
+    /// A connection whose passwords are cheap and whose failures do not wait.
+    fn connect_from(&self, address: Option<&str>) -> AuthRpc {
         let form = Form::Argon2id;
         let settings = Settings {
             file: self.file.clone(),
             form,
             delay: Duration::ZERO,
+            root: None,
         };
         let hasher = Hasher::with_costs(form, 8, 1).expect("valid costs");
-        AuthRpc::with(&settings, hasher).expect("it opens")
+        let address = address.map(|address| address.parse().expect("an address"));
+        AuthRpc::with(&settings, hasher, address).expect("it opens")
     }
 
     /// A connection of the root user `admin`, whom it adds.
@@ -177,6 +184,37 @@ fn the_first_user_is_root_and_only_root_adds_others() {
     let answer = call(&mut other, AuthRpc::auth, auth("second")).expect("the password");
     assert_eq!(answer["group"], "users");
     assert_eq!(call(&mut other, AuthRpc::adduser, add("third")), denied);
+}
+
+#[test]
+fn the_first_user_is_added_from_this_machine_alone() {
+    let users = Users::new();
+    let user = json!({"user": "first", "passwd": "p"});
+    for address in [None, Some("192.0.2.1"), Some("2001:db8::1")] {
+        let mut client = users.connect_from(address);
+        let error = call(&mut client, AuthRpc::adduser, user.clone()).expect_err("not from here");
+        assert!(error.starts_with("there is no user yet: start"), "{error}");
+        assert!(error.contains("root=NAME"), "{error}");
+    }
+    let mut client = users.connect_from(Some("::1"));
+    call(&mut client, AuthRpc::adduser, user).expect("from here");
+    // From elsewhere only the answer for an empty file is another.
+    let user = json!({"user": "second", "passwd": "p"});
+    let denied = Err("permission denied".to_string());
+    for address in [None, Some("192.0.2.1"), Some("127.0.0.1")] {
+        let mut client = users.connect_from(address);
+        assert_eq!(call(&mut client, AuthRpc::adduser, user.clone()), denied);
+    }
+}
+
+#[test]
+fn a_home_that_is_not_set_is_left_out() {
+    let users = Users::new();
+    let mut root = users.administer();
+    let auth = json!({"user": "admin", "passwd": "a"});
+    let answer = call(&mut root, AuthRpc::auth, auth).expect("the password");
+    let expected = json!({"user": "admin", "group": "root", "algorithm": "argon2id"});
+    assert_eq!(answer, expected);
 }
 
 #[test]

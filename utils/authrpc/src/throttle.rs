@@ -1,41 +1,63 @@
-//! Who guesses, waits: each wrong password doubles the wait before the next
-//! check, for the same user (whoever asks) and on the same connection
-//! (whichever user). Checks of one user take turns, or who opens many
-//! connections would wait on all of them at once. A right password waits too,
-//! or guessers would hang up whenever an answer is late.
+//! Wrong passwords slow down the address that they come from, and for a moment
+//! the user that they are for; nobody else.
+//!
+//! Checks of one address take turns, each later than the one before, or an
+//! attacker would wait on many connections at once. A right password waits too,
+//! or guessers would hang up whenever an answer is late. Where the address is
+//! not known (a gateway that does not tell it), those who try the same user
+//! take turns instead: guessing stays slow, but keeps that user waiting too.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rpcplugin::Error;
+use rpcplugin::{Error, is_wanted};
 
-/// Users share this many counters, by hash: the names come from clients, and
-/// a table of names would have to forget some.
-const COUNTERS: usize = 256;
+/// Addresses, and users, remembered at most: the one that failed longest ago
+/// goes first.
+const REMEMBERED: usize = 1024;
 /// After this long without a wrong password the count starts anew.
 const FORGET: Duration = Duration::from_secs(300);
 /// Doublings at most: sixteen times the first wait.
 const MAX_DOUBLINGS: u32 = 4;
-
-/// Longest time that all turns of a user before the own may take; whoever
-/// comes then is told so at once. A page waits for an answer a little longer.
+/// Longest time that all turns before the own may take; a check that would wait
+/// longer is refused at once. A page waits for an answer a little longer.
 const MAX_AHEAD: Duration = Duration::from_secs(8);
+/// Longest wait of an address that has not failed, for a user whose password
+/// others guess.
+const MAX_NAME_WAIT: Duration = Duration::from_millis(500);
+/// Wrong passwords after which a connection is not listened to any more.
+const MAX_FAILURES: u32 = 10;
+/// Time between two looks at whether a check that waits is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
 
-static TURNS: LazyLock<Mutex<Vec<Turns>>> =
-    LazyLock::new(|| Mutex::new(vec![Turns::default(); COUNTERS]));
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static TABLES: LazyLock<Mutex<Tables>> = LazyLock::new(Mutex::default);
 
-#[derive(Debug, Clone, Copy, Default)]
+/// Whether passwords of the same source, or for the same user, were wrong before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// None that is known.
+    Clean,
+    /// Some: others go before.
+    Suspect,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Turns {
-    /// Checks since the last right password, those that wait included.
+    /// Wrong passwords, those that wait for their check included.
     count: u32,
-    /// When the last of them has its turn.
+    /// When the last check has its turn.
     last: Option<Instant>,
 }
 
 impl Turns {
+    const NONE: Turns = Turns {
+        count: 0,
+        last: None,
+    };
+
     /// The count, and how long from `now` the last turn is off.
     fn current(self, now: Instant) -> (u32, Duration) {
         match self.last {
@@ -45,7 +67,7 @@ impl Turns {
     }
 
     /// How long the turn that is now taken is off.
-    fn take(&mut self, throttle: &Throttle, now: Instant) -> Result<Duration, Error> {
+    fn take(&mut self, throttle: &Throttle, now: Instant) -> Result<(Duration, Standing), Error> {
         let (count, ahead) = self.current(now);
         if ahead > MAX_AHEAD {
             return Err(Error::failure("try again later"));
@@ -55,49 +77,135 @@ impl Turns {
             count: count.saturating_add(1),
             last: Some(now + pause),
         };
-        Ok(pause.max(throttle.length(throttle.failures)))
+        let failed = count > 0 || throttle.failures > 0;
+        let standing = if failed {
+            Standing::Suspect
+        } else {
+            Standing::Clean
+        };
+        Ok((pause.max(throttle.length(throttle.failures)), standing))
     }
 }
 
-/// Wrong passwords after which a connection is not listened to any more.
-const MAX_FAILURES: u32 = 10;
+/// The turns of all addresses and users that have failed.
+#[derive(Debug, Default)]
+struct Tables {
+    by_address: Table<IpAddr>,
+    by_name: Table<u64>,
+    hasher: RandomState,
+}
+
+impl Tables {
+    fn address(&mut self, source: IpAddr, now: Instant) -> &mut Turns {
+        self.by_address.turns(source, now)
+    }
+
+    /// By hash, since clients choose how long a name is.
+    fn name(&mut self, user: &str, now: Instant) -> &mut Turns {
+        let hash = self.hasher.hash_one(user);
+        self.by_name.turns(hash, now)
+    }
+}
+
+#[derive(Debug)]
+struct Table<K>(HashMap<K, Turns>);
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Table(HashMap::new())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Table<K> {
+    fn turns(&mut self, key: K, now: Instant) -> &mut Turns {
+        if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
+            self.0.retain(|_, turns| turns.current(now).0 > 0);
+            let oldest = self.0.iter().min_by_key(|(_, turns)| turns.last);
+            let oldest = oldest.map(|(oldest, _)| *oldest);
+            if let Some(oldest) = oldest.filter(|_| self.0.len() >= REMEMBERED) {
+                self.0.remove(&oldest);
+            }
+        }
+        self.0.entry(key).or_insert(Turns::NONE)
+    }
+}
 
 /// The waits of one connection.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     delay: Duration,
+    source: Option<IpAddr>,
     failures: u32,
 }
 
 impl Throttle {
-    /// `delay` is the wait after a first wrong password.
-    pub(crate) fn new(delay: Duration) -> Throttle {
-        Throttle { delay, failures: 0 }
+    /// `delay` is the wait after a first wrong password, `address` the client's
+    /// if it is known.
+    pub(crate) fn new(delay: Duration, address: Option<IpAddr>) -> Throttle {
+        Throttle {
+            delay,
+            source: address.map(network),
+            failures: 0,
+        }
     }
 
-    /// Waits as long as the user and the connection deserve.
+    /// Waits as long as the source and the user deserve.
     ///
     /// # Errors
     /// The connection has had enough tries, or too many others have their turn
     /// before; it costs no more time.
-    pub(crate) fn wait(&self, user: &str) -> Result<(), Error> {
+    pub(crate) fn wait(&self, user: &str) -> Result<Standing, Error> {
         if self.failures >= MAX_FAILURES {
             return Err(Error::failure("too many failures: connect again"));
         }
-        let pause = with_turns(user, |turns| turns.take(self, Instant::now()))?;
-        std::thread::sleep(pause);
-        Ok(())
+        let (pause, standing) = self.turn(&mut lock(), user, Instant::now())?;
+        pause_for(pause)?;
+        Ok(standing)
+    }
+
+    fn turn(
+        &self,
+        tables: &mut Tables,
+        user: &str,
+        now: Instant,
+    ) -> Result<(Duration, Standing), Error> {
+        let Some(source) = self.source else {
+            return tables.name(user, now).take(self, now);
+        };
+        let (pause, standing) = tables.address(source, now).take(self, now)?;
+        let (guesses, _) = tables.name(user, now).current(now);
+        let moment = self.length(guesses).min(MAX_NAME_WAIT);
+        Ok((pause.max(moment), standing))
     }
 
     /// The password was wrong.
-    pub(crate) fn failed(&mut self) {
-        self.failures = self.failures.saturating_add(1);
+    pub(crate) fn failed(&mut self, user: &str) {
+        self.note_failure(&mut lock(), user, Instant::now());
     }
 
-    /// The password was right. The connection's count stays: whoever has one
-    /// password could clear it to guess another.
+    fn note_failure(&mut self, tables: &mut Tables, user: &str, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        if self.source.is_some() {
+            let turns = tables.name(user, now);
+            *turns = Turns {
+                count: turns.current(now).0.saturating_add(1),
+                last: Some(now),
+            };
+        }
+    }
+
+    /// The password was right. What the source and the connection did before
+    /// stays: whoever has one password could clear it to guess another.
     pub(crate) fn passed(&self, user: &str) {
-        with_turns(user, |turns| *turns = Turns::default());
+        self.note_success(&mut lock(), user, Instant::now());
+    }
+
+    fn note_success(&self, tables: &mut Tables, user: &str, now: Instant) {
+        if let Some(source) = self.source {
+            let turns = tables.address(source, now);
+            turns.count = turns.count.saturating_sub(1);
+        }
+        *tables.name(user, now) = Turns::NONE;
     }
 
     fn length(&self, failures: u32) -> Duration {
@@ -108,82 +216,36 @@ impl Throttle {
     }
 }
 
-fn with_turns<T>(user: &str, act: impl FnOnce(&mut Turns) -> T) -> T {
-    let mut all = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    // The remainder is less than COUNTERS.
-    let index = (HASHER.hash_one(user) % COUNTERS as u64) as usize;
-    act(&mut all[index])
+/// What counts as one source: an IPv4 address; of IPv6 the 64 bits that a
+/// household has (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Waits, as long as somebody wants the answer.
+fn pause_for(pause: Duration) -> Result<(), Error> {
+    let end = Instant::now() + pause;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        if !is_wanted() {
+            return Err(Error::failure("the client has left"));
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+}
+
+fn lock() -> MutexGuard<'static, Tables> {
+    TABLES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_failure_doubles_the_wait_up_to_a_limit() {
-        let throttle = Throttle::new(Duration::from_millis(250));
-        let waits: Vec<u128> = (0..8)
-            .map(|failures| throttle.length(failures).as_millis())
-            .collect();
-        assert_eq!(waits, [0, 250, 500, 1000, 2000, 4000, 4000, 4000]);
-    }
-
-    #[test]
-    fn another_connection_waits_for_the_same_user_too() {
-        let delay = Duration::from_millis(30);
-        assert_eq!(Throttle::new(delay).wait("throttled"), Ok(()));
-        let start = Instant::now();
-        assert_eq!(Throttle::new(delay).wait("throttled"), Ok(()));
-        assert!(start.elapsed() >= delay);
-    }
-
-    // Not by their names, whose counters other tests share.
-    #[test]
-    fn connections_that_guess_at_the_same_time_take_turns() {
-        let throttle = Throttle::new(Duration::from_millis(100));
-        let mut turns = Turns::default();
-        let now = Instant::now();
-        let pauses = [(); 5].map(|()| turns.take(&throttle, now).map(|pause| pause.as_millis()));
-        assert_eq!(pauses, [0, 100, 300, 700, 1500].map(Ok));
-    }
-
-    #[test]
-    fn who_would_wait_for_too_many_others_is_told_so() {
-        let throttle = Throttle::new(Duration::from_secs(3));
-        let mut turns = Turns::default();
-        let start = Instant::now();
-        let seconds = Duration::from_secs;
-        let mut take = |at| turns.take(&throttle, start + seconds(at));
-        assert_eq!(take(0), Ok(seconds(0)));
-        assert_eq!(take(0), Ok(seconds(3)));
-        assert_eq!(take(0), Ok(seconds(9)));
-        assert_eq!(take(0), Err(Error::failure("try again later")));
-        assert_eq!(take(1), Ok(seconds(8 + 12)));
-        assert_eq!(take(20), Ok(seconds(1 + 24)), "the owner's turn");
-        assert_eq!(take(500), Ok(seconds(0)), "all is forgotten");
-    }
-
-    #[test]
-    fn the_failures_of_a_connection_keep_nobody_elses_turn_waiting() {
-        let mut guesser = Throttle::new(Duration::from_secs(1));
-        guesser.failures = 5;
-        let other = Throttle::new(Duration::from_secs(1));
-        let mut turns = Turns::default();
-        let now = Instant::now();
-        assert_eq!(turns.take(&guesser, now), Ok(Duration::from_secs(16)));
-        assert_eq!(turns.take(&other, now), Ok(Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn a_connection_that_only_guesses_is_not_listened_to_any_more() {
-        let mut throttle = Throttle::new(Duration::ZERO);
-        for _ in 0..MAX_FAILURES {
-            assert_eq!(throttle.wait("guessed"), Ok(()));
-            throttle.failed();
-            throttle.passed("own");
-        }
-        assert!(throttle.wait("guessed").is_err());
-        assert!(throttle.wait("own").is_err());
-        assert_eq!(Throttle::new(Duration::ZERO).wait("guessed"), Ok(()));
-    }
-}
+mod tests;

@@ -148,10 +148,11 @@ fn the_start_opens_the_plugin_as_the_user_who_will() {
     let output = run(PROGRAM, &options);
     assert_eq!(output.status.code(), Some(1), "nobody may not write there");
     std::os::unix::fs::chown(data.path(), Some(65534), None).expect("given away");
-    let server = start(directory, &plugin, &["-C", &file, "-u", "nobody"]);
+    let server = start(directory, &plugin, &["-C", &file, "-u", "nobody", "-P"]);
     let user = r#"{"user":"root","passwd":"secret"}"#;
     let added = r#""result":{"message":"user added"}"#;
-    assert_eq!(Client::of(&server).call("adduser", user), added);
+    let mut client = Client::from_address(&server, [127, 0, 0, 1]);
+    assert_eq!(client.call("adduser", user), added);
     let owner = fs::metadata(&file).expect("the file").uid();
     assert_eq!(owner, 65534);
 }

@@ -266,43 +266,6 @@ fn a_message_that_is_cut_short_is_answered_at_once_on_a_seqpacket_socket() {
 }
 
 #[test]
-fn authrpc_keeps_users_across_clients_and_restarts() {
-    let directory = Directory::new();
-    let plugin = built(&directory, "authrpc");
-    let database = directory.path().join("users.db").display().to_string();
-    let mut server = start(directory, &plugin, &["-C", &database]);
-    let mut client = Client::of(&server);
-    let user = r#"{"user":"root","passwd":"secret","home":"/root"}"#;
-    assert_eq!(
-        client.call("adduser", user),
-        r#""result":{"message":"user added"}"#
-    );
-    let wrong = r#"{"user":"root","passwd":"wrong"}"#;
-    let error = r#""error":{"code":-32000,"message":"user or password not found"}"#;
-    assert_eq!(client.call("auth", wrong), error);
-    assert!(
-        client
-            .call("auth", user)
-            .contains(r#""algorithm":"argon2id""#)
-    );
-    assert!(server.stop(Signal::SIGTERM).success());
-
-    let directory = Directory::new();
-    let plugin = built(&directory, "authrpc");
-    let again = directory.path().join("users.db");
-    // The first directory goes with its server.
-    fs::copy(&database, &again).expect("the file stays");
-    let again = again.display().to_string();
-    drop(server);
-    let server = start(directory, &plugin, &["-C", &again]);
-    assert!(
-        Client::of(&server)
-            .call("auth", user)
-            .contains(r#""group":"root""#)
-    );
-}
-
-#[test]
 fn jsonsql_creates_inserts_and_selects() {
     let directory = Directory::new();
     let plugin = built(&directory, "jsonsql");

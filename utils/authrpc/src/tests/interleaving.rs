@@ -1,7 +1,7 @@
 //! What others do between the moment a user is looked at and the change.
 
 use super::*;
-use crate::store::{NewUser, Owned, Store, User};
+use crate::store::{By, NewUser, Owned, Store, User};
 
 /// Two connections to a file with the root user `admin` and the user `ann`.
 struct Two {
@@ -15,9 +15,13 @@ impl Two {
         let users = Users::with(tables);
         let open = || Store::open(&users.file).expect("it opens");
         let (here, mut there) = (open(), open());
-        there.add(&new("admin"), None).expect("the first user");
+        there
+            .add(&new("admin"), &By::Operator)
+            .expect("the first user");
         let admin = find(&there, "admin");
-        there.add(&new("ann"), Some(&admin)).expect("the second");
+        there
+            .add(&new("ann"), &By::Root(&admin))
+            .expect("the second");
         Two { users, here, there }
     }
 
@@ -26,7 +30,9 @@ impl Two {
         let [ann, admin] = ["ann", "admin"].map(|name| find(&self.there, name));
         let id = ann.id;
         self.there.remove(&own(ann)).expect("removed");
-        self.there.add(&new("bob"), Some(&admin)).expect("added");
+        self.there
+            .add(&new("bob"), &By::Root(&admin))
+            .expect("added");
         assert_eq!(find(&self.there, "bob").id, id, "ids are used again");
     }
 
@@ -101,7 +107,7 @@ fn a_root_user_who_is_one_no_longer_changes_nothing() {
         two.here.set_passwd(&ann, "stolen").expect_err("not root");
         two.here.remove(&ann).expect_err("not root");
         two.here
-            .add(&new("cid"), Some(&admin))
+            .add(&new("cid"), &By::Root(&admin))
             .expect_err("not root");
         assert_eq!(two.state(), before);
     }

@@ -79,6 +79,21 @@ impl Client {
         Client(BufReader::new(server.connect()))
     }
 
+    /// A client whom a gateway tells to have this IPv4 address, to a server with `-P`.
+    pub fn from_address(server: &Server, address: [u8; 4]) -> Client {
+        let client = server.connect();
+        // PROXY protocol, section 2.2: version 2, TCP over IPv4, 12 bytes of addresses.
+        let header = [
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(),
+            &address,
+            &[127, 0, 0, 1, 0xc0, 0, 0, 80],
+        ]
+        .concat();
+        // A server without a place for it closes at once: the next read says so.
+        let _ = (&client).write_all(&header);
+        Client(BufReader::new(client))
+    }
+
     pub fn send(&mut self, request: &str) -> String {
         self.0
             .get_ref()
@@ -101,6 +116,24 @@ impl Client {
             .get_ref()
             .write_all(request.as_bytes())
             .expect("sent");
+    }
+
+    /// Calls a method, and waits for nothing.
+    pub fn ask_with(&self, method: &str, params: &str) {
+        let request = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\",\"params\":{params}}}\n"
+        );
+        self.0
+            .get_ref()
+            .write_all(request.as_bytes())
+            .expect("sent");
+    }
+
+    /// The next line; `None` from a server that turns this client away.
+    pub fn try_read(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let length = self.0.read_line(&mut line).ok()?;
+        (length > 0).then_some(line)
     }
 
     /// The answer to a call; `None` from a server that turns this client away.
