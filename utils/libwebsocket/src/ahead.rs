@@ -1,29 +1,28 @@
-//! What lies in the kernel behind the payload that is next: is its message
-//! there to the end?
+//! Is the message whose payload is next in the kernel to its end?
 //!
 //! A server that waits for a socket is woken once for a message, not for each
-//! piece of it. The payload stays in the kernel meanwhile: the frames behind
-//! it are looked at (MSG_PEEK), and of all they say only pings are acted on,
-//! since a client may wait for the pong before it goes on.
+//! piece of it. The payload stays in the kernel meanwhile. The frames behind it
+//! are only looked at (MSG_PEEK), but pings among them are answered, since a
+//! client may wait for the pong before it goes on.
 
 use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, unmask};
 
 /// Longest message that is waited for whole, in bytes with the headers within
-/// it. The kernel must hold that much; a longer message comes in pieces.
+/// it. The kernel must hold that much; the server reads a longer one in pieces.
 pub const LONGEST: usize = 64 << 10;
 
-/// Bytes that suffice to see a whole frame header, or a whole control frame.
+/// Enough bytes for any frame header, and for any whole control frame.
 pub const ENOUGH: usize = MAX_HEADER + MAX_CONTROL_PAYLOAD;
 
-/// Stands for every length that is too long to wait for.
+/// Represents every length that is too long to wait for.
 const BEYOND: usize = LONGEST + 1;
 
 /// Whether a message can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
-    /// All of it is there, or it will not be waited for.
+    /// All of it is there, or it is too long to wait for.
     Readable,
-    /// So many bytes must be there, counted from the payload that is next.
+    /// This many bytes must be there, counted from the payload that is next.
     Short(usize),
 }
 
@@ -35,7 +34,7 @@ pub(crate) struct Ahead {
     end: usize,
     /// The last known frame ends the message.
     fin: bool,
-    /// The message was seen to be there whole.
+    /// All of the message is there.
     whole: bool,
     /// Pings met since `end` was 0.
     pings: usize,
@@ -54,7 +53,8 @@ impl Ahead {
         }
     }
 
-    /// Begins with the payload that is next, unless that is known.
+    /// Begins at the payload that is next, unless it has begun there already;
+    /// returns how many bytes are known.
     pub(crate) fn start(&mut self, remaining: u64, fin: bool) -> usize {
         if self.end == 0 {
             self.end = capped(remaining);
@@ -64,12 +64,12 @@ impl Ahead {
         self.end
     }
 
-    /// Payload was read: what was known counted from there.
+    /// Payload was read: what was known was counted from its start.
     pub(crate) fn moved(&mut self) {
         self.end = 0;
     }
 
-    /// The message's end is known, or will not be waited for.
+    /// The message's end is known, or too far to wait for.
     pub(crate) fn is_known(&self) -> bool {
         self.whole || self.fin || self.end > LONGEST
     }
@@ -119,8 +119,11 @@ impl Ahead {
         Outlook::Readable
     }
 
-    /// One frame of those behind the payload: known from here on, or the
-    /// reason why not. What breaks a rule is left for the read to find.
+    /// Takes the next frame behind the payload as known.
+    ///
+    /// # Errors
+    /// More bytes are needed for that, or the message is to be read as it is:
+    /// the read reports the rule that it breaks.
     fn frame(&mut self, bytes: &[u8], pong: &mut impl FnMut(&[u8])) -> Result<(), Outlook> {
         let [first, second, ..] = *bytes else {
             return Err(Outlook::Short(2));
@@ -140,7 +143,7 @@ impl Ahead {
                     self.ping(payload, header.mask, pong);
                 }
             }
-            // A Close, or a message within the message: this one never ends.
+            // A Close, or a new message before the end: this one never ends.
             _ => return Err(Outlook::Readable),
         }
         self.end = BEYOND.min(self.end + size + len);
@@ -160,8 +163,7 @@ impl Ahead {
     }
 }
 
-/// A length of the wire, before it meets the processor's word, which may be
-/// shorter than it is.
+/// A length from the wire as a `usize`, which may have fewer bits.
 fn capped(len: u64) -> usize {
     len.min(BEYOND as u64) as usize
 }

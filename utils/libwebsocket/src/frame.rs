@@ -31,7 +31,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode of these four bits, none if they are reserved.
+    /// The opcode of these four bits; None if they are reserved.
     pub fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             0 => Opcode::Continuation,
@@ -130,10 +130,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// How long the header is that starts with these two bytes.
+    /// The length of the header that starts with these two bytes.
     ///
     /// # Errors
-    /// What two bytes suffice to see, so that a bad frame is refused at once.
+    /// The rule that the two bytes break, so that a bad frame is refused at once.
     pub fn length_of(start: [u8; 2]) -> Result<usize, Violation> {
         let [first, second] = start;
         if first & 0x70 != 0 {
@@ -155,7 +155,7 @@ impl Header {
         }
     }
 
-    /// Reads a whole header, of the length that [`Header::length_of`] tells.
+    /// Reads a whole header, of the length that [`Header::length_of`] returns.
     ///
     /// # Errors
     /// The rule it breaks.
@@ -188,7 +188,7 @@ impl Header {
     }
 }
 
-/// Writes the header of a server's frame; returns how long it is.
+/// Writes the header of a server's frame; returns its length.
 pub fn write_header(first: u8, len: u64, out: &mut [u8; MAX_SERVER_HEADER]) -> usize {
     out[0] = first;
     match len {
@@ -209,7 +209,7 @@ pub fn write_header(first: u8, len: u64, out: &mut [u8; MAX_SERVER_HEADER]) -> u
     }
 }
 
-/// Unmasks bytes that stand `offset` bytes after the start of their payload.
+/// Unmasks bytes that begin `offset` bytes after the start of their payload.
 pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     let key: [u8; 4] = core::array::from_fn(|i| mask[(offset + i) % 4]);
     let wide = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
@@ -223,7 +223,7 @@ pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     }
 }
 
-/// A close code that may travel in a frame (RFC 6455, section 7.4).
+/// The close code may stand in a frame (RFC 6455, section 7.4).
 pub fn is_sendable_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

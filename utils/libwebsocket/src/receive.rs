@@ -1,10 +1,10 @@
 //! From the client: frames in, payload out, control frames set aside.
 //!
-//! The machine asks for headers and control frames only, so that payload stays
-//! in the kernel until the server has room for it and "the socket is readable"
-//! keeps its meaning. The first bytes of a header may be read together with
-//! the payload before it ([`Receiver::next_head`]): a header alone is nothing
-//! to read.
+//! The machine reads headers and control frames only. Payload stays in the
+//! kernel until the server has room for it, so that a readable socket means
+//! what it says. The first bytes of a header may be read together with the
+//! payload before it ([`Receiver::next_head`]): for a server a header alone is
+//! nothing to read.
 
 use crate::ahead::{Ahead, Outlook};
 use crate::frame::{
@@ -13,23 +13,23 @@ use crate::frame::{
 };
 use crate::utf8::Utf8;
 
-/// What the machine has come to; the caller acts and calls it again.
+/// What comes next in the stream. The caller acts on it and calls again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// Payload is next: read up to [`Receiver::remaining`] bytes, then
     /// [`Receiver::take_payload`].
     Payload,
-    /// The message ended; stays so until [`Receiver::take_end`].
+    /// The message has ended; repeated until [`Receiver::take_end`].
     MessageEnd,
     /// A ping, its payload in [`Receiver::control`].
     Ping,
     /// A pong, its payload in [`Receiver::control`].
     Pong,
-    /// The client's Close, its code in [`Receiver::close_code`]. Nothing follows.
+    /// The client's Close, its code in [`Receiver::close_code`]. The last event.
     Close,
-    /// A broken rule. Nothing follows.
+    /// The client has broken a rule. The last event.
     Violation(Violation),
-    /// The stream ended without a Close. Nothing follows.
+    /// The stream has ended without a Close. The last event.
     Eof,
 }
 
@@ -47,7 +47,7 @@ enum State {
 pub struct Receiver {
     state: State,
     head: [u8; MAX_HEADER],
-    /// Bytes of `head` read, and how many it will have.
+    /// Bytes of `head` that have been read, and how many it needs.
     filled: usize,
     needed: usize,
     mask: [u8; 4],
@@ -55,7 +55,7 @@ pub struct Receiver {
     phase: usize,
     remaining: u64,
     fin: bool,
-    /// The message that is open, or was last.
+    /// Type of the open message, or of the last one.
     opcode: Opcode,
     open: bool,
     utf8: Utf8,
@@ -63,7 +63,7 @@ pub struct Receiver {
     control_opcode: Opcode,
     control_len: usize,
     close_code: Option<u16>,
-    /// What lies in the kernel behind the payload that is next.
+    /// What the kernel has behind the payload that is next.
     ahead: Ahead,
 }
 
@@ -96,13 +96,13 @@ impl Receiver {
         }
     }
 
-    /// Reads headers and control frames until there is something to act on.
+    /// Reads headers and control frames up to the next event.
     ///
     /// `recv` reads at most as many bytes as its buffer has and returns how
     /// many; 0 is the end of the stream.
     ///
     /// # Errors
-    /// Those of `recv`; call again to go on where it stopped.
+    /// Those of `recv`; the next call goes on where this one stopped.
     pub fn advance<E>(
         &mut self,
         mut recv: impl FnMut(&mut [u8]) -> Result<usize, E>,
@@ -145,7 +145,7 @@ impl Receiver {
         event
     }
 
-    /// Acts on the header if all of it is there; false if not.
+    /// Takes the header if all of it is there; false if not.
     fn take_head(&mut self) -> Result<bool, Violation> {
         if self.filled < 2 {
             return Ok(false);
@@ -230,15 +230,15 @@ impl Receiver {
         }
     }
 
-    /// Bytes of payload left in the current frame.
+    /// Bytes of payload that are left in the current frame.
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// Unmasks and checks payload that was read; at most `remaining` bytes.
+    /// Unmasks and checks payload that was read, at most `remaining` bytes.
     ///
     /// # Errors
-    /// Text that is not UTF-8; the connection is over then.
+    /// Text that is not UTF-8, which ends the connection.
     pub fn take_payload(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
         unmask(bytes, self.mask, self.phase);
         self.phase = (self.phase + bytes.len()) % 4;
@@ -261,40 +261,40 @@ impl Receiver {
         unmask(bytes, self.mask, self.phase);
     }
 
-    /// Room for the next header's first bytes, to be read behind all that
-    /// remains of the current frame; then [`Receiver::head_read`]. Only when
-    /// payload is next.
+    /// Room for the first bytes of the next header, which may be read behind all
+    /// that remains of the current frame; [`Receiver::head_read`] then takes
+    /// them. Only when payload is next.
     pub fn next_head(&mut self) -> &mut [u8] {
         &mut self.head[..MIN_HEADER]
     }
 
-    /// So many bytes of [`Receiver::next_head`] were read.
+    /// This many bytes of [`Receiver::next_head`] were read.
     pub fn head_read(&mut self, n: usize) {
         self.filled = n.min(MIN_HEADER);
     }
 
-    /// How many bytes [`Receiver::outlook`] knows, counted from the payload
-    /// that is next; one more than [`LONGEST`](crate::ahead::LONGEST) at most.
-    /// Only when payload is next.
+    /// How many bytes [`Receiver::outlook`] has seen so far, counted from the
+    /// payload that is next; at most one more than
+    /// [`LONGEST`](crate::ahead::LONGEST). Only when payload is next.
     pub fn known_ahead(&mut self) -> usize {
         self.ahead.start(self.remaining, self.fin)
     }
 
-    /// Tells whether the message can be read, from `bytes` that stand behind
-    /// those known ([`ENOUGH`](crate::ahead::ENOUGH) of them if there are as
-    /// many), while `there` bytes in all can be read from the payload on.
-    /// Pings among them are given to `pong`, once.
+    /// Tells whether the message can be read. `bytes` follow those seen so far
+    /// ([`ENOUGH`](crate::ahead::ENOUGH) of them if there are as many), and
+    /// `there` is how many bytes the kernel has from the payload on. Gives each
+    /// ping among them to `pong`, once.
     pub fn outlook(&mut self, there: usize, bytes: &[u8], pong: impl FnMut(&[u8])) -> Outlook {
         self.ahead.start(self.remaining, self.fin);
         self.ahead.look(there, bytes, pong)
     }
 
-    /// [`Receiver::outlook`] needs no bytes, only how many there are.
+    /// [`Receiver::outlook`] needs no further bytes, only their number.
     pub fn ends_ahead(&self) -> bool {
         self.ahead.is_known()
     }
 
-    /// The message was found to be in the kernel to its end.
+    /// The kernel has the message to its end.
     pub fn is_whole(&self) -> bool {
         self.ahead.is_whole()
     }
@@ -304,7 +304,7 @@ impl Receiver {
         self.open
     }
 
-    /// True if a message has just ended; forgets it.
+    /// Takes the end of a message; true if one has just ended.
     pub fn take_end(&mut self) -> bool {
         let ended = self.state == State::MessageEnd;
         if ended {
@@ -313,14 +313,14 @@ impl Receiver {
         ended
     }
 
-    /// No more is read: the stream counts as ended here.
+    /// Ends the stream here.
     pub fn stop(&mut self) {
         if !self.is_over() {
             self.over(Event::Eof);
         }
     }
 
-    /// Nothing follows any more.
+    /// The last event has come.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over(_))
     }
@@ -345,8 +345,8 @@ impl Receiver {
         self.state == State::Over(Event::Close)
     }
 
-    /// The code to answer with when the client's side is over by a Close (0
-    /// for one without a code) or by a broken rule.
+    /// The close code that the server owes: that of the client's Close, 0 if it
+    /// has none, or that of the broken rule; None if neither has come.
     pub fn answer(&self) -> Option<u16> {
         match self.state {
             State::Over(Event::Close) => Some(self.close_code.unwrap_or(0)),

@@ -1,9 +1,9 @@
 //! To the client: the bytes that go before the server's own, and how many of
-//! its bytes the frame that was announced still needs.
+//! the server's bytes the current frame still needs.
 //!
-//! A non-blocking write may take any part of a frame. What the kernel did not
-//! take of the header waits here; what it did not take of the payload the
-//! server will offer again, and those bytes then complete the frame.
+//! The kernel may take any part of a frame. The rest of the header waits here.
+//! The server offers the rest of the payload again, and those bytes complete the
+//! frame.
 
 use crate::frame::{FIN, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEADER, Opcode, write_header};
 use crate::utf8::Utf8;
@@ -16,12 +16,12 @@ const ROOM: usize = 2 + MAX_CONTROL_PAYLOAD + MAX_SERVER_HEADER + 3;
 pub struct Sender {
     out: [u8; ROOM],
     start: usize,
-    /// Where the header of the data frame begins in `out`; `end` if there is none.
+    /// Where the data frame's header begins in `out`; `end` if there is none.
     header: usize,
     end: usize,
-    /// Payload of the current frame that the server has yet to give.
+    /// Bytes of the current frame's payload that the server has not given yet.
     owed: u64,
-    /// First bytes of a character that the server's last write cut.
+    /// First bytes of a character that the server's last write has cut.
     held: [u8; 3],
     held_len: usize,
     /// The frame in `out` carries the held bytes.
@@ -56,28 +56,28 @@ impl Sender {
         }
     }
 
-    /// The bytes that must go before anything else.
+    /// The bytes to send before anything else.
     pub fn pending(&self) -> &[u8] {
         &self.out[self.start..self.end]
     }
 
-    /// Payload bytes that the announced frame still needs.
+    /// Bytes of payload that the announced frame still needs.
     pub fn owed(&self) -> u64 {
         self.owed
     }
 
-    /// A frame may begin: nothing is half sent.
+    /// No frame is half sent, so a new one may begin.
     pub fn is_idle(&self) -> bool {
         self.owed == 0 && self.start == self.end
     }
 
-    /// Our Close has been queued; no frame may follow.
+    /// The server's Close has been queued; no frame may follow.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Queues a control frame if none is half sent; tells whether it did.
-    /// Payload beyond 125 bytes is cut.
+    /// Queues a control frame, unless a frame is half sent; true if it did. Cuts
+    /// payload beyond 125 bytes.
     // Inlined, this and `sent` would make the library a third of a KB longer.
     #[inline(never)]
     pub fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
@@ -95,11 +95,11 @@ impl Sender {
         true
     }
 
-    /// Announces a frame of `len` bytes from the server, the held bytes before
-    /// them. A queued control frame goes first. Only when nothing is owed.
+    /// Announces a frame of the held bytes and then `len` bytes from the server.
+    /// A queued control frame goes first. Only when nothing is owed.
     pub fn begin(&mut self, first: u8, len: u64) {
-        // What waits moves to the front: without a payload, frames may follow one another half
-        // sent for ever.
+        // Pending bytes move to the front: frames without payload may follow one another, each
+        // half sent, without end.
         self.out.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -134,8 +134,8 @@ impl Sender {
         payload
     }
 
-    /// Takes the announcement back if not a byte of it has gone, so that the
-    /// server may write something else instead.
+    /// Takes the announcement back if no byte of it has gone, so that the server
+    /// may write something else instead.
     pub fn cancel(&mut self) {
         if self.header < self.end && self.start <= self.header {
             self.end = self.header;
@@ -157,8 +157,8 @@ impl Sender {
         }
     }
 
-    /// Announces what is held as bytes that are no text: its rest will not
-    /// come. Not where a frame has it already, or is owed payload.
+    /// Announces the held bytes as a binary frame: the rest of the character will
+    /// not come. Does nothing where a frame has them already, or is owed payload.
     pub fn give_up_held(&mut self) {
         if self.held_len > 0 && self.owed == 0 && !self.takes_held && !self.closed {
             self.begin(FIN | Opcode::Binary as u8, 0);
@@ -170,8 +170,8 @@ impl Sender {
         &self.held[..self.held_len]
     }
 
-    /// The first byte of the next frame of an explicit message, if the order
-    /// of fragments allows it (RFC 6455, section 5.4).
+    /// The first byte of the next frame of an explicit message; None where the
+    /// order of fragments forbids it (RFC 6455, section 5.4).
     pub fn message_frame(&mut self, opcode: Opcode, fin: bool) -> Option<u8> {
         let continues = opcode == Opcode::Continuation;
         if opcode.is_control() || continues != self.open.is_some() {
@@ -180,8 +180,8 @@ impl Sender {
         Some(if fin { FIN } else { 0 } | opcode as u8)
     }
 
-    /// Checks the text of the next frame; false if it may not be sent. What
-    /// it learns counts only once [`Sender::message_began`] is called.
+    /// Checks the text of the next frame; None if it is not UTF-8. The returned
+    /// state is for [`Sender::message_began`].
     pub fn text_is_valid(&self, opcode: Opcode, fin: bool, pieces: &[&[u8]]) -> Option<Utf8> {
         let kind = match opcode {
             Opcode::Continuation => self.open?,

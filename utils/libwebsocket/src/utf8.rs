@@ -1,4 +1,4 @@
-//! Text that arrives in pieces: is it UTF-8 so far (RFC 6455, section 8.1)?
+//! Checks text that arrives in pieces for UTF-8 (RFC 6455, section 8.1).
 
 /// Checks a text piece by piece; a character may be cut anywhere.
 #[derive(Debug, Default, Clone)]
@@ -9,7 +9,7 @@ pub struct Utf8 {
 }
 
 impl Utf8 {
-    /// A text of which nothing has been seen.
+    /// The start of a text.
     pub const fn new() -> Self {
         Utf8 {
             cut: [0; 4],
@@ -17,7 +17,7 @@ impl Utf8 {
         }
     }
 
-    /// Takes the next bytes; false as soon as the text cannot be UTF-8 any more.
+    /// Takes the next bytes; false as soon as the text cannot be UTF-8.
     pub fn push(&mut self, mut bytes: &[u8]) -> bool {
         while self.len > 0 {
             let Some((&first, rest)) = bytes.split_first() else {
@@ -44,7 +44,7 @@ impl Utf8 {
         true
     }
 
-    /// How many bytes of an unfinished character have been seen, 0 to 3.
+    /// Bytes of a character whose rest has not come yet, 0 to 3.
     pub fn unfinished(&self) -> usize {
         self.len
     }

@@ -1,12 +1,11 @@
-//! What a server is told of in direct mode (`utils/libwebsocket`): a message is readable when it
-//! is in the kernel to its end, and not before, however it arrives and is read; pings are answered
-//! once; and what is read is what a reader of the whole stream gets.
+//! What libwebsocket.so tells a server (`utils/libwebsocket`): a message is readable when the
+//! kernel has it to its end, and not before, however it arrives and is read; each ping is answered
+//! once; and the server reads what a reader of the whole stream would.
 //!
 //! The input is a script and a list of frames. The script's bytes make frames arrive, ask whether
 //! there is something to read, and read.
 #![no_main]
 
-#[path = "ahead/stream.rs"]
 mod stream;
 
 use libfuzzer_sys::fuzz_target;
