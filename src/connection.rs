@@ -1,108 +1,107 @@
-//! One connection, start to end: the story all other files are called from.
+//! One connection, start to end: the story that all other files are called from.
 //!
-//! TLS, request, checks, backend, 101; then the pump, or the hand-over in direct
-//! mode. Before the 101 a client is refused with an HTTP status, after it with a
-//! close code. One log line ends each connection that was let in.
+//! A PROXY header and TLS where there are any, the request, then a WebSocket or a file. Before
+//! the 101 a client is refused with an HTTP status, after it with a close code. One log line
+//! ends each connection that was let in.
 
-use std::fmt;
-#[cfg(feature = "websocket")]
-use std::io;
-#[cfg(feature = "websocket_rt")]
-use std::net::SocketAddr;
-#[cfg(feature = "websocket_rt")]
-use std::os::fd::AsFd;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-#[cfg(feature = "websocket")]
-use log::{info, warn};
 
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
-#[cfg(feature = "websocket")]
-use crate::http::proxy;
-use crate::http::proxy::Told;
+use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response;
 use crate::http::trust;
+use crate::logging::Seconds;
 use crate::server::Server;
-use crate::server::clients::Slot;
+use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
-use crate::{
-    backend::{self, Backend},
-    config::{ServiceConfig, WebsocketConfig},
-    websocket::access::{self, Service},
-    websocket::handshake::{self, Upgrade},
-    websocket::pump,
-};
-#[cfg(feature = "websocket_rt")]
-use crate::{frame::CloseCode, websocket::direct};
+use crate::websocket;
 
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
-/// Pause between two tries to reach a backend that restarts.
-#[cfg(feature = "websocket")]
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Serves one client, on its own thread; returns when it is gone. TLS handshake and request head
+/// have to be complete at `deadline`.
+pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: Instant) {
+    let (client, told) = match greet(server, &slot, socket, deadline) {
+        Ok(greeted) => greeted,
+        Err(refused) => {
+            let (client, refusal) = *refused;
+            refuse(&client, &refusal);
+            drop(slot);
+            return server.farewell().linger(client.into_socket());
+        }
+    };
+    let writer = slot.put(client);
+    let request = match read_request(server, &slot, writer.client(), told, deadline) {
+        Ok(request) => request,
+        Err(refusal) => return turn_away(server, slot, writer, &refusal),
+    };
+    #[cfg(feature = "websocket")]
+    if let Some(config) = websocket_for(server, &request) {
+        return match websocket::open(server, config, &slot, &request, writer.client()) {
+            Ok(session) => {
+                drop(request);
+                if let Err((writer, refusal)) = session.run(&slot, writer) {
+                    turn_away(server, slot, writer, &refusal);
+                }
+            }
+            Err(refusal) => turn_away(server, slot, writer, &refusal),
+        };
+    }
+    let sent = match server.document() {
+        Some(document) => send_file(document, &slot, &request, writer.client()),
+        None => Err(Refusal::NotAnUpgrade),
+    };
+    match sent {
+        Ok(()) => leave(server, slot, writer),
+        Err(refusal) => turn_away(server, slot, writer, &refusal),
+    }
+}
 
-/// Serves one client; returns when it is gone. `told` is what its PROXY header says.
-pub fn serve(
+/// A client that has been greeted, and what its PROXY header says.
+type Greeted = (Client, Told);
+
+/// Learns from a trusted peer whom it speaks for, then does the TLS handshake where the server
+/// has one. Never inlined: the stack of a handshake would stay touched while the client is there.
+#[inline(never)]
+fn greet(
     server: &Server,
     slot: &Slot,
-    writer: Arc<FrameWriter>,
-    told: Told,
+    socket: TcpStream,
     deadline: Instant,
-) {
-    match answer(server, slot, writer.client(), told, deadline) {
-        Ok(None) => {}
-        #[cfg(feature = "websocket")]
-        Ok(Some(session)) => session.run(slot, writer),
-        #[cfg(not(feature = "websocket"))]
-        Ok(Some(never)) => match *never {},
-        Err(refusal) => {
-            slot.is_answered(false);
-            refuse(writer.client(), &refusal);
+) -> Result<Greeted, Box<(Client, Refusal)>> {
+    let client = Client::accepted(socket, slot.peer());
+    let told = match slot.is_trusted() {
+        true => proxy::read(&client, deadline),
+        false => Ok(Told::Nothing),
+    };
+    let told = match told {
+        Ok(Told::Source(source)) if slot.assign(source.ip(), server.config()).is_err() => {
+            Err(Refusal::TooManyClients)
         }
+        told => told,
+    };
+    match told {
+        Ok(told) => Ok((server.security().shake_hands(client, deadline)?, told)),
+        // A client that expects TLS cannot read an answer.
+        Err(refusal) if server.config().tls.is_some() => {
+            Err(Box::new((client, refusal.unanswered())))
+        }
+        Err(refusal) => Err(Box::new((client, refusal))),
     }
 }
 
-/// What a request comes to: a WebSocket, or nothing more once a file has been sent.
-#[cfg(feature = "websocket")]
-type Answer<'a> = Option<Box<Session<'a>>>;
-#[cfg(not(feature = "websocket"))]
-type Answer<'a> = Option<&'a std::convert::Infallible>;
-
-/// Reads the request and gives it to who answers it. Its stack, and that of `open`, is not the
-/// pump's: inlined, what they need would stay touched while the client is there.
+/// Reads the request, and from a trusted peer whom it is made for. From here on the client gives
+/// way to nobody.
 #[inline(never)]
-fn answer<'a>(
-    server: &'a Server,
-    slot: &Slot,
-    client: &Client,
-    told: Told,
-    deadline: Instant,
-) -> Result<Answer<'a>, Refusal> {
-    let request = read_request(server, slot, client, told, deadline)?;
-    if slot.is_spare() {
-        return Err(Refusal::TooManyClients);
-    }
-    slot.is_answered(true);
-    #[cfg(feature = "websocket")]
-    if let Some(websocket) = &server.config().websocket
-        && (request.is_upgrade() || server.document().is_none())
-    {
-        return open(&request, websocket, client).map(|session| Some(Box::new(session)));
-    }
-    match server.document() {
-        Some(document) => send_file(client, document, &request).map(|()| None),
-        None => Err(Refusal::NotAnUpgrade),
-    }
-}
-
-/// Reads the request, and from a trusted peer whom it is made for.
 fn read_request(
     server: &Server,
     slot: &Slot,
@@ -111,260 +110,68 @@ fn read_request(
     deadline: Instant,
 ) -> Result<Request, Refusal> {
     let request = request::read(client, deadline)?;
-    if !slot.is_trusted() {
-        return Ok(request);
+    if slot.is_refused() {
+        return Err(Refusal::TooManyClients);
     }
-    let config = server.config();
-    let forwarded_for = request.list("X-Forwarded-For");
-    if let Some(source) = trust::source(&config.trusted, client.peer(), told, forwarded_for) {
-        client.set_source(source);
-        if !slot.assign_to(source.ip(), config) {
-            return Err(Refusal::TooManyClients);
+    if slot.is_trusted() {
+        let trusted = &server.config().trusted;
+        let forwarded_for = request.list("X-Forwarded-For");
+        if let Some(source) = trust::source(trusted, client.peer(), told, forwarded_for) {
+            client.set_source(source);
+            slot.assign(source.ip(), server.config())
+                .map_err(|_| Refusal::TooManyClients)?;
         }
     }
+    slot.set_answered();
     Ok(request)
 }
 
-fn send_file(client: &Client, document: &Document, request: &Request) -> Result<(), Refusal> {
+/// The settings that answer a request, if it asks for a WebSocket, or there is nothing else.
+#[cfg(feature = "websocket")]
+fn websocket_for<'a>(
+    server: &'a Server,
+    request: &Request,
+) -> Option<&'a crate::config::WebsocketConfig> {
+    let config = server.config().websocket.as_ref()?;
+    (request.is_upgrade() || server.document().is_none()).then_some(config)
+}
+
+fn send_file(
+    document: &Document,
+    slot: &Slot,
+    request: &Request,
+    client: &Client,
+) -> Result<(), Refusal> {
     let start = Instant::now();
-    let sent = document.serve(client, request)?;
-    client.finish();
-    client.linger(REFUSAL_WAIT);
+    let opening = slot
+        .opening(start + REFUSAL_WAIT)
+        .ok_or(Refusal::TooManyClients)?;
+    let sent = document.serve(client, request, opening)?;
     let took = Seconds(start.elapsed());
-    debug!(
-        "{} file {:?}: {sent} bytes, {took}",
-        Peer(client),
-        request.path
-    );
+    debug!("{} file {:?}: {sent} bytes, {took}", client, request.path);
     Ok(())
 }
 
-/// A client that has passed every check, and the backend it is to talk to.
-#[cfg(feature = "websocket")]
-struct Session<'a> {
-    upgrade: Upgrade,
-    /// The service's name.
-    name: String,
-    config: &'a ServiceConfig,
-    protocol: Option<String>,
-    backend: Backend,
-    ping: Duration,
+/// Refuses a client and ends its connection.
+fn turn_away(server: &Server, slot: Slot, writer: Arc<FrameWriter>, refusal: &Refusal) {
+    refuse(writer.client(), refusal);
+    leave(server, slot, writer);
 }
 
-#[cfg(feature = "websocket")]
-#[inline(never)]
-fn open<'a>(
-    request: &Request,
-    websocket: &'a WebsocketConfig,
-    client: &Client,
-) -> Result<Session<'a>, Refusal> {
-    let upgrade = handshake::check(request)?;
-    let start = Instant::now();
-    loop {
-        // A backend that restarts is away for a moment, its socket too.
-        let (wait, refusal) = match access::resolve(websocket, request, &upgrade, client.is_tls()) {
-            Ok(service) => match reach(&service, websocket.ping, client, request) {
-                Ok(backend) => {
-                    // What else the service has, its file open, is not needed any more.
-                    return Ok(Session {
-                        upgrade,
-                        name: service.name,
-                        config: service.config,
-                        protocol: service.protocol,
-                        backend,
-                        ping: websocket.ping,
-                    });
-                }
-                Err(error) => {
-                    if error.kind() == io::ErrorKind::PermissionDenied {
-                        warn!(
-                            "{}: {error}: the gateway's user must be allowed to write to it",
-                            service.name
-                        );
-                    }
-                    let wait = match is_away(&error) {
-                        true => service.config.wait,
-                        false => Duration::ZERO,
-                    };
-                    let reason = format!("{}: {error}", service.name);
-                    (wait, Refusal::Unavailable(reason))
-                }
-            },
-            Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
-                let reason = format!("{name}: not there");
-                (websocket.service.wait, Refusal::Unavailable(reason))
-            }
-            Err(refusal) => return Err(refusal),
-        };
-        if start.elapsed() >= wait {
-            return Err(refusal);
-        }
-        if client.has_left() {
-            return Err(Refusal::Gone(io::ErrorKind::UnexpectedEof.into()));
-        }
-        crate::system::threads::sleep(RETRY_PAUSE);
-    }
+/// Ends the connection of a client that has been told everything. It keeps no slot while it takes
+/// its leave.
+fn leave(server: &Server, slot: Slot, writer: Arc<FrameWriter>) {
+    writer.client().finish();
+    let client = slot.take(writer);
+    drop(slot);
+    server.farewell().linger(client.into_socket());
 }
 
-/// Whether a backend may be there in a moment: nothing stands at its place, or nobody listens or
-/// reads there (a fifo), or who did has just gone.
-#[cfg(feature = "websocket")]
-fn is_away(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
-    matches!(
-        error.kind(),
-        NotFound | ConnectionRefused | ConnectionReset | BrokenPipe
-    ) || error.raw_os_error() == Some(nix::libc::ENXIO)
-}
-
-/// Connects a backend and tells it of the client, if it wants to know.
-#[cfg(feature = "websocket")]
-fn reach(
-    service: &Service<'_>,
-    limit: Duration,
-    client: &Client,
-    request: &Request,
-) -> io::Result<Backend> {
-    let backend = backend::connect(&service.target, limit)?;
-    introduce(client, request, service, &backend)?;
-    Ok(backend)
-}
-
-/// Tells the backend who the client is, before anything else, if it wants to know (`proxy`).
-#[cfg(feature = "websocket")]
-fn introduce(
-    client: &Client,
-    request: &Request,
-    service: &Service<'_>,
-    backend: &Backend,
-) -> io::Result<()> {
-    if !service.config.proxy {
-        return Ok(());
-    }
-    let header = proxy::header(
-        client.source(),
-        client.local(),
-        &[
-            (proxy::AUTHORITY, client.server_name().as_deref()),
-            (proxy::NAME, Some(&service.name)),
-            (proxy::ORIGIN, request.header("Origin")),
-            (proxy::SUBJECT, client.subject().as_deref()),
-        ],
-    );
-    backend.write_all_of(&[&header, &[]], || false)
-}
-
-#[cfg(feature = "websocket")]
-impl Session<'_> {
-    /// Serves until both sides have ended, or gives the client to the backend.
-    fn run(self, slot: &Slot, writer: Arc<FrameWriter>) {
-        #[cfg(feature = "websocket_rt")]
-        if self.config.direct
-            && !writer.client().is_tls()
-            // Behind a UNIX socket there is no address to tell.
-            && let Some(address) = writer.client().peer()
-        {
-            return self.hand_over(slot, writer, address);
-        }
-        #[cfg(not(feature = "websocket_rt"))]
-        let _ = slot;
-        if let Err(error) = self.relay(&writer, &|| self.switch(writer.client())) {
-            let reason = format!("{}: cannot create a thread: {error}", self.name);
-            refuse(writer.client(), &Refusal::Unavailable(reason));
-        }
-    }
-
-    /// Copies until both sides have ended.
-    ///
-    /// # Errors
-    /// When the second thread cannot be created: `greet` has not been called then.
-    fn relay(&self, writer: &FrameWriter, greet: &pump::Greet<'_>) -> io::Result<()> {
-        let start = Instant::now();
-        let peer = Peer(writer.client());
-        let name = &self.name;
-        let report = pump::run(writer, &self.backend, self.config, self.ping, greet)?;
-        info!(
-            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
-            report.code,
-            report.to_backend,
-            report.to_client,
-            Seconds(start.elapsed())
-        );
-        Ok(())
-    }
-
-    /// Sends the 101.
-    fn switch(&self, client: &Client) -> io::Result<()> {
-        response::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
-    }
-
-    /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
-    /// itself. If that fails the relay serves.
-    #[cfg(feature = "websocket_rt")]
-    fn hand_over(self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
-        let peer = Peer(writer.client()).to_string();
-        let name = &self.name;
-        writer.client().tune(self.ping);
-        if let Err(error) = self.switch(writer.client()) {
-            return debug!("{peer} {name}: gone before the 101: {error}");
-        }
-        let client = slot.take(writer);
-        let source = client.source();
-        let left = match client.into_plain() {
-            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
-                Ok(()) => return info!("{peer} {name}: handed over"),
-                Err((socket, error)) => {
-                    warn!("{peer} {name}: {error}; relaying instead");
-                    Client::plain(socket)
-                }
-            },
-            Err(client) => client,
-        };
-        if let Some(source) = source {
-            left.set_source(source);
-        }
-        let writer = slot.put(left);
-        if let Err(error) = self.relay(&writer, &|| Ok(())) {
-            warn!("{peer} {name}: cannot create a thread: {error}");
-            // The 101 has been sent.
-            let _ = writer.open(|| Ok(()));
-            let _ = writer.close(Some(CloseCode::Error));
-            writer.client().finish();
-            writer.client().linger(REFUSAL_WAIT);
-        }
+/// Answers with a status.
+fn refuse(client: &Client, refusal: &Refusal) {
+    debug!("{} refused: {refusal}", client);
+    if refusal.is_answered() && client.set_deadline(Instant::now() + REFUSAL_WAIT).is_ok() {
+        // A client that does not take it has gone.
+        let _ = response::refuse(client, refusal);
     }
 }
-
-/// Answers with a status, so that the client gets to read it.
-pub fn refuse(client: &Client, refusal: &Refusal) {
-    debug!("{} refused: {refusal}", Peer(client));
-    if matches!(refusal, Refusal::Gone(_)) {
-        return;
-    }
-    let deadline = Instant::now() + REFUSAL_WAIT;
-    if client.set_deadline(deadline).is_ok() && response::refuse(client, refusal).is_ok() {
-        client.finish();
-        client.linger(REFUSAL_WAIT);
-    }
-}
-
-/// A client's address in the log.
-struct Peer<'a>(&'a Client);
-
-impl fmt::Display for Peer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A duration in the log. Whole numbers: what shows fractions would add a fiftieth to the program.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03} s", self.0.as_secs(), self.0.subsec_millis())
-    }
-}
-
-#[cfg(all(test, feature = "websocket"))]
-mod tests;

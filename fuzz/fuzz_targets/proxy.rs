@@ -106,7 +106,7 @@ fn check_forwarded_for(bytes: &[u8]) {
         address.ok().map(|address| canonical(address.ip(), address.port()))
     };
     let mut right_of_it = elements.rev().map(address).take_while(|found| *found != Some(source));
-    let is_proxy = |found: Option<SocketAddr>| trust::is_trusted(&trusted, found, None);
+    let is_proxy = |found: Option<SocketAddr>| trust::is_trusted(&trusted, found);
     assert!(right_of_it.all(is_proxy), "{source} of {text}");
     assert!(text.split(',').any(|element| address(element.trim()) == Some(source)), "{text}");
 }

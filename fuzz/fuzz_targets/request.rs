@@ -215,7 +215,7 @@ fn serve(request: &Request) -> Result<(), Refusal> {
     }
     let line = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
     assert_eq!(
-        answer(|client| response::switching_protocols(client, &upgrade, protocol)),
+        answer(|client| handshake::switching_protocols(client, &upgrade, protocol)),
         format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n{}\r\n",

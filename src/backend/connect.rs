@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
 use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -19,11 +19,12 @@ use crate::backend::serial::set_up;
 use crate::config::Target;
 use crate::system::keepalive::keep_alive;
 
-/// Opens a target. `limit` bounds the wait for a full listener queue, and later each wait for a
-/// backend that does not read.
+/// Opens a target. `limit` bounds the connecting by TCP, and later each wait for a backend that
+/// does not read.
 ///
 /// # Errors
-/// As connect(2) and open(2).
+/// As connect(2) and open(2); `WouldBlock` when the queue of a UNIX listener is full (unix(7)).
+/// That is not waited for here: the client may leave meanwhile.
 pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
@@ -46,14 +47,17 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
 
 fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
-    let fd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    set_limit(fd.as_fd(), limit);
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, kind, flags, None)?;
     loop {
         match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}
-            result => return result.map(|()| fd),
+            result => break result?,
         }
     }
+    fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
+    set_limit(fd.as_fd(), limit);
+    Ok(fd)
 }
 
 fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {

@@ -43,6 +43,11 @@ impl Client {
     /// A client without TLS.
     pub fn plain(socket: TcpStream) -> Self {
         let peer = socket.peer_addr().ok();
+        Self::accepted(socket, peer)
+    }
+
+    /// A client without TLS that accept(2) told to come from `peer`.
+    pub fn accepted(socket: TcpStream, peer: Option<SocketAddr>) -> Self {
         Self {
             stream: Stream::Plain(socket),
             peer,
@@ -52,8 +57,7 @@ impl Client {
 
     /// A client with TLS, its handshake done.
     #[cfg(feature = "tls")]
-    pub fn tls(session: Session) -> Self {
-        let peer = session.socket().peer_addr().ok();
+    pub fn tls(session: Session, peer: Option<SocketAddr>) -> Self {
         Self {
             stream: Stream::Tls(Box::new(session)),
             peer,
@@ -118,6 +122,15 @@ impl Client {
             Stream::Plain(socket) => Ok(socket),
             #[cfg(feature = "tls")]
             Stream::Tls(_) => Err(self),
+        }
+    }
+
+    /// The socket alone, once nothing more is to be said through a TLS session.
+    pub fn into_socket(self) -> TcpStream {
+        match self.stream {
+            Stream::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.into_socket(),
         }
     }
 
@@ -299,7 +312,16 @@ impl Client {
 /// Its address, as in the log.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.source() {
+        Peer(self.source()).fmt(f)
+    }
+}
+
+/// An address in the log; `None` behind a UNIX socket.
+pub struct Peer(pub Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Some(address) if address.port() == 0 => write!(f, "{}", address.ip()),
             Some(address) => write!(f, "{address}"),
             None => f.write_str("unix"),

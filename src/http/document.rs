@@ -47,25 +47,28 @@ impl Document {
     }
 
     /// Answers a request with a file, a redirect to the directory, or "not modified"; returns
-    /// the bytes written.
+    /// the bytes written. `opening` is dropped once the file is open.
     ///
     /// # Errors
     /// Why there is no answer yet; `Gone` if there is a beginning of one, whoever failed.
-    pub fn serve(&self, client: &Client, request: &Request) -> Result<u64, Refusal> {
+    pub fn serve<T>(&self, client: &Client, request: &Request, opening: T) -> Result<u64, Refusal> {
         match request.method.as_str() {
-            "GET" => self.answer(client, request),
-            "HEAD" => self.answer(client, request).map_err(Refusal::of_head),
+            "GET" => self.answer(client, request, opening),
+            "HEAD" => self
+                .answer(client, request, opening)
+                .map_err(Refusal::of_head),
             other => Err(Refusal::BadMethod(other.to_owned(), METHODS)),
         }
     }
 
-    fn answer(&self, client: &Client, request: &Request) -> Result<u64, Refusal> {
+    fn answer<T>(&self, client: &Client, request: &Request, opening: T) -> Result<u64, Refusal> {
         let name = file_name(&request.path)?;
         let name = match name.is_empty() || name.ends_with('/') {
             true => name + &self.default_page,
             false => name,
         };
         let (file, metadata) = self.open(&name)?;
+        drop(opening);
         // Sets how long each later write may wait, too.
         client
             .set_deadline(Instant::now() + STALL)

@@ -54,6 +54,8 @@ pub enum Refusal {
     Unavailable(String),
     /// No place among `maxclients`, or among `maxperip`.
     TooManyClients,
+    /// There is no TLS session to answer through; why.
+    NoSession(String),
     /// The client itself went: nothing is written.
     Gone(io::Error),
     /// Any of these as the answer to a HEAD, which has no content (RFC 9110, section 9.3.2).
@@ -67,6 +69,19 @@ impl Refusal {
             Self::Gone(_) => self,
             refusal => Self::OfHead(Box::new(refusal)),
         }
+    }
+
+    /// The same refusal of a client that expects TLS and has no session yet.
+    pub fn unanswered(self) -> Self {
+        match self {
+            Self::Gone(_) | Self::NoSession(_) => self,
+            refusal => Self::NoSession(refusal.to_string()),
+        }
+    }
+
+    /// Whether the client is there, and can read an answer.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Self::Gone(_) | Self::NoSession(_))
     }
 
     /// The HTTP status (RFC 9110, section 15; RFC 6585, section 5).
@@ -85,6 +100,7 @@ impl Refusal {
             Self::NotAnUpgrade | Self::BadVersion(_) => 426,
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
             Self::Gone(_) => 499,
+            Self::NoSession(_) => 499,
             Self::Internal(_) => 500,
             Self::Unavailable(_) | Self::TooManyClients => 503,
             Self::OfHead(refusal) => refusal.status(),
@@ -113,6 +129,7 @@ impl Refusal {
             Self::HeadTooLarge => "the request head is too large",
             Self::TooManyHeaders => "the request has too many headers",
             Self::Gone(_) => "",
+            Self::NoSession(_) => "",
             Self::Internal(_) => "the gateway failed",
             Self::Unavailable(_) => "the service is not available, try again",
             Self::TooManyClients => "there are too many clients, try again",
@@ -139,6 +156,7 @@ impl Display for Refusal {
             Self::Internal(what) => ("internal error: ", *what),
             Self::Unavailable(why) => ("service not available: ", why.as_str()),
             Self::Gone(error) => return write!(f, "client went: {error}"),
+            Self::NoSession(reason) => return f.write_str(reason),
             Self::OfHead(refusal) => return refusal.fmt(f),
             Self::BadRange(length) => return write!(f, "range beyond {length} bytes"),
             Self::Body

@@ -7,42 +7,24 @@ use std::io;
 
 use crate::client::Client;
 use crate::http::refusal::Refusal;
-#[cfg(feature = "websocket")]
-use crate::websocket::handshake::Upgrade;
 
 /// Seconds after which a client that got a 503 may come again.
 const RETRY_AFTER: u32 = 1;
-
-/// Answers a good handshake (RFC 6455, section 4.2.2, item 5) with one write.
-///
-/// `protocol` must be one of those offered.
-///
-/// # Errors
-/// As write(2).
-#[cfg(feature = "websocket")]
-pub fn switching_protocols(
-    client: &Client,
-    upgrade: &Upgrade,
-    protocol: Option<&str>,
-) -> io::Result<()> {
-    let mut answer = String::with_capacity(256);
-    answer.push_str("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n");
-    header(&mut answer, "Connection", "Upgrade");
-    header(&mut answer, "Sec-WebSocket-Accept", &upgrade.accept_key);
-    if let Some(protocol) = protocol {
-        header(&mut answer, "Sec-WebSocket-Protocol", protocol);
-    }
-    answer.push_str("\r\n");
-    client.write_all(answer.as_bytes())
-}
 
 /// Answers a refused request with one write; a client that went gets nothing.
 ///
 /// # Errors
 /// As write(2).
 pub fn refuse(client: &Client, refusal: &Refusal) -> io::Result<()> {
+    match refusal.is_answered() {
+        true => client.write_all(self::refusal(refusal).as_bytes()),
+        false => Ok(()),
+    }
+}
+
+/// The answer to a refused request.
+pub(crate) fn refusal(refusal: &Refusal) -> String {
     let (refusal, with_body) = match refusal {
-        Refusal::Gone(_) => return Ok(()),
         Refusal::OfHead(refusal) => (&**refusal, false),
         refusal => (refusal, true),
     };
@@ -68,7 +50,7 @@ pub fn refuse(client: &Client, refusal: &Refusal) -> io::Result<()> {
     if with_body {
         answer.push_str(&body);
     }
-    client.write_all(answer.as_bytes())
+    answer
 }
 
 /// A status line and the headers of every answer that ends the connection; the caller adds its
@@ -129,35 +111,6 @@ mod tests {
         let mut answer = String::new();
         far.read_to_string(&mut answer).expect("an answer");
         answer
-    }
-
-    #[test]
-    #[cfg(feature = "websocket")]
-    fn a_101_names_the_one_protocol_chosen() {
-        let upgrade = Upgrade {
-            accept_key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(),
-            protocols: vec!["chat".into(), "superchat".into()],
-            origin: None,
-            host: "server.example.com".into(),
-        };
-        for (chosen, line) in [
-            (Some("chat"), "Sec-WebSocket-Protocol: chat\r\n"),
-            (None, ""),
-        ] {
-            let (client, mut far) = pair();
-            switching_protocols(&client, &upgrade, chosen).expect("written");
-            drop(client);
-            let mut answer = String::new();
-            far.read_to_string(&mut answer).expect("an answer");
-            assert_eq!(
-                answer,
-                format!(
-                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-                     Connection: Upgrade\r\n\
-                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{line}\r\n"
-                )
-            );
-        }
     }
 
     #[test]

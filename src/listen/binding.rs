@@ -1,32 +1,37 @@
-//! Where a server's clients come in: its listeners, and an accept loop for each.
+//! Accepting: a server, the listeners its clients come to, and an accept loop for each.
 
 use std::sync::Arc;
 
 use crate::config::ServerConfig;
 use crate::listen::accept::{Spare, accept};
 use crate::listen::listener::Listener;
+use crate::server::clients::Clients;
+use crate::server::resources::Resources;
 use crate::server::{Server, StartError};
 use crate::system::threads;
 
 /// A server and the listeners that lead to it.
-pub struct Binding {
+pub(crate) struct Binding {
     server: Arc<Server>,
     listeners: Vec<Arc<Listener>>,
 }
 
 impl Binding {
     /// Binds every address and reads certificates. Of a server that is being replaced, the
-    /// listeners in `kept` are used again where the address is the same, and its clients are kept.
+    /// listeners in `kept` are used again where the address is the same; its clients are taken
+    /// over unless they are among `taken` already, those of another new server.
     ///
     /// # Errors
     /// What cannot be read or bound, and why.
-    pub fn open(config: ServerConfig, kept: &mut Vec<Arc<Listener>>) -> Result<Self, StartError> {
+    pub(crate) fn open(
+        config: ServerConfig,
+        kept: &mut Vec<Arc<Listener>>,
+        taken: &mut Vec<Arc<Clients>>,
+        resources: &Arc<Resources>,
+    ) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.listen {
-            let listener = match kept
-                .iter()
-                .position(|listener| listener.address().is_same(address))
-            {
+            let listener = match kept.iter().position(|old| old.address().is_same(address)) {
                 Some(index) => kept.remove(index),
                 None => Listener::open(address).map(Arc::new).map_err(|error| {
                     StartError::Bind(address.clone(), config.listen_place.clone(), error)
@@ -35,28 +40,31 @@ impl Binding {
             listeners.push(listener);
         }
         let before = listeners.iter().find_map(|listener| listener.server());
-        let server = Server::new(config, before.as_deref()).map(Arc::new)?;
+        let clients = before
+            .as_ref()
+            .map(|server| server.clients())
+            .filter(|clients| !taken.iter().any(|other| Arc::ptr_eq(other, clients)))
+            .map_or_else(Arc::default, Arc::clone);
+        taken.push(Arc::clone(&clients));
+        let server = Server::new(config, before.as_deref(), clients, resources).map(Arc::new)?;
         Ok(Self { server, listeners })
     }
 
     /// The server.
-    pub fn server(&self) -> &Arc<Server> {
+    pub(crate) fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
     /// Its listeners.
-    pub fn listeners(&self) -> &[Arc<Listener>] {
+    pub(crate) fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners
     }
 
     /// The addresses it listens on, for a person.
-    pub fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let tls = self.server.config().tls.is_some();
-        let names: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.name(tls))
-            .collect();
+        let name = |listener: &Arc<Listener>| listener.name(tls);
+        let names: Vec<_> = self.listeners.iter().map(name).collect();
         names.join(" ")
     }
 
@@ -64,36 +72,35 @@ impl Binding {
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(&self) -> Result<(), StartError> {
+    pub(crate) fn start(&self) -> Result<(), StartError> {
         if let Some(websocket) = &self.server.config().websocket {
             let watched = self.server.clients().watch(websocket.ping);
             watched.map_err(StartError::Thread)?;
         }
         for (index, listener) in self.listeners.iter().enumerate() {
             if listener.is_new() && listener.serve_with(&self.server) {
-                // Now: the thread may begin long after we have said that we listen.
+                // Now: the thread may begin long after the daemon says that it listens.
                 let (listener, spare) = (Arc::clone(listener), Spare::take());
-                threads::spawn_vital(format!("accept-{index}"), move || accept(&listener, spare))
-                    .map_err(StartError::Thread)?;
+                let work = move || accept(&listener, spare);
+                let started = threads::spawn_vital(format!("accept-{index}"), work);
+                started.map_err(StartError::Thread)?;
             }
         }
         Ok(())
     }
 
     /// Leads clients to its server from now on, wherever they were led before.
-    pub fn take_over(&self) {
+    pub(crate) fn take_over(&self) {
         for listener in &self.listeners {
             listener.serve_with(&self.server);
         }
     }
 
     /// Closes the listeners that lead to its server.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         for listener in &self.listeners {
-            if listener
-                .server()
-                .is_some_and(|server| Arc::ptr_eq(&server, &self.server))
-            {
+            let server = listener.server();
+            if server.is_some_and(|server| Arc::ptr_eq(&server, &self.server)) {
                 listener.close();
             }
         }

@@ -30,7 +30,7 @@ pub(crate) fn descriptors() -> Range<RawFd> {
 ///
 /// # Errors
 /// When one of them is no listening stream socket of TCP or UNIX.
-pub fn listeners() -> io::Result<Vec<Listener>> {
+pub(crate) fn listeners() -> io::Result<Vec<Listener>> {
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())
         .map(|index| listener(&mut sockets, index))

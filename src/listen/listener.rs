@@ -23,7 +23,7 @@ use crate::server::Server;
 use crate::system::threads;
 
 /// A listening socket, and where it leads.
-pub struct Listener {
+pub(crate) struct Listener {
     address: Listen,
     socket: Socket,
     state: Mutex<State>,
@@ -57,7 +57,7 @@ impl Listener {
     ///
     /// # Errors
     /// As bind(2) and listen(2).
-    pub fn open(address: &Listen) -> io::Result<Self> {
+    pub(crate) fn open(address: &Listen) -> io::Result<Self> {
         let socket = match address {
             Listen::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
             Listen::Scoped {
@@ -82,7 +82,7 @@ impl Listener {
     ///
     /// # Errors
     /// As getsockname(2), fcntl(2) and pipe(2).
-    pub fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
         let address = Listen::Tcp(listener.local_addr()?);
         listener.set_nonblocking(true)?;
         Self::lent(address, Socket::Tcp(listener))
@@ -92,7 +92,7 @@ impl Listener {
     ///
     /// # Errors
     /// When it has no path; and as there.
-    pub fn lent_unix(listener: UnixListener) -> io::Result<Self> {
+    pub(crate) fn lent_unix(listener: UnixListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let path = address
             .as_pathname()
@@ -117,32 +117,34 @@ impl Listener {
     }
 
     /// The address as it is configured.
-    pub fn address(&self) -> &Listen {
+    pub(crate) fn address(&self) -> &Listen {
         &self.address
     }
 
     /// Leads to `server` from now on. Whether it is the first one: then nobody accepts yet.
-    pub fn serve_with(&self, server: &Arc<Server>) -> bool {
+    pub(crate) fn serve_with(&self, server: &Arc<Server>) -> bool {
         let before = std::mem::replace(&mut *self.state(), State::Serving(Arc::downgrade(server)));
         matches!(before, State::New)
     }
 
     /// Whether it leads nowhere yet.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         matches!(*self.state(), State::New)
     }
 
     /// Where it leads; `None` when it is closed, or new.
-    pub fn server(&self) -> Option<Arc<Server>> {
+    pub(crate) fn server(&self) -> Option<Arc<Server>> {
         match &*self.state() {
             State::Serving(server) => server.upgrade(),
             State::New | State::Closed => None,
         }
     }
 
+    /// Accepts a client, and tells its address; `None` behind a UNIX socket.
+    ///
     /// # Errors
     /// As accept(2); any once it is closed.
-    pub fn accept(&self) -> io::Result<TcpStream> {
+    pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         let Some(lent) = &self.lent else {
             return self.socket.accept();
         };
@@ -157,7 +159,7 @@ impl Listener {
     }
 
     /// Closes for good, and wakes its accept loop, which then finds that it leads nowhere.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.state() = State::Closed;
         match &self.lent {
             // The pipe is empty: it takes a byte.
@@ -168,7 +170,7 @@ impl Listener {
     }
 
     /// Where it listens, as the start line says it.
-    pub fn name(&self, tls: bool) -> String {
+    pub(crate) fn name(&self, tls: bool) -> String {
         let scheme = if tls { "https" } else { "http" };
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().map_or_else(
@@ -215,13 +217,13 @@ impl Lent {
 }
 
 impl Socket {
-    fn accept(&self) -> io::Result<TcpStream> {
+    fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket),
+            Self::Tcp(listener) => listener.accept().map(|(socket, peer)| (socket, Some(peer))),
             // Read, written and shut down alike; only its address is none.
             Self::Unix(listener) => listener
                 .accept()
-                .map(|(socket, _)| TcpStream::from(OwnedFd::from(socket))),
+                .map(|(socket, _)| (TcpStream::from(OwnedFd::from(socket)), None)),
         }
     }
 

@@ -1,38 +1,38 @@
-//! All servers of a configuration, and how the next configuration takes their slot.
+//! All servers of a configuration, and how the next configuration takes their place.
 //!
 //! A reload binds and reads everything new first; only when all of that has worked does
 //! anything change. Then addresses that stay lead to the new servers, addresses that are
 //! gone close, and the clients that are there go on as they began.
 
-pub mod accept;
-pub mod binding;
-pub mod inherited;
-pub mod listener;
+mod accept;
+pub(crate) mod binding;
+pub(crate) mod inherited;
+pub(crate) mod listener;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tls")]
-use log::error;
-use log::{info, warn};
+use log::{error, info, warn};
 
 use crate::config::ServerConfig;
 use crate::listen::binding::Binding;
 use crate::listen::listener::Listener;
 use crate::server::StartError;
 use crate::server::clients::Clients;
+use crate::server::resources::Resources;
 
 /// What clients get to answer our Close at a stop.
-pub const STOP_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// Part of the patience of a stop that clients get who were cut.
 const CUT_SHARE: u32 = 5;
 
 /// The servers that run.
-pub struct Servers {
+pub(crate) struct Servers {
     current: Vec<Binding>,
-    /// The tables of those whose addresses are gone, for as long as there is somebody in them.
+    /// The clients of servers whose addresses are gone, for as long as there are any.
     retired: Vec<Arc<Clients>>,
+    resources: Arc<Resources>,
 }
 
 impl Servers {
@@ -41,9 +41,13 @@ impl Servers {
     ///
     /// # Errors
     /// The first that cannot be had.
-    pub fn bind(configs: Vec<ServerConfig>, lent: Vec<Listener>) -> Result<Self, StartError> {
+    pub(crate) fn bind(
+        configs: Vec<ServerConfig>,
+        lent: Vec<Listener>,
+    ) -> Result<Self, StartError> {
         let mut left = lent.into_iter().map(Arc::new).collect();
-        let current = open(configs, &mut left)?;
+        let resources = Arc::default();
+        let current = open(configs, &mut left, &resources)?;
         for listener in left {
             let address = listener.address();
             warn!("no server of the configuration listens on {address}, a socket passed to us");
@@ -51,14 +55,23 @@ impl Servers {
         Ok(Self {
             current,
             retired: Vec::new(),
+            resources,
         })
     }
 
-    /// Begins to serve.
+    /// Begins to serve. Call it when everything else of the daemon's is open: what is left then is
+    /// the clients'.
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(&self) -> Result<(), StartError> {
+    pub(crate) fn start(&self) -> Result<(), StartError> {
+        let farewell = self.resources.farewell();
+        farewell.start().map_err(StartError::Thread)?;
+        // An accept loop each, with its spare descriptor, and a watch for each server.
+        let listeners = self.current.iter().map(|binding| binding.listeners().len());
+        let listeners = listeners.sum();
+        self.resources
+            .measure(listeners, listeners + self.current.len());
         self.current.iter().try_for_each(Binding::start)
     }
 
@@ -66,10 +79,10 @@ impl Servers {
     ///
     /// # Errors
     /// Why everything stays as it was.
-    pub fn reload(&mut self, configs: Vec<ServerConfig>) -> Result<(), StartError> {
+    pub(crate) fn reload(&mut self, configs: Vec<ServerConfig>) -> Result<(), StartError> {
         let listeners = |binding: &Binding| binding.listeners().to_vec();
         let mut left: Vec<Arc<Listener>> = self.current.iter().flat_map(listeners).collect();
-        let new = open(configs, &mut left)?;
+        let new = open(configs, &mut left, &self.resources)?;
         if let Err(error) = new.iter().try_for_each(Binding::start) {
             new.iter().for_each(Binding::close);
             return Err(error);
@@ -89,19 +102,15 @@ impl Servers {
 
     /// Reads the certificates again; where that fails the old ones stay.
     fn reload_certificates(&self) {
-        #[cfg(feature = "tls")]
         for binding in &self.current {
-            let Some(certificates) = binding.server().certificates() else {
-                continue;
-            };
-            if let Err(error) = certificates.reload() {
+            if let Err(error) = binding.server().security().reload() {
                 error!("{}: {error}; the old certificates stay", binding.names());
             }
         }
     }
 
     /// The lines of the start: where it listens, who it runs as, what it serves.
-    pub fn announce(&self, user: &str) {
+    pub(crate) fn announce(&self, user: &str) {
         for binding in &self.current {
             let config = binding.server().config();
             let websocket = config.websocket.as_ref();
@@ -118,7 +127,7 @@ impl Servers {
 
     /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
     /// for their answers.
-    pub fn stop(&self, patience: Duration) {
+    pub(crate) fn stop(&self, patience: Duration) {
         self.current.iter().for_each(Binding::close);
         let mut tables: Vec<_> = self.current.iter().map(clients).collect();
         tables.extend(self.retired.iter().cloned());
@@ -138,10 +147,12 @@ impl Servers {
 fn open(
     configs: Vec<ServerConfig>,
     kept: &mut Vec<Arc<Listener>>,
+    resources: &Arc<Resources>,
 ) -> Result<Vec<Binding>, StartError> {
+    let mut taken = Vec::new();
     configs
         .into_iter()
-        .map(|config| Binding::open(config, kept))
+        .map(|config| Binding::open(config, kept, &mut taken, resources))
         .collect()
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod escape;
 pub(crate) mod sink;
 
+use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -184,6 +185,15 @@ impl Book {
             // A reader that is slow or a disk that is full.
             Err(_) => self.lost = self.lost.saturating_add(1),
         }
+    }
+}
+
+/// A duration in the log. Whole numbers: what shows fractions would add a fiftieth to the program.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03} s", self.0.as_secs(), self.0.subsec_millis())
     }
 }
 

@@ -1,46 +1,129 @@
-//! The slots of the clients: who is being served, and how it is ended from outside.
+//! Opening: a server's clients: who is admitted, who is watched, and how all are ended.
 //!
-//! A [`Slot`] is a client's entry: no entry, no service; when it is dropped the entry is
-//! free again, whatever ended the client.
+//! A [`Slot`] is a client's right to be served: no slot, no service. When it is dropped it is
+//! free again, whatever ended the client. A client for whom there is no slot never enters the
+//! table.
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::client::frames::{FrameWriter, WATCHES};
-use crate::config::ServerConfig;
+use crate::client::frames::WATCHES;
+use crate::config::{ServerConfig, Target};
 use crate::http::trust::is_trusted;
+use crate::server::resources::Resources;
+use crate::server::slot::Slot;
+use crate::server::table::{Counts, Entry, Hold, Table};
 use crate::system::threads;
 
-/// Clients beyond `maxclients` that are told so by a thread of their own; as many again may be
-/// on their way out when others take their slots.
-const SPARE_SLOTS: usize = 16;
+/// TLS clients beyond `maxclients` that are told so at a time: their handshake takes a thread.
+pub(super) const MAX_REFUSED: usize = 16;
 
 /// Pause between two tries to send a Close to clients without room for it.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A handshake younger than this does not give way to a new client.
-const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
+/// Why a client gets no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// `maxclients` are being served.
+    Clients,
+    /// `maxperip` of its address are.
+    Address,
+    /// Too many connections of a proxy have not said yet whom they are for.
+    Proxy,
+    /// There is no descriptor or no thread for it.
+    Resources,
+}
 
-/// The clients' slots. The next configuration's server takes it over, with who is in it.
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clients => "maxclients are being served",
+            Self::Address => "maxperip clients of this address are being served",
+            Self::Proxy => "half of maxclients are connections of a proxy without a request",
+            Self::Resources => "no descriptor or no thread is left: see ulimit -n and -u",
+        })
+    }
+}
+
+/// A server's clients. The next configuration's server takes the table over, with who is in it.
 #[derive(Default)]
-pub struct Clients {
-    entries: Mutex<Table>,
-    /// Told whenever an entry becomes free.
+pub(crate) struct Clients {
+    table: Mutex<Table>,
+    /// Notified whenever a slot becomes free.
     freed: Condvar,
-    /// The thread that watches silent clients, once there is one, and its pause.
+    /// The pause of the thread that watches silent clients, once there is one.
     watch: Mutex<Option<Duration>>,
 }
 
 impl Clients {
+    /// Finds a slot for a client that has just been accepted from `peer`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+        socket: &TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Result<Slot, Full> {
+        let trusted = is_trusted(&config.trusted, peer);
+        // Whom a proxy speaks for is known later: see `Slot::assign`.
+        let address = peer.filter(|_| !trusted).map(|peer| peer.ip());
+        let mut table = self.table();
+        if address.is_some_and(|ip| table.addresses.is_full(ip, config.max_of(ip))) {
+            return Err(Full::Address);
+        }
+        if trusted && table.unassigned >= config.max_clients.div_ceil(2) {
+            return Err(Full::Proxy);
+        }
+        let Some(promise) = resources.promise(descriptors(config)) else {
+            // What that frees is for the next.
+            table.give_way();
+            return Err(Full::Resources);
+        };
+        if table.served >= config.max_clients && !table.give_way() {
+            return Err(Full::Clients);
+        }
+        let entry = Entry::new(hold(config, trusted, socket), address, trusted);
+        let (index, number) = table.add(entry);
+        drop(table);
+        Ok(Slot::new(self, index, number, peer, trusted, promise))
+    }
+
+    /// Finds a place for a TLS client that can only be told that there is no slot; `None` when
+    /// too many are being told.
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+        socket: &TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Option<Slot> {
+        let mut table = self.table();
+        if table.refused >= MAX_REFUSED {
+            return None;
+        }
+        let promise = resources.promise(descriptors(config))?;
+        let trusted = is_trusted(&config.trusted, peer);
+        let mut entry = Entry::new(hold(config, trusted, socket), None, false);
+        entry.counts = Counts::Refused;
+        let (index, number) = table.add(entry);
+        drop(table);
+        Some(Slot::refused(Slot::new(
+            self, index, number, peer, trusted, promise,
+        )))
+    }
+
     /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
-    /// the clients.
+    /// the table.
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
+    pub(crate) fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
         let pause = ping / u32::from(WATCHES);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
@@ -55,10 +138,10 @@ impl Clients {
         Ok(())
     }
 
-    /// Looks at every client once; the pause until the next look.
+    /// Watches every client once; returns the pause until the next time.
     fn watch_once(&self) -> Option<Duration> {
-        for entry in &self.entries().taken {
-            if let Hold::FrameWriter(writer) = &entry.hold {
+        for entry in self.table().entries() {
+            if let Hold::Writer(writer) = &entry.hold {
                 writer.watch();
             }
         }
@@ -66,246 +149,80 @@ impl Clients {
     }
 
     /// Whether nobody is being served.
-    pub fn is_empty(&self) -> bool {
-        self.entries().taken.is_empty()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table().is_empty()
     }
 
-    /// Sends Close 1001 to those that have come so far, and ends the others, those too that are
-    /// just being let in.
-    pub fn stop(&self) {
-        let mut entries = self.entries();
-        entries.is_stopping = true;
-        for entry in &entries.taken {
+    /// Sends Close 1001 to clients that are open, and ends the others, those too that are just
+    /// being admitted.
+    pub(crate) fn stop(&self) {
+        let mut table = self.table();
+        table.is_stopping = true;
+        for entry in table.entries() {
             match &entry.hold {
-                Hold::FrameWriter(writer) => writer.stop(),
+                Hold::Writer(writer) => writer.stop(),
                 Hold::Socket(_) => entry.cut(),
             }
         }
     }
 
-    /// Ends everybody.
-    pub fn cut(&self) {
-        for entry in &self.entries().taken {
-            entry.cut();
-        }
+    /// Ends every client.
+    pub(crate) fn cut(&self) {
+        self.table().entries().for_each(Entry::cut);
     }
 
     /// Waits until nobody is being served. A client that had no room for its Close gets it as
     /// soon as it has some.
-    pub fn wait_empty(&self, deadline: Instant) {
-        let taken = |entries: &mut Table| !entries.taken.is_empty();
-        let mut entries = self.entries();
+    pub(crate) fn wait_empty(&self, deadline: Instant) {
+        let taken = |table: &mut Table| !table.is_empty();
+        let mut table = self.table();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let pause = left.min(SETTLE_PAUSE);
-            let waited = self.freed.wait_timeout_while(entries, pause, taken);
-            entries = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if entries.taken.is_empty() || left.is_zero() {
+            let waited = self.freed.wait_timeout_while(table, pause, taken);
+            table = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if table.is_empty() || left.is_zero() {
                 return;
             }
-            for entry in &entries.taken {
-                if let Hold::FrameWriter(writer) = &entry.hold {
+            for entry in table.entries() {
+                if let Hold::Writer(writer) = &entry.hold {
                     writer.settle();
                 }
             }
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Table> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a client out of the table.
+    pub(super) fn remove(&self, index: usize) {
+        self.table().remove(index);
+        self.freed.notify_all();
     }
 }
 
-/// The clients that are being served.
-#[derive(Default)]
-struct Table {
-    next: usize,
-    /// In the order of their coming.
-    taken: Vec<Entry>,
-    /// Nobody is served any more.
-    is_stopping: bool,
+/// By what a client is ended while its TLS handshake is done, or its PROXY header read.
+fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
+    Hold::Socket(match config.tls.is_some() || trusted {
+        true => socket.try_clone().ok(),
+        false => None,
+    })
 }
 
-impl Table {
-    /// Whether an address has all the entries that it may have.
-    fn is_crowded(&self, ip: IpAddr, config: &ServerConfig) -> bool {
-        let of_ip = |entry: &&Entry| entry.ip == Some(ip);
-        config
-            .max_of(ip)
-            .is_some_and(|limit| self.taken.iter().filter(of_ip).count() >= limit)
+/// Descriptors of a client to its end: its own, and its backend's or its file's. A serial line or
+/// a fifo is waited for by a pipe of its own.
+fn descriptors(config: &ServerConfig) -> usize {
+    if let Some(websocket) = &config.websocket
+        && websocket
+            .links
+            .iter()
+            .any(|link| matches!(link.target, Target::Tty(..) | Target::Fifo(..)))
+    {
+        return 4;
     }
-
-    fn numbered(&mut self, number: usize) -> Option<&mut Entry> {
-        self.taken.iter_mut().find(|entry| entry.number == number)
-    }
-}
-
-struct Entry {
-    number: usize,
-    since: Instant,
-    /// It is in the middle of an answer, before or without a 101.
-    is_answered: bool,
-    ip: Option<IpAddr>,
-    /// To end it from outside: the writer, or the bare socket while it has none.
-    hold: Hold,
-}
-
-enum Hold {
-    /// Just accepted, or in the TLS handshake, which has a descriptor to cut; or given away.
-    Socket(Option<TcpStream>),
-    FrameWriter(Arc<FrameWriter>),
-}
-
-impl Entry {
-    /// Whether its client has not come as far as an answer.
-    fn is_opening(&self) -> bool {
-        match &self.hold {
-            _ if self.is_answered => false,
-            Hold::Socket(socket) => socket.is_some(),
-            Hold::FrameWriter(writer) => !writer.is_open(),
-        }
-    }
-
-    fn cut(&self) {
-        match &self.hold {
-            Hold::Socket(Some(socket)) => {
-                let _ = socket.shutdown(std::net::Shutdown::Both);
-            }
-            Hold::Socket(None) => {}
-            Hold::FrameWriter(writer) => writer.client().cut(),
-        }
-    }
-}
-
-/// A client's slot among `maxclients`; dropping it makes room for the next.
-pub struct Slot {
-    clients: Arc<Clients>,
-    number: usize,
-    spare: bool,
-    trusted: bool,
-}
-
-impl Slot {
-    /// Finds a slot for a client of the server with these settings; `None` when there are none
-    /// left even for those who are refused.
-    pub fn find(clients: &Arc<Clients>, config: &ServerConfig, socket: &TcpStream) -> Option<Slot> {
-        let peer = socket.peer_addr().ok();
-        let trusted = is_trusted(&config.trusted, peer, socket.local_addr().ok());
-        // Whom a proxy speaks for is known after the head: see `assign_to`.
-        let ip = peer
-            .filter(|_| !trusted)
-            .map(|address| address.ip().to_canonical());
-        let now = Instant::now();
-        let mut entries = clients.entries();
-        let count = entries.taken.len();
-        let crowded = ip.is_some_and(|ip| entries.is_crowded(ip, config));
-        let mut spare = crowded;
-        if count >= config.max_clients {
-            // The oldest handshake that does not come to its end gives way, one that could only
-            // be refused too.
-            let late = |entry: &&Entry| entry.is_opening() && now - entry.since > MIN_HANDSHAKE;
-            match entries.taken.iter_mut().find(|entry| late(&&**entry)) {
-                Some(entry) if count < config.max_clients + 2 * SPARE_SLOTS => {
-                    entry.cut();
-                    // It gives way to one client: the next one finds the next.
-                    entry.since = now;
-                }
-                _ if count >= config.max_clients + SPARE_SLOTS => return None,
-                _ => spare = true,
-            }
-        }
-        let number = entries.next;
-        entries.next = number.wrapping_add(1);
-        // To cut it from outside while it has no writer: in the TLS handshake, or while its
-        // PROXY header is read.
-        let hold = Hold::Socket(match config.tls.is_some() || trusted {
-            true => socket.try_clone().ok(),
-            false => None,
-        });
-        entries.taken.push(Entry {
-            number,
-            since: now,
-            is_answered: false,
-            ip,
-            hold,
-        });
-        Some(Slot {
-            clients: Arc::clone(clients),
-            number,
-            spare,
-            trusted,
-        })
-    }
-
-    /// Whether the server is full, so that this client can only be told so.
-    pub fn is_spare(&self) -> bool {
-        self.spare
-    }
-
-    /// Whether its peer is believed about whom it speaks for.
-    pub fn is_trusted(&self) -> bool {
-        self.trusted
-    }
-
-    /// Gives the slot of a trusted peer to whom it speaks for, unless that address has all
-    /// the slots it may have.
-    pub fn assign_to(&self, ip: IpAddr, config: &ServerConfig) -> bool {
-        let mut entries = self.clients.entries();
-        let ip = ip.to_canonical();
-        if entries.is_crowded(ip, config) {
-            return false;
-        }
-        if let Some(entry) = entries.numbered(self.number) {
-            entry.ip = Some(ip);
-        }
-        true
-    }
-
-    /// Its number, which no other client has.
-    pub fn number(&self) -> usize {
-        self.number
-    }
-
-    /// Puts a client here.
-    pub fn put(&self, client: Client) -> Arc<FrameWriter> {
-        let writer = Arc::new(FrameWriter::new(client));
-        let mut entries = self.clients.entries();
-        if entries.is_stopping {
-            writer.stop();
-        }
-        if let Some(entry) = entries.numbered(self.number) {
-            entry.hold = Hold::FrameWriter(Arc::clone(&writer));
-        }
-        drop(entries);
-        writer
-    }
-
-    /// Says that the client is being answered, however long that takes (a file, a backend that
-    /// is waited for): it gives way to nobody. Or that it no longer is.
-    pub fn is_answered(&self, is_answered: bool) {
-        if let Some(entry) = self.clients.entries().numbered(self.number) {
-            entry.is_answered = is_answered;
-        }
-    }
-
-    /// Takes the client away, to give it to somebody else.
-    pub fn take(&self, writer: Arc<FrameWriter>) -> Client {
-        if let Some(entry) = self.clients.entries().numbered(self.number) {
-            entry.hold = Hold::Socket(None);
-        }
-        let writer = Arc::into_inner(writer).expect("only the entry has had it too");
-        writer.into_client()
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.clients
-            .entries()
-            .taken
-            .retain(|entry| entry.number != self.number);
-        self.clients.freed.notify_all();
-    }
+    2
 }
 
 #[cfg(test)]

@@ -1,80 +1,91 @@
 //! One server: what its clients are served with, whichever address they come to.
 
-pub mod clients;
-
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use crate::config::{Listen, Place, ServerConfig};
 use crate::http::document::Document;
 use crate::server::clients::Clients;
+use crate::server::farewell::Farewell;
+use crate::server::resources::Resources;
 #[cfg(feature = "tls")]
-use crate::tls::{Certificates, TlsError};
+use crate::tls::TlsError;
+#[cfg(not(feature = "tls"))]
+use plain::Security;
+#[cfg(feature = "tls")]
+use secure::Security;
+
+mod addresses;
+pub(crate) mod clients;
+pub(crate) mod farewell;
+#[cfg(not(feature = "tls"))]
+mod plain;
+pub(crate) mod resources;
+#[cfg(feature = "tls")]
+mod secure;
+pub(crate) mod slot;
+mod table;
 
 /// One element of `servers`.
-pub struct Server {
+pub(crate) struct Server {
     config: ServerConfig,
     document: Option<Document>,
-    #[cfg(feature = "tls")]
-    certificates: Option<Arc<Certificates>>,
+    security: Security,
     clients: Arc<Clients>,
+    resources: Arc<Resources>,
 }
 
 impl Server {
-    /// Reads certificates. Of the server it replaces, if any, the clients are kept.
+    /// Reads certificates. The server takes over `clients`, and what can be kept of the server
+    /// before it.
     ///
     /// # Errors
     /// Which certificate cannot be used, and why.
-    pub fn new(config: ServerConfig, before: Option<&Server>) -> Result<Self, StartError> {
+    pub(crate) fn new(
+        config: ServerConfig,
+        before: Option<&Server>,
+        clients: Arc<Clients>,
+        resources: &Arc<Resources>,
+    ) -> Result<Self, StartError> {
+        let old = before.map(|server| (&server.config, &server.security));
         Ok(Self {
             document: config.document.as_ref().map(Document::new),
-            #[cfg(feature = "tls")]
-            certificates: certificates(&config, before)?,
-            clients: before
-                .map(|server| Arc::clone(&server.clients))
-                .unwrap_or_default(),
+            security: Security::new(&config, old)?,
+            clients,
+            resources: Arc::clone(resources),
             config,
         })
     }
 
     /// What it was asked for.
-    pub fn config(&self) -> &ServerConfig {
+    pub(crate) fn config(&self) -> &ServerConfig {
         &self.config
     }
 
     /// Its static files.
-    pub fn document(&self) -> Option<&Document> {
+    pub(crate) fn document(&self) -> Option<&Document> {
         self.document.as_ref()
     }
 
-    /// What its clients shake hands with, if they speak TLS.
-    #[cfg(feature = "tls")]
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_deref()
+    /// Its TLS, if it has any.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
     }
 
-    /// Its clients' places.
-    pub fn clients(&self) -> &Arc<Clients> {
+    /// Its clients.
+    pub(crate) fn clients(&self) -> &Arc<Clients> {
         &self.clients
     }
-}
 
-/// Reads certificates, unless the server before has the same: those are renewed in place, and
-/// stay if the user can no longer read the key.
-#[cfg(feature = "tls")]
-fn certificates(
-    config: &ServerConfig,
-    before: Option<&Server>,
-) -> Result<Option<Arc<Certificates>>, StartError> {
-    let Some(tls) = &config.tls else {
-        return Ok(None);
-    };
-    match before {
-        Some(before) if before.config.tls.as_ref() == Some(tls) => Ok(before.certificates.clone()),
-        _ => {
-            let certificates = Certificates::load(tls).map_err(StartError::Tls)?;
-            Ok(Some(Arc::new(certificates)))
-        }
+    /// What it shares with all other servers.
+    pub(crate) fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
+    /// Where clients go that have been told everything.
+    pub(crate) fn farewell(&self) -> &Farewell {
+        self.resources.farewell()
     }
 }
 
@@ -82,14 +93,8 @@ fn certificates(
 ///
 /// # Errors
 /// Which certificate cannot be used, and why.
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(unused_variables, clippy::unnecessary_wraps)
-)]
 pub(crate) fn test(config: &ServerConfig) -> Result<(), StartError> {
-    #[cfg(feature = "tls")]
-    certificates(config, None)?;
-    Ok(())
+    Security::new(config, None).map(drop)
 }
 
 /// Why a server does not start.
@@ -100,12 +105,12 @@ pub enum StartError {
     /// A certificate or its key is unfit.
     #[cfg(feature = "tls")]
     Tls(TlsError),
-    /// There is no thread to accept clients.
+    /// A thread cannot be created.
     Thread(io::Error),
 }
 
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, place, error) => {
                 write!(f, "{place}: cannot bind {address}: {error}")

@@ -50,6 +50,11 @@ impl Session {
         &self.socket
     }
 
+    /// The socket alone; the session is forgotten.
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
     /// The server name the client asked for (RFC 6066, section 3).
     pub fn server_name(&self) -> Option<String> {
         lock(&self.tls).server_name().map(str::to_owned)

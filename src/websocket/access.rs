@@ -31,7 +31,14 @@ pub struct Service<'a> {
     /// The subprotocol chosen from those the client offered.
     pub protocol: Option<String>,
     /// Keeps the resolved file open, so that `target` means this very file.
-    _file: Option<OwnedFd>,
+    file: Option<OwnedFd>,
+}
+
+impl Service<'_> {
+    /// Whether the service keeps a descriptor open beside those of its client and backend.
+    pub fn is_held_open(&self) -> bool {
+        self.file.is_some()
+    }
 }
 
 /// Finds the service a request asks for.
@@ -57,7 +64,7 @@ pub fn resolve<'a>(
             target: link.target.clone(),
             config: &link.service,
             name,
-            _file: None,
+            file: None,
         });
     }
     find(config, name, upgrade)
@@ -81,7 +88,7 @@ fn find<'a>(
                     config: &config.service,
                     target,
                     name,
-                    _file: Some(file),
+                    file: Some(file),
                 });
             }
             Found::Directory => true,
@@ -105,7 +112,7 @@ fn find<'a>(
                     config: &config.service,
                     name: candidate,
                     target,
-                    _file: Some(file),
+                    file: Some(file),
                 });
             }
             Found::Nothing => away = true,

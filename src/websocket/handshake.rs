@@ -3,10 +3,14 @@
 //!
 //! `access` finds the service and checks the origin.
 
+use std::io;
+
 use tungstenite::handshake::derive_accept_key;
 
+use crate::client::Client;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
+use crate::http::response::header;
 
 /// The only version of the protocol (RFC 6455, section 4.1, item 9).
 const VERSION: &str = "13";
@@ -89,10 +93,33 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Answers a good handshake (RFC 6455, section 4.2.2, item 5) with one write.
+///
+/// `protocol` must be one of those offered.
+///
+/// # Errors
+/// As write(2).
+pub fn switching_protocols(
+    client: &Client,
+    upgrade: &Upgrade,
+    protocol: Option<&str>,
+) -> io::Result<()> {
+    let mut answer = String::with_capacity(256);
+    answer.push_str("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n");
+    header(&mut answer, "Connection", "Upgrade");
+    header(&mut answer, "Sec-WebSocket-Accept", &upgrade.accept_key);
+    if let Some(protocol) = protocol {
+        header(&mut answer, "Sec-WebSocket-Protocol", protocol);
+    }
+    answer.push_str("\r\n");
+    client.write_all(answer.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::tests::{EXAMPLE, parse};
+    use crate::http::request::tests::{EXAMPLE, pair, parse};
+    use std::io::Read;
 
     fn checked(head: &str) -> Result<Upgrade, Refusal> {
         check(&parse(head.as_bytes()).expect("a good head"))
@@ -165,5 +192,33 @@ mod tests {
     fn an_unclean_last_digit_of_the_key_is_taken() {
         let head = EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "AQIDBAUGBwgJCgsMDQ4PEC==");
         assert_eq!(status(&head), 101);
+    }
+
+    #[test]
+    fn a_101_names_the_one_protocol_chosen() {
+        let upgrade = Upgrade {
+            accept_key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(),
+            protocols: vec!["chat".into(), "superchat".into()],
+            origin: None,
+            host: "server.example.com".into(),
+        };
+        for (chosen, line) in [
+            (Some("chat"), "Sec-WebSocket-Protocol: chat\r\n"),
+            (None, ""),
+        ] {
+            let (client, mut far) = pair();
+            switching_protocols(&client, &upgrade, chosen).expect("written");
+            drop(client);
+            let mut answer = String::new();
+            far.read_to_string(&mut answer).expect("an answer");
+            assert_eq!(
+                answer,
+                format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{line}\r\n"
+                )
+            );
+        }
     }
 }

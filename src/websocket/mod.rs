@@ -1,4 +1,25 @@
-//! Opening and running: a WebSocket from its handshake to its close (RFC 6455).
+//! Opening: a WebSocket, from its request to a connected backend.
+//!
+//! Nothing reaches a backend before every check has passed, and no 101 goes out before the backend
+//! is connected (RFC 6455, section 4.2.2).
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use crate::backend::{self, Backend};
+use crate::client::Client;
+use crate::config::WebsocketConfig;
+use crate::http::proxy;
+use crate::http::refusal::Refusal;
+use crate::http::request::Request;
+use crate::server::Server;
+use crate::server::slot::Slot;
+use crate::system::threads;
+use crate::websocket::access::Service;
+use crate::websocket::handshake::Upgrade;
+pub(crate) use crate::websocket::session::Session;
 
 pub mod access;
 #[cfg(feature = "websocket_rt")]
@@ -6,3 +27,153 @@ pub(crate) mod direct;
 pub(crate) mod framing;
 pub mod handshake;
 pub mod pump;
+mod session;
+
+/// Pauses between two tries to reach a backend that is away or busy: the first, doubled until the
+/// last.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+/// Longest wait for the walk beneath docroot to be this client's turn.
+const TURN_WAIT: Duration = Duration::from_secs(5);
+
+/// Checks a request, finds its service and connects the backend. Its stack is not the pump's:
+/// inlined, what it needs would stay touched while the client is there.
+///
+/// # Errors
+/// Why there is no WebSocket.
+#[inline(never)]
+pub(crate) fn open<'a>(
+    server: &Server,
+    websocket: &'a WebsocketConfig,
+    slot: &Slot,
+    request: &Request,
+    client: &Client,
+) -> Result<Box<Session<'a>>, Refusal> {
+    let upgrade = handshake::check(request)?;
+    let start = Instant::now();
+    let mut pause = RETRY_PAUSES.0;
+    let mut waiting = None;
+    loop {
+        let (refusal, limit) = match attempt(websocket, slot, request, &upgrade, client) {
+            Ok((service, backend)) => {
+                return Ok(Box::new(Session {
+                    name: service.name,
+                    config: service.config,
+                    protocol: service.protocol,
+                    upgrade,
+                    backend,
+                    ping: websocket.ping,
+                }));
+            }
+            Err(failed) => failed,
+        };
+        if start.elapsed() >= limit {
+            return Err(refusal);
+        }
+        if client.has_left() {
+            return Err(Refusal::Gone(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if waiting.is_none() {
+            waiting = slot.wait_for_backend(server.config());
+            if waiting.is_none() {
+                return Err(refusal);
+            }
+        }
+        threads::sleep(pause);
+        pause = (2 * pause).min(RETRY_PAUSES.1);
+    }
+}
+
+/// One try to find and connect a backend. With the refusal comes how long, since the first try,
+/// another one is worth while: a backend that restarts is away for a moment, its socket too, and
+/// one whose queue is full accepts again.
+fn attempt<'a>(
+    websocket: &'a WebsocketConfig,
+    slot: &Slot,
+    request: &Request,
+    upgrade: &Upgrade,
+    client: &Client,
+) -> Result<(Service<'a>, Backend), (Refusal, Duration)> {
+    let deadline = Instant::now() + TURN_WAIT;
+    let opening = slot.opening(deadline);
+    let opening = opening.ok_or((Refusal::TooManyClients, Duration::ZERO))?;
+    let service = match access::resolve(websocket, request, upgrade, client.is_tls()) {
+        Ok(service) => service,
+        Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
+            let reason = format!("{name}: not there");
+            return Err((Refusal::Unavailable(reason), websocket.service.wait));
+        }
+        Err(refusal) => return Err((refusal, Duration::ZERO)),
+    };
+    // A service beneath docroot is held open by one descriptor more until it is connected, which
+    // waits for nothing.
+    let opening = Some(opening).filter(|_| service.is_held_open());
+    let reached = reach(&service, websocket.ping, client, request);
+    drop(opening);
+    match reached {
+        Ok(backend) => Ok((service, backend)),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                warn!(
+                    "{}: {error}: the gateway's user must be allowed to write to it",
+                    service.name
+                );
+            }
+            let limit = match error.kind() {
+                io::ErrorKind::WouldBlock => websocket.ping,
+                _ if is_away(&error) => service.config.wait,
+                _ => Duration::ZERO,
+            };
+            let reason = format!("{}: {error}", service.name);
+            Err((Refusal::Unavailable(reason), limit))
+        }
+    }
+}
+
+/// Whether a backend may be there in a moment: nothing stands at its place, or nobody listens or
+/// reads there (a fifo), or who did has just gone.
+fn is_away(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    matches!(
+        error.kind(),
+        NotFound | ConnectionRefused | ConnectionReset | BrokenPipe
+    ) || error.raw_os_error() == Some(nix::libc::ENXIO)
+}
+
+/// Connects a backend and tells it of the client, if it wants to know.
+fn reach(
+    service: &Service<'_>,
+    limit: Duration,
+    client: &Client,
+    request: &Request,
+) -> io::Result<Backend> {
+    let backend = backend::connect(&service.target, limit)?;
+    introduce(client, request, service, &backend)?;
+    Ok(backend)
+}
+
+/// Tells the backend who the client is, before anything else, if it wants to know (`proxy`).
+fn introduce(
+    client: &Client,
+    request: &Request,
+    service: &Service<'_>,
+    backend: &Backend,
+) -> io::Result<()> {
+    if !service.config.proxy {
+        return Ok(());
+    }
+    let header = proxy::header(
+        client.source(),
+        client.local(),
+        &[
+            (proxy::AUTHORITY, client.server_name().as_deref()),
+            (proxy::NAME, Some(&service.name)),
+            (proxy::ORIGIN, request.header("Origin")),
+            (proxy::SUBJECT, client.subject().as_deref()),
+        ],
+    );
+    backend.write_all_of(&[&header, &[]], || false)
+}
+
+#[cfg(test)]
+mod tests;

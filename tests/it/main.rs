@@ -42,6 +42,7 @@ mod refusals;
 mod reload;
 mod sandbox;
 mod startup;
+mod starvation;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;

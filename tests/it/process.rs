@@ -223,16 +223,6 @@ impl Process {
         Duration::from_millis(10 * ticks.map(|ticks| ticks.expect("a number")).sum::<u64>())
     }
 
-    /// Lets it open descriptors below this number only (prlimit(1)).
-    pub(crate) fn limit_descriptors(&self, limit: u64) {
-        let pid = self.child.id().to_string();
-        let limit = format!("--nofile={limit}:{limit}");
-        let status = Command::new("prlimit")
-            .args(["--pid", &pid, &limit])
-            .status();
-        assert!(status.expect("prlimit of util-linux").success());
-    }
-
     fn status_field(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the process is there");

@@ -48,7 +48,7 @@ fn ask(document: &Document, method: &str, target: &str, lines: &str) -> Result<S
     let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let request = parse(head.as_bytes()).expect("a good head");
     let (client, far) = pair();
-    let sent = document.serve(&client, &request)?;
+    let sent = document.serve(&client, &request, ())?;
     drop(client);
     let answer = all_of(far);
     assert_eq!(sent, answer.len() as u64);
@@ -237,7 +237,7 @@ fn a_large_file_goes_in_pieces() {
     let (client, far) = pair();
     let reader = thread::spawn(move || all_of(far));
     let request = parse(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("good");
-    let sent = document.serve(&client, &request).expect("served");
+    let sent = document.serve(&client, &request, ()).expect("served");
     drop(client);
     let answer = reader.join().expect("no panic");
     assert_eq!(sent, answer.len() as u64);
@@ -251,6 +251,8 @@ fn a_client_that_leaves_in_the_middle_is_gone() {
     let (client, far) = pair();
     drop(far);
     let request = parse(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("good");
-    let refusal = document.serve(&client, &request).expect_err("nobody reads");
+    let refusal = document
+        .serve(&client, &request, ())
+        .expect_err("nobody reads");
     assert!(matches!(refusal, Refusal::Gone(_)), "{refusal}");
 }

@@ -2,13 +2,15 @@
 
 use super::*;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread;
 
 use crate::config::{Listen, from_text};
 use crate::http::request::tests::{EXAMPLE, pair};
 use crate::listen::binding::Binding;
+use crate::server::table::MAX_LEAVING;
 use crate::system::beneath::tests::Scratch;
 
 /// Longest wait for something that must come.
@@ -25,7 +27,11 @@ fn binding(settings: &str) -> (Binding, Scratch, SocketAddr) {
     let (config, _) = from_text(Path::new("x.conf"), &text).expect("a good configuration");
     let mut config = config.servers[0].clone();
     config.listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
-    let binding = Binding::open(config, &mut Vec::new()).expect("a free port");
+    let (resources, mut none) = (Arc::<Resources>::default(), Vec::new());
+    resources.measure(0, 0);
+    resources.farewell().start().expect("a thread");
+    let binding = Binding::open(config, &mut Vec::new(), &mut none, &resources);
+    let binding = binding.expect("a free port");
     let address = address_of(&binding);
     (binding, scratch, address)
 }
@@ -49,29 +55,41 @@ fn handshake(client: &mut TcpStream) -> String {
 
 /// Waits until so many slots are taken.
 fn wait_for(binding: &Binding, slots: usize) {
-    let wrong = |entries: &mut Table| entries.taken.len() != slots;
+    let wrong = |table: &mut Table| table.served + table.leaving != slots;
     let clients = binding.server().clients();
     let waited = clients
         .freed
-        .wait_timeout_while(clients.entries(), PATIENCE, wrong);
+        .wait_timeout_while(clients.table(), PATIENCE, wrong);
     assert!(!waited.expect("no panic").1.timed_out(), "{slots} slots");
 }
 
 /// A slot for the client of this socket.
-fn find(binding: &Binding, socket: &TcpStream) -> Option<Slot> {
+fn admit(binding: &Binding, socket: &TcpStream) -> Result<Slot, Full> {
     let server = binding.server();
-    Slot::find(server.clients(), server.config(), socket)
+    let peer = socket.peer_addr().ok();
+    (server.clients()).admit(server.config(), server.resources(), socket, peer)
 }
 
-/// An entry taken by a client that has sent nothing, and its other end.
+/// A slot taken by a client that has sent nothing, and its other end.
 fn opening(binding: &Binding, age: Duration) -> (Slot, TcpStream) {
+    try_opening(binding, age).expect("a slot")
+}
+
+fn try_opening(binding: &Binding, age: Duration) -> Result<(Slot, TcpStream), Full> {
     let (client, far) = pair();
-    let slot = find(binding, &far).expect("a slot");
+    let slot = admit(binding, &far)?;
     slot.put(client);
-    if let Some(entry) = binding.server().clients().entries().numbered(slot.number) {
+    age_of(binding, &slot, age);
+    Ok((slot, far))
+}
+
+/// Makes a client so much older.
+fn age_of(binding: &Binding, slot: &Slot, age: Duration) {
+    let mut table = binding.server().clients().table();
+    let entry = table.entries.iter_mut().flatten();
+    for entry in entry.filter(|entry| entry.number == slot.number()) {
         entry.since -= age;
     }
-    (slot, far)
 }
 
 fn address_of(binding: &Binding) -> SocketAddr {
@@ -92,7 +110,7 @@ fn stop(binding: &Binding, patience: Duration) {
 }
 
 #[test]
-fn beyond_maxclients_a_client_is_told_503_and_a_place_that_is_freed_is_taken() {
+fn beyond_maxclients_a_client_is_told_503_and_a_slot_that_is_freed_is_taken() {
     let (binding, scratch, address) = binding("maxclients = 2;");
     let _backend = UnixListener::bind(scratch.0.join("chat")).expect("a free name");
     binding.start().expect("a thread");
@@ -114,36 +132,34 @@ fn beyond_maxclients_a_client_is_told_503_and_a_place_that_is_freed_is_taken() {
 
 #[test]
 fn the_oldest_handshake_gives_way_when_the_server_is_full() {
-    let (binding, _scratch, _) = binding("maxclients = 2;");
+    let (binding, _scratch, _) = binding("maxclients = 2; maxperip = 0;");
     let (_oldest, mut oldest_far) = opening(&binding, PATIENCE);
     let (_older, mut older_far) = opening(&binding, PATIENCE / 2);
-    let (newcomer, _far) = opening(&binding, Duration::ZERO);
-    assert!(!newcomer.is_spare(), "it has the slot");
+    let (_newcomer, _far) = opening(&binding, Duration::ZERO);
     assert_eq!(oldest_far.read(&mut [0; 8]).expect("the end"), 0);
     // One gives way to one: the next newcomer takes the slot of the next.
-    let (next, _far) = opening(&binding, Duration::ZERO);
-    assert!(!next.is_spare());
+    let (_next, _far) = opening(&binding, Duration::ZERO);
     assert_eq!(older_far.read(&mut [0; 8]).expect("the end"), 0);
-    let (last, _far) = opening(&binding, Duration::ZERO);
-    assert!(last.is_spare(), "nobody is left to give way");
+    let last = try_opening(&binding, Duration::ZERO);
+    assert_eq!(
+        last.err(),
+        Some(Full::Clients),
+        "nobody is left to give way"
+    );
 }
 
 #[test]
 fn a_young_handshake_and_an_open_client_do_not_give_way() {
-    let (binding, _scratch, _) = binding("maxclients = 2;");
-    let (open, mut open_far) = opening(&binding, PATIENCE);
-    if let Some(Entry {
-        hold: Hold::FrameWriter(writer),
-        ..
-    }) = binding.server().clients().entries().numbered(open.number)
-    {
-        writer
-            .open(|| writer.client().write_all(b"101"))
-            .expect("room");
-    }
+    let (binding, _scratch, _) = binding("maxclients = 2; maxperip = 0;");
+    let (client, mut open_far) = pair();
+    let open = admit(&binding, &open_far).expect("a slot");
+    let writer = open.put(client);
+    age_of(&binding, &open, PATIENCE);
+    let greeted = writer.open(|| writer.client().write_all(b"101"));
+    greeted.expect("room");
     let (_young, young_far) = opening(&binding, Duration::ZERO);
-    let (newcomer, _far) = opening(&binding, Duration::ZERO);
-    assert!(newcomer.is_spare());
+    let newcomer = try_opening(&binding, Duration::ZERO);
+    assert_eq!(newcomer.err(), Some(Full::Clients));
     assert_eq!(open_far.read(&mut [0; 8]).expect("the 101"), 3);
     for far in [&open_far, &young_far] {
         far.set_nonblocking(true).expect("a socket");
@@ -155,56 +171,119 @@ fn a_young_handshake_and_an_open_client_do_not_give_way() {
 
 #[test]
 fn a_client_that_is_being_answered_does_not_give_way() {
-    let (binding, _scratch, _) = binding("maxclients = 1;");
+    let (binding, _scratch, _) = binding("maxclients = 1; maxperip = 0;");
     let (download, _download_far) = opening(&binding, PATIENCE);
-    download.is_answered(true);
-    let (newcomer, _far) = opening(&binding, Duration::ZERO);
-    assert!(newcomer.is_spare());
-    drop(newcomer);
-    download.is_answered(false);
-    let (newcomer, _far) = opening(&binding, Duration::ZERO);
-    assert!(!newcomer.is_spare(), "a refusal gives way");
+    download.set_answered();
+    let newcomer = try_opening(&binding, Duration::ZERO);
+    assert_eq!(newcomer.err(), Some(Full::Clients));
 }
 
 #[test]
-fn stop_ends_a_client_that_is_just_being_let_in() {
+fn clients_that_gave_way_and_are_still_there_are_few() {
+    let (binding, _scratch, _) = binding("maxclients = 1; maxperip = 0;");
+    let mut slots = Vec::new();
+    // One is served; each newcomer takes the place of the one before, whose thread goes on.
+    while let Ok(slot) = try_opening(&binding, PATIENCE) {
+        slots.push(slot);
+    }
+    assert_eq!(slots.len(), 1 + MAX_LEAVING);
+    let mut table = binding.server().clients().table();
+    assert_eq!((table.served, table.leaving), (1, MAX_LEAVING));
+    assert!(!table.give_way());
+}
+
+#[test]
+fn tls_clients_that_are_being_refused_are_few_and_take_no_slot() {
+    let (binding, _scratch, _) = binding("maxclients = 1; maxperip = 0;");
+    let (server, (_client, far)) = (binding.server(), pair());
+    let (clients, resources) = (server.clients(), server.resources());
+    let refuse = || clients.refuse(server.config(), resources, &far, None);
+    let refused: Vec<_> = std::iter::repeat_with(refuse)
+        .map_while(|slot| slot)
+        .collect();
+    assert_eq!(refused.len(), MAX_REFUSED);
+    assert!(refused.iter().all(Slot::is_refused));
+    assert!(try_opening(&binding, Duration::ZERO).is_ok());
+}
+
+#[test]
+fn half_of_the_clients_may_wait_for_a_backend() {
+    let (binding, _scratch, _) = binding("maxclients = 3; maxperip = 0;");
+    let config = binding.server().config();
+    let slots: Vec<_> = (0..3)
+        .map(|_| opening(&binding, Duration::ZERO).0)
+        .collect();
+    let first = slots[0].wait_for_backend(config);
+    let _second = slots[1]
+        .wait_for_backend(config)
+        .expect("a half, rounded up");
+    assert!(slots[2].wait_for_backend(config).is_none());
+    drop(first);
+    assert!(slots[2].wait_for_backend(config).is_some());
+}
+
+#[test]
+fn connections_of_a_proxy_without_a_request_take_half_of_the_slots() {
+    let (binding, _scratch, _) = binding("maxclients = 4; maxperip = 1; trusted = \"127.0.0.1\";");
+    let (first, _far) = opening(&binding, Duration::ZERO);
+    let (second, _far) = opening(&binding, Duration::ZERO);
+    let third = try_opening(&binding, Duration::ZERO);
+    assert_eq!(third.err(), Some(Full::Proxy));
+    let (one, config) = (IpAddr::from([192, 0, 2, 1]), binding.server().config());
+    assert_eq!(first.assign(one, config), Ok(()));
+    assert_eq!(
+        first.assign(one, config),
+        Ok(()),
+        "once more is no second client"
+    );
+    assert_eq!(second.assign(one, config), Err(Full::Address));
+    assert!(try_opening(&binding, Duration::ZERO).is_ok());
+}
+
+#[test]
+fn stop_ends_a_client_that_is_just_being_admitted() {
     let (binding, _scratch, _) = binding("");
     let (client, mut far) = pair();
-    let slot = find(&binding, &far).expect("a slot");
+    let slot = admit(&binding, &far).expect("a slot");
     binding.server().clients().stop();
     slot.put(client);
     assert_eq!(far.read(&mut [0; 8]).expect("the end"), 0);
 }
 
 #[test]
-fn not_even_a_refusal_is_for_everybody() {
-    let (binding, _scratch, _) = binding("maxclients = 1;");
-    let slots: Vec<_> = (0..=SPARE_SLOTS)
-        .map(|_| opening(&binding, Duration::ZERO))
-        .collect();
-    let spare = slots.iter().filter(|(slot, _)| slot.is_spare()).count();
-    assert_eq!(spare, SPARE_SLOTS);
-    let socket = connect(address_of(&binding));
-    assert!(find(&binding, &socket).is_none());
-}
-
-#[test]
-fn maxperip_refuses_one_address_and_no_other() {
+fn maxperip_turns_away_one_address_and_no_other() {
     let (binding, _scratch, address) = binding("maxclients = 5; maxperip = 1;");
     let one = connect(address);
-    let first = find(&binding, &one).expect("a slot");
-    assert!(!first.is_spare());
-    assert!(find(&binding, &one).expect("a slot").is_spare());
+    let first = admit(&binding, &one).expect("a slot");
+    assert_eq!(admit(&binding, &one).err(), Some(Full::Address));
+    let other = "192.0.2.1:1".parse().ok();
+    let server = binding.server();
+    let slot = (server.clients()).admit(server.config(), server.resources(), &one, other);
+    assert!(slot.is_ok());
     drop(first);
-    assert!(!find(&binding, &one).expect("a slot").is_spare());
+    assert!(admit(&binding, &one).is_ok());
 }
 
 #[test]
-fn a_thread_that_panics_frees_its_place_and_cuts_its_client() {
+fn a_table_that_is_empty_again_keeps_nothing() {
+    let (binding, _scratch, _) = binding("maxperip = 0;");
+    let clients: Vec<_> = (0..100)
+        .map(|_| opening(&binding, Duration::ZERO))
+        .collect();
+    let last = clients[99].0.number();
+    drop(clients);
+    let table = binding.server().clients().table();
+    assert_eq!(table.entries.capacity() + table.unused.capacity(), 0);
+    assert_eq!(table.opening.capacity(), 0);
+    assert_eq!(table.next_number, last + 1);
+}
+
+#[test]
+fn a_thread_that_panics_frees_its_slot_and_cuts_its_client() {
     let (binding, _scratch, _) = binding("");
     let (slot, mut far) = opening(&binding, Duration::ZERO);
-    let thread = std::thread::spawn(move || {
-        let _place = slot;
+    let thread = thread::spawn(move || {
+        let _slot = slot;
         panic!("as the test wants");
     });
     assert!(thread.join().is_err());
@@ -236,7 +315,7 @@ fn threads_have_names() {
 fn stop_cuts_who_is_opening_and_frees_the_port() {
     let (binding, _scratch, address) = binding("");
     binding.start().expect("a thread");
-    let (_place, mut far) = opening(&binding, Duration::ZERO);
+    let (_slot, mut far) = opening(&binding, Duration::ZERO);
     stop(&binding, Duration::ZERO);
     assert_eq!(far.read(&mut [0; 8]).expect("the end"), 0);
     assert!(TcpStream::connect(address).is_err(), "nobody listens");
@@ -246,7 +325,7 @@ fn stop_cuts_who_is_opening_and_frees_the_port() {
 fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
     let (binding, _scratch, _) = binding("");
     let (client, mut far) = pair();
-    let slot = find(&binding, &far).expect("a slot");
+    let slot = admit(&binding, &far).expect("a slot");
     let writer = slot.put(client);
     writer.open(|| Ok(())).expect("no greeting");
     let limit = Some(Duration::from_millis(20));
@@ -254,11 +333,11 @@ fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
     while writer.client().is_writable() {
         let _ = writer.client().write_all(&[0; 65_536]);
     }
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let start = Instant::now();
         let stopping = scope.spawn(|| stop(&binding, PATIENCE));
         while !writer.is_owing() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let mut last = [0; 4];
         let mut buffer = vec![0; 65_536];

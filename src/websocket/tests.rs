@@ -1,15 +1,18 @@
-//! Tests of `connection`: which backends are waited for.
+//! Tests of `websocket`: which backends are waited for.
 
 use super::*;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use crate::http::request::tests::{EXAMPLE, pair, parse};
+use crate::listen::binding::Binding;
+use crate::server::resources::Resources;
 use crate::system::beneath::tests::Scratch;
 
 /// A `websocket` section in whose docroot nothing stands, with a link to a backend.
-fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> WebsocketConfig {
+fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> Binding {
     let text = format!(
         "servers = ({{ websocket = {{ docroot = \"{0}\"; origins = \"*\"; wait = {wait}; \
          links = ({{ origin = \"chat\"; type = \"unix\"; destination = \"{0}/x\"; \
@@ -18,7 +21,23 @@ fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> WebsocketConfig {
     );
     let loaded = crate::config::from_text(Path::new("x.conf"), &text);
     let (config, _) = loaded.expect("a good configuration");
-    config.servers[0].websocket.clone().expect("it has one")
+    let mut config = config.servers[0].clone();
+    config.listen = Vec::new();
+    let resources = Arc::<Resources>::default();
+    resources.measure(0, 0);
+    Binding::open(config, &mut Vec::new(), &mut Vec::new(), &resources).expect("nothing to bind")
+}
+
+/// Opens a WebSocket as the server's connection does.
+fn open_of(binding: &Binding, request: &Request, client: &Client) -> Result<(), Refusal> {
+    let server = binding.server();
+    let (config, resources) = (server.config(), server.resources());
+    let (_, socket) = pair();
+    let slot = (server.clients())
+        .admit(config, resources, &socket, None)
+        .expect("a slot");
+    let websocket = config.websocket.as_ref().expect("it has one");
+    open(server, websocket, &slot, request, client).map(|_| ())
 }
 
 #[test]
@@ -28,15 +47,15 @@ fn a_link_waits_as_long_as_it_says_itself() {
     let scratch = Scratch::new();
     let start = Instant::now();
     let config = section(&scratch, 60, 0);
-    let refused = open(&request, &config, &client);
+    let refused = open_of(&config, &request, &client);
     assert!(matches!(refused, Err(Refusal::Unavailable(_))));
     assert!(start.elapsed() < Duration::from_secs(30), "at once");
 
     let config = section(&scratch, 0, 60);
     thread::scope(|scope| {
-        let opened = scope.spawn(|| open(&request, &config, &client).map(|_| ()));
+        let opened = scope.spawn(|| open_of(&config, &request, &client));
         // The backend is away, for a moment.
-        thread::sleep(4 * RETRY_PAUSE);
+        thread::sleep(4 * RETRY_PAUSES.1);
         let _backend = UnixListener::bind(scratch.0.join("x")).expect("a free name");
         let opened = opened.join().expect("no panic");
         assert!(opened.is_ok(), "{opened:?}");
@@ -55,7 +74,7 @@ fn only_a_backend_that_is_away_is_waited_for() {
         let text = EXAMPLE.replace("/chat", &format!("/{name}"));
         let text = text.replace("Sec-WebSocket-Protocol", "X-None");
         let request = parse(text.as_bytes()).expect("a good head");
-        let refused = open(&request, &config, &client).map(|_| ());
+        let refused = open_of(&config, &request, &client);
         let status = refused.expect_err(name).status();
         assert_eq!(status, 404, "{name}");
     }
@@ -65,7 +84,7 @@ fn only_a_backend_that_is_away_is_waited_for() {
         let text = EXAMPLE.replace("/chat", &format!("/{name}"));
         // The socket that a subprotocol names may be away as well.
         let request = parse(text.as_bytes()).expect("a good head");
-        let refused = open(&request, &config, &client).map(|_| ());
+        let refused = open_of(&config, &request, &client);
         assert_eq!(refused.expect_err(name).status(), 503, "{name}");
     }
 }
@@ -78,7 +97,7 @@ fn a_client_that_leaves_is_not_waited_with() {
     let scratch = Scratch::new();
     let config = section(&scratch, 0, 60);
     let start = Instant::now();
-    let refused = open(&request, &config, &client);
+    let refused = open_of(&config, &request, &client);
     assert!(matches!(refused, Err(Refusal::Gone(_))));
     assert!(start.elapsed() < Duration::from_secs(30), "at once");
 }

@@ -1,0 +1,33 @@
+//! Opening: no TLS, in a build without the feature `tls`.
+
+use std::time::Instant;
+
+use crate::client::Client;
+use crate::config::ServerConfig;
+use crate::http::refusal::Refusal;
+use crate::server::StartError;
+
+/// What a server's clients shake hands with: nothing.
+pub(crate) struct Security;
+
+#[expect(clippy::unnecessary_wraps, clippy::unused_self)]
+impl Security {
+    pub(super) fn new(
+        _: &ServerConfig,
+        _: Option<(&ServerConfig, &Self)>,
+    ) -> Result<Self, StartError> {
+        Ok(Self)
+    }
+
+    pub(crate) fn reload(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    pub(crate) fn shake_hands(
+        &self,
+        client: Client,
+        _: Instant,
+    ) -> Result<Client, Box<(Client, Refusal)>> {
+        Ok(client)
+    }
+}

@@ -1,0 +1,218 @@
+//! Opening: descriptors and threads, promised to a client before it is admitted.
+//!
+//! All servers share one [`Resources`]. A client that holds a [`Promise`] finds a descriptor for
+//! its backend and a thread for each direction, whoever else comes meanwhile; a client for whom
+//! there is no promise is turned away at once. What an opening needs for a moment beyond that,
+//! the walk beneath docroot, comes from a small pool for which openings wait in turn.
+
+use std::fs;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::Uid;
+
+use crate::server::farewell::Farewell;
+
+/// Threads of a client: one reads it, one reads its backend.
+const THREADS: usize = 2;
+
+/// Descriptors kept for the daemon's own work: a reload, the log, a client yet to be turned away.
+const OWN_DESCRIPTORS: usize = 6;
+
+/// Threads kept for the daemon's own work: a stop, the programs of `init_d`, name look-ups.
+const OWN_THREADS: usize = 4;
+
+/// Open descriptors and threads where proc(5) does not tell.
+const UNKNOWN_IN_USE: usize = 16;
+
+/// A pool of descriptors is one in so many of the limit.
+const SHARE: usize = 16;
+/// Descriptors beyond their promises that all openings have together, at least and at most.
+const OPENINGS: (usize, usize) = (2, 16);
+/// Sockets that may be leaving at a time, at least and at most.
+const FAREWELLS: (usize, usize) = (4, 64);
+
+/// What clients may still be promised.
+#[derive(Default)]
+struct Free {
+    descriptors: usize,
+    threads: usize,
+    openings: usize,
+}
+
+/// Descriptors and threads of the process, as far as clients may have them.
+#[derive(Default)]
+pub(crate) struct Resources {
+    free: Mutex<Free>,
+    /// Notified whenever an opening gives its descriptor back.
+    opened: Condvar,
+    farewell: Arc<Farewell>,
+}
+
+impl Resources {
+    /// Takes stock: what the limits of getrlimit(2) leave once everything of the daemon's own is
+    /// open, and so many `descriptors` and `threads` more of its own.
+    pub(crate) fn measure(&self, descriptors: usize, threads: usize) {
+        let limit = limit_of(Resource::RLIMIT_NOFILE);
+        let pool = |(least, most): (usize, usize)| (limit / SHARE).clamp(least, most);
+        let (openings, farewells) = (pool(OPENINGS), pool(FAREWELLS));
+        let pools = openings + farewells + OWN_DESCRIPTORS;
+        let own = descriptors_in_use() + descriptors + pools;
+        self.farewell.set_limit(farewells);
+        *self.free() = Free {
+            descriptors: limit.saturating_sub(own),
+            threads: threads_left().saturating_sub(threads + OWN_THREADS),
+            openings,
+        };
+    }
+
+    /// Promises a client `descriptors`, its own socket included, and two threads; `None` when
+    /// they are not there.
+    pub(crate) fn promise(self: &Arc<Self>, descriptors: usize) -> Option<Promise> {
+        let mut free = self.free();
+        let left = (
+            free.descriptors.checked_sub(descriptors)?,
+            free.threads.checked_sub(THREADS)?,
+        );
+        (free.descriptors, free.threads) = left;
+        Some(Promise {
+            resources: Arc::clone(self),
+            descriptors,
+        })
+    }
+
+    /// Where clients wait for the end of their connection.
+    pub(crate) fn farewell(&self) -> &Arc<Farewell> {
+        &self.farewell
+    }
+
+    fn free(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client's right to its descriptors and threads; dropping it gives them back.
+pub(crate) struct Promise {
+    resources: Arc<Resources>,
+    descriptors: usize,
+}
+
+impl Promise {
+    /// Waits for the descriptor that a walk beneath docroot needs; `None` at the deadline. No
+    /// holder may wait for anything but the file system.
+    pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let none = |free: &mut Free| free.openings == 0;
+        let waited = (self.resources.opened).wait_timeout_while(self.resources.free(), left, none);
+        let mut free = waited.unwrap_or_else(PoisonError::into_inner).0;
+        free.openings = free.openings.checked_sub(1)?;
+        Some(Opening(&self.resources))
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let mut free = self.resources.free();
+        free.descriptors += self.descriptors;
+        free.threads += THREADS;
+    }
+}
+
+/// The right to one descriptor more; dropping it gives it back.
+pub(crate) struct Opening<'a>(&'a Resources);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.free().openings += 1;
+        self.0.opened.notify_one();
+    }
+}
+
+/// The limit in force. One that is not known, or none, is as many as can be counted.
+fn limit_of(resource: Resource) -> usize {
+    let limit = getrlimit(resource).map_or(u64::MAX, |(limit, _)| limit);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+fn descriptors_in_use() -> usize {
+    // The directory itself is open while it is read.
+    fs::read_dir("/proc/self/fd").map_or(UNKNOWN_IN_USE, |all| all.count().saturating_sub(1))
+}
+
+/// Threads that the user of this process may still start (RLIMIT_NPROC counts all of a user's;
+/// root has no limit).
+fn threads_left() -> usize {
+    let limit = limit_of(Resource::RLIMIT_NPROC);
+    if Uid::effective().is_root() || limit == usize::MAX {
+        return usize::MAX;
+    }
+    let user = Uid::current().as_raw().to_string();
+    let in_use = fs::read_dir("/proc").map_or(UNKNOWN_IN_USE, |all| {
+        all.flatten()
+            // Not the links to this process itself.
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|process| fs::read_to_string(process.path().join("status")).ok())
+            .filter(|status| field(status, "Uid:") == Some(&user))
+            .filter_map(|status| field(&status, "Threads:")?.parse::<usize>().ok())
+            .sum()
+    });
+    limit.saturating_sub(in_use)
+}
+
+/// The first word of a line in /proc/PID/status (proc(5)).
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn resources(descriptors: usize, threads: usize) -> Arc<Resources> {
+        let resources = Resources::default();
+        *resources.free() = Free {
+            descriptors,
+            threads,
+            openings: 1,
+        };
+        Arc::new(resources)
+    }
+
+    #[test]
+    fn what_is_promised_to_one_is_not_promised_to_the_next() {
+        for (descriptors, threads) in [(5, 100), (100, 5)] {
+            let resources = resources(descriptors, threads);
+            let first = resources.promise(2);
+            let _second = resources.promise(2).expect("there is enough for two");
+            assert!(first.is_some() && resources.promise(2).is_none());
+            drop(first);
+            assert!(resources.promise(2).is_some());
+        }
+    }
+
+    #[test]
+    fn openings_wait_in_turn_until_their_deadline() {
+        let resources = resources(10, 10);
+        let (one, other) = (resources.promise(2), resources.promise(2));
+        let (one, other) = (one.expect("enough"), other.expect("enough"));
+        let held = one.opening(Instant::now()).expect("the first");
+        assert!(other.opening(Instant::now()).is_none(), "there is one");
+        std::thread::scope(|scope| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let waits = scope.spawn(move || other.opening(deadline).is_some());
+            drop(held);
+            assert!(waits.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn the_status_of_a_process_tells_its_user_and_its_threads() {
+        let status = "Name:\tx\nUid:\t1000\t1001\t0\t0\nThreads:\t3\n";
+        assert_eq!(field(status, "Uid:"), Some("1000"));
+        assert_eq!(field(status, "Threads:"), Some("3"));
+        assert_eq!(field(status, "Absent:"), None);
+    }
+}

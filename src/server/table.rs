@@ -1,0 +1,190 @@
+//! Opening: the table of a server's clients, and what is counted of them.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::client::frames::FrameWriter;
+use crate::server::addresses::Addresses;
+
+/// Clients that have given way and are not gone yet, at most.
+pub(super) const MAX_LEAVING: usize = 16;
+
+/// A handshake younger than this does not give way to a new client.
+const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
+
+/// The clients by their index, and what is counted of them.
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) entries: Vec<Option<Entry>>,
+    pub(super) unused: Vec<usize>,
+    pub(super) next_number: usize,
+    /// Those that may have to give way, in the order of their coming: index and number.
+    pub(super) opening: VecDeque<(usize, usize)>,
+    pub(super) addresses: Addresses,
+    /// Clients that count towards `maxclients`.
+    pub(super) served: usize,
+    /// Those that are being told that there is no slot.
+    pub(super) refused: usize,
+    /// Those that have given way.
+    pub(super) leaving: usize,
+    /// Those of trusted peers that have not said whom they are for.
+    pub(super) unassigned: usize,
+    /// Those whose backend is waited for.
+    pub(super) waiting: usize,
+    /// Nobody is served any more.
+    pub(super) is_stopping: bool,
+}
+
+impl Table {
+    pub(super) fn add(&mut self, entry: Entry) -> (usize, usize) {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        *self.counter(entry.counts) += 1;
+        self.unassigned += usize::from(entry.is_unassigned);
+        if let Some(ip) = entry.address {
+            self.addresses.add(ip);
+        }
+        let index = self.unused.pop().unwrap_or(self.entries.len());
+        if entry.counts == Counts::Served {
+            self.opening.push_back((index, number));
+        }
+        let entry = Some(Entry { number, ..entry });
+        match self.entries.get_mut(index) {
+            Some(unused) => *unused = entry,
+            None => self.entries.push(entry),
+        }
+        (index, number)
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else {
+            return;
+        };
+        self.unused.push(index);
+        *self.counter(entry.counts) -= 1;
+        self.unassigned -= usize::from(entry.is_unassigned);
+        if let Some(ip) = entry.address {
+            self.addresses.remove(ip);
+        }
+        if self.is_empty() {
+            // What a crowd has grown is given back.
+            *self = Self {
+                next_number: self.next_number,
+                is_stopping: self.is_stopping,
+                waiting: self.waiting,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Ends the oldest client that has not come to the end of its request, whose slot is another's
+    /// from now on; false when there is none.
+    pub(super) fn give_way(&mut self) -> bool {
+        if self.leaving >= MAX_LEAVING {
+            return false;
+        }
+        while let Some(&(index, number)) = self.opening.front() {
+            let entry = self.entries.get_mut(index).and_then(Option::as_mut);
+            match entry.filter(|entry| entry.number == number && entry.is_opening()) {
+                Some(entry) if entry.since.elapsed() < MIN_HANDSHAKE => return false,
+                Some(entry) => {
+                    entry.cut();
+                    entry.counts = Counts::Leaving;
+                    let address = entry.address.take();
+                    self.served -= 1;
+                    self.leaving += 1;
+                    if let Some(ip) = address {
+                        self.addresses.remove(ip);
+                    }
+                    self.opening.pop_front();
+                    return true;
+                }
+                // It is gone, or has been answered: it gives way no more.
+                None => drop(self.opening.pop_front()),
+            }
+        }
+        false
+    }
+
+    fn counter(&mut self, counts: Counts) -> &mut usize {
+        match counts {
+            Counts::Served => &mut self.served,
+            Counts::Refused => &mut self.refused,
+            Counts::Leaving => &mut self.leaving,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.served + self.refused + self.leaving == 0
+    }
+
+    pub(super) fn entry(&mut self, index: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(index)?.as_mut()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten()
+    }
+}
+
+/// What a client counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    Served,
+    Refused,
+    Leaving,
+}
+
+/// A client in the table.
+pub(super) struct Entry {
+    pub(super) number: usize,
+    pub(super) since: Instant,
+    pub(super) counts: Counts,
+    /// Its request is complete: it gives way to nobody any more.
+    pub(super) is_answered: bool,
+    /// It is counted as one of this address.
+    pub(super) address: Option<IpAddr>,
+    /// Its peer is a proxy that has not said whom it is for.
+    pub(super) is_unassigned: bool,
+    pub(super) hold: Hold,
+}
+
+/// By what a client is ended from outside.
+pub(super) enum Hold {
+    /// A copy of its socket during its TLS handshake, or while its PROXY header is read; none once
+    /// it has been given away.
+    Socket(Option<TcpStream>),
+    Writer(Arc<FrameWriter>),
+}
+
+impl Entry {
+    pub(super) fn new(hold: Hold, address: Option<IpAddr>, is_unassigned: bool) -> Self {
+        Self {
+            number: 0,
+            since: Instant::now(),
+            counts: Counts::Served,
+            is_answered: false,
+            address,
+            is_unassigned,
+            hold,
+        }
+    }
+
+    fn is_opening(&self) -> bool {
+        match &self.hold {
+            _ if self.is_answered => false,
+            Hold::Socket(socket) => socket.is_some(),
+            Hold::Writer(writer) => !writer.is_open(),
+        }
+    }
+
+    pub(super) fn cut(&self) {
+        match &self.hold {
+            Hold::Socket(Some(socket)) => drop(socket.shutdown(Shutdown::Both)),
+            Hold::Socket(None) => {}
+            Hold::Writer(writer) => writer.client().cut(),
+        }
+    }
+}

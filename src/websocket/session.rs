@@ -1,0 +1,129 @@
+//! Running: an opened WebSocket, relayed or handed over, to its end and its log line.
+
+use std::io;
+#[cfg(feature = "websocket_rt")]
+use std::net::SocketAddr;
+#[cfg(feature = "websocket_rt")]
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::info;
+#[cfg(feature = "websocket_rt")]
+use log::{debug, warn};
+
+use crate::backend::Backend;
+use crate::client::Client;
+use crate::client::frames::FrameWriter;
+use crate::config::ServiceConfig;
+#[cfg(feature = "websocket_rt")]
+use crate::frame::CloseCode;
+use crate::http::refusal::Refusal;
+use crate::logging::Seconds;
+use crate::server::slot::Slot;
+#[cfg(feature = "websocket_rt")]
+use crate::websocket::direct;
+use crate::websocket::handshake::{self, Upgrade};
+use crate::websocket::pump;
+
+/// A client that has passed every check, and the backend it is to talk to.
+pub(crate) struct Session<'a> {
+    pub(super) upgrade: Upgrade,
+    /// The service's name.
+    pub(super) name: String,
+    pub(super) config: &'a ServiceConfig,
+    pub(super) protocol: Option<String>,
+    pub(super) backend: Backend,
+    pub(super) ping: Duration,
+}
+
+impl Session<'_> {
+    /// Serves until both sides have ended, or gives the client to the backend.
+    ///
+    /// # Errors
+    /// The client, when there is no thread for its backend: it can still be refused.
+    pub(crate) fn run(
+        self,
+        slot: &Slot,
+        writer: Arc<FrameWriter>,
+    ) -> Result<(), (Arc<FrameWriter>, Refusal)> {
+        #[cfg(feature = "websocket_rt")]
+        if self.config.direct
+            && !writer.client().is_tls()
+            // Behind a UNIX socket there is no address to tell.
+            && let Some(address) = writer.client().peer()
+        {
+            self.hand_over(slot, writer, address);
+            return Ok(());
+        }
+        #[cfg(not(feature = "websocket_rt"))]
+        let _ = slot;
+        match self.relay(&writer, &|| self.switch(writer.client())) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let reason = format!("{}: cannot create a thread: {error}", self.name);
+                Err((writer, Refusal::Unavailable(reason)))
+            }
+        }
+    }
+
+    /// Copies until both sides have ended.
+    ///
+    /// # Errors
+    /// When the second thread cannot be created: `greet` has not been called then.
+    fn relay(&self, writer: &FrameWriter, greet: &pump::Greet<'_>) -> io::Result<()> {
+        let start = Instant::now();
+        let peer = writer.client();
+        let name = &self.name;
+        let report = pump::run(writer, &self.backend, self.config, self.ping, greet)?;
+        info!(
+            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
+            report.code,
+            report.to_backend,
+            report.to_client,
+            Seconds(start.elapsed())
+        );
+        Ok(())
+    }
+
+    /// Sends the 101.
+    fn switch(&self, client: &Client) -> io::Result<()> {
+        handshake::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
+    }
+
+    /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
+    /// itself. If that fails the relay serves.
+    #[cfg(feature = "websocket_rt")]
+    fn hand_over(self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
+        let peer = writer.client().to_string();
+        let name = &self.name;
+        writer.client().tune(self.ping);
+        if let Err(error) = self.switch(writer.client()) {
+            return debug!("{peer} {name}: gone before the 101: {error}");
+        }
+        let client = slot.take(writer);
+        let source = client.source();
+        let left = match client.into_plain() {
+            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
+                Ok(()) => return info!("{peer} {name}: handed over"),
+                Err((socket, error)) => {
+                    warn!("{peer} {name}: {error}; relaying instead");
+                    Client::plain(socket)
+                }
+            },
+            Err(client) => client,
+        };
+        if let Some(source) = source {
+            left.set_source(source);
+        }
+        let writer = slot.put(left);
+        if let Err(error) = self.relay(&writer, &|| Ok(())) {
+            warn!("{peer} {name}: cannot create a thread: {error}");
+            // The 101 has been sent.
+            let _ = writer.open(|| Ok(()));
+            let _ = writer.close(Some(CloseCode::Error));
+            writer.client().finish();
+            writer.client().linger(pump::CLOSE_WAIT);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Descriptors and threads that run out: who is admitted, and that all of them are served.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::faults::{NO_FAULTS, daemon_with};
+use crate::gateway::{Gateway, free_address, is_emulated};
+use crate::http::{Response, try_ask, upgrade};
+use crate::overload::{greet, is_over};
+use crate::process::{figure, is_root, wait_until};
+
+/// How one client's handshake ended.
+fn outcome(stream: &mut TcpStream) -> &'static str {
+    stream.set_nonblocking(false).expect("a socket");
+    let mut answer = [0; 12];
+    match stream.read_exact(&mut answer) {
+        Ok(()) if answer == *b"HTTP/1.1 101" => "101",
+        Ok(()) if answer == *b"HTTP/1.1 503" => "503",
+        Ok(()) => panic!("{}", String::from_utf8_lossy(&answer)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => "end",
+        // It was closed with our request unread.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => "end",
+        Err(error) => panic!("neither an answer nor an end: {error}"),
+    }
+}
+
+/// A gateway that may have 64 descriptors, in a directory of its own.
+fn gateway_of_64_descriptors() -> Gateway {
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nofile=64:64");
+    command.arg(env!("CARGO_BIN_EXE_ouistiti"));
+    let settings = "maxclients = 1000; maxperip = 0;";
+    let gateway = Gateway::run(&mut command, free_address(), settings, "");
+    gateway.backend("echo").echo();
+    gateway
+}
+
+/// How the handshakes of 200 clients at once end, and those who are served: all stay.
+fn outcomes_of_200(gateway: &Gateway) -> (BTreeMap<&'static str, usize>, Vec<TcpStream>) {
+    let request = upgrade(gateway, "/echo", "");
+    let mut streams: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = gateway.connect();
+            let _ = stream.write_all(request.as_bytes());
+            stream
+        })
+        .collect();
+    let mut outcomes = BTreeMap::new();
+    streams.retain_mut(|stream| {
+        let outcome = outcome(stream);
+        *outcomes.entry(outcome).or_insert(0) += 1;
+        outcome == "101"
+    });
+    (outcomes, streams)
+}
+
+#[test]
+fn with_64_descriptors_as_many_clients_are_served_in_each_run() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
+    let mut served = Vec::new();
+    for _ in 0..4 {
+        let gateway = gateway_of_64_descriptors();
+        let base = gateway.process.descriptors();
+        let (outcomes, streams) = outcomes_of_200(&gateway);
+        served.push(outcomes.get("101").copied().unwrap_or(0));
+        figure(format!("{base} descriptors of its own; {outcomes:?}"));
+        assert!(!streams.iter().any(is_over), "those who are admitted stay");
+    }
+    assert!(served[0] >= 18, "{served:?}");
+    assert!(served.iter().all(|count| *count == served[0]), "{served:?}");
+}
+
+#[test]
+fn with_64_descriptors_the_processor_rests_and_descriptors_return() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
+    let gateway = gateway_of_64_descriptors();
+    let descriptors = gateway.process.descriptors();
+    let start = Instant::now();
+    let (outcomes, streams) = outcomes_of_200(&gateway);
+    let answered = start.elapsed();
+    // While some of them stay, and so the descriptors are gone.
+    assert!(answered < Duration::from_secs(20), "{answered:?}");
+    // Starved: while all are there, what does it do?
+    let (used, start) = (gateway.process.processor_time(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let (used, period) = (gateway.process.processor_time() - used, start.elapsed());
+    let share = 100.0 * used.as_secs_f64() / period.as_secs_f64();
+    drop(streams);
+    let start = Instant::now();
+    wait_until("a client to be served again", || {
+        try_ask(&gateway, upgrade(&gateway, "/absent", "").as_bytes())
+            .is_some_and(|response: Response| response.status == 404)
+    });
+    let recovered = start.elapsed();
+    wait_until("the descriptors to return", || {
+        gateway.process.descriptors() == descriptors
+    });
+    figure(format!(
+        "{share:.1} % of a processor while starved; 200 clients: {outcomes:?}, the last \
+         after {answered:.1?}; recovered in {recovered:?}"
+    ));
+    assert!(share < 5.0, "{share} %");
+}
+
+/// A full turn of threads that cannot be created: each client gets a 503, nothing leaks.
+fn refused_for_want_of_a_thread(gateway: &Gateway, rounds: usize) {
+    let request = upgrade(gateway, "/echo", "");
+    let mut refused = 0;
+    for _ in 0..rounds {
+        let mut stream = gateway.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = Response::read_head(&mut stream).expect("an answer");
+        match answer.status {
+            503 => refused += 1,
+            status => assert_eq!(status, 101),
+        }
+        if answer.status == 503 {
+            assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+        }
+    }
+    assert!(refused > 0, "nobody was refused");
+    figure(format!("{refused} of {rounds} refused with 503"));
+}
+
+#[test]
+fn a_client_whose_thread_cannot_be_created_gets_503() {
+    if is_emulated(NO_FAULTS) {
+        return;
+    }
+    // The first thread of a client, then the second one, which reads the backend.
+    for every in ["1", "2"] {
+        let directory = crate::process::TempDir::new();
+        let switch = directory.path().join("threads");
+        let mut command = daemon_with("FAULT_THREADS", &switch);
+        let gateway = Gateway::run(&mut command, free_address(), "", "");
+        gateway.backend("echo").echo();
+        let base = (gateway.process.descriptors(), gateway.process.threads());
+        std::fs::write(&switch, every).unwrap();
+        refused_for_want_of_a_thread(&gateway, 100);
+        std::fs::remove_file(&switch).unwrap();
+        greet(&gateway)();
+        wait_until("descriptors and threads to return", || {
+            (gateway.process.descriptors(), gateway.process.threads()) == base
+        });
+    }
+}
+
+#[test]
+fn at_the_kernels_limit_of_threads_those_admitted_are_served() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    // A user nobody else is: the limit counts all of a user's threads (RLIMIT_NPROC).
+    let user = (1 << 24 | std::process::id()).to_string();
+    let directory = crate::process::TempDir::new();
+    let program = directory.path().join("ouistiti");
+    std::fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
+    let mut command = std::process::Command::new("prlimit");
+    let ids = [format!("--reuid={user}"), format!("--regid={user}")];
+    // Four threads of the daemon's own, four kept for it, and three pairs for clients.
+    command.args(["--nproc=14:14", "setpriv", "--clear-groups"]);
+    command.args(ids).arg(&program);
+    let gateway = Gateway::run(&mut command, free_address(), "maxperip = 0;", "");
+    let backend = gateway.backend("echo");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(gateway.path("run/echo"), all).unwrap();
+    backend.echo();
+    let base = (gateway.process.descriptors(), gateway.process.threads());
+    assert_eq!(base.1, 4, "threads of an idle daemon");
+    for _ in 0..2 {
+        let (outcomes, streams) = outcomes_of_200(&gateway);
+        assert_eq!(outcomes.get("101"), Some(&3), "{outcomes:?}");
+        assert!(!streams.iter().any(is_over), "those who are admitted stay");
+        drop(streams);
+        wait_until("descriptors and threads to return", || {
+            (gateway.process.descriptors(), gateway.process.threads()) == base
+        });
+    }
+}
