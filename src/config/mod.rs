@@ -7,6 +7,7 @@
 mod addresses;
 mod built;
 mod choices;
+mod input;
 mod keys;
 mod libconfig;
 mod link;
@@ -28,6 +29,7 @@ mod websocket;
 
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
+pub use input::Input;
 pub use libconfig::diagnostic::{Diagnostic, Severity};
 #[doc(hidden)]
 pub use libconfig::value::{Setting, Value};

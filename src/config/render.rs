@@ -109,8 +109,16 @@ fn summary_section(text: &mut String, section: &Section, indent: &str) {
             (None, None) => format!("{indent}{}", key.name),
         };
         let lines = wrap(first_sentence(key.meaning), WIDTH - COLUMN);
+        let is_long = left.len() >= COLUMN;
+        if is_long {
+            let _ = writeln!(text, "{left}");
+        }
         for (index, line) in lines.iter().enumerate() {
-            let left = if index == 0 { left.as_str() } else { "" };
+            let left = if index == 0 && !is_long {
+                left.as_str()
+            } else {
+                ""
+            };
             let _ = writeln!(text, "{left:width$} {line}", width = COLUMN - 1);
         }
         if let Some(inner) = inner {

@@ -64,8 +64,9 @@ impl Files {
     }
 
     /// All that a running daemon opens: the files it serves, what a reload reads, what it
-    /// writes. `file` is the configuration. `None` where it asks for no confinement.
-    pub(crate) fn of(config: &Config, file: &Path) -> Option<Self> {
+    /// writes. `file` is the configuration, unless a
+    /// reload reads none. `None` where it asks for no confinement.
+    pub(crate) fn of(config: &Config, file: Option<&Path>) -> Option<Self> {
         if !config.landlock {
             return None;
         }
@@ -74,7 +75,8 @@ impl Files {
         let append = make_bitflags!(AccessFs::{WriteFile | MakeReg});
         let replace = make_bitflags!(AccessFs::{MakeSock | RemoveFile});
         // Files that are read again are replaced by renaming: their directory is what stays.
-        let mut rights = vec![(directory(file), read)];
+        let mut rights = Vec::new();
+        rights.extend(file.map(|path| (directory(path), read)));
         rights.extend(config.config_d.iter().map(|path| (path.clone(), read)));
         rights.extend(config.log_file.iter().map(|path| (directory(path), append)));
         let pid_file = config.pid_file.iter();

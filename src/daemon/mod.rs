@@ -39,7 +39,7 @@ mod confine {
 
     impl Files {
         /// None: the configuration's reader refuses `landlock = true`.
-        pub(crate) fn of(_: &Config, _: &Path) -> Option<Self> {
+        pub(crate) fn of(_: &Config, _: Option<&Path>) -> Option<Self> {
             None
         }
 

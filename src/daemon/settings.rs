@@ -6,7 +6,7 @@ use log::LevelFilter;
 use nix::unistd::Uid;
 
 use crate::cli::Options;
-use crate::config::{self, Config, Diagnostic, Severity};
+use crate::config::{Config, Diagnostic, Severity};
 use crate::daemon::error::{Context, Error};
 use crate::logging::{Destination, Opened};
 
@@ -16,11 +16,11 @@ use crate::logging::{Destination, Opened};
 /// # Errors
 /// A configuration with errors, or one without the server that `-s` asks for.
 pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Config, Error> {
-    let (mut config, warnings) = config::load(&options.config).map_err(|diagnostics| {
+    let (mut config, warnings) = options.config.load().map_err(|diagnostics| {
         diagnostics.iter().for_each(&tell);
         let is_error = |line: &&Diagnostic| line.severity == Severity::Error;
         let count = diagnostics.iter().filter(is_error).count();
-        let file = options.config.display();
+        let file = &options.config;
         Error::Configuration(format!("{file}: not usable ({count} to mend)"))
     })?;
     warnings.iter().for_each(&tell);

@@ -9,7 +9,7 @@ use log::{LevelFilter, error};
 use nix::unistd::User;
 
 use crate::cli::Options;
-use crate::config::{Config, Diagnostic};
+use crate::config::{Config, Diagnostic, Input};
 use crate::daemon::confine::Files;
 use crate::daemon::control::{Controls, Running};
 use crate::daemon::detach::{Ready, Role, detach};
@@ -37,7 +37,11 @@ pub fn test(options: &Options) -> Result<(), Error> {
     if let Some(directory) = &config.init_d {
         init_d::find(directory);
     }
-    println!("{}: the configuration is good", options.config.display());
+    match &options.config {
+        // What the options stand for, ready for a file.
+        Input::Options(text) => print!("{text}"),
+        input => println!("{input}: the configuration is good"),
+    }
     Ok(())
 }
 
@@ -86,7 +90,7 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     let pid_file = lock_pid_file(&config)?;
     begin_log(options, &config, user.as_ref())?;
     descriptors::check_limit(&config.servers);
-    let files = Files::of(&config, &options.config);
+    let files = Files::of(&config, options.config.file());
     let servers = Servers::bind(config.servers, lent)?;
     if let (Some(file), Some(path)) = (&pid_file, &config.pid_file) {
         let written = file.write();

@@ -65,6 +65,28 @@ impl Gateway {
         }
     }
 
+    /// Starts one without a file: `-l` and its address, and these options. `DIR` stands for the
+    /// temporary directory.
+    pub(crate) fn one_line(options: &[&str]) -> Gateway {
+        let directory = TempDir::new();
+        for name in ["run", "www"] {
+            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        let path = directory.path().to_str().expect("a UTF-8 path");
+        let options = options.iter().map(|option| option.replace("DIR", path));
+        let address = free_address();
+        let wanted = address.to_string();
+        let process = Process::start(daemon().args(["-l", &wanted]).args(options));
+        if process.find_line(|line| line.contains(&wanted)).is_none() {
+            panic!("the gateway ended at its start:\n{}", process.log());
+        }
+        Gateway {
+            process,
+            address,
+            directory,
+        }
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

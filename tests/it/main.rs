@@ -35,6 +35,7 @@ mod loss;
 mod matrix;
 mod names;
 mod network;
+mod one_line;
 mod overload;
 mod packaging;
 mod reach;

@@ -56,11 +56,11 @@ pub(crate) static OPTIONS: Key = Key::words(
 pub(crate) static ORIGINS: Key = Key::words(
     "origins",
     Some("same-origin"),
-    "Pages that may connect, between commas: same-origin (those of the host and port they ask \
-     for, which always may), same-host (any port and scheme of that host), null (sandboxed \
-     pages), file (pages from a file), or globs of hosts; '*' is for all. HOST:PORT means that \
-     port alone. A glob of digits and dots is for IP addresses only. A client without Origin \
-     header is no browser and may.",
+    "Pages that may connect: words and globs of hosts, between commas. The words are same-origin \
+     (pages of the host and port that they connect to, which always may), same-host (pages of \
+     that host with any port and scheme), null (sandboxed pages) and file (pages from a file); \
+     '*' is for all pages. A glob HOST:PORT is for that port only, and one of digits and dots \
+     for IP addresses only. A client without Origin header is not a browser, and may connect.",
 );
 pub(crate) static FRAMETYPE: Key = Key::choice(
     "frametype",

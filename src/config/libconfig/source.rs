@@ -59,15 +59,7 @@ impl Sources {
             let message = format!("more than {MAX_FILES} files");
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE {
-            let message = format!("longer than {MAX_FILE} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok(self.add(path, String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(self.add(path, read_text(File::open(path)?)?))
     }
 
     /// Adds a text under a name and returns its index.
@@ -99,6 +91,20 @@ impl Sources {
             width: text[span.start..shown].chars().count(),
         }
     }
+}
+
+/// Reads a text to its end. U+FFFD stands for bytes that are not UTF-8.
+///
+/// # Errors
+/// As read(2); `InvalidData` for more than [`MAX_FILE`] bytes.
+pub(crate) fn read_text(reader: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        let message = format!("longer than {MAX_FILE} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
 //! Start-up: the command line.
 
+mod grammar;
+mod one_line;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use getopts::{Fail, Matches, Options as Grammar, ParsingStyle};
+use getopts::{Fail, Matches};
 
-use crate::config;
+use crate::config::{self, Input};
+use one_line::OneLine;
 
 /// The configuration file if none is named.
-pub const DEFAULT_CONFIG: &str = "/etc/ouistiti.conf";
+const DEFAULT_CONFIG: &str = "/etc/ouistiti.conf";
+
+/// The configuration file of the C gateway, if the other one is not there.
+const FALLBACK_CONFIG: &str = "/etc/ouistiti/ouistiti.conf";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,15 +28,16 @@ pub enum Command {
     Test(Options),
     /// To stop the daemon whose id is in the pid file (`-K`).
     Kill(Options),
-    /// To print this text and end with 0 (`-h`, `-V`).
+    /// To print this text and end with 0 (`-h`, `-V`, `--generate`).
     Print(String),
 }
 
 /// The options of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The configuration file (`-f`); relative to `directory`, if that is set.
-    pub config: PathBuf,
+    /// The configuration: a file (`-f`), relative to `directory` if that is set, or the text that
+    /// `-l` and its companions stand for.
+    pub config: Input,
     /// Detach from the terminal (`-D`).
     pub detach: bool,
     /// The pid file, before the configuration's (`-p`).
@@ -50,12 +58,17 @@ pub struct Options {
 /// [`UsageError`] says what cannot be understood; the exit code is 2.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let matches = grammar().parse(arguments)?;
-    if matches.opt_present("h") {
-        return Ok(Command::Print(help()));
+    let matches = grammar::parser().parse(arguments)?;
+    match matches.opt_count("h") {
+        0 => {}
+        1 => return Ok(Command::Print(grammar::help())),
+        _ => return Ok(Command::Print(grammar::long_help())),
     }
     if matches.opt_present("V") {
-        return Ok(Command::Print(version()));
+        return Ok(Command::Print(grammar::version()));
+    }
+    if let Some(what) = matches.opt_str("generate") {
+        return generate(&what).map(Command::Print);
     }
     match matches.free.first() {
         Some(argument) => Err(UsageError(format!("unexpected argument '{argument}'"))),
@@ -85,7 +98,7 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
         path => Ok(path.map(PathBuf::from)),
     };
     Ok(Options {
-        config: path("f")?.unwrap_or_else(|| DEFAULT_CONFIG.into()),
+        config: input(matches, path("f")?)?,
         detach: matches.opt_present("D"),
         pid_file: path("p")?,
         server: matches.opt_str("s").map(|text| number(&text)).transpose()?,
@@ -95,6 +108,53 @@ fn options(matches: &Matches) -> Result<Options, UsageError> {
     })
 }
 
+/// What `--generate` prints.
+fn generate(what: &str) -> Result<String, UsageError> {
+    match what {
+        "config" => Ok(config::example()),
+        "man" => Ok(config::manual()),
+        _ => Err(UsageError(format!(
+            "--generate takes config or man, not '{what}'"
+        ))),
+    }
+}
+
+/// Where the configuration comes from.
+fn input(matches: &Matches, file: Option<PathBuf>) -> Result<Input, UsageError> {
+    let Some(listen) = matches.opt_str("l") else {
+        if let Some(name) = ["b", "d", "w", "o"].iter().find(|o| matches.opt_present(o)) {
+            return Err(UsageError(format!("-{name} needs -l")));
+        }
+        return match file {
+            Some(path) if path == Path::new("-") => Input::stdin()
+                .map_err(|error| UsageError(format!("cannot read standard input: {error}"))),
+            Some(path) => Ok(Input::File(path)),
+            None => Ok(Input::File(default_file())),
+        };
+    };
+    if file.is_some() {
+        return Err(UsageError("-f and -l exclude each other".to_owned()));
+    }
+    let line = OneLine {
+        listen,
+        backend: matches.opt_str("b"),
+        directory: matches.opt_str("d"),
+        pages: matches.opt_str("w"),
+        origins: matches.opt_strs("o"),
+    };
+    let base = matches.opt_str("W").unwrap_or_default();
+    line.text(Path::new(&base)).map(Input::Options)
+}
+
+/// The file that is read if none is named.
+fn default_file() -> PathBuf {
+    let [own, fallback] = [DEFAULT_CONFIG, FALLBACK_CONFIG].map(PathBuf::from);
+    match !own.exists() && fallback.exists() {
+        true => fallback,
+        false => own,
+    }
+}
+
 fn number(text: &str) -> Result<usize, UsageError> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -102,75 +162,6 @@ fn number(text: &str) -> Result<usize, UsageError> {
             "-s takes the number of a server, from 1, not '{text}'"
         ))),
     }
-}
-
-fn grammar() -> Grammar {
-    let mut grammar = Grammar::new();
-    grammar.parsing_style(ParsingStyle::FloatingFrees);
-    grammar.optopt(
-        "f",
-        "",
-        &format!("configuration file (default {DEFAULT_CONFIG})"),
-        "FILE",
-    );
-    grammar.optflag(
-        "t",
-        "",
-        "test the configuration and end: 0, or 78 if it has errors",
-    );
-    grammar.optflag("D", "", "detach; returns 0 only when the daemon is serving");
-    grammar.optflag("K", "", "stop the daemon whose id is in the pid file");
-    grammar.optopt(
-        "p",
-        "",
-        "pid file (before that of the configuration)",
-        "PIDFILE",
-    );
-    grammar.optopt("s", "", "only the Nth server, counted from 1", "N");
-    grammar.optopt(
-        "W",
-        "",
-        "change to DIR first: relative paths are relative to it",
-        "DIR",
-    );
-    grammar.optopt(
-        "L",
-        "",
-        "log file (before that of the configuration)",
-        "LOG",
-    );
-    grammar.optflagmulti("v", "", "tell more: once debug, twice frame headers too");
-    grammar.optflag("h", "", "show this and end");
-    grammar.optflag("V", "", "show the version and what was built in, and end");
-    grammar
-}
-
-/// The text of `-h`.
-fn help() -> String {
-    let brief = "Usage: ouistiti [-f FILE] [-t] [-D] [-K] [-p PIDFILE] [-s N] \
-                 [-W DIR] [-L LOG] [-v] [-h] [-V]\n\
-                 A WebSocket gateway to UNIX servers.";
-    format!(
-        "{}\nExit code: 0, 1 run-time error, 2 usage, 78 configuration.\n\n{}",
-        grammar().usage(brief),
-        config::summary()
-    )
-}
-
-/// The text of `-V`.
-fn version() -> String {
-    let features = [
-        (cfg!(feature = "websocket"), " websocket"),
-        (cfg!(feature = "websocket_rt"), " websocket_rt"),
-        (cfg!(feature = "tls"), " tls"),
-        (cfg!(feature = "landlock"), " landlock"),
-    ];
-    let built: String = features
-        .iter()
-        .filter(|(on, _)| *on)
-        .map(|(_, name)| *name)
-        .collect();
-    format!("ouistiti {}\nfeatures:{built}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// A command line that cannot be understood.
@@ -217,7 +208,7 @@ mod tests {
     #[test]
     fn without_options_the_default_file_is_served_in_the_foreground() {
         let options = run("").expect("no options");
-        assert_eq!(options.config.to_str(), Some("/etc/ouistiti.conf"));
+        assert_eq!(options.config, Input::File(default_file()));
         assert!(!options.detach && options.verbose == 0);
         assert!(
             options.pid_file.is_none() && options.server.is_none() && options.directory.is_none()
@@ -226,9 +217,10 @@ mod tests {
 
     #[test]
     fn every_option_is_understood() {
-        let options = run("-f a.conf -D -p /run/x -s 2 -W /srv -Llog -vv").expect("options");
+        let options =
+            run("-f a.conf -D -p /run/x -s 2 -W /srv -M /lib -Llog -vv").expect("options");
         let expected = Options {
-            config: "a.conf".into(),
+            config: Input::File("a.conf".into()),
             detach: true,
             pid_file: Some("/run/x".into()),
             server: Some(2),
@@ -251,6 +243,15 @@ mod tests {
             ("-s two", "not 'two'"),
             ("start", "unexpected argument 'start'"),
             ("-t -K", "-t and -K exclude each other"),
+            ("-d /run", "-d needs -l"),
+            ("-l 80 -f x -d /run", "-f and -l exclude each other"),
+            ("-l 80", "-l needs one of -b BACKEND and -d DIR"),
+            ("-l 80 -b ./x -d /run", "-l needs one of"),
+            ("-l x -d /run", "-l takes a port"),
+            (
+                "--generate html",
+                "--generate takes config or man, not 'html'",
+            ),
         ];
         for (line, message) in cases {
             let error = run(line).expect_err(line);
@@ -259,18 +260,37 @@ mod tests {
     }
 
     #[test]
-    fn help_lists_every_option_and_every_setting() {
+    fn help_lists_every_option_and_more_help_every_setting() {
         let help = run("-h").expect_err("a text");
-        for word in [
-            "-f FILE",
-            "-W DIR",
-            "-V",
-            "Exit code",
-            "maxclients = 200",
-            "framing = \"stream\"",
-        ] {
-            assert!(help.contains(word), "{word} is missing in\n{help}");
+        assert_eq!(run("--help").expect_err("a text"), help);
+        assert!(
+            help.contains("-f FILE") && !help.contains("maxclients"),
+            "{help}"
+        );
+        let more = run("-hh").expect_err("a text");
+        assert!(more.starts_with(&help));
+        for word in ["maxclients = 200", "framing = \"stream\""] {
+            assert!(more.contains(word), "{word} is missing in\n{more}");
         }
-        assert!(run("-V").expect_err("a text").starts_with("ouistiti 0."));
+        for line in ["-V", "--version"] {
+            assert!(run(line).expect_err("a text").starts_with("ouistiti 0."));
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_file_is_a_configuration() {
+        let options = run("-l 8080 -d /run/x -o file -o null").expect("options");
+        let Input::Options(text) = &options.config else {
+            panic!("{options:?}");
+        };
+        assert!(text.contains("addr = \"127.0.0.1:8080\";"), "{text}");
+        assert!(text.contains(",file,null\";"), "{text}");
+    }
+
+    #[test]
+    fn what_the_key_table_makes_can_be_printed() {
+        let print = |what| run(&format!("--generate {what}")).expect_err("a text");
+        assert_eq!(print("config"), config::example());
+        assert_eq!(print("man"), config::manual());
     }
 }
