@@ -165,7 +165,7 @@ fn reload(options: &Options, servers: &mut Servers, user: &str) {
     }
     descriptors::check_limit(&config.servers);
     // The file is the user's, who we are by now, in any case.
-    let log = match settings::open_log(options, config.log_file.as_deref(), None) {
+    let log = match settings::open_log(options, &config, None) {
         Ok(log) => log,
         Err(error) => return error!("{error}; all stays as it was"),
     };

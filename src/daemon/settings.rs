@@ -1,7 +1,5 @@
 //! Start-up and reload: the settings of the configuration file and of the command line together.
 
-use std::path::Path;
-
 use log::LevelFilter;
 use nix::unistd::Uid;
 
@@ -41,27 +39,33 @@ pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Conf
     Ok(config)
 }
 
+/// Set to `syslog` by a service manager that takes all of standard error for errors, as procd does.
+const LOG_VARIABLE: &str = "OUISTITI_LOG";
+
 /// Opens the log: a file where one is set, else syslog for a detached daemon and standard error
-/// for one in the foreground. A file that has to be made becomes that of `owner`.
+/// for one in the foreground. A file that has to be made becomes that of `owner`. `-v` tells more
+/// than `log-level` asks for, never less.
 ///
 /// # Errors
 /// Why the file cannot be opened.
 pub(crate) fn open_log(
     options: &Options,
-    file: Option<&Path>,
+    config: &Config,
     owner: Option<Uid>,
 ) -> Result<Opened, Error> {
     let level = match options.verbose {
-        0 => LevelFilter::Info,
-        1 => LevelFilter::Debug,
+        0 => config.log_level,
+        1 => LevelFilter::Debug.max(config.log_level),
         _ => LevelFilter::Trace,
     };
-    let destination = match file {
-        Some(path) => Destination::File(path.to_owned()),
-        None if options.detach => Destination::Syslog,
-        None => Destination::Stderr,
+    if let Some(path) = &config.log_file {
+        let opened = Opened::new(Destination::File(path.clone()), level, owner);
+        return opened.context(format_args!("cannot open the log file {}", path.display()));
+    }
+    let is_asked = std::env::var_os(LOG_VARIABLE).is_some_and(|to| to == "syslog");
+    let destination = match options.detach || is_asked {
+        true => Destination::Syslog,
+        false => Destination::Stderr,
     };
-    let opened = Opened::new(destination, level, owner);
-    let path = file.unwrap_or(Path::new(""));
-    opened.context(format_args!("cannot open the log file {}", path.display()))
+    Opened::new(destination, level, owner).context("cannot log")
 }

@@ -151,7 +151,7 @@ fn lock_pid_file(config: &Config) -> Result<Option<PidFile>, Error> {
 /// Opens the log; a panic becomes a line of it.
 fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<(), Error> {
     let owner = user.map(|user| user.uid);
-    settings::open_log(options, config.log_file.as_deref(), owner)?.begin();
+    settings::open_log(options, config, owner)?.begin();
     logging::tell_of_panics();
     Ok(())
 }

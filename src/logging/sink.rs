@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use log::Level;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
 use nix::unistd::Uid;
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
@@ -47,6 +48,8 @@ pub(crate) enum Sink {
     File(File),
     /// A terminal is opened anew.
     Stderr(Option<File>),
+    /// Standard error, read by journald.
+    Journal,
 }
 
 impl Sink {
@@ -60,6 +63,7 @@ impl Sink {
             Destination::File(path) => Self::File(open_file(&path, owner)?),
             // One that shows nothing more looks as if it took part of a line, and a write waits.
             Destination::Stderr if io::stderr().is_terminal() => Self::Stderr(open_terminal().ok()),
+            Destination::Stderr if is_journal() => Self::Journal,
             Destination::Stderr => Self::Stderr(None),
         })
     }
@@ -81,6 +85,10 @@ impl Sink {
             }
             Self::Stderr(Some(terminal)) => write_now(&*terminal, &plain(level, text)),
             Self::Stderr(None) => to_stderr(level, text),
+            Self::Journal => {
+                let severity = severity(level) as u8;
+                write_now(io::stderr(), &format!("<{severity}>{text}\n"))
+            }
         }
     }
 }
@@ -115,6 +123,15 @@ fn to_stderr(level: Level, text: &str) -> io::Result<()> {
     write_now(io::stderr(), &plain(level, text))
 }
 
+/// Whether journald reads our standard error (JOURNAL_STREAM of systemd.exec(5)): it knows our name,
+/// and takes a line's severity from its beginning (sd-daemon(3)).
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    fstat(io::stderr()).is_ok_and(|own| stream == format!("{}:{}", own.st_dev, own.st_ino))
+}
+
 /// A line without its time.
 fn plain(level: Level, text: &str) -> String {
     match level {
@@ -140,6 +157,15 @@ fn name(level: Level) -> &'static str {
         Level::Info => "info",
         Level::Debug => "debug",
         Level::Trace => "trace",
+    }
+}
+
+fn severity(level: Level) -> Severity {
+    match level {
+        Level::Error => Severity::LOG_ERR,
+        Level::Warn => Severity::LOG_WARNING,
+        Level::Info => Severity::LOG_INFO,
+        Level::Debug | Level::Trace => Severity::LOG_DEBUG,
     }
 }
 
@@ -227,13 +253,7 @@ impl Syslog {
                 self.backend.insert(LoggerBackend::Unix(socket))
             }
         };
-        let severity = match level {
-            Level::Error => Severity::LOG_ERR,
-            Level::Warn => Severity::LOG_WARNING,
-            Level::Info => Severity::LOG_INFO,
-            Level::Debug | Level::Trace => Severity::LOG_DEBUG,
-        };
-        Line.format(backend, severity, text)
+        Line.format(backend, severity(level), text)
             .map_err(|error| match error {
                 syslog::Error::Write(error) | syslog::Error::Io(error) => error,
                 other => io::Error::other(other.to_string()),

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,6 +14,7 @@ use nix::sys::termios::{FlowArg, tcflow};
 use nix::unistd::Pid;
 
 use crate::daemon::Home;
+use crate::faults::{NO_FAULTS, daemon_with};
 use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{DEADLINE, Process, TempDir, figure, is_root, terminal, wait_until};
 
@@ -220,6 +222,79 @@ fn a_pid_file_that_somebody_else_wrote_kills_nobody() {
         assert!(errors.contains(reason), "{errors}");
         assert!(victim.0.try_wait().unwrap().is_none());
     }
+}
+
+/// A gateway whose standard error is this file, with these settings; what it has written at its
+/// end, after a request that is refused.
+fn lines_of(settings: &str, variables: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let found = nix::sys::stat::fstat(&writer).unwrap();
+    let stream = format!("{}:{}", found.st_dev, found.st_ino);
+    let (directory, address) = (TempDir::new(), free_address());
+    let path = directory.path().join("conf");
+    let conf = format!(
+        "{settings} servers = ( {{ addr = \"{}\"; port = {}; document = {{ docroot = \"{}\"; }}; }} );",
+        address.ip(),
+        address.port(),
+        directory.path().display()
+    );
+    fs::write(&path, conf).unwrap();
+    let mut command = daemon();
+    for (name, value) in variables {
+        command.env(name, value.replace("STREAM", &stream));
+    }
+    command.arg("-f").arg(&path).stderr(writer);
+    let mut child = Running(command.spawn().unwrap());
+    drop(command);
+    wait_until("it to listen", || TcpStream::connect(address).is_ok());
+    kill(Pid::from_raw(child.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn journald_gets_severities_and_no_name() {
+    let text = lines_of("", &[("JOURNAL_STREAM", "STREAM")]);
+    assert!(text.starts_with("<6>listening on "), "{text}");
+    assert!(text.ends_with("<6>stopping\n"), "{text}");
+    // Another stream than journald's.
+    let text = lines_of("", &[("JOURNAL_STREAM", "1:1")]);
+    assert!(text.starts_with("ouistiti: listening on "), "{text}");
+}
+
+#[test]
+fn a_daemon_in_the_foreground_logs_to_syslog_if_its_service_manager_says_so() {
+    if is_emulated(NO_FAULTS) {
+        return;
+    }
+    let home = Home::new("");
+    let conf = fs::read_to_string(home.path("conf")).unwrap();
+    fs::write(home.path("conf"), conf.replace("log-file", "#")).unwrap();
+    let syslog = UnixDatagram::bind(home.path("syslog")).unwrap();
+    syslog.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut command = daemon_with("FAULT_SYSLOG", home.path("syslog"));
+    command.env("OUISTITI_LOG", "syslog").arg("-f");
+    let process = Process::start(command.arg(home.path("conf")));
+    let mut line = [0; 1024];
+    let length = syslog.recv(&mut line).expect("the line of the start");
+    let line = String::from_utf8_lossy(&line[..length]).into_owned();
+    // 3 (daemon) * 8 + 6 (informational): RFC 3164, section 4.1.1.
+    assert!(line.starts_with("<30>ouistiti["), "{line}");
+    assert!(line.contains("]: listening on "), "{line}");
+    assert_eq!(process.log(), "");
+}
+
+#[test]
+fn the_least_severity_is_that_of_log_level() {
+    let text = lines_of("log-level = \"warn\";", &[]);
+    assert_eq!(text, "");
+    let text = lines_of("log-level = \"error\"; init_d = \"/nonexistent\";", &[]);
+    assert_eq!(text, "");
+    let text = lines_of("log-level = \"warn\"; init_d = \"/nonexistent\";", &[]);
+    assert!(text.starts_with("ouistiti: warning: no program"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 #[test]

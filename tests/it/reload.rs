@@ -137,6 +137,15 @@ fn clients_of_before_count_among_the_most() {
 }
 
 #[test]
+fn log_level_changes() {
+    let gateway = Gateway::start("");
+    reload(&gateway, |text| format!("log-level = \"debug\";\n{text}"));
+    gateway.process.signal(Signal::SIGUSR1);
+    let line = gateway.process.find_line(|line| line.contains("debug: "));
+    line.expect("a signal without a meaning is told to whoever debugs");
+}
+
+#[test]
 fn the_log_file_is_opened_anew() {
     let gateway = Gateway::start("");
     let [log, old] = ["log", "log.1"].map(|name| gateway.path(name));
