@@ -57,7 +57,7 @@ install: all
 		$(share)/man/man1 $(share)/man/man3 $(share)/man/man5 $(share)/man/man8 $(DESTDIR)/etc
 	$(INSTALL) -m 755 $(release)/ouistiti $(DESTDIR)$(PREFIX)/sbin
 	$(INSTALL) -m 755 $(release)/websocket_echo $(release)/websocket_chat \
-		$(release)/websocket_jsonrpc $(DESTDIR)$(PREFIX)/bin
+		$(release)/websocket_jsonrpc $(release)/websocket_terminal $(DESTDIR)$(PREFIX)/bin
 	$(INSTALL) -m 755 $(release)/libauthrpc.so $(lib)/authrpc.so
 	$(INSTALL) -m 755 $(release)/libjsonsql.so $(lib)/jsonsql.so
 	$(INSTALL) -m 755 utils/libwebsocket/so/$(release)/libwebsocket.so $(lib)/libwebsocket.so.0

@@ -230,7 +230,7 @@ impl Client {
     pub fn finish(self) {
         let deadline = Instant::now() + FINISH_TIME;
         let mut buffer = [0; 4096];
-        let _ = self.socket.shutdown(Shutdown::Write);
+        self.end_output();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.socket.set_read_timeout(Some(left)).is_err() {
@@ -242,6 +242,11 @@ impl Client {
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+
+    /// Says that no more will come; the client may still send.
+    pub fn end_output(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Breaks the connection off: a thread that reads or writes it returns.

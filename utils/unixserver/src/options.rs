@@ -19,6 +19,7 @@ pub struct CommandLine {
     name: &'static str,
     version: &'static str,
     purpose: &'static str,
+    operands: &'static str,
     options: getopts::Options,
 }
 
@@ -58,6 +59,7 @@ impl CommandLine {
             name,
             version,
             purpose,
+            operands: "",
             options,
         }
     }
@@ -73,6 +75,13 @@ impl CommandLine {
     #[must_use]
     pub fn value(mut self, letter: &'static str, word: &str, help: &str, hint: &str) -> Self {
         self.options.optopt(letter, word, help, hint);
+        self
+    }
+
+    /// Takes what stands behind `--`, which the help calls `hint`.
+    #[must_use]
+    pub fn operands(mut self, hint: &'static str) -> Self {
+        self.operands = hint;
         self
     }
 
@@ -92,12 +101,17 @@ impl CommandLine {
         &self,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Option<Options>, Error> {
+        let mut arguments = arguments.into_iter();
+        let options = arguments.by_ref().take_while(|argument| argument != "--");
         let matches = self
             .options
-            .parse(arguments)
+            .parse(options)
             .map_err(|e| Error::Usage(e.to_string()))?;
+        let operands: Vec<OsString> = arguments.collect();
         if matches.opt_present("h") {
-            let brief = format!("{} [OPTION]...: {}", self.name, self.purpose);
+            let dashes = if self.operands.is_empty() { "" } else { " -- " };
+            let (name, purpose) = (self.name, self.purpose);
+            let brief = format!("{name} [OPTION]...{dashes}{}: {purpose}", self.operands);
             print!("{}", self.options.usage(&brief));
             return Ok(None);
         }
@@ -107,6 +121,12 @@ impl CommandLine {
         }
         if let Some(argument) = matches.free.first() {
             return Err(Error::Usage(format!("unexpected argument '{argument}'")));
+        }
+        if self.operands.is_empty() != operands.is_empty() {
+            return Err(Error::Usage(match operands.first() {
+                Some(operand) => format!("unexpected argument '{}'", operand.display()),
+                None => format!("-- {} is needed", self.operands),
+            }));
         }
         let name = matches.opt_str("n").unwrap_or_else(|| self.name.to_owned());
         if !is_service_name(&name) {
@@ -120,6 +140,7 @@ impl CommandLine {
         Ok(Some(Options {
             path: root.join(name),
             max_clients: max_clients(&matches)?,
+            operands,
             matches,
         }))
     }
@@ -129,6 +150,7 @@ impl CommandLine {
 pub struct Options {
     path: PathBuf,
     max_clients: usize,
+    operands: Vec<OsString>,
     matches: getopts::Matches,
 }
 
@@ -149,6 +171,12 @@ impl Options {
     #[must_use]
     pub fn max_clients(&self) -> usize {
         self.max_clients
+    }
+
+    /// What stands behind `--`: at least one word where the server takes operands.
+    #[must_use]
+    pub fn operands(&self) -> &[OsString] {
+        &self.operands
     }
 
     /// Whether the flag with this letter was given.

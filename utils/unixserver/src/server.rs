@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::SockType;
 use nix::unistd::{User, daemon};
 
@@ -270,7 +270,7 @@ fn block_signals(processes: bool) -> nix::Result<SignalFd> {
         signals.add(Signal::SIGCHLD);
     }
     signals.thread_block()?;
-    SignalFd::new(&signals)
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
 }
 
 /// Whether an accept failed because of that client alone: it left, or poll was too hopeful.

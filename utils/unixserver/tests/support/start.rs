@@ -29,16 +29,23 @@ struct Started {
 fn start_in(directory: Directory, options: &[&str]) -> Started {
     let aside = Directory::new();
     let needed = needed(&aside);
-    let all: Vec<&str> = needed
-        .iter()
-        .map(String::as_str)
-        .chain(options.iter().copied())
-        .collect();
-    let server = Server::start_in(directory, PROGRAM, &all);
+    let server = Server::start_in(directory, PROGRAM, &arguments(&needed, options));
     Started {
         server,
         _aside: aside,
     }
+}
+
+/// `options`, and around them what the server needs: its operands last.
+fn arguments<'a>(needed: &'a [String], options: &[&'a str]) -> Vec<&'a str> {
+    let end = needed.iter().position(|word| word == "--");
+    let (before, operands) = needed.split_at(end.unwrap_or(needed.len()));
+    let before = before.iter().map(String::as_str);
+    let operands = operands.iter().map(String::as_str);
+    before
+        .chain(options.iter().copied())
+        .chain(operands)
+        .collect()
 }
 
 fn start(options: &[&str]) -> Started {
@@ -49,10 +56,8 @@ fn start(options: &[&str]) -> Started {
 fn try_start(root: &Path, options: &[&str]) -> Output {
     let aside = Directory::new();
     let needed = needed(&aside);
-    let root = ["-R", root.to_str().unwrap()];
-    let needed = needed.iter().map(String::as_str);
-    let all: Vec<&str> = needed.chain(root).chain(options.iter().copied()).collect();
-    run(PROGRAM, &all)
+    let options = [&["-R", root.to_str().unwrap()], options].concat();
+    run(PROGRAM, &arguments(&needed, &options))
 }
 
 #[test]
@@ -145,10 +150,11 @@ fn a_missing_directory_is_made_for_all_to_enter_and_the_socket_for_all_to_connec
     let aside = Directory::new();
     let root = outer.path().join("made/for/it");
     let script = "umask 077; root=$1; shift; exec \"$0\" -D -R \"$root\" -n name \"$@\"";
+    let needed = needed(&aside);
     let status = Command::new("sh")
         .args(["-c", script, PROGRAM])
         .arg(&root)
-        .args(needed(&aside))
+        .args(arguments(&needed, &[]))
         .stderr(Stdio::null())
         .status();
     assert!(status.unwrap().success());
