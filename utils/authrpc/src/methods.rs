@@ -129,7 +129,7 @@ impl AuthRpc {
         check_text("user", &name)?;
         check_text("home", home.unwrap_or_default())?;
         check_new(&passwd)?;
-        // Asked again in the transaction; here it saves the hash.
+        // The transaction checks this again; here it saves the hash.
         let root = self.root()?;
         let by = match &root {
             Some(root) => By::Root(root),
@@ -166,8 +166,9 @@ impl AuthRpc {
         Ok(message("user removed"))
     }
 
-    /// The user, if the password is theirs or the connection root's: root need
-    /// not leave out a password that is there, its own perhaps, for another.
+    /// The user, if the password is right or the connection is root's. A root
+    /// connection may send any password for another user: pages send what is in
+    /// their field.
     fn owner(&mut self, name: &str, passwd: Option<&str>) -> Result<Owned, Error> {
         let root = self.root()?;
         let own = self.user.as_ref().is_some_and(|user| user.name == name);
@@ -203,7 +204,8 @@ impl AuthRpc {
         }
     }
 
-    /// The root user whose connection this is, still: with the same password.
+    /// The root user of this connection, if that user is still the same, with
+    /// the same password.
     fn root(&self) -> Result<Option<User>, Error> {
         let Some(user) = self.user.as_ref().filter(|user| user.is_root()) else {
             return Ok(None);

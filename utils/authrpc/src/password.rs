@@ -1,7 +1,7 @@
 //! Passwords as they are stored: argon2id, and the forms of the C gateway.
 //!
-//! Every check costs one run of argon2, also of an unknown user or an old
-//! form, so that the time tells nothing.
+//! Every check costs one run of argon2, for an unknown user and for an old form
+//! too, so that the time tells nothing.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -14,11 +14,12 @@ use subtle::ConstantTimeEq;
 use crate::gate::Run;
 use crate::throttle::Standing;
 
-/// Memory of one run, in KiB: what a router with 32 MiB can give for a moment.
+/// Memory of one run, in KiB: a router with 32 MiB can spare it for a moment.
 const MEMORY: u32 = 4096;
 /// Passes over it: about a quarter of a second on a MIPS 24Kc.
 const PASSES: u32 = 3;
-/// Most memory a stored password may ask for, in KiB: it is written by others.
+/// Most memory a stored password may ask for, in KiB: other programs write the
+/// file too.
 const MAX_MEMORY: u32 = 64 * 1024;
 /// Longest password, in bytes.
 pub(crate) const MAX_PASSWORD: usize = 1024;
@@ -134,7 +135,7 @@ impl Hasher {
             .is_ok()
     }
 
-    /// Costs what a check costs.
+    /// Takes as long as a check of argon2id.
     fn run_for_nothing(&self, password: &str) {
         let mut output = [0; 32];
         let run = self
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stored_password_fits_nothing() {
+    fn a_text_that_is_not_a_stored_password_fits_no_password() {
         let hasher = hasher(Form::Argon2id);
         let huge = "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for stored in [

@@ -1,8 +1,8 @@
 //! The SQLite file: groups, users and stored passwords.
 //!
-//! The C gateway has two layouts, and both are read and written: passwords in
-//! the table of users, or (newer) in a table `passwds` of their own. Values
-//! are always bound, never written into the SQL.
+//! Reads and writes both layouts of the C gateway: passwords in the table of
+//! users, or (newer) in a table `passwds` of their own. Values are always
+//! bound, never written into the SQL.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The group whose members administer the others.
 pub(crate) const ROOT: &str = "root";
 
-/// What a new file holds.
+/// The tables of a new file.
 const TABLES: &str = "
     CREATE TABLE groups (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
     INSERT INTO groups (id, name) VALUES (0, 'root'), (1, 'anonymous'), (2, 'users');
@@ -48,8 +48,9 @@ impl User {
     }
 }
 
-/// A user who may be changed, and who said so when it was looked at: the user,
-/// or `root`. A change looks again, when nobody else can change anything.
+/// A user who may be changed, by the user's own will or by that of `root`, as
+/// both were when they were read. A change reads them again within its
+/// transaction.
 pub(crate) struct Owned {
     pub(crate) user: User,
     pub(crate) root: Option<User>,
@@ -99,7 +100,7 @@ enum Layout {
 impl Store {
     /// Opens the file; makes it and its tables if they are missing.
     pub(crate) fn open(file: &Path) -> Result<Store, Error> {
-        // Only the owner may read what is in it.
+        // Only the owner may read the passwords.
         match File::options()
             .write(true)
             .create_new(true)
@@ -208,7 +209,7 @@ impl Store {
         })
     }
 
-    /// Runs a change alone in the file: all of it happens, or nothing.
+    /// Runs a change in a transaction of its own: all of it happens, or nothing.
     fn change(
         &mut self,
         act: impl FnOnce(&Connection) -> rusqlite::Result<Result<(), Error>>,
@@ -232,7 +233,7 @@ pub(crate) fn not_found() -> Error {
     Error::failure("user or password not found")
 }
 
-/// Makes the tables of a new file, and finds out the layout of an old one.
+/// Makes the tables of a new file, or finds the layout of an old one.
 fn prepare(sqlite: &mut Connection) -> rusqlite::Result<Layout> {
     sqlite.busy_timeout(BUSY_TIMEOUT)?;
     if !has_table(sqlite, "users")? {
@@ -262,7 +263,8 @@ fn is_empty(sqlite: &Connection) -> rusqlite::Result<bool> {
     })
 }
 
-/// Whether the user is there as it was found; the id could be another's by now.
+/// Whether the user is still there, unchanged: the id alone could be another
+/// user's by now.
 fn is_still(sqlite: &Connection, layout: Layout, user: &User) -> rusqlite::Result<bool> {
     Ok(find(sqlite, layout, &user.name)?.as_ref() == Some(user))
 }
@@ -280,7 +282,7 @@ fn find(sqlite: &Connection, layout: Layout, name: &str) -> rusqlite::Result<Opt
             LEFT JOIN passwds ON passwds.userid = users.id
             WHERE users.name = ?1 LIMIT 1"
         }
-        // One who is not yet, or no longer, approved has no password.
+        // A user who is not approved, or no longer, has no password.
         Layout::Passwds { status: true } => {
             "SELECT users.id, users.name, groups.name, users.home,
                 CASE WHEN status.name IN ('approving', 'repudiated') THEN NULL

@@ -1,7 +1,8 @@
-//! One message against the specification (JSON-RPC 2.0), and its answer.
+//! Checks one message against the specification (JSON-RPC 2.0), calls the
+//! methods that it names and builds its answer.
 //!
-//! The message is parsed only as far as the specification goes: an id is
-//! answered as it was written, parameters go to the plugin as they came.
+//! The message is parsed no further than the specification asks: an id is
+//! answered as it was written, and parameters are passed on as they came.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,9 +24,9 @@ pub const MAX_BATCH: usize = 1000;
 /// Longest time for all requests of a batch.
 const BATCH_TIME: Duration = Duration::from_secs(10);
 
-/// What is taken of the budget before a method is called, in multiples of its
-/// request: the parameters as the plugin is given them, as it parses them, and
-/// as an error may repeat them.
+/// Memory reserved before a method is called, in multiples of the length of its
+/// request: for the copy of the parameters that the plugin gets, for its parsed
+/// form, and for an error that repeats a part of it.
 const COPIES: usize = 3;
 
 /// The id of an answer to a request that has none of its own.
@@ -33,11 +34,11 @@ const NULL: &str = "null";
 
 /// Answers messages.
 pub struct Dispatcher<'c, 'b> {
-    /// What is called.
+    /// The methods to call.
     pub methods: &'c mut dyn Methods,
-    /// Who waits for the answer.
+    /// The client that waits for the answer.
     pub watch: Watch<'c>,
-    /// What the call and the answer take their memory from.
+    /// The budget that calls and answers take their memory from.
     pub budget: &'b Budget,
 }
 
@@ -92,7 +93,7 @@ impl<'b> Dispatcher<'_, 'b> {
                     self.methods
                         .call(&mut call, &request.method, request.params)
                 })
-                // A plugin that was stopped has other words for it.
+                // A plugin that was told to stop cannot know why.
                 .map_err(|error| if self.watch.is_late() { late() } else { error })
         };
         let Some(id) = request.id else {
@@ -110,7 +111,7 @@ impl<'b> Dispatcher<'_, 'b> {
     }
 }
 
-/// Answers a message that is not worth parsing.
+/// Answers a message that the splitter has refused.
 pub fn answer_fault(fault: Fault, budget: &Budget) -> Answers<'_> {
     let error = match fault {
         Fault::Syntax => Error::of(Code::ParseError),
@@ -131,7 +132,7 @@ fn late() -> Error {
     Error::failure("the batch took longer than 10 s")
 }
 
-/// The requests of a batch; of one that is too long, one more than it may have.
+/// The requests of a batch, at most one more than it may have.
 fn requests(batch: &RawValue) -> serde_json::Result<Vec<&RawValue>> {
     serde_json::Deserializer::from_str(batch.get()).deserialize_seq(Requests)
 }

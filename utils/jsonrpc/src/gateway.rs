@@ -1,8 +1,8 @@
 //! Plugins of the C gateway: `jsonrpc_init` and `jsonrpc_release`, with
 //! jansson values between.
 //!
-//! The C gateway runs them in a process for each client. They need not stand
-//! threads, so here one of their calls runs at a time, whoever made it.
+//! The C gateway runs a process for each client, so its plugins need not be safe
+//! in threads. Here only one of their calls runs at a time, for all clients.
 
 // Functions of another library are called here.
 #![allow(unsafe_code)]
@@ -19,7 +19,7 @@ use crate::jansson::{Jansson, RawJson, Value};
 use crate::link::{LoadError, symbol};
 use crate::methods::{Call, Methods};
 
-/// Most entries a table may have: beyond that it lacks its end.
+/// Most entries of a table; a longer one has no end.
 const MAX_METHODS: usize = 4096;
 
 /// Held while a plugin runs, and while values of its library are used.
@@ -80,8 +80,7 @@ impl GatewayPlugin {
         let context = unsafe { (self.init)(&raw mut table, config) };
         drop(running);
         if table.is_null() || context.is_null() {
-            // What did not open is not released: plugins would take the null
-            // for a context.
+            // Not released: a plugin would use the null as its context.
             // SAFETY: the string is ours, and the plugin has nothing that could keep it.
             drop(unsafe { CString::from_raw(config) });
             let why = "jsonrpc_init of the plugin returned NULL: it cannot use its -C";
@@ -131,7 +130,8 @@ impl Methods for Connection<'_> {
         method: &str,
         params: Option<&str>,
     ) -> Result<Json, Error> {
-        // Until the values are gone: they may share parts with others of the plugin.
+        // Held until the values are freed: they may share parts with other values
+        // of the plugin.
         let _running = run();
         if !call.is_wanted() {
             return Err(Error::of(Code::InternalError));
@@ -167,8 +167,8 @@ impl Methods for Connection<'_> {
         };
         let json = text.as_deref().and_then(Json::parse);
         match json {
-            // What a failed function leaves need not be an error: the C
-            // gateway's own adduser fails with the words "user added".
+            // A function that returns an error code may leave a result: adduser
+            // of the C gateway returns 101 and "user added".
             Some(json) => match failed.then(|| error_member(&json)).flatten() {
                 Some(error) => Err(error),
                 None => Ok(json),

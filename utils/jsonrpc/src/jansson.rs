@@ -261,7 +261,7 @@ unsafe extern "C" fn collect(text: *const c_char, length: usize, into: *mut c_vo
     }
 }
 
-/// Makes an error object for a plugin; takes over the reference to `data`.
+/// Makes an error object for a plugin and takes over the reference to `data`.
 ///
 /// # Safety
 /// As the C gateway's header says: `message` is a C string or null, `data` a

@@ -30,8 +30,8 @@ enum Plugin {
 }
 
 impl Library {
-    /// Checks and loads the plugin at `path`. What it does when it is loaded
-    /// it does with the rights we have now.
+    /// Checks and loads the plugin at `path`. Its constructors run with the
+    /// rights that this program has now.
     ///
     /// # Errors
     /// Why it is not fit, or what the dynamic linker says.
@@ -45,7 +45,7 @@ impl Library {
         check(&file)?;
         let checked = checked_path(&file, path);
         let library = link(&checked).map_err(|error| {
-            // The linker names the path it was given, which says nothing.
+            // The linker names the path it was given: /proc/self/fd/N.
             let named = |text: String| text.replace(&format!("{}: ", checked.display()), "");
             match error {
                 LoadError::Link(text) => LoadError::Link(named(text)),
@@ -103,7 +103,7 @@ fn checked_path(file: &File, path: &Path) -> PathBuf {
     if checked.exists() {
         return checked;
     }
-    // With a slash, or the linker would search its own directories.
+    // The linker searches its own directories for a name without a slash.
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_or_nothing_is_no_plugin() {
+    fn a_directory_and_a_missing_file_are_not_plugins() {
         let load = |path: &str| Library::load(Path::new(path)).expect_err("no plugin");
         assert!(matches!(load("/"), LoadError::NotAFile));
         assert!(matches!(load("/dev/null"), LoadError::NotAFile));

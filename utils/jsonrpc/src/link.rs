@@ -1,6 +1,6 @@
-//! A shared library, linked into this program, or why it cannot be; and what is in it.
+//! Links a shared library into this program, and finds its functions.
 
-// Linking runs code of the library, and what is in it has the type we say.
+// Linking runs code of the library; a function of it is trusted to have its type.
 #![allow(unsafe_code)]
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 /// The name of libjansson since its version 2.0, which all systems have.
 const JANSSON: &str = "libjansson.so.4";
 
-/// Loads a plugin, for ever: its code may be in use by a thread.
+/// Loads a plugin. It is never unloaded, since a thread may be running its code.
 ///
 /// Plugins of the C gateway need not be linked with libjansson, since that
 /// gateway is: where a plugin lacks its functions, they are loaded for all.
@@ -45,7 +45,7 @@ fn open(name: &OsStr, scope: c_int) -> Result<ManuallyDrop<Library>, String> {
         .map_err(|error| reason(&error))
 }
 
-/// What dlerror(3) says, where it says anything.
+/// The message of dlerror(3), if there is one.
 fn reason(error: &dyn Error) -> String {
     error.source().unwrap_or(error).to_string()
 }
@@ -71,7 +71,7 @@ pub enum LoadError {
     Owner(u32),
     /// Its permissions let others change it.
     WritableByOthers(u32),
-    /// The dynamic linker does not take it.
+    /// The dynamic linker cannot load it.
     Link(String),
     /// It has neither of the two interfaces.
     NotAPlugin,

@@ -17,12 +17,12 @@ use jsonrpc::{Call, Methods};
 use rpcplugin::{Code, Error, Json};
 use unixserver::{Client, CommandLine, Options, Server, log};
 
-/// Stack of a client's thread, in bytes: plugins and the libraries behind them
-/// need more than we do. What is not touched costs nothing.
+/// Stack of a client's thread, in bytes. Plugins and their libraries need more
+/// than this program does; pages that are not touched cost nothing.
 const STACK_SIZE: usize = 1024 * 1024;
 
-/// How long a write may wait. A client that reads nothing is let go after one,
-/// or two where the first wrote a part.
+/// Longest wait of a write. A client that reads nothing is dropped after one
+/// wait, or after two if the first write sent a part.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
@@ -64,14 +64,14 @@ fn run(options: &Options) -> Result<(), unixserver::Error> {
     let config = options.value("C").unwrap_or_default();
     let budget = Budget::new(memory(options)?);
     jsonrpc::heap::give_back_at_once();
-    // Still with the rights we were started with.
+    // Before the user changes: the plugin may be readable for root alone.
     let library = Library::load(Path::new(&path))
         .map_err(|error| format!("cannot load the plugin {path}: {error}"))?;
     let server = Server::bind(options)?
         .stack_size(STACK_SIZE)
         .processes(options.flag("F"))
         .become_user()?;
-    // As if a client came and left: a string the plugin cannot use is told now.
+    // As if a client came and left, so that a bad -C ends the start.
     library
         .open(&config, None, &budget)
         .map_err(|error| format!("the plugin {path} cannot use its -C: {}", error.reason()))?;
@@ -110,15 +110,15 @@ fn answer_client(
     if let Err(error) = &served
         && error.kind() == io::ErrorKind::WouldBlock
     {
-        log("a client was let go: it does not read its answer");
+        log("a client was dropped: it does not read its answer");
     }
     served?;
     socket.0.finish();
     Ok(())
 }
 
-/// The methods when the plugin does not open. Why is in the log: it may name
-/// files, which are not the client's business.
+/// The methods of a client for whom the plugin does not open. The reason is in
+/// the log only, since it may name files.
 struct Refused;
 
 impl Methods for Refused {

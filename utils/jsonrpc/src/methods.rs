@@ -1,4 +1,4 @@
-//! What a plugin of either interface is to the rest: methods to call.
+//! What plugins of both interfaces have in common: methods to call.
 
 use rpcplugin::{Error, Json};
 

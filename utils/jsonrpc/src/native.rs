@@ -1,7 +1,7 @@
 //! The server's side of rpcplugin.h.
 //!
-//! What a plugin hands over is checked as far as it can be: its version, that
-//! its functions are there, that its texts are UTF-8 and JSON.
+//! Checks what a plugin passes as far as possible: its version, that all its
+//! functions are there, that its texts are UTF-8 and JSON.
 
 // Functions of another library are called here.
 #![allow(unsafe_code)]
@@ -18,7 +18,7 @@ use crate::budget::Budget;
 use crate::link::{LoadError, symbol};
 use crate::methods::{Call, Methods};
 
-/// Most methods a table may have: beyond that it lacks its end.
+/// Most methods of a table; a longer one has no end.
 const MAX_METHODS: usize = 4096;
 
 /// Longest message and data of a plugin's error, in bytes.
@@ -108,7 +108,7 @@ impl Methods for Connection<'_> {
             return Err(Error::of(Code::MethodNotFound));
         };
         let function = self.plugin.table.call.ok_or_else(incomplete)?;
-        // JSON has no NUL, so none is in the way of the one that ends it.
+        // JSON text has no NUL, so the C string ends where the text does.
         let text = params.map(CString::new).transpose();
         let text = text.map_err(|_| Error::of(Code::InvalidParams))?;
         let (params, length) = match &text {

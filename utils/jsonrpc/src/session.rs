@@ -1,4 +1,4 @@
-//! One client: read, split, answer, write, until its stream ends.
+//! Serves one client: reads, splits, answers and writes until its stream ends.
 
 use std::io;
 use std::time::Instant;

@@ -1,13 +1,13 @@
-//! Where one message ends and the next begins, in a stream of bytes.
+//! Finds where one message ends and the next begins in a stream of bytes.
 //!
 //! A message is a JSON object or array up to its last bracket; a NUL or a line
-//! feed may follow it. Messages come in pieces, or several in one read. What
-//! is neither object nor array ends with the line, the NUL or the read. Each
+//! feed may follow it. Messages come in pieces, or several in one read. Anything
+//! else (a scalar, or no JSON) ends with the line, the NUL or the read. Each
 //! byte is looked at once. A message that is too long or too deep is reported
-//! at once and passed over to its end, without being kept; so is one for which
-//! the budget has no room. One that turns out not to be JSON is given up with
-//! the read. Where the socket has messages of
-//! its own, none of ours goes on in the next.
+//! at once and skipped up to its end, without being kept; so is one for which
+//! the budget has no room. A message that turns out not to be JSON is dropped
+//! together with the rest of its read. On a socket that keeps messages apart, a
+//! JSON message does not continue in the next message of the socket.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
@@ -17,8 +17,8 @@ use crate::budget::{Budget, Share};
 /// Longest request, a batch included, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Deepest nesting of arrays and objects in a request. Parsers recurse, here
-/// and in plugins; no honest request comes near.
+/// Deepest nesting of arrays and objects in a request. The parsers here and in
+/// plugins recurse; no honest request comes near this depth.
 pub const MAX_DEPTH: usize = 64;
 
 /// Room made for a first byte, in bytes.
@@ -27,10 +27,10 @@ const FIRST_CAPACITY: usize = 512;
 /// Room kept for the next message once one has ended, in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;
 
-/// What the splitter found, in the order of the stream.
+/// What the splitter finds, in the order of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A message, without what ended it. It may still not be JSON.
+    /// A message, without the byte that ended it. It may still not be JSON.
     Message(&'a [u8]),
     /// A message that cannot be used.
     Fault(Fault),
@@ -59,8 +59,8 @@ pub struct Splitter<'a> {
     buffer: Vec<u8>,
     /// What the buffer takes of the budget.
     share: Share<'a>,
-    /// Length from which an unfinished message is next tried for errors; it
-    /// doubles, so that a stream in small pieces costs no more than its bytes.
+    /// Length at which an unfinished message is next searched for errors. It
+    /// doubles each time, so that the cost stays proportional to the length.
     next_check: usize,
 }
 
@@ -75,10 +75,10 @@ enum State {
         escape: bool,
         dropped: bool,
     },
-    /// In something else.
+    /// In a message that is neither object nor array.
     Scalar,
-    /// After a message that broke off: until an object or array begins a read
-    /// (`fresh`), or a NUL says where the next message begins.
+    /// After a broken message: until an object or array stands at the start of
+    /// a read (`fresh`), or a NUL marks the start of the next message.
     Lost { fresh: bool },
 }
 
@@ -101,7 +101,7 @@ impl<'a> Splitter<'a> {
         }
         self.scan(bytes, sink);
         if self.is_broken() {
-            // What came with it may be parts of it: nothing of that is called.
+            // The rest of the read may be a part of it, so none of that is called.
             let ended = self.buffer.ends_with(b"\n");
             sink(Event::Fault(Fault::Syntax));
             self.next(if ended {
@@ -119,8 +119,8 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// The stream has ended, or the message where the socket keeps messages
-    /// apart: what has not ended by itself is a fault.
+    /// Takes the end of the stream, or of a message on a socket that keeps
+    /// messages apart. A JSON message that is not complete is a fault.
     pub fn end(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
         if matches!(self.state, State::Nested { dropped: false, .. }) {
             sink(Event::Fault(Fault::Syntax));
@@ -189,7 +189,7 @@ impl<'a> Splitter<'a> {
         else {
             return;
         };
-        // Neither may stand there in JSON (RFC 8259, sections 2 and 7).
+        // JSON has no NUL, and no line feed within a string (RFC 8259, sections 2 and 7).
         if byte == 0 || (*string && byte == b'\n') {
             if !*dropped {
                 sink(Event::Fault(Fault::Syntax));
@@ -249,7 +249,7 @@ impl<'a> Splitter<'a> {
         let _ = self.share.resize(self.buffer.capacity());
     }
 
-    /// Reports a message that is not worth keeping; its end is still looked for.
+    /// Reports a message that is not kept, and skips it up to its end.
     fn drop_message(&mut self, fault: Fault, sink: &mut dyn FnMut(Event<'_>)) {
         self.buffer.clear();
         self.shrink(0);
@@ -273,8 +273,9 @@ impl<'a> Splitter<'a> {
         self.state = state;
     }
 
-    /// Whether the unfinished message can no longer become JSON. Without this
-    /// its sender would wait for an answer that cannot come.
+    /// Whether the unfinished message can no longer become JSON. Its sender then
+    /// gets an error at once, and does not wait for the end of a message that
+    /// may never come.
     fn is_broken(&mut self) -> bool {
         let State::Nested { dropped: false, .. } = self.state else {
             return false;
@@ -286,7 +287,7 @@ impl<'a> Splitter<'a> {
         match serde_json::from_slice::<IgnoredAny>(&self.buffer) {
             Ok(_) => false,
             Err(error) if error.classify() == Category::Eof => false,
-            // The parser takes a number that is cut there for a wrong one.
+            // The parser reports a number that is cut at one of these as wrong.
             Err(_) => !self
                 .buffer
                 .last()

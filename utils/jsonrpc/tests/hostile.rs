@@ -1,4 +1,4 @@
-//! Ten thousand inputs that no honest client sends: the right code, no crash.
+//! Ten thousand inputs that no honest client sends: each gets the right code, and none crashes.
 
 mod common;
 mod random;
@@ -7,7 +7,7 @@ use common::{answers, session};
 use random::Random;
 use serde_json::Value;
 
-/// What any answer must be, and the codes it may have.
+/// Checks that an answer is one of JSON-RPC 2.0 with a code that it may have.
 fn check(input: &[u8], answer: &str) {
     let shown = String::from_utf8_lossy(input);
     let answer: Value = serde_json::from_str(answer.trim_end_matches(['\0', '\n']))

@@ -1,4 +1,4 @@
-//! Which plugins the built websocket_jsonrpc loads, and when it does not start with one.
+//! Which plugins the built websocket_jsonrpc loads, and with which it does not start.
 
 mod plugins;
 #[path = "../../unixserver/tests/support/mod.rs"]
@@ -27,7 +27,7 @@ fn a_command_line_without_a_plugin_is_a_usage_error() {
 }
 
 #[test]
-fn what_is_no_plugin_does_not_start_the_server() {
+fn a_file_that_is_not_a_plugin_does_not_start_the_server() {
     let directory = Directory::new();
     let refusal = |plugin: &Path| {
         let plugin = plugin.to_str().expect("a UTF-8 path");

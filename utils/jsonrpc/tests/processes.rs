@@ -1,5 +1,5 @@
-//! The built websocket_jsonrpc with a process for each client (`-F`): what a plugin does to
-//! one of them, it does to no other.
+//! The built websocket_jsonrpc with a process for each client (`-F`): a plugin that crashes or
+//! blocks harms one client alone.
 
 mod plugins;
 #[path = "../../unixserver/tests/support/mod.rs"]

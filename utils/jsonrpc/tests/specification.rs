@@ -1,5 +1,5 @@
-//! The examples of the JSON-RPC 2.0 specification (section 7), and what they
-//! leave open, through a whole session.
+//! The examples of the JSON-RPC 2.0 specification (section 7) and cases that they
+//! leave open, each through a whole session.
 
 mod common;
 
@@ -188,7 +188,7 @@ fn an_id_is_answered_as_it_was_written() {
 }
 
 #[test]
-fn what_breaks_the_rules_of_a_request_is_an_invalid_request() {
+fn a_request_that_breaks_the_rules_is_an_invalid_request() {
     for (request, id) in [
         (r#"{"method":"sum","params":[1],"id":1}"#, "1"),
         (r#"{"jsonrpc":"1.0","method":"sum","id":"a"}"#, "\"a\""),

@@ -126,7 +126,7 @@ impl Database {
         let _request = self.begin();
         let run = || {
             if !self.sqlite.is_autocommit() {
-                // What could not be undone before, for want of memory.
+                // An earlier rollback may have failed for lack of memory.
                 self.our_statement("ROLLBACK")?;
             }
             self.our_statement(begin)?;
@@ -175,13 +175,13 @@ impl Database {
     }
 }
 
-/// The time of one request. When it is over, the memory goes back.
+/// The time of one request. Dropping it gives SQLite's memory back.
 struct Request<'a>(&'a Database);
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
         self.0.sqlite.progress_handler(0, None::<fn() -> bool>);
-        // Without it the next request finds a warmer cache; that is all.
+        // If it fails, the cache stays until the next request.
         let _ = self.0.sqlite.release_memory();
     }
 }
@@ -240,7 +240,7 @@ fn authorize(context: &AuthContext<'_>, ours: bool) -> Authorization {
         | AuthAction::CreateVtable { .. }
         | AuthAction::DropVtable { .. }
         | AuthAction::Unknown { .. } => false,
-        // Whatever is made there stays in the memory of all until its client leaves.
+        // Temporary tables would stay in memory until their client leaves.
         AuthAction::Insert { .. } => context.database_name != Some("temp"),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => ours,
         AuthAction::Pragma { pragma_name, .. } => pragma_name.eq_ignore_ascii_case("table_info"),

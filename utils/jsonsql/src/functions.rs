@@ -1,9 +1,9 @@
-//! Functions of SQLite's that would take minutes on long values: the clock of
-//! a query is not looked at while one runs. Ours answer the same in a time
-//! that grows with the values and no faster, or look at the clock themselves.
+//! Replaces functions of SQLite that take minutes on long values, since the
+//! clock of a query is not looked at while a function runs. Ours give the same
+//! answers in linear time, or look at the clock themselves.
 //!
-//! What cannot be had so is refused here, not by the authorizer: it is not
-//! asked about the functions in the rows of VALUES.
+//! Functions for which that cannot be done are refused here. The authorizer
+//! cannot refuse them: it is not asked about functions in the rows of VALUES.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,12 +17,12 @@ use crate::clock::{self, Clock};
 use crate::limits;
 use crate::patterns::Pattern;
 
-/// As SQLite's own are: fit for indexes and for the schema.
+/// The flags of SQLite's own functions: fit for indexes and for the schema.
 const FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
-/// Puts them in the place of SQLite's.
+/// Replaces SQLite's functions.
 pub(crate) fn replace_slow(sqlite: &Connection, clock: &Clock) -> Result<()> {
     sqlite.create_scalar_function("instr", 2, FLAGS, instr)?;
     sqlite.create_scalar_function("replace", 3, FLAGS, replace)?;
@@ -44,8 +44,8 @@ pub(crate) fn replace_slow(sqlite: &Connection, clock: &Clock) -> Result<()> {
     Ok(())
 }
 
-/// `instr(X, Y)`: where Y first is in X, in characters (in bytes of blobs),
-/// counted from 1.
+/// `instr(X, Y)`: the place of the first Y in X, in characters (of blobs, in
+/// bytes), counted from 1.
 fn instr(call: &Context<'_>) -> Result<Option<usize>> {
     let is_blob = |index| matches!(call.get_raw(index), ValueRef::Blob(_));
     let bytes = is_blob(0) && is_blob(1);

@@ -37,10 +37,9 @@ pub(crate) const MESSAGE: usize = 500;
 /// Steps of SQLite's machine between two looks at the clock.
 pub(crate) const STEPS: i32 = 100;
 
-/// SQLite's limits (sqlite3_limit). The clock is not looked at within a
-/// function, nor before a program jumps back: so that neither takes too long,
-/// values, their number and programs are short (an INSERT of 3000 rows of ten
-/// columns is not too long).
+/// SQLite's limits (sqlite3_limit). SQLite looks at the clock neither within a
+/// function nor before its program jumps back, so values, their number and
+/// programs are limited (an INSERT of 3000 rows of ten columns is possible).
 pub(crate) const SQLITE: [(Limit, i32); 10] = [
     (Limit::SQLITE_LIMIT_LENGTH, LENGTH as i32),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
@@ -54,9 +53,9 @@ pub(crate) const SQLITE: [(Limit, i32); 10] = [
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// Memory: what a query sorts or remembers would otherwise go to temporary
-/// files, which on a router lie in memory too. The limit is for all clients
-/// together, in bytes; each caches 256 KiB of the file while it runs a query.
+/// Memory of SQLite. Sorted and temporary rows stay in memory, since temporary
+/// files of a router lie in memory too. The limit is for all clients together,
+/// in bytes; each caches 256 KiB of the file while it runs a query.
 pub(crate) const MEMORY: &str = "PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -256;
     PRAGMA hard_heap_limit = 33554432;";

@@ -1,6 +1,6 @@
-//! The patterns of LIKE and GLOB. SQLite takes a quarter of a second for a long
-//! one on a long text, and a statement may have thousands; here the clock is
-//! looked at meanwhile.
+//! The patterns of LIKE and GLOB. SQLite takes a quarter of a second to match a
+//! long one with a long text, and a statement may have thousands. This one looks
+//! at the clock meanwhile.
 
 /// Characters compared between two looks at the clock.
 const COMPARED: u32 = 10_000;
@@ -18,7 +18,7 @@ enum Part {
         ranges: Vec<(char, char)>,
         inverted: bool,
     },
-    /// Nothing: the pattern is not whole.
+    /// No character: the pattern is not complete.
     Nothing,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// `%` and `_`; capital letters of ASCII are as good as small ones.
+    /// `%` and `_`. ASCII letters match in both cases.
     pub(crate) fn like(text: &str, escape: Option<char>) -> Pattern {
         let mut parts = Vec::new();
         let mut characters = text.chars();

@@ -1,4 +1,4 @@
-//! The methods on a real file, and what they must not be talked into.
+//! The methods on a real file, and attacks on them.
 
 mod functions;
 
@@ -105,7 +105,7 @@ fn columns_of_the_same_name_are_told_apart() {
 }
 
 #[test]
-fn tables_and_their_columns_are_told() {
+fn tables_and_their_columns_are_listed() {
     let file = File::with_table();
     let mut client = file.connect();
     let tables = call(&mut client, JsonSql::list, json!({}));

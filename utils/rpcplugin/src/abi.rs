@@ -1,15 +1,13 @@
 //! The C interface of `rpcplugin.h`, word for word.
 //!
 //! These types are what both sides compile against: the server reads a
-//! [`Table`], [`export!`](crate::export) makes one. The functions behind a Rust
-//! plugin's table are in `export`.
+//! [`Table`], and [`export!`](crate::export!) makes one. The functions behind the
+//! table of a Rust plugin are in [`mod@crate::export`].
 
-// The one unsafe item here is the Sync of a table of constants.
+// Only the two Sync impls for tables of constants are unsafe here.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int, c_void};
-
-pub use crate::export::{Exported, entry};
 
 /// The version of this interface (`RPCPLUGIN_ABI`).
 pub const ABI: u32 = 2;

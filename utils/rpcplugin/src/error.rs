@@ -1,4 +1,4 @@
-//! What a method answers when it cannot give a result.
+//! The error that a method answers with when it cannot give a result.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -46,7 +46,7 @@ pub struct Error {
     pub code: i32,
     /// Its one sentence.
     pub message: Cow<'static, str>,
-    /// What else there is to say, as JSON.
+    /// Further details, as JSON.
     pub data: Option<Json>,
 }
 
@@ -92,7 +92,7 @@ impl Error {
         self
     }
 
-    /// What an administrator is told: the text of the data or, without one, the message.
+    /// The text for an administrator: that of the data or, without one, the message.
     pub fn reason(&self) -> Cow<'_, str> {
         let data = self.data.as_ref();
         match data.and_then(|data| serde_json::from_str(data.as_str()).ok()) {

@@ -1,8 +1,8 @@
-//! The C functions of a Rust plugin: from the interface to safe Rust.
+//! The C functions of a Rust plugin, which lead from the interface to safe Rust.
 //!
-//! Each catches panics, since one must not unwind into the server (and would
-//! end it). After a panic the plugin's value is dropped; the client gets
-//! internal errors from then on.
+//! Each of them catches panics, since a panic must not unwind into the server.
+//! After a panic the plugin's value is dropped, and its client gets internal
+//! errors.
 
 // This file turns the server's pointers into references.
 #![allow(unsafe_code)]
@@ -14,7 +14,7 @@ use crate::abi::{ABI, Answer, Name, Table};
 use crate::call::Current;
 use crate::{Error, Handler, Json, Params, Plugin};
 
-/// A plugin with the handlers of its methods; made by [`export!`](crate::export).
+/// A plugin with the handlers of its methods; made by [`export!`](crate::export!).
 pub trait Exported: Plugin {
     /// The handlers, in the order of the names.
     const HANDLERS: &'static [Handler<Self>];

@@ -2,8 +2,8 @@
 //!
 //! A plugin is a `cdylib`: a type that implements [`Plugin`], functions that
 //! answer its methods, and one [`export!`] that lists them. The C interface of
-//! `include/rpcplugin.h` stands in [`abi`]; this crate is the only one that
-//! needs to know it. A panic of the plugin ends its client's session with an
+//! `include/rpcplugin.h` stands in [`abi`], and [`mod@export`] leads from it to
+//! the plugin: nobody else needs to know it. A panic of the plugin ends its client's session with an
 //! internal error and leaves the server running.
 //!
 //! A handler that works for long asks [`is_wanted`] now and then; one that
@@ -36,7 +36,7 @@
 pub mod abi;
 mod call;
 mod error;
-mod export;
+pub mod export;
 mod json;
 
 pub use call::{client, is_wanted, reserve};
@@ -59,7 +59,7 @@ pub type Handler<P> = fn(&mut P, Params<'_>) -> Result<Json, Error>;
 #[macro_export]
 macro_rules! export {
     ($plugin:ty { $($name:literal => $handler:path),+ $(,)? }) => {
-        impl $crate::abi::Exported for $plugin {
+        impl $crate::export::Exported for $plugin {
             const HANDLERS: &'static [$crate::Handler<Self>] = &[$($handler),+];
         }
 
@@ -76,7 +76,7 @@ macro_rules! export {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         pub extern "C" fn rpcplugin_entry(server_abi: u32) -> *const $crate::abi::Table {
-            $crate::abi::entry(server_abi, &RPCPLUGIN)
+            $crate::export::entry(server_abi, &RPCPLUGIN)
         }
     };
 }

@@ -1,4 +1,4 @@
-//! Who is not let in, and cannot tell why.
+//! Attacks on the passwords: nobody gets in, or learns why not.
 
 use nix::time::ClockId;
 
@@ -31,7 +31,7 @@ fn five_hundred_injections_change_nothing_and_let_nobody_in() {
     for quote in quotes {
         for tail in tails {
             let text = format!("admin{quote}{tail}");
-            // A new connection for each: one is heard only so often.
+            // A new connection for each: one has ten tries.
             let mut client = users.connect();
             for (method, params) in [
                 (

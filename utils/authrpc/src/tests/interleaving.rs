@@ -93,7 +93,7 @@ fn a_change_by_a_password_that_was_changed_meanwhile_fails() {
 }
 
 #[test]
-fn a_root_user_who_is_one_no_longer_changes_nothing() {
+fn a_user_who_is_no_longer_root_changes_nothing() {
     for tables in ["", NEWER] {
         let mut two = Two::new(tables);
         let admin = find(&two.here, "admin");

@@ -61,7 +61,7 @@ fn a_message_can_be_cut_anywhere() {
 }
 
 #[test]
-fn what_is_no_object_ends_with_the_line_the_nul_or_the_read() {
+fn a_scalar_ends_with_the_line_the_nul_or_the_read() {
     assert_eq!(
         split(&[b"foo {}\n1\0", b"2"]),
         ["foo {}", "<10>", "1", "<0>", "2"]
@@ -69,7 +69,7 @@ fn what_is_no_object_ends_with_the_line_the_nul_or_the_read() {
 }
 
 #[test]
-fn an_error_is_said_before_the_message_ends() {
+fn an_error_is_reported_before_the_message_ends() {
     assert_eq!(split(&[b"{\"a\" \"b\""]), ["<Syntax>"]);
     assert_eq!(split(&[b"{\"a\" \"b\"", b"{}"]), ["<Syntax>", "{}"]);
 }
@@ -121,7 +121,7 @@ fn the_longest_message_passes_and_a_longer_one_is_passed_over() {
 }
 
 #[test]
-fn what_is_too_long_is_not_kept() {
+fn a_message_that_is_too_long_is_not_kept() {
     let budget = Budget::new(crate::budget::BUDGET);
     let mut splitter = Splitter::new(&budget);
     splitter.feed(b"[\"", &mut |_| {});
