@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::UsageError;
 use crate::server::StartError;
+use crate::system::reason::reason;
 
 /// Why the daemon does not start or cannot be stopped: a sentence for the administrator.
 #[derive(Debug)]
@@ -63,6 +64,6 @@ pub(crate) trait Context<T> {
 
 impl<T, E: Display> Context<T> for Result<T, E> {
     fn context(self, what: impl Display) -> Result<T, Error> {
-        self.map_err(|error| Error::Runtime(format!("{what}: {error}")))
+        self.map_err(|error| Error::Runtime(format!("{what}: {}", reason(&error))))
     }
 }

@@ -9,6 +9,7 @@ use crate::http::document::Document;
 use crate::server::clients::Clients;
 use crate::server::farewell::Farewell;
 use crate::server::resources::Resources;
+use crate::system::reason::reason;
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 #[cfg(not(feature = "tls"))]
@@ -97,6 +98,9 @@ pub(crate) fn test(config: &ServerConfig) -> Result<(), StartError> {
     Security::new(config, None).map(drop)
 }
 
+/// The first port that needs no privilege (ip(7)).
+const FIRST_FREE: u16 = 1024;
+
 /// Why a server does not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -113,13 +117,44 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, place, error) => {
-                write!(f, "{place}: cannot bind {address}: {error}")
+                let cure = cure(address, error);
+                write!(f, "{place}: cannot bind {address}: {}{cure}", reason(error))
             }
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),
-            Self::Thread(error) => write!(f, "cannot create a thread: {error}"),
+            Self::Thread(error) => write!(f, "cannot create a thread: {}", reason(error)),
         }
     }
 }
 
+/// What helps against a failed bind(2), if anything is known to.
+fn cure(address: &Listen, error: &io::Error) -> &'static str {
+    match (address, error.kind()) {
+        (Listen::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < FIRST_FREE => {
+            "; a port below 1024 needs root, who may become another by 'user', or CAP_NET_BIND_SERVICE"
+        }
+        (_, io::ErrorKind::AddrInUse) => "; another program listens there",
+        _ => "",
+    }
+}
+
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_its_setting_and_a_cure() {
+        let place = Place {
+            path: "conf".into(),
+            line: 3,
+        };
+        let listen = Listen::Tcp(([0, 0, 0, 0], 80).into());
+        let error = io::Error::from_raw_os_error(nix::libc::EACCES);
+        let text = StartError::Bind(listen, place, error).to_string();
+        let wanted =
+            "conf:3: cannot bind 0.0.0.0:80: permission denied; a port below 1024 needs root";
+        assert!(text.starts_with(wanted), "{text}");
+    }
+}

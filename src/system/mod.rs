@@ -4,6 +4,7 @@ pub(crate) mod beneath;
 pub(crate) mod keepalive;
 #[cfg(feature = "websocket")]
 pub(crate) mod queue;
+pub(crate) mod reason;
 pub(crate) mod sync;
 pub(crate) mod threads;
 pub(crate) mod trusted;

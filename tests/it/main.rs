@@ -28,6 +28,7 @@ mod floods;
 mod floors;
 mod framings;
 mod heads;
+mod init_d;
 mod isolation;
 mod links;
 mod logs;
