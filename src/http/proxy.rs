@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::http::peek::{consume, peek};
 use crate::http::refusal::Refusal;
-use crate::http::request::{consume, peek};
 
 /// First bytes of version 2 (section 2.2).
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";

@@ -3,10 +3,10 @@
 //! Exactly the head is consumed: a byte behind it belongs to whoever serves the client next, in
 //! direct mode a backend. What the request asks for is judged by `handshake` and `document`.
 
-use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::client::Client;
+use crate::http::peek::{consume, peek};
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
 
@@ -66,43 +66,6 @@ pub fn read(client: &Client, deadline: Instant) -> Result<Request, Refusal> {
                 false => Refusal::TargetTooLong,
             });
         }
-    }
-}
-
-/// Waits for bytes and looks at them; never returns 0.
-pub(crate) fn peek(
-    client: &Client,
-    deadline: Instant,
-    buffer: &mut [u8],
-) -> Result<usize, Refusal> {
-    loop {
-        client.set_deadline(deadline).map_err(refusal)?;
-        match client.peek(buffer) {
-            Ok(0) => return Err(Refusal::Gone(ErrorKind::UnexpectedEof.into())),
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(refusal(error)),
-        }
-    }
-}
-
-/// Takes the bytes that were peeked at off the socket.
-pub(crate) fn consume(client: &Client, mut peeked: &mut [u8]) -> Result<(), Refusal> {
-    while !peeked.is_empty() {
-        match client.read(peeked) {
-            Ok(0) => return Err(Refusal::Gone(ErrorKind::UnexpectedEof.into())),
-            Ok(count) => peeked = &mut peeked[count..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(refusal(error)),
-        }
-    }
-    Ok(())
-}
-
-fn refusal(error: io::Error) -> Refusal {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Refusal::Timeout,
-        _ => Refusal::Gone(error),
     }
 }
 

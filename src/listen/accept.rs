@@ -16,8 +16,8 @@ use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::listen::listener::Listener;
 use crate::server::Server;
-use crate::server::clients::Full;
 use crate::server::slot::Slot;
+use crate::server::table::Full;
 use crate::system::threads;
 
 /// Pause of an accept loop that finds no descriptor or no memory left.
@@ -81,12 +81,13 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
 /// Gives a new client a slot and a thread, or turns it away.
 fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
     let (clients, config) = (server.clients(), server.config());
-    match clients.admit(config, server.resources(), &socket, peer) {
+    match Slot::admit(clients, config, server.resources(), &socket, peer) {
         Ok(slot) => start(server, slot, socket),
         Err(full) if config.tls.is_some() => {
             debug!("{} refused: {full}", Peer(peer));
             // Only after its handshake can it be told.
-            if let Some(slot) = clients.refuse(config, server.resources(), &socket, peer) {
+            let resources = server.resources();
+            if let Some(slot) = Slot::find_to_refuse(clients, config, resources, &socket, peer) {
                 start(server, slot, socket);
             }
         }

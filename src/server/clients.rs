@@ -1,52 +1,17 @@
 //! Opening: a server's clients: who is admitted, who is watched, and how all are ended.
 //!
-//! A [`Slot`] is a client's right to be served: no slot, no service. When it is dropped it is
-//! free again, whatever ended the client. A client for whom there is no slot never enters the
-//! table.
+//! Who enters the table, and what it means to be in it, is told in `slot`.
 
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::client::frames::WATCHES;
-use crate::config::{ServerConfig, Target};
-use crate::http::trust::is_trusted;
-use crate::server::resources::Resources;
-use crate::server::slot::Slot;
-use crate::server::table::{Counts, Entry, Hold, Table};
+use crate::server::table::{Entry, Hold, Table};
 use crate::system::threads;
-
-/// TLS clients beyond `maxclients` that are told so at a time: their handshake takes a thread.
-pub(super) const MAX_REFUSED: usize = 16;
 
 /// Pause between two tries to send a Close to clients without room for it.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why a client gets no slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// `maxclients` are being served.
-    Clients,
-    /// `maxperip` of its address are.
-    Address,
-    /// Too many connections of a proxy have not said yet whom they are for.
-    Proxy,
-    /// There is no descriptor or no thread for it.
-    Resources,
-}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clients => "maxclients are being served",
-            Self::Address => "maxperip clients of this address are being served",
-            Self::Proxy => "half of maxclients are connections of a proxy without a request",
-            Self::Resources => "no descriptor or no thread is left: see ulimit -n and -u",
-        })
-    }
-}
 
 /// A server's clients. The next configuration's server takes the table over, with who is in it.
 #[derive(Default)]
@@ -59,65 +24,6 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Finds a slot for a client that has just been accepted from `peer`.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        config: &ServerConfig,
-        resources: &Arc<Resources>,
-        socket: &TcpStream,
-        peer: Option<SocketAddr>,
-    ) -> Result<Slot, Full> {
-        let trusted = is_trusted(&config.trusted, peer);
-        // Whom a proxy speaks for is known later: see `Slot::assign`.
-        let address = peer.filter(|_| !trusted).map(|peer| peer.ip());
-        let mut table = self.table();
-        if address.is_some_and(|ip| table.addresses.is_full(ip, config.max_of(ip))) {
-            return Err(Full::Address);
-        }
-        if trusted && table.unassigned >= config.max_clients.div_ceil(2) {
-            return Err(Full::Proxy);
-        }
-        let Some(promise) = resources.promise(descriptors(config)) else {
-            // What that frees is for the next.
-            table.give_way();
-            return Err(Full::Resources);
-        };
-        if table.served >= config.max_clients && !table.give_way() {
-            return Err(Full::Clients);
-        }
-        let entry = Entry::new(hold(config, trusted, socket), address, trusted);
-        let (index, number) = table.add(entry);
-        drop(table);
-        Ok(Slot::new(self, index, number, peer, trusted, promise))
-    }
-
-    /// Finds a place for a TLS client that can only be told that there is no slot; `None` when
-    /// too many are being told.
-    pub(crate) fn refuse(
-        self: &Arc<Self>,
-        config: &ServerConfig,
-        resources: &Arc<Resources>,
-        socket: &TcpStream,
-        peer: Option<SocketAddr>,
-    ) -> Option<Slot> {
-        let mut table = self.table();
-        if table.refused >= MAX_REFUSED {
-            return None;
-        }
-        let promise = resources.promise(descriptors(config))?;
-        let trusted = is_trusted(&config.trusted, peer);
-        let mut entry = Entry::new(hold(config, trusted, socket), None, false);
-        entry.counts = Counts::Refused;
-        let (index, number) = table.add(entry);
-        drop(table);
-        Some(Slot::refused(Slot::new(
-            self, index, number, peer, trusted, promise,
-        )))
-    }
-
     /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
     /// the table.
     ///
@@ -201,28 +107,6 @@ impl Clients {
         self.table().remove(index);
         self.freed.notify_all();
     }
-}
-
-/// By what a client is ended while its TLS handshake is done, or its PROXY header read.
-fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
-    Hold::Socket(match config.tls.is_some() || trusted {
-        true => socket.try_clone().ok(),
-        false => None,
-    })
-}
-
-/// Descriptors of a client to its end: its own, and its backend's or its file's. A serial line or
-/// a fifo is waited for by a pipe of its own.
-fn descriptors(config: &ServerConfig) -> usize {
-    if let Some(websocket) = &config.websocket
-        && websocket
-            .links
-            .iter()
-            .any(|link| matches!(link.target, Target::Tty(..) | Target::Fifo(..)))
-    {
-        return 4;
-    }
-    2
 }
 
 #[cfg(test)]

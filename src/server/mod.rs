@@ -26,7 +26,7 @@ pub(crate) mod resources;
 #[cfg(feature = "tls")]
 mod secure;
 pub(crate) mod slot;
-mod table;
+pub(crate) mod table;
 
 /// One element of `servers`.
 pub(crate) struct Server {

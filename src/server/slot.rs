@@ -1,15 +1,23 @@
 //! Opening: one client's slot in the table of its server.
+//!
+//! A [`Slot`] is a client's right to be served: no slot, no service. When it is dropped it is
+//! free again, whatever ended the client. A client for whom there is no slot never enters the
+//! table.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
-use crate::config::ServerConfig;
-use crate::server::clients::{Clients, Full};
-use crate::server::resources::{Opening, Promise};
-use crate::server::table::Hold;
+use crate::config::{ServerConfig, Target};
+use crate::http::trust::is_trusted;
+use crate::server::clients::Clients;
+use crate::server::resources::{Opening, Promise, Resources};
+use crate::server::table::{Counts, Entry, Full, Hold};
+
+/// TLS clients beyond `maxclients` that are told so at a time: their handshake takes a thread.
+pub(super) const MAX_REFUSED: usize = 16;
 
 /// A client's slot among `maxclients`; dropping it makes room for the next.
 pub(crate) struct Slot {
@@ -23,7 +31,66 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(
+    /// Finds a slot for a client that has just been accepted from `peer`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn admit(
+        clients: &Arc<Clients>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+        socket: &TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, Full> {
+        let trusted = is_trusted(&config.trusted, peer);
+        // Whom a proxy speaks for is known later: see `Slot::assign`.
+        let address = peer.filter(|_| !trusted).map(|peer| peer.ip());
+        let mut table = clients.table();
+        if address.is_some_and(|ip| table.addresses.is_full(ip, config.max_of(ip))) {
+            return Err(Full::Address);
+        }
+        if trusted && table.unassigned >= config.max_clients.div_ceil(2) {
+            return Err(Full::Proxy);
+        }
+        let Some(promise) = resources.promise(descriptors(config)) else {
+            // What that frees is for the next.
+            table.give_way();
+            return Err(Full::Resources);
+        };
+        if table.served >= config.max_clients && !table.give_way() {
+            return Err(Full::Clients);
+        }
+        let entry = Entry::new(hold(config, trusted, socket), address, trusted);
+        let (index, number) = table.add(entry);
+        drop(table);
+        Ok(Self::new(clients, index, number, peer, trusted, promise))
+    }
+
+    /// Finds a place for a TLS client that can only be told that there is no slot; `None` when
+    /// too many are being told.
+    pub(crate) fn find_to_refuse(
+        clients: &Arc<Clients>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+        socket: &TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Option<Self> {
+        let mut table = clients.table();
+        if table.refused >= MAX_REFUSED {
+            return None;
+        }
+        let promise = resources.promise(descriptors(config))?;
+        let trusted = is_trusted(&config.trusted, peer);
+        let mut entry = Entry::new(hold(config, trusted, socket), None, false);
+        entry.counts = Counts::Refused;
+        let (index, number) = table.add(entry);
+        drop(table);
+        Some(Self::refused(Self::new(
+            clients, index, number, peer, trusted, promise,
+        )))
+    }
+
+    fn new(
         clients: &Arc<Clients>,
         index: usize,
         number: usize,
@@ -43,7 +110,7 @@ impl Slot {
     }
 
     /// The same for a client that can only be told that there is no slot.
-    pub(super) fn refused(mut self) -> Self {
+    fn refused(mut self) -> Self {
         self.is_refused = true;
         self
     }
@@ -151,6 +218,28 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.clients.remove(self.index);
     }
+}
+
+/// By what a client is ended while its TLS handshake is done, or its PROXY header read.
+fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
+    Hold::Socket(match config.tls.is_some() || trusted {
+        true => socket.try_clone().ok(),
+        false => None,
+    })
+}
+
+/// Descriptors of a client to its end: its own, and its backend's or its file's. A serial line or
+/// a fifo is waited for by a pipe of its own.
+fn descriptors(config: &ServerConfig) -> usize {
+    if let Some(websocket) = &config.websocket
+        && websocket
+            .links
+            .iter()
+            .any(|link| matches!(link.target, Target::Tty(..) | Target::Fifo(..)))
+    {
+        return 4;
+    }
+    2
 }
 
 /// A client whose backend is waited for; dropping it ends the wait.

@@ -1,6 +1,7 @@
 //! Opening: the table of a server's clients, and what is counted of them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,30 @@ pub(super) const MAX_LEAVING: usize = 16;
 
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
+
+/// Why a client gets no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// `maxclients` are being served.
+    Clients,
+    /// `maxperip` of its address are.
+    Address,
+    /// Too many connections of a proxy have not said yet whom they are for.
+    Proxy,
+    /// There is no descriptor or no thread for it.
+    Resources,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clients => "maxclients are being served",
+            Self::Address => "maxperip clients of this address are being served",
+            Self::Proxy => "half of maxclients are connections of a proxy without a request",
+            Self::Resources => "no descriptor or no thread is left: see ulimit -n and -u",
+        })
+    }
+}
 
 /// The clients by their index, and what is counted of them.
 #[derive(Default)]

@@ -33,9 +33,7 @@ fn open_of(binding: &Binding, request: &Request, client: &Client) -> Result<(), 
     let server = binding.server();
     let (config, resources) = (server.config(), server.resources());
     let (_, socket) = pair();
-    let slot = (server.clients())
-        .admit(config, resources, &socket, None)
-        .expect("a slot");
+    let slot = Slot::admit(server.clients(), config, resources, &socket, None).expect("a slot");
     let websocket = config.websocket.as_ref().expect("it has one");
     open(server, websocket, &slot, request, client).map(|_| ())
 }

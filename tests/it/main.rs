@@ -43,6 +43,7 @@ mod reach;
 mod refusals;
 mod reload;
 mod sandbox;
+mod slots;
 mod startup;
 mod starvation;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
@@ -10,7 +10,9 @@ use std::thread;
 use crate::config::{Listen, from_text};
 use crate::http::request::tests::{EXAMPLE, pair};
 use crate::listen::binding::Binding;
-use crate::server::table::MAX_LEAVING;
+use crate::server::resources::Resources;
+use crate::server::slot::{MAX_REFUSED, Slot};
+use crate::server::table::{Full, MAX_LEAVING};
 use crate::system::beneath::tests::Scratch;
 
 /// Longest wait for something that must come.
@@ -67,7 +69,13 @@ fn wait_for(binding: &Binding, slots: usize) {
 fn admit(binding: &Binding, socket: &TcpStream) -> Result<Slot, Full> {
     let server = binding.server();
     let peer = socket.peer_addr().ok();
-    (server.clients()).admit(server.config(), server.resources(), socket, peer)
+    Slot::admit(
+        server.clients(),
+        server.config(),
+        server.resources(),
+        socket,
+        peer,
+    )
 }
 
 /// A slot taken by a client that has sent nothing, and its other end.
@@ -197,7 +205,7 @@ fn tls_clients_that_are_being_refused_are_few_and_take_no_slot() {
     let (binding, _scratch, _) = binding("maxclients = 1; maxperip = 0;");
     let (server, (_client, far)) = (binding.server(), pair());
     let (clients, resources) = (server.clients(), server.resources());
-    let refuse = || clients.refuse(server.config(), resources, &far, None);
+    let refuse = || Slot::find_to_refuse(clients, server.config(), resources, &far, None);
     let refused: Vec<_> = std::iter::repeat_with(refuse)
         .map_while(|slot| slot)
         .collect();
@@ -258,7 +266,13 @@ fn maxperip_turns_away_one_address_and_no_other() {
     assert_eq!(admit(&binding, &one).err(), Some(Full::Address));
     let other = "192.0.2.1:1".parse().ok();
     let server = binding.server();
-    let slot = (server.clients()).admit(server.config(), server.resources(), &one, other);
+    let slot = Slot::admit(
+        server.clients(),
+        server.config(),
+        server.resources(),
+        &one,
+        other,
+    );
     assert!(slot.is_ok());
     drop(first);
     assert!(admit(&binding, &one).is_ok());
