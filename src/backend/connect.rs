@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
 }
 
 fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
-    let address = UnixAddr::new(path)?;
+    let address = unix_address(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, kind, flags, None)?;
     loop {
@@ -58,6 +59,15 @@ fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<
     fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
     set_limit(fd.as_fd(), limit);
     Ok(fd)
+}
+
+/// The address of a UNIX socket. A path that begins with `@` is a name in the abstract namespace
+/// (unix(7)), as ss(8) and systemd.socket(5) write it.
+fn unix_address(path: &Path) -> nix::Result<UnixAddr> {
+    match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => UnixAddr::new_abstract(name),
+        None => UnixAddr::new(path),
+    }
 }
 
 fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {

@@ -7,11 +7,12 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use log::warn;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
-use crate::config::{Origins, SerialConfig, ServiceConfig, Target, WebsocketConfig, matches};
+use crate::config::{LinkConfig, SerialConfig, ServiceConfig, Target, WebsocketConfig, matches};
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::system::beneath::open_beneath;
@@ -53,17 +54,18 @@ pub fn resolve<'a>(
 ) -> Result<Service<'a>, Refusal> {
     check_origin(config, upgrade, tls)?;
     let name = name_of(&request.path)?;
-    if let Some(link) = config
-        .links
-        .iter()
-        .find(|link| matches(&link.origin, &name))
-    {
+    // `ws://host/` has no name: only a link with the empty glob serves it.
+    let is_meant = |link: &&LinkConfig| match name.is_empty() {
+        true => link.origin.as_str().is_empty(),
+        false => matches(&link.origin, &name),
+    };
+    if let Some(link) = config.links.iter().find(is_meant) {
         check_name(config, &name)?;
         return Ok(Service {
             protocol: link.service.protocols.choose(&upgrade.protocols).cloned(),
             target: link.target.clone(),
             config: &link.service,
-            name,
+            name: if name.is_empty() { "/".into() } else { name },
             file: None,
         });
     }
@@ -141,6 +143,15 @@ fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
             return Err(Refusal::Unavailable("no file descriptor left".into()));
         }
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Found::Nothing),
+        Err(Errno::EACCES) => {
+            let reason = format!(
+                "{name}: beneath {} permission is denied: the gateway's user must be allowed to \
+                 enter each directory on the way to it",
+                config.docroot.display()
+            );
+            warn!("{reason}");
+            return Err(Refusal::Unavailable(reason));
+        }
         Err(_) => return Ok(Found::Unfit),
     };
     let Ok(status) = fstat(&file) else {
@@ -184,56 +195,92 @@ fn is_name(name: &str) -> bool {
         })
 }
 
-/// The grammar, then `allow` and `deny`.
+/// The grammar, then `allow` and `deny`; these see the empty name of `ws://host/` too.
 fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
-    match is_name(name) && config.allows(name) {
+    match (name.is_empty() || is_name(name)) && config.allows(name) {
         true => Ok(()),
         false => Err(Refusal::NotAllowed(name.to_owned())),
     }
 }
 
-/// A page may connect to the host it came from, or from a host that `origins` lists
-/// (RFC 6455, section 10.2). Programs other than browsers send no Origin.
+/// A page may connect to the host and port it came from, and where `origins` lists it (RFC 6455,
+/// section 10.2). Programs other than browsers send no Origin.
 fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Result<(), Refusal> {
     let Some(origin) = &upgrade.origin else {
         return Ok(());
     };
-    let allowed = is_own(&upgrade.host, origin, tls) || is_listed(&config.origins, origin);
-    match allowed {
-        true => Ok(()),
-        false => Err(Refusal::OriginNotAllowed(origin.clone())),
+    let listed = &config.origins;
+    let page = Page::of(origin);
+    let allowed = listed.any
+        || listed.null && origin == "null"
+        || listed.file && has_prefix(origin, "file:")
+        || page.as_ref().is_some_and(|page| {
+            let mut hosts = listed.hosts.iter();
+            page.is_of(&upgrade.host, tls)
+                || listed.same_host && page.is_of_host(&upgrade.host)
+                || hosts.any(|pattern| pattern.matches(&page.from.host, page.from.port))
+        });
+    if allowed {
+        return Ok(());
     }
+    let cure = match &page {
+        _ if origin == "null" => "null",
+        _ if has_prefix(origin, "file:") => "file",
+        Some(page) if page.is_of_host(&upgrade.host) => "same-host",
+        Some(page) => &page.from.host,
+        None => "*",
+    };
+    let reason = format!("{origin} (origins = \"{cure}\" would let it in)");
+    Err(Refusal::OriginNotAllowed(reason))
 }
 
-/// Whether `origins` lists the origin: by a word, or by its host with its port or without.
-fn is_listed(origins: &Origins, origin: &str) -> bool {
-    if origins.any || origins.null && origin == "null" {
-        return true;
-    }
-    let Some((scheme, authority)) = origin.split_once("://") else {
-        return false;
-    };
-    let from = Authority::parse(authority, default_port(&scheme.to_ascii_lowercase()));
-    let lists = |from: Authority| {
-        let mut hosts = origins.hosts.iter();
-        hosts.any(|pattern| pattern.matches(&from.host, from.port))
-    };
-    from.is_some_and(lists)
+/// Whether `text` begins with `prefix`, whatever the case of its letters.
+fn has_prefix(text: &str, prefix: &str) -> bool {
+    let start = text.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-/// Whether a page comes from the host and port that it connects to (RFC 6454, section 5).
-fn is_own(host: &str, origin: &str, tls: bool) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else {
-        return false;
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    // A proxy in front may add TLS for us, but none removes it.
-    if scheme != "https" && (tls || scheme != "http") {
-        return false;
+/// Where a page comes from: its origin, taken apart (RFC 6454, section 4).
+struct Page {
+    scheme: String,
+    from: Authority,
+}
+
+impl Page {
+    /// Reads an origin with a host. A final slash is forgiven, and ws:// stands for http://: some
+    /// programs other than browsers write their target that way.
+    fn of(origin: &str) -> Option<Self> {
+        let (scheme, authority) = origin.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "ws" => "http".to_owned(),
+            "wss" => "https".to_owned(),
+            other => other.to_owned(),
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let from = Authority::parse(authority, default_port(&scheme))?;
+        Some(Self { scheme, from })
     }
-    // A Host without port therefore means the port of the page's scheme.
-    let port = default_port(&scheme);
-    Authority::parse(authority, port).is_some_and(|from| Authority::parse(host, port) == Some(from))
+
+    /// Whether the page is one of the web: none of a file or of an extension of a browser.
+    fn is_web(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https")
+    }
+
+    /// Whether it comes from the host and port that it connects to (RFC 6454, section 5).
+    fn is_of(&self, host: &str, tls: bool) -> bool {
+        // A proxy in front may add TLS for us, but none removes it. A Host without port
+        // therefore means the port of the page's scheme.
+        let port = default_port(&self.scheme);
+        self.is_web()
+            && (self.scheme == "https" || !tls)
+            && Authority::parse(host, port).is_some_and(|host| host == self.from)
+    }
+
+    /// Whether it comes from the host that it connects to, by any port and scheme.
+    fn is_of_host(&self, host: &str) -> bool {
+        let host = Authority::parse(host, default_port(&self.scheme));
+        self.is_web() && host.is_some_and(|host| host.host == self.from.host)
+    }
 }
 
 fn default_port(scheme: &str) -> u16 {

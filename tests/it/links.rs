@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use nix::sys::termios::{self, BaudRate, LocalFlags, OutputFlags};
@@ -80,6 +81,21 @@ fn a_name_server_that_does_not_answer_is_a_503_in_ping_seconds() {
     figure(format!("503 after {after:.1?}, with ping = 1"));
     assert!(after < Duration::from_secs(60), "{after:?}");
     gateway.open("echo");
+}
+
+#[test]
+fn a_socket_in_the_abstract_namespace_is_reached_by_its_name() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("ouistiti-it-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let gateway = Gateway::start(&format!(
+        "links = ( {{ origin = \"named\"; destination = \"@{name}\"; }} );"
+    ));
+    let mut client = gateway.open("named");
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.write_all(b"hello").unwrap();
+    assert_eq!(client.message().1, b"hello");
 }
 
 #[test]

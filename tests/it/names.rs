@@ -1,7 +1,8 @@
 //! Which names reach which backend, and that none leads out of docroot.
 
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -137,6 +138,38 @@ fn files_and_directories_are_no_services() {
             404,
             "{target}"
         );
+    }
+}
+
+#[test]
+fn a_docroot_that_the_gateway_may_not_enter_gives_503_and_a_warning_with_the_cure() {
+    let gateway = Gateway::start("");
+    let _backend = gateway.backend("echo");
+    let docroot = gateway.path("run");
+    let mode = |mode| std::fs::set_permissions(&docroot, Permissions::from_mode(mode)).unwrap();
+    // The daemon has no capability, as root neither: a directory of another user's is closed to it.
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&docroot, Some(65_534), None).unwrap();
+    }
+    mode(0o000);
+    let answer = ask(&gateway, &upgrade(&gateway, "/echo", ""));
+    let warning = "the gateway's user must be allowed to enter";
+    let warned = gateway.process.find_line(|line| line.contains(warning));
+    mode(0o755);
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("Retry-After").is_some());
+    assert!(warned.is_some());
+    gateway.open("echo");
+}
+
+#[test]
+fn doubled_and_trailing_slashes_are_forgiven() {
+    let gateway = Gateway::start("");
+    gateway.backend("echo").echo();
+    for target in ["echo/", "/echo", "//echo//?x"] {
+        let mut client = gateway.open(target);
+        client.text("Hello");
+        assert_eq!(client.message().1, b"Hello", "{target}");
     }
 }
 

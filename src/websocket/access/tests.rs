@@ -73,7 +73,10 @@ fn a_page_may_reach_the_host_it_came_from_and_no_other() {
         ("host.lan", "http://host.lan@evil.lan", false),
         ("host.lan", "http://evil.lan@host.lan", false),
         ("host.lan", "http://host.lan:80@evil.lan", false),
-        ("host.lan", "http://host.lan/", false),
+        ("host.lan", "http://host.lan/", true),
+        ("host.lan", "ws://host.lan/", true),
+        ("host.lan", "wss://host.lan", true),
+        ("host.lan", "http://host.lan//", false),
         ("host.lan", "http://host.lan/evil", false),
         ("host.lan", "http://evil.lan/host.lan", false),
         ("host.lan", "http://evil.lan#host.lan", false),
@@ -148,6 +151,53 @@ fn a_star_allows_every_origin() {
     let config = section("origins = \"*\"");
     for origin in ["null", "file://", "http://evil.lan", "app://x", "nonsense"] {
         assert!(is_allowed(&config, "host.lan", origin, true), "{origin}");
+    }
+}
+
+#[test]
+fn the_words_of_origins_add_to_its_globs() {
+    let config = section("origins = \"same-host, null, file, 10.0.*\"");
+    for (host, origin, wanted) in [
+        ("192.168.1.1:8080", "http://192.168.1.1", true),
+        ("192.168.1.1:8080", "http://192.168.1.1/", true),
+        ("192.168.1.1:8080", "ws://192.168.1.1:8080", true),
+        ("192.168.1.1", "https://192.168.1.1:8443", true),
+        ("host.lan:8080", "null", true),
+        ("host.lan:8080", "file://", true),
+        ("host.lan:8080", "FILE:///srv/page.html", true),
+        ("host.lan:8080", "http://10.0.0.1", true),
+        ("host.lan:8080", "http://10.0.0.evil.example", false),
+        ("host.lan:8080", "http://evil.lan", false),
+        ("host.lan:8080", "ftp://host.lan", false),
+        ("host.lan:8080", "chrome-extension://host.lan", false),
+        ("host.lan:8080", "http://host.lan:8080@evil.lan", false),
+        ("", "http://", false),
+    ] {
+        let got = is_allowed(&config, host, origin, false);
+        assert_eq!(got, wanted, "{origin:?} to {host:?}");
+    }
+    let own = section("");
+    assert!(!is_allowed(
+        &own,
+        "192.168.1.1:8080",
+        "http://192.168.1.1",
+        false
+    ));
+}
+
+#[test]
+fn a_refused_origin_names_the_setting_that_lets_it_in() {
+    let config = section("");
+    for (origin, cure) in [
+        ("http://192.168.1.1", "\"same-host\""),
+        ("http://other.lan:8080", "\"other.lan\""),
+        ("null", "\"null\""),
+        ("file://", "\"file\""),
+        ("nonsense", "\"*\""),
+    ] {
+        let upgrade = upgrade("192.168.1.1:8080", Some(origin), &[]);
+        let refusal = check_origin(&config, &upgrade, false).expect_err("a foreign page");
+        assert!(refusal.to_string().contains(cure), "{refusal}");
     }
 }
 
@@ -380,6 +430,24 @@ fn links_stand_before_docroot_and_pass_the_same_lists() {
     assert_eq!(ask(&config, "/uart_secret", &[]), Err(403));
     assert_eq!(ask(&config, "/uart_/../echo", &[]), Err(404));
     assert_eq!(ask(&config, "/echo", &["any"]), served("echo", "any"));
+}
+
+#[test]
+fn a_link_with_an_empty_origin_serves_the_path_without_a_name() {
+    let scratch = docroot(&["echo"]);
+    let link = |origin: &str, lists: &str| {
+        let link = format!(
+            "{lists} links = ({{ origin = \"{origin}\"; destination = \"/run/x.sock\"; }});"
+        );
+        section_of(&scratch, &link)
+    };
+    let config = link("", "");
+    for path in ["/", "//"] {
+        assert_eq!(ask(&config, path, &[]), served("/", ""), "{path}");
+    }
+    assert_eq!(ask(&config, "/echo", &[]), served("echo", ""));
+    assert_eq!(ask(&link("*", ""), "/", &[]), Err(404));
+    assert_eq!(ask(&link("", "allow = \"echo\";"), "/", &[]), Err(403));
 }
 
 #[test]
