@@ -3,7 +3,7 @@
 #![no_main]
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jsonrpc::budget::{BUDGET, Budget};
 use jsonrpc::connection::Connection;
@@ -47,7 +47,11 @@ struct Client<'a> {
 }
 
 impl Connection for Client<'_> {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        _time: Option<Duration>,
+    ) -> io::Result<Option<usize>> {
         let left = self.rest.len();
         if left == 0 {
             return Ok(None);

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_sync
 
 from conftest import DEADLINE, RELEASE, ROOT, wait_until
@@ -176,6 +177,28 @@ def is_served(path):
     except OSError:
         return False
     return path.stat().st_mode & 0o777 == 0o666
+
+
+def test_nobody_works_for_a_client_that_has_left(site, tmp_path, way):
+    options = ["-m", "1", "-L", RELEASE / "libjsonsql.so", "-C", tmp_path / "data.db"]
+    site.serve(way, "sql", *options, program="websocket_jsonrpc")
+    request = '{"jsonrpc":"2.0","id":1,"method":"exec","params":{"query":"%s"}}'
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
+    leaving = connect_sync(site.url("sql"), legacy=True)
+    # Two seconds each, if they were all worked for.
+    for _ in range(100):
+        leaving.send(request % endless)
+    leaving.socket.close()
+
+    def is_served():
+        try:
+            with connect_sync(site.url("sql")) as client:
+                client.send(request % "SELECT 7 AS seven")
+                return json.loads(client.recv(timeout=DEADLINE))["result"] == [{"seven": 7}]
+        except (ConnectionClosed, InvalidStatus):
+            return False
+
+    wait_until("the place of the client that has left", is_served)
 
 
 def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):

@@ -73,6 +73,11 @@ impl<'a> Share<'a> {
         self.bytes
     }
 
+    /// Whether a part of the share counts.
+    pub fn is_counted(&self) -> bool {
+        counted(self.bytes) > 0
+    }
+
     /// Changes the share to `bytes`; false, and no change, where that is more
     /// than is left. Less is always possible.
     #[must_use]

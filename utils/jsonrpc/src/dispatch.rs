@@ -118,6 +118,7 @@ pub fn answer_fault(fault: Fault, budget: &Budget) -> Answers<'_> {
         Fault::TooLong => Error::of(Code::ParseError).with("longer than 1 MiB"),
         Fault::TooDeep => Error::of(Code::ParseError).with("nested deeper than 64"),
         Fault::Busy => Error::busy(),
+        Fault::Late => Error::failure("the request was not complete after 60 s"),
     };
     refusal(error, budget)
 }

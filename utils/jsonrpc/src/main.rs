@@ -3,11 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jsonrpc::budget::{BUDGET, Budget};
 use jsonrpc::connection::Connection;
@@ -24,6 +25,10 @@ const STACK_SIZE: usize = 1024 * 1024;
 /// Longest wait of a write. A client that reads nothing is dropped after one
 /// wait, or after two if the first write sent a part.
 const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// How long the requests of a client are worked for that has ended its sending. It may wait for
+/// the answers, or have left: a gateway that relays shows both alike.
+const LAST_TIME: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let command = CommandLine::new(
@@ -105,7 +110,11 @@ fn answer_client(
         Box::new(Refused)
     });
     client.set_write_timeout(WRITE_TIME)?;
-    let mut socket = Socket(client);
+    let mut socket = Socket {
+        client,
+        time: None,
+        ended: Cell::new(None),
+    };
     let served = serve(&mut socket, methods.as_mut(), budget);
     if let Err(error) = &served
         && error.kind() == io::ErrorKind::WouldBlock
@@ -113,7 +122,7 @@ fn answer_client(
         log("a client was dropped: it does not read its answer");
     }
     served?;
-    socket.0.finish();
+    socket.client.finish();
     Ok(())
 }
 
@@ -133,22 +142,36 @@ impl Methods for Refused {
 }
 
 /// A client as the session sees it: an answer is a message.
-struct Socket(Client);
+struct Socket {
+    client: Client,
+    /// How long a read waits at present.
+    time: Option<Duration>,
+    /// When it was first seen that the client has ended its sending.
+    ended: Cell<Option<Instant>>,
+}
 
 impl Connection for Socket {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        self.0.receive(buffer)
+    fn receive(&mut self, buffer: &mut [u8], time: Option<Duration>) -> io::Result<Option<usize>> {
+        if self.time != time {
+            self.client.set_read_timeout(time)?;
+            self.time = time;
+        }
+        self.client.receive(buffer)
     }
 
     fn ends_message(&self, length: usize) -> bool {
-        self.0.ends_message(length)
+        self.client.ends_message(length)
     }
 
     fn has_left(&self) -> bool {
-        self.0.has_left()
+        if self.ended.get().is_none() && self.client.has_ended_sending() {
+            self.ended.set(Some(Instant::now()));
+        }
+        let is_over = |ended: Instant| ended.elapsed() >= LAST_TIME;
+        self.client.has_left() || self.ended.get().is_some_and(is_over)
     }
 
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {
-        self.0.send_message(answer)
+        self.client.send_message(answer)
     }
 }

@@ -1,7 +1,7 @@
 //! Serves one client: reads, splits, answers and writes until its stream ends.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::answers::Answers;
 use crate::budget::Budget;
@@ -13,6 +13,10 @@ use crate::watch::Watch;
 
 /// Bytes asked of one read: as much as one packet of a SEQPACKET socket has.
 const READ_SIZE: usize = 32 * 1024;
+
+/// Longest time that an unfinished message may hold a part of the budget. A
+/// client that never ends its message would keep it from all others.
+const UNFINISHED_TIME: Duration = Duration::from_secs(60);
 
 /// Serves one client until the end of its stream.
 ///
@@ -35,9 +39,10 @@ pub fn serve(
         waiting: None,
         open: false,
     };
+    let mut deadline = None;
     loop {
-        let length = client.receive(&mut buffer)?;
-        let ends = length.is_none_or(|length| client.ends_message(length));
+        let input = receive(client, &mut buffer, deadline)?;
+        let ends = matches!(input, Input::Bytes(length) if client.ends_message(length));
         replies.received = Instant::now();
         let mut written = Ok(());
         let mut sink = |event: Event<'_>| {
@@ -45,17 +50,52 @@ pub fn serve(
                 written = replies.take(event, methods, client);
             }
         };
-        if let Some(length) = length {
-            splitter.feed(&buffer[..length], &mut sink);
+        let before = splitter.ended();
+        match input {
+            Input::Bytes(length) => splitter.feed(&buffer[..length], &mut sink),
+            Input::Late => splitter.expire(&mut sink),
+            Input::End => {}
         }
-        if ends {
+        if ends || matches!(input, Input::End) {
             splitter.end(&mut sink);
         }
         written?;
         replies.flush(client)?;
-        if length.is_none() {
+        if matches!(input, Input::End) {
             return Ok(());
         }
+        let same = deadline.filter(|_| splitter.ended() == before);
+        deadline = splitter
+            .holds_budget()
+            .then(|| same.unwrap_or_else(|| Instant::now() + UNFINISHED_TIME));
+    }
+}
+
+/// What a client has sent.
+enum Input {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing until the deadline.
+    Late,
+    End,
+}
+
+fn receive(
+    client: &mut dyn Connection,
+    buffer: &mut [u8],
+    deadline: Option<Instant>,
+) -> io::Result<Input> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if left == Some(Duration::ZERO) {
+        return Ok(Input::Late);
+    }
+    match client.receive(buffer, left) {
+        Ok(Some(length)) => Ok(Input::Bytes(length)),
+        Ok(None) => Ok(Input::End),
+        Err(error) if left.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
+            Ok(Input::Late)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Fault {
     TooDeep,
     /// The budget has no room for it.
     Busy,
+    /// It was not complete in time.
+    Late,
 }
 
 /// Splits one client's stream.
@@ -59,6 +61,8 @@ pub struct Splitter<'a> {
     buffer: Vec<u8>,
     /// What the buffer takes of the budget.
     share: Share<'a>,
+    /// Messages that have ended so far, in whichever way.
+    ended: usize,
     /// Length at which an unfinished message is next searched for errors. It
     /// doubles each time, so that the cost stays proportional to the length.
     next_check: usize,
@@ -90,6 +94,7 @@ impl<'a> Splitter<'a> {
             state: State::Between,
             buffer: Vec::new(),
             share: Share::new(budget),
+            ended: 0,
             next_check: 1,
         }
     }
@@ -117,6 +122,21 @@ impl<'a> Splitter<'a> {
             self.finish(sink);
             self.next(State::Lost { fresh: false });
         }
+    }
+
+    /// How many messages have ended so far, in whichever way.
+    pub fn ended(&self) -> usize {
+        self.ended
+    }
+
+    /// Whether the unfinished message takes a part of the budget.
+    pub fn holds_budget(&self) -> bool {
+        self.share.is_counted()
+    }
+
+    /// Drops the unfinished message, which took too long.
+    pub fn expire(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
+        self.drop_message(Fault::Late, sink);
     }
 
     /// Takes the end of the stream, or of a message on a socket that keeps
@@ -267,6 +287,7 @@ impl<'a> Splitter<'a> {
     }
 
     fn next(&mut self, state: State) {
+        self.ended = self.ended.wrapping_add(1);
         self.buffer.clear();
         self.shrink(KEPT_CAPACITY);
         self.next_check = 1;

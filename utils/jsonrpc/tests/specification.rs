@@ -3,7 +3,13 @@
 
 mod common;
 
-use common::{answers, session};
+use std::io;
+use std::time::Duration;
+
+use common::{Examples, answers, session};
+use jsonrpc::budget::{BUDGET, Budget};
+use jsonrpc::connection::Connection;
+use jsonrpc::session::serve;
 
 /// A request of the specification and its answer, "" for none. Members stand
 /// in our order (id before result); the message of -32700 is the C gateway's.
@@ -253,4 +259,48 @@ fn a_batch_is_limited_in_requests_and_in_bytes() {
         r#"{"code":-32603,"message":"Internal error","data":"the answer is longer than 8 MiB"}"#;
     assert_eq!(answer.matches(r#""id":1,"result":"x"#).count(), 7);
     assert_eq!(answer.matches(too_long).count(), 3);
+}
+
+/// A client that begins a long request and sends no more.
+struct Stuck {
+    /// What each read was told to wait.
+    times: Vec<Option<Duration>>,
+    said: Vec<u8>,
+}
+
+impl Connection for Stuck {
+    fn receive(&mut self, buffer: &mut [u8], time: Option<Duration>) -> io::Result<Option<usize>> {
+        self.times.push(time);
+        match self.times.len() {
+            1 => {
+                buffer[..20_000].fill(b'[');
+                buffer[1..20_000].fill(b' ');
+                Ok(Some(20_000))
+            }
+            2 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn send(&mut self, answer: &[u8]) -> io::Result<()> {
+        self.said.extend_from_slice(answer);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_long_request_that_is_never_complete_is_dropped() {
+    let mut client = Stuck {
+        times: Vec::new(),
+        said: Vec::new(),
+    };
+    serve(&mut client, &mut Examples, &Budget::new(BUDGET)).expect("its end");
+    let minute = Duration::from_secs(60);
+    assert!(client.times[1].is_some_and(|time| time <= minute));
+    assert_eq!((client.times[0], client.times[2]), (None, None));
+    let said = String::from_utf8(client.said).expect("text");
+    assert!(
+        said.contains("the request was not complete after 60 s"),
+        "{said}"
+    );
 }

@@ -165,10 +165,28 @@ impl Client {
             && matches!(recv(self.socket.as_raw_fd(), &mut [0], flags), Ok(0))
     }
 
+    /// Whether the client has ended its sending, even if not all of it is read yet. Behind a
+    /// gateway that relays, this is how a client looks that has left.
+    #[must_use]
+    pub fn has_ended_sending(&self) -> bool {
+        let end = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+        let mut ready = [PollFd::new(self.socket.as_fd(), end)];
+        matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1))
+    }
+
     /// Whether a packet of this length ends its message; no part of a stream does.
     #[must_use]
     pub fn ends_message(&self, length: usize) -> bool {
         self.packets && length < PACKET
+    }
+
+    /// From now on a `receive` that waits this long in vain fails
+    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)).
+    ///
+    /// # Errors
+    /// When the system refuses, or `time` is zero.
+    pub fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(time)
     }
 
     /// From now on a client that reads nothing fails a `send` to it
@@ -288,7 +306,9 @@ mod tests {
         let client = Client::new(ours).expect("a socket");
         assert!(!client.has_left());
         (&theirs).write_all(b"unread").expect("sent");
+        assert!(!client.has_ended_sending());
         theirs.shutdown(Shutdown::Write).expect("ended");
+        assert!(client.has_ended_sending());
         assert!(!client.has_left());
         drop(theirs);
         assert!(client.has_left());

@@ -15,6 +15,21 @@ fn split(reads: &[&[u8]]) -> Vec<String> {
     said
 }
 
+#[test]
+fn a_message_that_is_dropped_in_time_is_skipped_to_its_end() {
+    let budget = Budget::new(crate::budget::BUDGET);
+    let mut splitter = Splitter::new(&budget);
+    let mut said = Vec::new();
+    let mut sink = |event: Event<'_>| said.push(word(event));
+    splitter.feed(b"[\"", &mut sink);
+    splitter.feed(&[b'x'; 20_000], &mut sink);
+    assert!(splitter.holds_budget());
+    splitter.expire(&mut sink);
+    assert!(!splitter.holds_budget());
+    splitter.feed(b"]\"]\n{}", &mut sink);
+    assert_eq!(said, ["<Late>", "<10>", "{}"]);
+}
+
 fn word(event: Event<'_>) -> String {
     match event {
         Event::Message(bytes) => String::from_utf8_lossy(bytes).into_owned(),

@@ -1,6 +1,7 @@
 //! A client that is a list of reads, and methods to call.
 
 use std::io;
+use std::time::Duration;
 
 use jsonrpc::budget::{BUDGET, Budget};
 use jsonrpc::connection::Connection;
@@ -70,7 +71,7 @@ struct Client {
 }
 
 impl Connection for Client {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    fn receive(&mut self, buffer: &mut [u8], _time: Option<Duration>) -> io::Result<Option<usize>> {
         let Some(read) = self.reads.get_mut(self.at) else {
             return Ok(None);
         };
