@@ -13,10 +13,13 @@ use log::debug;
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
+use crate::http::host;
+use crate::http::peek::peek;
+use crate::http::probe;
 use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
-use crate::http::response;
+use crate::http::response::{self, After};
 use crate::http::trust;
 use crate::logging::Seconds;
 use crate::server::Server;
@@ -40,29 +43,34 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
         }
     };
     let writer = slot.put(client);
-    let request = match read_request(server, &slot, writer.client(), told, deadline) {
-        Ok(request) => request,
-        Err(refusal) => return turn_away(server, slot, writer, &refusal),
-    };
-    #[cfg(feature = "websocket")]
-    if let Some(config) = websocket_for(server, &request) {
-        return match websocket::open(server, config, &slot, &request, writer.client()) {
-            Ok(session) => {
-                drop(request);
-                if let Err((writer, refusal)) = session.run(&slot, writer) {
-                    turn_away(server, slot, writer, &refusal);
-                }
-            }
-            Err(refusal) => turn_away(server, slot, writer, &refusal),
+    let mut deadline = deadline;
+    loop {
+        let request = match read_request(server, &slot, writer.client(), told, deadline) {
+            Ok(request) => request,
+            Err(refusal) => return turn_away(server, slot, writer, &refusal),
         };
-    }
-    let sent = match server.document() {
-        Some(document) => send_file(document, &slot, &request, writer.client()),
-        None => Err(Refusal::NotAnUpgrade),
-    };
-    match sent {
-        Ok(()) => leave(server, slot, writer),
-        Err(refusal) => turn_away(server, slot, writer, &refusal),
+        #[cfg(feature = "websocket")]
+        if let Some(config) = websocket_for(server, &request) {
+            return match websocket::open(server, config, &slot, &request, writer.client()) {
+                Ok(session) => {
+                    drop(request);
+                    if let Err((writer, refusal)) = session.run(&slot, writer) {
+                        turn_away(server, slot, writer, &refusal);
+                    }
+                }
+                Err(refusal) => turn_away(server, slot, writer, &request.refused(refusal)),
+            };
+        }
+        match answer(server, &slot, &request, writer.client()) {
+            Ok(After::Close) => return leave(server, slot, writer),
+            Ok(After::Next(limit)) => deadline = Instant::now() + limit,
+            Err(refusal) => return turn_away(server, slot, writer, &request.refused(refusal)),
+        }
+        // Another request may come, or the client has all it wanted.
+        slot.set_idle();
+        if peek(writer.client(), deadline, &mut [0]).is_err() {
+            return leave(server, slot, writer);
+        }
     }
 }
 
@@ -109,44 +117,109 @@ fn read_request(
     told: Told,
     deadline: Instant,
 ) -> Result<Request, Refusal> {
-    let request = request::read(client, deadline)?;
+    let mut request = request::read(client, server.config().head_size, deadline)?;
+    match check(server, slot, client, told, &mut request) {
+        Ok(()) => Ok(request),
+        Err(refusal) => Err(request.refused(refusal)),
+    }
+}
+
+/// Checks what holds for every request, and lets a trusted peer say whom it is for.
+fn check(
+    server: &Server,
+    slot: &Slot,
+    client: &Client,
+    told: Told,
+    request: &mut Request,
+) -> Result<(), Refusal> {
+    let config = server.config();
     if slot.is_refused() {
         return Err(Refusal::TooManyClients);
     }
     if slot.is_trusted() {
-        let trusted = &server.config().trusted;
-        let forwarded_for = request.list("X-Forwarded-For");
-        if let Some(source) = trust::source(trusted, client.peer(), told, forwarded_for) {
+        let chain = trust::chain(request).into_iter();
+        if let Some(source) = trust::source(&config.trusted, client.peer(), told, chain) {
             client.set_source(source);
-            slot.assign(source.ip(), server.config())
+            slot.assign(source.ip(), config)
                 .map_err(|_| Refusal::TooManyClients)?;
         }
+        trust::adopt(request);
     }
     slot.set_answered();
-    Ok(request)
+    host::check(request, &config.hostnames, |name| {
+        server.security().certifies(name)
+    })?;
+    match config.redirect {
+        Some(port) if !request.is_https => Err(host::redirect(request, port)),
+        _ => Ok(()),
+    }
 }
 
-/// The settings that answer a request, if it asks for a WebSocket, or there is nothing else.
+/// The settings that answer a request, if it asks for a WebSocket.
 #[cfg(feature = "websocket")]
 fn websocket_for<'a>(
     server: &'a Server,
     request: &Request,
 ) -> Option<&'a crate::config::WebsocketConfig> {
     let config = server.config().websocket.as_ref()?;
-    (request.is_upgrade() || server.document().is_none()).then_some(config)
+    (request.is_upgrade() && request.method != "OPTIONS").then_some(config)
+}
+
+/// Answers a request that is no upgrade.
+fn answer(
+    server: &Server,
+    slot: &Slot,
+    request: &Request,
+    client: &Client,
+) -> Result<After, Refusal> {
+    let after = match request.is_persistent() {
+        true => After::Next(server.config().head_timeout),
+        false => After::Close,
+    };
+    if let Some(answer) = probe::answer(request, after) {
+        let deadline = Instant::now() + REFUSAL_WAIT;
+        let written = client.write_all_until(answer.as_bytes(), deadline);
+        return written.map(|()| after).map_err(Refusal::Gone);
+    }
+    if request.is_spoiled_upgrade() {
+        return Err(Refusal::SpoiledUpgrade);
+    }
+    let sent = match server.document() {
+        Some(document) => send_file(document, slot, request, after, client),
+        None => Err(Refusal::NotAnUpgrade),
+    };
+    match sent {
+        Ok(()) => Ok(after),
+        #[cfg(feature = "websocket")]
+        Err(Refusal::NoFile(_) | Refusal::NotAnUpgrade) if is_service(server, slot, request) => {
+            Err(Refusal::IsService(request.path.clone()))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Whether a WebSocket service stands under the path of a plain GET.
+#[cfg(feature = "websocket")]
+fn is_service(server: &Server, slot: &Slot, request: &Request) -> bool {
+    let Some(config) = &server.config().websocket else {
+        return false;
+    };
+    let opening = slot.opening(Instant::now() + REFUSAL_WAIT);
+    opening.is_some_and(|_opening| websocket::access::is_service(config, &request.path))
 }
 
 fn send_file(
     document: &Document,
     slot: &Slot,
     request: &Request,
+    after: After,
     client: &Client,
 ) -> Result<(), Refusal> {
     let start = Instant::now();
     let opening = slot
         .opening(start + REFUSAL_WAIT)
         .ok_or(Refusal::TooManyClients)?;
-    let sent = document.serve(client, request, opening)?;
+    let sent = document.serve(client, request, after, opening)?;
     let took = Seconds(start.elapsed());
     debug!("{} file {:?}: {sent} bytes, {took}", client, request.path);
     Ok(())

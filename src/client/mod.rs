@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use std::os::fd::AsRawFd;
 
 use crate::system::keepalive::keep_alive;
@@ -172,6 +172,38 @@ impl Client {
     /// As write(2); `WouldBlock` when the write limit has passed.
     pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.write_all_of(&[bytes])
+    }
+
+    /// Writes everything by `deadline`, however many system calls that takes.
+    ///
+    /// # Errors
+    /// As write(2); `TimedOut` or `WouldBlock` at the deadline.
+    pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.set_write_timeout(Some(left))?;
+            let written = match &self.stream {
+                Stream::Plain(socket) => (&*socket).write(bytes),
+                #[cfg(feature = "tls")]
+                Stream::Tls(session) => (&**session).write(bytes),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the kernel hold so many bytes for the client, instead of as many as it sees fit.
+    pub fn limit_send_buffer(&self, bytes: usize) {
+        // Without it the buffer is larger: memory, but no error.
+        let _ = setsockopt(self.socket(), sockopt::SndBuf, &bytes);
     }
 
     /// Writes at most four pieces as one, with one system call if the socket takes them.

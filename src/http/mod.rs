@@ -1,7 +1,10 @@
 //! Opening: HTTP/1.1 as far as a WebSocket and static files need it (RFC 9112).
 
+pub(crate) mod authority;
 pub mod document;
-mod peek;
+pub(crate) mod host;
+pub(crate) mod peek;
+pub(crate) mod probe;
 pub mod proxy;
 pub mod refusal;
 pub mod request;

@@ -26,6 +26,8 @@ pub enum Refusal {
     NotAllowed(String),
     /// A page of this origin may not connect.
     OriginNotAllowed(String),
+    /// A browser asks for a host that this server does not go by.
+    WrongHost(String),
     /// No service of this name.
     NoService(String),
     /// Nothing stands under this name, and a service may in a moment.
@@ -42,6 +44,12 @@ pub enum Refusal {
     BadRange(u64),
     /// A plain request where only WebSockets are served.
     NotAnUpgrade,
+    /// A plain request of a service's name.
+    IsService(String),
+    /// A handshake that a proxy in front has made another request.
+    SpoiledUpgrade,
+    /// A plain request where TLS is wanted; the address to go to.
+    Redirect(String),
     /// A WebSocket version other than 13.
     BadVersion(String),
     /// The head is longer than a head may be.
@@ -66,7 +74,7 @@ impl Refusal {
     /// The same refusal of a HEAD.
     pub fn of_head(self) -> Self {
         match self {
-            Self::Gone(_) => self,
+            Self::Gone(_) | Self::OfHead(_) => self,
             refusal => Self::OfHead(Box::new(refusal)),
         }
     }
@@ -89,6 +97,7 @@ impl Refusal {
     /// `Gone` has 499, which is never sent: logs know it as "client closed request".
     pub fn status(&self) -> u16 {
         match self {
+            Self::Redirect(_) => 301,
             Self::Malformed(_) | Self::Repeated(_) | Self::Body => 400,
             Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) => 403,
@@ -97,7 +106,9 @@ impl Refusal {
             Self::Timeout => 408,
             Self::TargetTooLong => 414,
             Self::BadRange(_) => 416,
+            Self::WrongHost(_) => 421,
             Self::NotAnUpgrade | Self::BadVersion(_) => 426,
+            Self::IsService(_) | Self::SpoiledUpgrade => 426,
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
             Self::Gone(_) => 499,
             Self::NoSession(_) => 499,
@@ -118,6 +129,9 @@ impl Refusal {
             Self::BadProtocol(_) => "Sec-WebSocket-Protocol must list different tokens",
             Self::NotAllowed(_) => "this name is not served",
             Self::OriginNotAllowed(_) => "pages of this origin may not connect",
+            Self::WrongHost(_) => {
+                "this server does not go by this name; its setting 'hostname' lists the names it has"
+            }
             Self::NoService(_) | Self::Away(_) => "there is no such service",
             Self::NoFile(_) => "there is no such file",
             Self::BadMethod(..) => "this method is not served here",
@@ -125,6 +139,14 @@ impl Refusal {
             Self::TargetTooLong => "the address is too long",
             Self::BadRange(_) => "the file has no such range",
             Self::NotAnUpgrade => "only WebSocket connections are served here",
+            Self::IsService(_) => {
+                "this is a WebSocket service: a page or a program opens it, with ws:// or wss://"
+            }
+            Self::SpoiledUpgrade => {
+                "the proxy in front does not pass WebSocket on; nginx does with: proxy_http_version \
+                 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+            }
+            Self::Redirect(_) => "this server is reached by https",
             Self::BadVersion(_) => "only WebSocket version 13 is spoken here",
             Self::HeadTooLarge => "the request head is too large",
             Self::TooManyHeaders => "the request has too many headers",
@@ -149,8 +171,14 @@ impl Display for Refusal {
             Self::BadProtocol(protocol) => ("bad subprotocol ", protocol.as_str()),
             Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
             Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
+            Self::WrongHost(host) => (
+                "not a name of this server ('hostname' lists them): ",
+                host.as_str(),
+            ),
             Self::NoService(name) | Self::Away(name) => ("no service ", name.as_str()),
             Self::NoFile(name) => ("no file ", name.as_str()),
+            Self::IsService(name) => ("no upgrade, of the service ", name.as_str()),
+            Self::Redirect(address) => ("sent on to ", address.as_str()),
             Self::BadMethod(method, _) => ("method not served: ", method.as_str()),
             Self::BadVersion(version) => ("bad WebSocket version ", version.as_str()),
             Self::Internal(what) => ("internal error: ", *what),
@@ -163,6 +191,7 @@ impl Display for Refusal {
             | Self::Timeout
             | Self::TargetTooLong
             | Self::NotAnUpgrade
+            | Self::SpoiledUpgrade
             | Self::HeadTooLarge
             | Self::TooManyHeaders
             | Self::TooManyClients => (self.body(), ""),

@@ -10,10 +10,10 @@ use crate::http::peek::{consume, peek};
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
 
-/// Longest head, in bytes, from the first of the request line to the empty line (our limit).
-const MAX_HEAD: usize = 8192;
 /// Most headers (our limit).
-const MAX_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 128;
+/// Bytes of a head that are read at first: browsers send less than that.
+const FIRST: usize = 2048;
 /// Most bytes of empty lines before the request line (RFC 9112, section 2.2, wants one line).
 const MAX_LEADING: usize = 8;
 /// What ends a head (RFC 9112, section 2.1).
@@ -36,30 +36,61 @@ pub struct Request {
     /// Host and port of the target if it has them, of `Host` otherwise; empty only where the
     /// client left it empty or speaks HTTP/1.0.
     pub host: String,
+    /// The client has a TLS connection, to us or to a trusted proxy in front.
+    pub is_https: bool,
     /// 1 for HTTP/1.1, 0 for HTTP/1.0.
     pub version_minor: u8,
     /// Names and values in order; bytes of a value that are not UTF-8 have become U+FFFD.
     pub headers: Vec<(String, String)>,
 }
 
-/// Reads a request, and nothing that follows it, until `deadline` at most.
+/// Reads a request of at most `limit` bytes from the first of the request line to the empty line
+/// (`headsize`), and nothing that follows it, until `deadline` at most.
 ///
 /// # Errors
 /// `Timeout` at the deadline, `Gone` when the client leaves first, and what is wrong with the
 /// head as soon as it can be seen: 400, 414 or 431.
-pub fn read(client: &Client, deadline: Instant) -> Result<Request, Refusal> {
-    let mut buffer = vec![0; MAX_HEAD];
-    let mut filled = 0;
+pub fn read(client: &Client, limit: usize, deadline: Instant) -> Result<Request, Refusal> {
+    let mut buffer = Vec::new();
+    let read = read_into(&mut buffer, client, limit, deadline);
+    read.map_err(|refusal| match buffer.starts_with(b"HEAD ") {
+        true => refusal.of_head(),
+        false => refusal,
+    })
+}
+
+fn read_into(
+    buffer: &mut Vec<u8>,
+    client: &Client,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Request, Refusal> {
+    let (mut filled, mut next_look) = (0, 0);
     loop {
+        if filled == buffer.len() {
+            buffer.resize((2 * filled).max(FIRST).min(limit), 0);
+        }
         let seen = filled + peek(client, deadline, &mut buffer[filled..])?;
-        let head = inspect(&buffer[..seen])?;
+        let start = filled.saturating_sub(END.len() - 1);
+        let ends = buffer[start..seen]
+            .windows(END.len())
+            .any(|four| four == END);
+        // A long head that comes byte by byte is not parsed anew at each byte.
+        let head = match ends || seen >= next_look {
+            true => inspect(&buffer[..seen])?,
+            false => None,
+        };
+        if seen >= next_look {
+            next_look = if seen < FIRST { 0 } else { 2 * seen };
+        }
         let end = head.as_ref().map_or(seen, |(end, _)| *end);
         consume(client, &mut buffer[filled..end])?;
         filled = end;
-        if let Some((_, request)) = head {
+        if let Some((_, mut request)) = head {
+            request.is_https = client.is_tls();
             return Ok(request);
         }
-        if filled == MAX_HEAD {
+        if filled == limit {
             let complete_line = buffer.windows(2).any(|pair| pair == b"\r\n");
             return Err(match complete_line {
                 true => Refusal::HeadTooLarge,
@@ -128,6 +159,11 @@ impl Request {
     /// Makes a request of a complete head; refuses content and a target or `Host` that is wrong.
     fn new(head: &httparse::Request<'_, '_>) -> Result<Self, Refusal> {
         let target = head.path.unwrap_or_default();
+        let target = match (head.method, target) {
+            // RFC 9112, section 3.2.4: of the server as a whole.
+            (Some("OPTIONS"), "*") => "/",
+            (_, target) => target,
+        };
         let (authority, target) = split_target(target)?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
@@ -145,6 +181,7 @@ impl Request {
             path: decode_path(path)?,
             query,
             host: String::new(),
+            is_https: false,
             version_minor: head.version.unwrap_or_default(),
             headers: (head.headers.iter())
                 .map(|header| (header.name.to_owned(), text(header.value)))
@@ -214,6 +251,33 @@ impl Request {
     /// Whether a comma list has this token, in any case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.list(name).any(|own| own.eq_ignore_ascii_case(token))
+    }
+
+    /// Whether this was a handshake (RFC 6455, section 4.1) before a proxy in front made it another
+    /// request: proxies that do not know of WebSocket speak HTTP/1.0, or take the headers out
+    /// that stand for one connection only (RFC 9110, section 7.6.1).
+    pub fn is_spoiled_upgrade(&self) -> bool {
+        !self.is_upgrade()
+            && (self.header("Sec-WebSocket-Key").is_some()
+                || self.version_minor == 0 && self.has_token("Upgrade", "websocket"))
+    }
+
+    /// A refusal as the answer to this request.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Refusal {
+        match self.is_head() {
+            true => refusal.of_head(),
+            false => refusal,
+        }
+    }
+
+    /// Whether its answer has no content (RFC 9110, section 9.3.2).
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    /// Whether the client may send another request on the connection (RFC 9112, section 9.3).
+    pub fn is_persistent(&self) -> bool {
+        self.version_minor > 0 && !self.has_token("Connection", "close")
     }
 
     /// Whether this asks for a WebSocket: both headers of RFC 6455, section 4.2.1, items 3 and 4.

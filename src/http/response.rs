@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::http::refusal::Refusal;
@@ -30,14 +31,20 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     };
     let status = refusal.status();
     let body = format!("{status} {}: {}\n", reason(status), refusal.body());
-    let mut answer = start(status, "text/plain; charset=utf-8", body.len() as u64);
+    let mut answer = start(status, After::Close);
+    header(&mut answer, "Content-Type", "text/plain; charset=utf-8");
+    header(&mut answer, "Content-Length", &body.len().to_string());
     match refusal {
         Refusal::BadMethod(_, allowed) => header(&mut answer, "Allow", allowed),
-        Refusal::BadVersion(_) | Refusal::NotAnUpgrade => {
+        Refusal::BadVersion(_)
+        | Refusal::NotAnUpgrade
+        | Refusal::IsService(_)
+        | Refusal::SpoiledUpgrade => {
             // RFC 9110, section 15.5.22; RFC 6455, section 4.4.
             header(&mut answer, "Upgrade", "websocket");
             header(&mut answer, "Sec-WebSocket-Version", "13");
         }
+        Refusal::Redirect(address) => header(&mut answer, "Location", address),
         Refusal::BadRange(length) => {
             header(&mut answer, "Content-Range", &format!("bytes */{length}"));
         }
@@ -53,21 +60,32 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     answer
 }
 
-/// A status line and the headers of every answer that ends the connection; the caller adds its
-/// own and the empty line.
-pub(crate) fn start(status: u16, content_type: &str, length: u64) -> String {
+/// What becomes of the connection after an answer (RFC 9112, section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It ends.
+    Close,
+    /// Another request may come within so long.
+    Next(Duration),
+}
+
+/// A status line and the headers of every answer; the caller adds its own and the empty line.
+pub(crate) fn start(status: u16, after: After) -> String {
     let mut answer = String::with_capacity(512);
     // Writing to a String cannot fail.
     let _ = write!(answer, "HTTP/1.1 {status} {}\r\n", reason(status));
-    // RFC 9110, section 7.8: whoever sends Upgrade names it in Connection too.
-    let connection = if status == 426 {
-        "close, Upgrade"
-    } else {
-        "close"
-    };
-    header(&mut answer, "Connection", connection);
-    header(&mut answer, "Content-Type", content_type);
-    header(&mut answer, "Content-Length", &length.to_string());
+    match after {
+        // RFC 9110, section 7.8: whoever sends Upgrade names it in Connection too.
+        After::Close if status == 426 => header(&mut answer, "Connection", "close, Upgrade"),
+        After::Close => header(&mut answer, "Connection", "close"),
+        After::Next(limit) => {
+            // Browsers keep a connection for longer than this, unless they are told (RFC 2068,
+            // section 19.7.1.1).
+            header(&mut answer, "Connection", "keep-alive");
+            let timeout = format!("timeout={}", limit.as_secs());
+            header(&mut answer, "Keep-Alive", &timeout);
+        }
+    }
     header(&mut answer, "X-Content-Type-Options", "nosniff");
     answer
 }
@@ -81,6 +99,7 @@ pub(crate) fn header(answer: &mut String, name: &str, value: &str) {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
         304 => "Not Modified",
@@ -91,6 +110,7 @@ fn reason(status: u16) -> &'static str {
         408 => "Request Timeout",
         414 => "URI Too Long",
         416 => "Range Not Satisfiable",
+        421 => "Misdirected Request",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
@@ -118,8 +138,8 @@ mod tests {
         assert_eq!(
             refused(&Refusal::NoService("secret\r\n".into())),
             "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 40\r\n\
-             X-Content-Type-Options: nosniff\r\n\r\n\
+             X-Content-Type-Options: nosniff\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 40\r\n\r\n\
              404 Not Found: there is no such service\n"
         );
     }

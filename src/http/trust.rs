@@ -1,12 +1,16 @@
-//! Opening: who may tell the gateway where a client comes from, and where it comes from then.
+//! Opening: who may tell the gateway what it cannot see behind a proxy: where a client comes
+//! from, and which host and scheme it asked for.
 //!
-//! A reverse proxy in a `trusted` network tells it in X-Forwarded-For or in a PROXY protocol
-//! header, which `proxy` reads. Headers of other peers are not believed.
+//! A reverse proxy in a `trusted` network tells it in headers (X-Forwarded-For, -Host and -Proto;
+//! Forwarded, RFC 7239; X-Real-IP) or in a PROXY protocol header, which `proxy` reads. Other
+//! peers are not believed.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Network;
+use crate::http::authority::Authority;
 use crate::http::proxy::Told;
+use crate::http::request::Request;
 
 /// Whether a peer may speak for others. A peer of a UNIX socket (no address) is a program of this
 /// machine: it is trusted if the configuration trusts anybody.
@@ -35,22 +39,22 @@ fn bits(ip: IpAddr) -> (u128, u32) {
 }
 
 /// Where the client of a trusted peer comes from: the address of the PROXY header or of the peer;
-/// if that is trusted too, the right-most of X-Forwarded-For that is not, or the left-most if all
-/// are trusted. A PROXY header without an address makes the peer itself the client. Port 0 stands
+/// if that is trusted too, the right-most of the chain that is not, or the left-most if all are
+/// trusted. A PROXY header without an address makes the peer itself the client. Port 0 stands
 /// for an unknown one.
 pub fn source<'a>(
     trusted: &[Network],
     peer: Option<SocketAddr>,
     told: Told,
-    forwarded_for: impl Iterator<Item = &'a str>,
+    chain: impl Iterator<Item = &'a str>,
 ) -> Option<SocketAddr> {
     let mut nearest = match told {
         Told::Nobody => return peer,
         Told::Nothing => peer,
         Told::Source(source) => Some(source),
     };
-    let forwarded_for: Vec<_> = forwarded_for.collect();
-    for element in forwarded_for.into_iter().rev() {
+    let chain: Vec<_> = chain.collect();
+    for element in chain.into_iter().rev() {
         if nearest.is_some_and(|address| !is_within(trusted, address.ip())) {
             break;
         }
@@ -63,6 +67,50 @@ pub fn source<'a>(
         nearest = Some(SocketAddr::new(address.ip().to_canonical(), address.port()));
     }
     nearest
+}
+
+/// The addresses that a request has come through, as the proxies have written them: of the headers
+/// for it the first that is there.
+pub(crate) fn chain(request: &Request) -> Vec<&str> {
+    let own: Vec<_> = request.list("X-Forwarded-For").collect();
+    if !own.is_empty() {
+        return own;
+    }
+    let standard: Vec<_> = forwarded(request, "for").collect();
+    match standard.is_empty() {
+        true => request.header("X-Real-IP").into_iter().collect(),
+        false => standard,
+    }
+}
+
+/// The values of a parameter in the elements of Forwarded (RFC 7239, section 4); an element
+/// without it has an empty one.
+fn forwarded<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a str> {
+    request.list("Forwarded").map(move |element| {
+        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find(|(own, _)| own.trim().eq_ignore_ascii_case(name));
+        let value = value.map_or("", |(_, value)| value.trim().trim_matches('"'));
+        // Section 6: IPv6 has brackets, also without a port.
+        let bare = value.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+        bare.filter(|_| name == "for").unwrap_or(value)
+    })
+}
+
+/// Takes over which host and scheme a client has asked the proxy in front for: what the nearest
+/// proxy has written, which is the last.
+pub(crate) fn adopt(request: &mut Request) {
+    let host =
+        (request.list("X-Forwarded-Host").last()).or_else(|| forwarded(request, "host").last());
+    let host = host.filter(|host| Authority::parse(host, 0).is_some());
+    let scheme =
+        (request.list("X-Forwarded-Proto").last()).or_else(|| forwarded(request, "proto").last());
+    let is_https = scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss")
+    });
+    if let Some(host) = host.map(str::to_owned) {
+        request.host = host;
+    }
+    request.is_https |= is_https;
 }
 
 #[cfg(test)]
@@ -136,6 +184,63 @@ mod tests {
         let own = ["198.51.100.1"].into_iter();
         let source = source(&trusted, peer, Told::Source(address), own);
         assert_eq!(source, Some(address));
+    }
+
+    fn request(lines: &str) -> Request {
+        let head = format!("GET / HTTP/1.1\r\nHost: inner.lan\r\n{lines}\r\n\r\n");
+        crate::http::request::tests::parse(head.as_bytes()).expect("a good head")
+    }
+
+    #[test]
+    fn the_chain_is_that_of_the_first_header_there_is() {
+        for (lines, wanted) in [
+            (
+                "X-Forwarded-For: a, b\r\nX-Forwarded-For: c",
+                &["a", "b", "c"][..],
+            ),
+            ("X-Real-IP: 192.0.2.1\r\nX-Forwarded-For: a", &["a"]),
+            ("X-Real-IP: 192.0.2.1", &["192.0.2.1"]),
+            (
+                "Forwarded: for=192.0.2.43;proto=http, For=\"[2001:db8::1]:4711\"",
+                &["192.0.2.43", "[2001:db8::1]:4711"],
+            ),
+            (
+                "Forwarded: by=x, for=\"[2001:db8::1]\"; host=h\r\nX-Real-IP: 192.0.2.1",
+                &["", "2001:db8::1"],
+            ),
+            ("X: y", &[]),
+        ] {
+            assert_eq!(chain(&request(lines)), wanted, "{lines}");
+        }
+    }
+
+    #[test]
+    fn host_and_scheme_are_those_that_the_nearest_proxy_was_asked_for() {
+        for (lines, host, is_https) in [
+            ("X: y", "inner.lan", false),
+            ("X-Forwarded-Host: gw.example.org", "gw.example.org", false),
+            (
+                "X-Forwarded-Host: evil, gw.example.org:8443",
+                "gw.example.org:8443",
+                false,
+            ),
+            ("X-Forwarded-Host: not a host", "inner.lan", false),
+            ("X-Forwarded-Proto: HTTPS", "inner.lan", true),
+            ("X-Forwarded-Proto: https, http", "inner.lan", false),
+            (
+                "Forwarded: for=a;host=evil, host=\"gw.lan\";proto=https",
+                "gw.lan",
+                true,
+            ),
+        ] {
+            let mut request = request(lines);
+            adopt(&mut request);
+            assert_eq!(
+                (&*request.host, request.is_https),
+                (host, is_https),
+                "{lines}"
+            );
+        }
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Security {
         }
     }
 
+    /// Whether there is a certificate for a host.
+    pub(crate) fn certifies(&self, host: &str) -> bool {
+        (self.0.as_ref()).is_some_and(|certificates| certificates.covers(host))
+    }
+
     /// Does the TLS handshake, if the server speaks TLS.
     ///
     /// # Errors

@@ -187,6 +187,12 @@ impl Slot {
         }
     }
 
+    /// Says that the client has had its answer and may send another request: until that is
+    /// complete, it gives way to a new client.
+    pub(crate) fn set_idle(&self) {
+        self.clients.table().set_idle(self.index);
+    }
+
     /// Waits for the descriptor that a walk beneath docroot takes for a moment; `None` at the
     /// deadline.
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {

@@ -72,10 +72,15 @@ impl Table {
             self.addresses.add(ip);
         }
         let index = self.unused.pop().unwrap_or(self.entries.len());
-        if entry.counts == Counts::Served {
+        let is_queued = entry.counts == Counts::Served;
+        if is_queued {
             self.opening.push_back((index, number));
         }
-        let entry = Some(Entry { number, ..entry });
+        let entry = Some(Entry {
+            number,
+            is_queued,
+            ..entry
+        });
         match self.entries.get_mut(index) {
             Some(unused) => *unused = entry,
             None => self.entries.push(entry),
@@ -127,10 +132,27 @@ impl Table {
                     return true;
                 }
                 // It is gone, or has been answered: it gives way no more.
-                None => drop(self.opening.pop_front()),
+                None => {
+                    self.opening.pop_front();
+                    if let Some(entry) = self.entry(index).filter(|entry| entry.number == number) {
+                        entry.is_queued = false;
+                    }
+                }
             }
         }
         false
+    }
+
+    /// Lets a client give way again, which has been answered and may send another request.
+    pub(super) fn set_idle(&mut self, index: usize) {
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
+        entry.is_answered = false;
+        let number = entry.number;
+        if entry.counts == Counts::Served && !std::mem::replace(&mut entry.is_queued, true) {
+            self.opening.push_back((index, number));
+        }
     }
 
     fn counter(&mut self, counts: Counts) -> &mut usize {
@@ -169,6 +191,8 @@ pub(super) struct Entry {
     pub(super) counts: Counts,
     /// Its request is complete: it gives way to nobody any more.
     pub(super) is_answered: bool,
+    /// It stands among `opening`.
+    pub(super) is_queued: bool,
     /// It is counted as one of this address.
     pub(super) address: Option<IpAddr>,
     /// Its peer is a proxy that has not said whom it is for.
@@ -191,6 +215,7 @@ impl Entry {
             since: Instant::now(),
             counts: Counts::Served,
             is_answered: false,
+            is_queued: true,
             address,
             is_unassigned,
             hold,

@@ -36,9 +36,15 @@ const SESSIONS: usize = 256;
 /// and by itself when a file has changed.
 pub struct Certificates {
     files: TlsConfig,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
     watch: Mutex<Watch>,
     sessions: Arc<dyn StoresServerSessions>,
+}
+
+/// What the files say.
+struct Current {
+    config: Arc<ServerConfig>,
+    pairs: Vec<Arc<CertifiedKey>>,
 }
 
 /// What the files looked like.
@@ -68,7 +74,7 @@ impl Certificates {
         let sessions = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Certificates {
             files: files.clone(),
-            current: RwLock::new(server_config(files, sessions.clone())?),
+            current: RwLock::new(read(files, sessions.clone())?),
             watch: Mutex::new(Watch {
                 loaded: stamps.clone(),
                 last: stamps,
@@ -76,6 +82,16 @@ impl Certificates {
             }),
             sessions,
         })
+    }
+
+    /// Whether one of the certificates is for a host.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        let Ok(name) = ServerName::try_from(host) else {
+            return false;
+        };
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = current.pairs.iter();
+        pairs.any(|pair| covers(&pair.cert[0], &name))
     }
 
     /// Reads the files again, for the handshakes to come.
@@ -96,6 +112,7 @@ impl Certificates {
         self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+            .config
             .clone()
     }
 
@@ -127,7 +144,7 @@ impl Certificates {
         } else {
             self.sessions.clone()
         };
-        let renewed = server_config(&self.files, sessions)?;
+        let renewed = read(&self.files, sessions)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(())
     }
@@ -168,10 +185,7 @@ fn stamps(files: &TlsConfig) -> Vec<Option<Stamp>> {
         .collect()
 }
 
-fn server_config(
-    files: &TlsConfig,
-    sessions: Arc<dyn StoresServerSessions>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(files: &TlsConfig, sessions: Arc<dyn StoresServerSessions>) -> Result<Current, TlsError> {
     let fast_aes = has_aes_instructions();
     let provider = Arc::new(provider(fast_aes));
     let pairs = files
@@ -187,11 +201,16 @@ fn server_config(
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Unusable)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(ByName { pairs }));
+        .with_cert_resolver(Arc::new(ByName {
+            pairs: pairs.clone(),
+        }));
     config.alpn_protocols = vec![b"http/1.1".to_vec()]; // RFC 7301, section 6
     config.session_storage = sessions;
     config.ignore_client_order = !fast_aes;
-    Ok(Arc::new(config))
+    Ok(Current {
+        config: Arc::new(config),
+        pairs,
+    })
 }
 
 fn client_verifier(

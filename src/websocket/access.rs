@@ -3,7 +3,6 @@
 //! The only maker of a [`Service`]: a name that has not passed the grammar, the
 //! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
 
-use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -13,6 +12,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::config::{LinkConfig, SerialConfig, ServiceConfig, Target, WebsocketConfig, matches};
+use crate::http::authority::Authority;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::system::beneath::open_beneath;
@@ -54,12 +54,7 @@ pub fn resolve<'a>(
 ) -> Result<Service<'a>, Refusal> {
     check_origin(config, upgrade, tls)?;
     let name = name_of(&request.path)?;
-    // `ws://host/` has no name: only a link with the empty glob serves it.
-    let is_meant = |link: &&LinkConfig| match name.is_empty() {
-        true => link.origin.as_str().is_empty(),
-        false => matches(&link.origin, &name),
-    };
-    if let Some(link) = config.links.iter().find(is_meant) {
+    if let Some(link) = (config.links.iter()).find(|link| is_meant(link, &name)) {
         check_name(config, &name)?;
         return Ok(Service {
             protocol: link.service.protocols.choose(&upgrade.protocols).cloned(),
@@ -70,6 +65,24 @@ pub fn resolve<'a>(
         });
     }
     find(config, name, upgrade)
+}
+
+/// Whether a link serves a name. `ws://host/` has none: only a link with the empty glob serves it.
+fn is_meant(link: &LinkConfig, name: &str) -> bool {
+    match name.is_empty() {
+        true => link.origin.as_str().is_empty(),
+        false => matches(&link.origin, name),
+    }
+}
+
+/// Whether a path names a service that a WebSocket without a subprotocol may have.
+pub(crate) fn is_service(config: &WebsocketConfig, path: &str) -> bool {
+    let Ok(name) = name_of(path) else {
+        return false;
+    };
+    let is_link = || (config.links.iter()).any(|link| is_meant(link, &name));
+    let is_found = || !name.is_empty() && matches!(open(config, &name), Ok(Found::Service(..)));
+    check_name(config, &name).is_ok() && (is_link() || is_found())
 }
 
 /// Looks a name up beneath docroot. Where it is a directory or nothing, the offered subprotocols
@@ -287,41 +300,6 @@ fn default_port(scheme: &str) -> u16 {
     match scheme {
         "https" => 443,
         _ => 80,
-    }
-}
-
-/// Host and port, in one spelling (RFC 3986, section 6.2).
-#[derive(PartialEq, Eq)]
-struct Authority {
-    host: String,
-    port: u16,
-}
-
-impl Authority {
-    fn parse(text: &str, default_port: u16) -> Option<Self> {
-        let (host, port) = match text.rfind(':') {
-            // The colons of an IPv6 address stand inside its brackets.
-            Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
-            _ => (text, ""),
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let address = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let good = match address {
-            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-            None => host.bytes().all(plain),
-        };
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        if !good || host.is_empty() {
-            return None;
-        }
-        let port = match port {
-            "" => default_port,
-            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
-            _ => return None,
-        };
-        Some(Self { host, port })
     }
 }
 

@@ -17,7 +17,7 @@ const COUNT: usize = 10_000;
 const WARM_UP: usize = 1_000;
 
 /// KiB that memory may have grown by after all the others (`Pss_Anon`).
-const FLAT: usize = 256;
+const FLAT: usize = 512;
 
 /// Stands in whatever a client may choose, and in no answer.
 const MARK: &str = "zqxj";
@@ -71,7 +71,7 @@ fn head(gateway: &Gateway, kind: usize, random: &mut Random) -> (Vec<u8>, &'stat
             let length = if random.below(20) == 0 {
                 1 << 20
             } else {
-                9_000 + random.below(30_000)
+                17_000 + random.below(30_000)
             };
             (
                 with(&format!("X: {}{word}\r\n", "y".repeat(length))),
@@ -82,7 +82,7 @@ fn head(gateway: &Gateway, kind: usize, random: &mut Random) -> (Vec<u8>, &'stat
             let count = if random.below(20) == 0 {
                 10_000
             } else {
-                65 + random.below(300)
+                129 + random.below(300)
             };
             (with(&format!("{word}: b\r\n").repeat(count)), &[431])
         }
@@ -131,7 +131,7 @@ fn head(gateway: &Gateway, kind: usize, random: &mut Random) -> (Vec<u8>, &'stat
         18 => (
             change(
                 "/echo",
-                &format!("/{word}{}", "a".repeat(8_192 + random.below(20_000))),
+                &format!("/{word}{}", "a".repeat(16_384 + random.below(20_000))),
             ),
             &[414],
         ),

@@ -97,7 +97,7 @@ fn malformed_requests_get_400() {
 fn other_methods_get_405() {
     let gateway = Gateway::start("");
     let _backend = gateway.backend("sink");
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "HEAD", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "HEAD", "BREW"] {
         let request = altered(&gateway, "GET", method);
         let response = try_ask(&gateway, request.as_bytes()).expect(method);
         assert_eq!(response.status, 405, "{method}: {response:?}");
@@ -274,14 +274,14 @@ fn targets_and_heads_that_are_too_long_are_refused() {
     let _backend = gateway.backend("sink");
     let target = format!("/{}", "a".repeat(20_000));
     check(&ask(&gateway, &upgrade(&gateway, &target, "")), 414);
-    let header = format!("X-Filler: {}\r\n", "a".repeat(9_000));
+    let header = format!("X-Filler: {}\r\n", "a".repeat(17_000));
     check(&ask(&gateway, &upgrade(&gateway, "/sink", &header)), 431);
-    let headers: String = (0..100)
+    let headers: String = (0..200)
         .map(|number| format!("X-{number}: a\r\n"))
         .collect();
     check(&ask(&gateway, &upgrade(&gateway, "/sink", &headers)), 431);
     // Just under both limits is served.
-    let headers: String = (0..58)
+    let headers: String = (0..120)
         .map(|number| format!("X-{number}: {:>90}\r\n", "a"))
         .collect();
     Client::open(&gateway, "sink", &headers);

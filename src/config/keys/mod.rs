@@ -200,7 +200,10 @@ pub(crate) static MAXPERIP: Key = Key::number(
 pub(crate) static TRUSTED: Key = Key::words(
     "trusted",
     Some(""),
-    "Networks of reverse proxies, between commas, whose X-Forwarded-For or PROXY header is believed. With tls the PROXY header comes before the handshake.",
+    "Networks of reverse proxies, between commas. They are believed about the client's address \
+     (PROXY header; X-Forwarded-For, Forwarded or X-Real-IP), and about the host and the scheme \
+     it asked for (X-Forwarded-Host, X-Forwarded-Proto). With tls the PROXY header comes before \
+     the handshake.",
 );
 pub(crate) static REDIRECT: Key = Key::choice(
     "redirect",

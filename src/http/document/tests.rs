@@ -4,6 +4,7 @@ use super::*;
 use crate::http::request::tests::{pair, parse};
 use crate::system::beneath::tests::Scratch;
 use std::fs;
+use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -48,7 +49,7 @@ fn ask(document: &Document, method: &str, target: &str, lines: &str) -> Result<S
     let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let request = parse(head.as_bytes()).expect("a good head");
     let (client, far) = pair();
-    let sent = document.serve(&client, &request, ())?;
+    let sent = document.serve(&client, &request, After::Close, ())?;
     drop(client);
     let answer = all_of(far);
     assert_eq!(sent, answer.len() as u64);
@@ -91,6 +92,9 @@ fn a_file_is_served_whole() {
         ("Connection", "close"),
         ("X-Content-Type-Options", "nosniff"),
         ("Cache-Control", "no-cache"),
+        ("Content-Security-Policy", "frame-ancestors 'self'"),
+        ("Referrer-Policy", "strict-origin-when-cross-origin"),
+        ("Vary", "Accept-Encoding"),
     ] {
         assert_eq!(value(&answer, name), wanted);
     }
@@ -111,8 +115,73 @@ fn a_head_is_the_get_without_its_content() {
         let head = ask(&document, "HEAD", "/digits", &range).expect("an answer");
         assert_eq!(head + "0123456789", get(&document, "/digits", ""));
     }
-    let refusal = ask(&document, "HEAD", "/nothing", "").expect_err("no file");
-    assert!(matches!(refusal, Refusal::OfHead(_)));
+    let head = ask(&document, "HEAD", "/sub%20dir", "").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 301 "), "{head}");
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
+    let body = "301 Moved Permanently: this is a directory\n";
+    assert_eq!(head + body, get(&document, "/sub%20dir", ""));
+}
+
+#[test]
+fn a_gzip_file_is_sent_for_the_one_beside_it_to_who_takes_gzip() {
+    let (scratch, document) = site();
+    let write = |name: &str, content: &str| {
+        fs::write(scratch.0.join("root").join(name), content).expect("write");
+    };
+    write("x.js", "plain");
+    write("x.js.gz", "small");
+    write("only.css.gz", "styles");
+    for (takes, wanted) in [
+        ("gzip", "small"),
+        ("deflate, GZIP;q=0.1, br", "small"),
+        ("br, deflate", "plain"),
+        ("gzip;q=0", "plain"),
+        ("gzip; q=0.000, identity", "plain"),
+        ("x-gzipped", "plain"),
+    ] {
+        let answer = get(&document, "/x.js", &format!("Accept-Encoding: {takes}\r\n"));
+        assert!(answer.ends_with(&format!("\r\n\r\n{wanted}")), "{answer}");
+        let is_gzip = answer.contains("\r\nContent-Encoding: gzip\r\n");
+        assert_eq!(is_gzip, wanted == "small", "{answer}");
+        assert_eq!(
+            value(&answer, "Content-Type"),
+            "text/javascript; charset=utf-8"
+        );
+        assert_eq!(value(&answer, "Vary"), "Accept-Encoding");
+    }
+    let gzip = "Accept-Encoding: gzip\r\n";
+    let (plain, small) = (get(&document, "/x.js", ""), get(&document, "/x.js", gzip));
+    assert_ne!(value(&plain, "ETag"), value(&small, "ETag"));
+    let known = format!("{gzip}If-None-Match: {}\r\n", value(&small, "ETag"));
+    assert!(get(&document, "/x.js", &known).starts_with("HTTP/1.1 304 "));
+    let part = get(&document, "/x.js", &format!("{gzip}Range: bytes=1-2\r\n"));
+    assert!(part.ends_with("\r\n\r\nma"), "{part}");
+    assert!(get(&document, "/only.css", gzip).ends_with("styles"));
+    assert_eq!(refused(&document, "GET", "/only.css"), 404);
+    // A file that was changed after it was compressed is sent as it is now.
+    let old = fs::File::open(scratch.0.join("root/x.js.gz")).expect("a file");
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    old.set_modified(then).expect("our own file");
+    assert!(get(&document, "/x.js", gzip).ends_with("plain"));
+}
+
+#[test]
+fn an_answer_says_what_becomes_of_the_connection() {
+    let (_scratch, document) = site();
+    for (after, lines) in [
+        (After::Close, "\r\nConnection: close\r\n"),
+        (
+            After::Next(std::time::Duration::from_secs(10)),
+            "\r\nConnection: keep-alive\r\nKeep-Alive: timeout=10\r\n",
+        ),
+    ] {
+        let request = parse(b"GET /digits HTTP/1.1\r\nHost: a\r\n\r\n").expect("good");
+        let (client, far) = pair();
+        (document.serve(&client, &request, after, ())).expect("an answer");
+        drop(client);
+        let answer = String::from_utf8(all_of(far)).expect("text");
+        assert!(answer.contains(lines), "{answer}");
+    }
 }
 
 #[test]
@@ -237,7 +306,9 @@ fn a_large_file_goes_in_pieces() {
     let (client, far) = pair();
     let reader = thread::spawn(move || all_of(far));
     let request = parse(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("good");
-    let sent = document.serve(&client, &request, ()).expect("served");
+    let sent = document
+        .serve(&client, &request, After::Close, ())
+        .expect("served");
     drop(client);
     let answer = reader.join().expect("no panic");
     assert_eq!(sent, answer.len() as u64);
@@ -252,7 +323,7 @@ fn a_client_that_leaves_in_the_middle_is_gone() {
     drop(far);
     let request = parse(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("good");
     let refusal = document
-        .serve(&client, &request, ())
+        .serve(&client, &request, After::Close, ())
         .expect_err("nobody reads");
     assert!(matches!(refusal, Refusal::Gone(_)), "{refusal}");
 }

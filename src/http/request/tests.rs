@@ -50,7 +50,7 @@ fn the_head_is_read_and_not_a_byte_behind_it() {
     far.write_all(EXAMPLE.as_bytes()).expect("write");
     far.write_all(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58")
         .expect("write");
-    let request = read(&client, soon()).expect("a good head");
+    let request = read(&client, 8192, soon()).expect("a good head");
     assert_eq!((&*request.method, &*request.path), ("GET", "/chat"));
     assert_eq!(request.target, "/chat?room=1");
     assert_eq!(request.query.as_deref(), Some("room=1"));
@@ -72,7 +72,7 @@ fn a_head_cut_anywhere_is_read_whole() {
         .chain(request.len() - 4..request.len())
     {
         let (client, mut far) = pair();
-        let reader = thread::spawn(move || (read(&client, soon()), client));
+        let reader = thread::spawn(move || (read(&client, 8192, soon()), client));
         far.write_all(&request[..cut]).expect("write");
         thread::yield_now();
         far.write_all(&request[cut..]).expect("write");
@@ -180,42 +180,50 @@ fn a_long_target_is_a_414_and_a_long_head_a_431() {
             let _ = far.write_all(format!("{start}{}", "a".repeat(10_000)).as_bytes());
             far
         });
-        let refusal = read(&client, soon()).expect_err("too long");
+        let refusal = read(&client, 8192, soon()).expect_err("too long");
         assert_eq!(refusal.status(), wanted);
         drop(writer.join());
     }
 }
 
 #[test]
-fn a_head_of_8192_bytes_is_taken_and_one_more_is_not() {
-    for (length, wanted) in [(8192, 200), (8193, 431)] {
+fn a_head_as_long_as_its_limit_is_taken_and_one_byte_more_is_not() {
+    for (limit, length, wanted) in [
+        (8192, 8192, 200),
+        (8192, 8193, 431),
+        (65536, 65536, 200),
+        (65536, 65537, 431),
+        (1024, 1024, 200),
+        (1024, 1025, 431),
+    ] {
         let (client, mut far) = pair();
         let start = "GET / HTTP/1.1\r\nHost: a\r\nA: ";
         let filling = "a".repeat(length - start.len() - 4);
         far.write_all(format!("{start}{filling}\r\n\r\n").as_bytes())
             .expect("write");
-        let status = read(&client, soon()).map_or_else(|refusal| refusal.status(), |_| 200);
+        let status = read(&client, limit, soon()).map_or_else(|refusal| refusal.status(), |_| 200);
         assert_eq!(status, wanted);
     }
 }
 
 #[test]
-fn sixty_four_headers_are_taken_and_one_more_is_not() {
+fn a_hundred_and_twenty_eight_headers_are_taken_and_one_more_is_not() {
     let head = |count| {
         format!(
             "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
             "A: b\r\n".repeat(count)
         )
     };
-    assert_eq!(status(head(63)), 200);
-    assert_eq!(status(head(64)), 431);
+    assert_eq!(status(head(127)), 200);
+    assert_eq!(status(head(128)), 431);
 }
 
 #[test]
 fn a_slow_head_ends_at_the_deadline() {
     let (client, mut far) = pair();
     far.write_all(b"GET / HT").expect("write");
-    let refusal = read(&client, Instant::now() + Duration::from_millis(50)).expect_err("slow");
+    let refusal =
+        read(&client, 8192, Instant::now() + Duration::from_millis(50)).expect_err("slow");
     assert_eq!(refusal.status(), 408);
 }
 
@@ -224,14 +232,14 @@ fn a_client_that_leaves_is_gone() {
     let (client, mut far) = pair();
     far.write_all(b"GET / HT").expect("write");
     drop(far);
-    assert!(matches!(read(&client, soon()), Err(Refusal::Gone(_))));
+    assert!(matches!(read(&client, 8192, soon()), Err(Refusal::Gone(_))));
 }
 
 #[test]
 fn a_refused_head_leaves_the_connection_writable() {
     let (client, mut far) = pair();
     far.write_all(b"\x16\x03\x01\r\n").expect("write");
-    assert!(read(&client, soon()).is_err());
+    assert!(read(&client, 8192, soon()).is_err());
     client.write_all(b"no").expect("write");
     let mut answer = [0; 2];
     far.read_exact(&mut answer).expect("an answer");

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn binding(settings: &str) -> (Binding, Scratch, SocketAddr) {
     let scratch = Scratch::new();
     let text = format!(
-        "servers = ({{ addr = \"127.0.0.1\"; {settings} \
+        "servers = ({{ addr = \"127.0.0.1\"; hostname = \"*\"; {settings} \
          websocket = {{ docroot = \"{}\"; origins = \"*\"; }}; }});",
         scratch.0.display()
     );
