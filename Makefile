@@ -11,14 +11,22 @@ share = $(DESTDIR)$(PREFIX)/share
 lib = $(DESTDIR)$(PREFIX)/lib
 version = 0.1.0
 
-.PHONY: all demo test check check-programs check-routers soak bench cross deb size install clean
+.PHONY: all demo terminal test check check-programs check-routers soak bench cross deb size install clean
 
 all:
 	$(CARGO) build --release --locked --workspace
 	$(CARGO) build --release --locked --manifest-path utils/libwebsocket/so/Cargo.toml
 
+# make demo [TERMINAL=yes], which shows a shell in the browser to whoever can reach this machine's
+# loopback address.
+TERMINAL =
+
 demo:
-	tests/demo
+	tests/demo $(if $(TERMINAL),--terminal)
+
+# Fetch xterm.js for the page of websocket_terminal.
+terminal:
+	utils/terminal/fetch
 
 # Unit and integration tests; nothing is installed.
 test:
@@ -67,6 +75,8 @@ install: all
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(PREFIX)/lib,' -e 's,@VERSION@,$(version),' \
 		utils/libwebsocket/libwebsocket.pc.in > $(lib)/pkgconfig/libwebsocket.pc
 	$(INSTALL) -m 644 utils/htdocs/* $(share)/ouistiti/htdocs
+	test ! -e utils/terminal/htdocs/xterm.js || \
+		$(INSTALL) -m 644 utils/terminal/htdocs/* $(share)/ouistiti/htdocs
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(share)/doc/ouistiti
 	for section in 1 3 5 8; do \
 		$(INSTALL) -m 644 man/*.$$section $(share)/man/man$$section || exit; done

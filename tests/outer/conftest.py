@@ -53,6 +53,7 @@ class Site:
         self.gateway = None
         # Its lines so far.
         self.log = []
+        self.pages = ROOT / "utils" / "htdocs"
         self.host, self.port = free_address()
 
     def backend(self, name, *options, program="websocket_echo", preload=None):
@@ -82,7 +83,7 @@ class Site:
                     {websocket}
                 }};
                 document = {{
-                    docroot = "{ROOT / 'utils' / 'htdocs'}";
+                    docroot = "{self.pages}";
                 }};
             }} );
         """)

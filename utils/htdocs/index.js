@@ -37,6 +37,14 @@ async function list() {
   byId('all').hidden = false;
 }
 
+/** Shows the terminal's page where it was installed. Nothing connects to it from here: that
+    would start a program. */
+async function findTerminal() {
+  const page = await fetch('terminal.html', { method: 'HEAD' }).catch(() => null);
+  byId('terminal').hidden = !page?.ok;
+}
+
 byId('address').textContent = serviceUrl('NAME');
 document.querySelectorAll('[data-service]').forEach(look);
 list();
+findTerminal();

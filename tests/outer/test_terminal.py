@@ -1,0 +1,104 @@
+"""A shell in a browser's window: websocket_terminal behind the gateway, and its page."""
+
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+from conftest import DEADLINE, ROOT, wait_until
+
+PAGE = ROOT / "utils" / "terminal" / "htdocs"
+
+pytestmark = pytest.mark.skipif(
+    not (PAGE / "xterm.js").exists(), reason="xterm.js was not fetched: make terminal"
+)
+
+SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
+
+# What the terminal shows, a line a row.
+TEXT = """() => [...Array(terminal.rows).keys()].map(row => terminal.buffer.active
+    .getLine(terminal.buffer.active.viewportY + row).translateToString(true)).join('\\n')"""
+
+
+@pytest.fixture(params=["stream", "direct"])
+def page(request, site, tmp_path):
+    """The page, connected to a shell; an error in a script or a breach of its policy fails the test."""
+    pages = tmp_path / "pages"
+    shutil.copytree(ROOT / "utils" / "htdocs", pages)
+    shutil.copytree(PAGE, pages, dirs_exist_ok=True)
+    site.pages = pages
+    site.serve(request.param, "terminal", "--", "env", "PS1=$ ", "sh", program="websocket_terminal")
+    errors = []
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport=SIZES["desk"])
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: "Security Policy" in message.text and errors.append(message.text))
+        page.goto(site.url("terminal.html", "http"))
+        expect(page.locator("#state")).to_have_attribute("data-state", "open")
+        wait_until("the prompt", lambda: page.evaluate(TEXT).startswith("$"))
+        yield page
+        browser.close()
+    assert not errors
+
+
+def shows(page, words):
+    """Waits until the terminal shows a line that matches."""
+    try:
+        wait_until(words, lambda: re.search(words, page.evaluate(TEXT), re.MULTILINE))
+    except AssertionError as late:
+        late.add_note(page.evaluate(TEXT))
+        raise
+
+
+def size(page):
+    """Rows and columns of the page's terminal."""
+    return "{} {}".format(*page.evaluate("[terminal.rows, terminal.cols]"))
+
+
+def test_a_shell_is_used_in_the_browser(page, out):
+    page.keyboard.type("echo $((6 * 7)) déjà 🐒\n")
+    shows(page, "^42 déjà 🐒$")
+    page.keyboard.type("stty size\n")
+    shows(page, f"^{size(page)}$")
+    before = size(page)
+    page.set_viewport_size(SIZES["phone"])
+    wait_until("another size", lambda: size(page) != before)
+    page.keyboard.type("stty size\n")
+    shows(page, f"^{size(page)}$")
+    page.keyboard.type("printf '\\033[38;2;255;120;0mbright\\033[0m \\377\\n'\n")
+    shows(page, "^bright")
+    row = page.locator(".xterm-rows span", has_text="bright").last
+    assert row.evaluate("e => getComputedStyle(e).color") == "rgb(255, 120, 0)"
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= SIZES["phone"]["width"]
+    (out / "pages").mkdir(exist_ok=True)
+    for name, viewport in SIZES.items():
+        page.set_viewport_size(viewport)
+        page.screenshot(path=out / "pages" / f"terminal-{name}.png", full_page=True)
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_end_of_the_shell_is_told_and_another_is_a_press_away(page):
+    page.keyboard.type("exit\n")
+    shows(page, r"^\[Closed with 1000, normal end\]")
+    page.click("#connect")
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    shows(page, r"^\$")
+    page.keyboard.press("Control+Shift+Space")
+    expect(page.locator("#close")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_attribute("data-state", "closed")
+
+
+def test_a_program_that_writes_without_end_is_interrupted(page):
+    page.keyboard.type("yes\n")
+    shows(page, "^y$")
+    page.keyboard.press("Control+C")
+    page.keyboard.type("echo do''ne\n")
+    shows(page, "^done$")
