@@ -6,8 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use libwebsocket::receive::{Event, Receiver};
 use libwebsocket::send::Sender;
-use libwebsocket::utf8::Utf8;
-use libwebsocket::{Opcode, Violation, frame};
+use common::Utf8;
+use libwebsocket::{Opcode, ProtocolError, frame};
 use ouistiti_fuzz::{Opinion, Random, agrees_with_tungstenite, tungstenite_says};
 use tungstenite::Message;
 use tungstenite::protocol::Role;
@@ -17,7 +17,7 @@ use tungstenite::protocol::Role;
 enum End {
     Eof,
     Close(Option<u16>),
-    Violation(Violation),
+    Violation(ProtocolError),
 }
 
 fn message(opcode: Opcode, bytes: Vec<u8>) -> Message {

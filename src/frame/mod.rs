@@ -9,15 +9,11 @@ use std::fmt;
 use std::io::Cursor;
 use std::ops::Range;
 
+pub use common::ProtocolError;
+use common::{Utf8, close, unmask};
 use log::trace;
-
-mod error;
-mod utf8;
-
-pub use error::ProtocolError;
 use tungstenite::protocol::frame::FrameHeader;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
-use utf8::Utf8;
 
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
@@ -276,7 +272,7 @@ impl Decoder {
         match header.opcode {
             OpCode::Control(_) => {
                 if length > MAX_CONTROL_PAYLOAD as u64 {
-                    return Err(ProtocolError::LongControl(length));
+                    return Err(ProtocolError::LongControl);
                 }
                 self.control.len = 0;
             }
@@ -347,7 +343,7 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
         [_] => Err(ProtocolError::HalfCloseCode),
         [high, low, reason @ ..] => {
             let number = u16::from_be_bytes([*high, *low]);
-            if !is_valid(number) {
+            if !close::is_sendable(number) {
                 return Err(ProtocolError::BadCloseCode(number));
             }
             if std::str::from_utf8(reason).is_err() {
@@ -356,28 +352,6 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
             Ok(Some(CloseCode::from(number)))
         }
     }
-}
-
-/// Whether a Close may carry a code (section 7.4.1, and the IANA registry of WebSocket close
-/// codes for 1012 to 1014).
-fn is_valid(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}
-
-/// Unmasks `bytes` (section 5.3) and turns `key` for the byte that follows them.
-fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
-    let [a, b, c, d] = *key;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut chunks = bytes.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
-    }
-    for (index, byte) in chunks.into_remainder().iter_mut().enumerate() {
-        *byte ^= key[index % 4];
-    }
-    key.rotate_left(bytes.len() % 4);
 }
 
 /// A frame header in the log: opcode, FIN, and the length of the payload.

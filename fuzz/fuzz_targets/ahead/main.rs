@@ -11,7 +11,7 @@ mod stream;
 use libfuzzer_sys::fuzz_target;
 use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
-use libwebsocket::{Opcode, Violation, frame};
+use libwebsocket::{Opcode, ProtocolError, frame};
 use stream::stream;
 
 /// What a reader of the whole stream gets.
@@ -367,7 +367,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = server.read(4096);
     }
     assert_eq!(server.got.messages, wanted.messages);
-    if wanted.end == Some(Event::Violation(Violation::NotUtf8)) {
+    if wanted.end == Some(Event::Violation(ProtocolError::BadUtf8)) {
         // Pings behind a bad text are answered before it is read.
         server.got.pings.truncate(wanted.pings.len());
     }

@@ -63,7 +63,7 @@ pub(crate) fn stream(list: &[u8]) -> (Vec<u8>, Vec<(usize, bool)>) {
             [.., last] if key & 0x80 != 0 => *last = 0xff,
             _ => {}
         }
-        frame::unmask(&mut payload, mask, 0);
+        common::unmask(&mut payload, &mut { mask });
         wire.extend(payload);
         if len > MOST || wire.len() > 4 * LONGEST {
             break;

@@ -78,7 +78,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 Err(error) => {
                     debug!("client broke the protocol: {error}");
                     let _ = self.out.broken();
-                    return Some(ClientEnd::Failed(error.close_code()));
+                    return Some(ClientEnd::Failed(error.close_code().into()));
                 }
             };
             let delivered = match event {

@@ -5,7 +5,8 @@
 //! are only looked at (MSG_PEEK), but pings among them are answered, since a
 //! client may wait for the pong before it goes on.
 
-use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, unmask};
+use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
+use common::unmask;
 
 /// Longest message that is waited for whole, in bytes with the headers within
 /// it. The kernel must hold that much; the server reads a longer one in pieces.
@@ -157,7 +158,7 @@ impl Ahead {
             let mut copy = [0; MAX_CONTROL_PAYLOAD];
             let copy = &mut copy[..payload.len()];
             copy.copy_from_slice(payload);
-            unmask(copy, mask, 0);
+            unmask(copy, &mut { mask });
             pong(copy);
         }
     }

@@ -1,6 +1,8 @@
 //! Frame headers on the wire, masking, and what a client may break
 //! (RFC 6455, sections 5.2 to 5.5 and 7.4).
 
+use common::ProtocolError;
+
 /// Longest header of a client's frame: 2 bytes, 8 of length, 4 of masking key.
 pub const MAX_HEADER: usize = 14;
 /// Shortest header of a client's frame: 2 bytes and the masking key.
@@ -50,72 +52,6 @@ impl Opcode {
     }
 }
 
-/// The rule a client broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Violation {
-    /// A reserved bit is set and no extension was agreed on.
-    ReservedBits,
-    /// A reserved opcode.
-    ReservedOpcode(u8),
-    /// A client's frame without a masking key.
-    Unmasked,
-    /// A control frame in fragments.
-    FragmentedControl,
-    /// A control frame of more than 125 bytes.
-    LongControl,
-    /// A length not in its shortest form, or with its highest bit set.
-    BadLength,
-    /// A continuation without a message.
-    NothingToContinue,
-    /// A new message before the last one ended.
-    MessageInMessage,
-    /// A text that is not UTF-8.
-    NotUtf8,
-    /// A Close with half a code.
-    ShortClose,
-    /// A close code that must not be sent.
-    BadCloseCode(u16),
-}
-
-impl Violation {
-    /// The code to close with: 1007 for bad text, else 1002 (section 7.4.1).
-    pub fn close_code(self) -> u16 {
-        match self {
-            Violation::NotUtf8 => 1007,
-            Violation::ReservedBits
-            | Violation::ReservedOpcode(_)
-            | Violation::Unmasked
-            | Violation::FragmentedControl
-            | Violation::LongControl
-            | Violation::BadLength
-            | Violation::NothingToContinue
-            | Violation::MessageInMessage
-            | Violation::ShortClose
-            | Violation::BadCloseCode(_) => 1002,
-        }
-    }
-}
-
-impl core::fmt::Display for Violation {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Violation::ReservedBits => f.write_str("reserved bits are set"),
-            Violation::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x}"),
-            Violation::Unmasked => f.write_str("frame is not masked"),
-            Violation::FragmentedControl => f.write_str("control frame in fragments"),
-            Violation::LongControl => f.write_str("control frame of more than 125 bytes"),
-            Violation::BadLength => f.write_str("bad form of the payload length"),
-            Violation::NothingToContinue => f.write_str("continuation without a message"),
-            Violation::MessageInMessage => f.write_str("message within a message"),
-            Violation::NotUtf8 => f.write_str("text is not UTF-8"),
-            Violation::ShortClose => f.write_str("close with half a code"),
-            Violation::BadCloseCode(code) => write!(f, "close code {code} may not be sent"),
-        }
-    }
-}
-
-impl core::error::Error for Violation {}
-
 /// The header of a client's frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -134,21 +70,21 @@ impl Header {
     ///
     /// # Errors
     /// The rule that the two bytes break, so that a bad frame is refused at once.
-    pub fn length_of(start: [u8; 2]) -> Result<usize, Violation> {
+    pub fn length_of(start: [u8; 2]) -> Result<usize, ProtocolError> {
         let [first, second] = start;
         if first & 0x70 != 0 {
-            return Err(Violation::ReservedBits);
+            return Err(ProtocolError::ReservedBits);
         }
         let opcode =
-            Opcode::from_bits(first & 0x0f).ok_or(Violation::ReservedOpcode(first & 0x0f))?;
+            Opcode::from_bits(first & 0x0f).ok_or(ProtocolError::ReservedOpcode(first & 0x0f))?;
         if second & 0x80 == 0 {
-            return Err(Violation::Unmasked);
+            return Err(ProtocolError::Unmasked);
         }
         if opcode.is_control() && first & FIN == 0 {
-            return Err(Violation::FragmentedControl);
+            return Err(ProtocolError::FragmentedControl);
         }
         match second & 0x7f {
-            126 | 127 if opcode.is_control() => Err(Violation::LongControl),
+            126 | 127 if opcode.is_control() => Err(ProtocolError::LongControl),
             126 => Ok(8),
             127 => Ok(MAX_HEADER),
             _ => Ok(MIN_HEADER),
@@ -159,7 +95,7 @@ impl Header {
     ///
     /// # Errors
     /// The rule it breaks.
-    pub fn parse(bytes: &[u8; MAX_HEADER]) -> Result<Self, Violation> {
+    pub fn parse(bytes: &[u8; MAX_HEADER]) -> Result<Self, ProtocolError> {
         let [first, second, rest @ ..] = bytes;
         let size = Header::length_of([*first, *second])?;
         let len = match size {
@@ -174,14 +110,17 @@ impl Header {
             126..=0xffff => 8,
             _ => MAX_HEADER,
         };
-        if size != shortest || len >> 63 != 0 {
-            return Err(Violation::BadLength);
+        if len >> 63 != 0 {
+            return Err(ProtocolError::LengthOverflow(len));
+        }
+        if size != shortest {
+            return Err(ProtocolError::PaddedLength(len));
         }
         let key = &rest[size - 6..];
         Ok(Header {
             fin: first & FIN != 0,
             opcode: Opcode::from_bits(first & 0x0f)
-                .ok_or(Violation::ReservedOpcode(first & 0x0f))?,
+                .ok_or(ProtocolError::ReservedOpcode(first & 0x0f))?,
             len,
             mask: [key[0], key[1], key[2], key[3]],
         })
@@ -209,30 +148,12 @@ pub fn write_header(first: u8, len: u64, out: &mut [u8; MAX_SERVER_HEADER]) -> u
     }
 }
 
-/// Unmasks bytes that begin `offset` bytes after the start of their payload.
-pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
-    let key: [u8; 4] = core::array::from_fn(|i| mask[(offset + i) % 4]);
-    let wide = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
-    let mut chunks = bytes.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        let word = u64::from_ne_bytes(core::array::from_fn(|i| chunk[i])) ^ wide;
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    for (byte, key) in chunks.into_remainder().iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
-    }
-}
-
-/// The close code may stand in a frame (RFC 6455, section 7.4).
-pub fn is_sendable_code(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::unmask;
 
-    fn header(bytes: &[u8]) -> Result<Header, Violation> {
+    fn header(bytes: &[u8]) -> Result<Header, ProtocolError> {
         let mut padded = [0; MAX_HEADER];
         padded[..bytes.len()].copy_from_slice(bytes);
         Header::parse(&padded)
@@ -251,44 +172,43 @@ mod tests {
         );
         let mut payload = [0; 5];
         payload.copy_from_slice(&bytes[6..]);
-        unmask(&mut payload, header.mask, 0);
+        unmask(&mut payload, &mut { header.mask });
         assert_eq!(&payload, b"Hello");
-    }
-
-    #[test]
-    fn unmasking_is_the_same_in_any_pieces() {
-        let mask = [1, 2, 3, 4];
-        let whole: Vec<u8> = (0..100).map(|i| i ^ mask[usize::from(i) % 4]).collect();
-        for cut in 0..100 {
-            let mut bytes: Vec<u8> = (0..100).collect();
-            let (left, right) = bytes.split_at_mut(cut);
-            unmask(left, mask, 0);
-            unmask(right, mask, cut);
-            assert_eq!(bytes, whole);
-        }
     }
 
     #[test]
     fn headers_that_break_a_rule_name_it() {
         assert_eq!(
             Header::length_of([0xc1, 0x80]),
-            Err(Violation::ReservedBits)
+            Err(ProtocolError::ReservedBits)
         );
         assert_eq!(
             Header::length_of([0x83, 0x80]),
-            Err(Violation::ReservedOpcode(3))
+            Err(ProtocolError::ReservedOpcode(3))
         );
-        assert_eq!(Header::length_of([0x81, 0x05]), Err(Violation::Unmasked));
+        assert_eq!(
+            Header::length_of([0x81, 0x05]),
+            Err(ProtocolError::Unmasked)
+        );
         assert_eq!(
             Header::length_of([0x09, 0x80]),
-            Err(Violation::FragmentedControl)
+            Err(ProtocolError::FragmentedControl)
         );
-        assert_eq!(Header::length_of([0x89, 0xfe]), Err(Violation::LongControl));
-        assert_eq!(header(&[0x82, 0xfe, 0, 125]), Err(Violation::BadLength));
-        assert_eq!(header(&[0x82, 0xff, 0x80]), Err(Violation::BadLength));
+        assert_eq!(
+            Header::length_of([0x89, 0xfe]),
+            Err(ProtocolError::LongControl)
+        );
+        assert_eq!(
+            header(&[0x82, 0xfe, 0, 125]),
+            Err(ProtocolError::PaddedLength(125))
+        );
+        assert_eq!(
+            header(&[0x82, 0xff, 0x80]),
+            Err(ProtocolError::LengthOverflow(1 << 63))
+        );
         assert_eq!(
             header(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-            Err(Violation::BadLength)
+            Err(ProtocolError::PaddedLength(0xffff))
         );
     }
 
@@ -303,16 +223,6 @@ mod tests {
             let mut out = [0; MAX_SERVER_HEADER];
             let size = write_header(0x82, len, &mut out);
             assert_eq!(&out[..size], bytes);
-        }
-    }
-
-    #[test]
-    fn only_codes_that_may_travel_are_sendable() {
-        for code in [999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
-            assert!(!is_sendable_code(code), "{code}");
-        }
-        for code in [1000, 1003, 1007, 1011, 3000, 4999] {
-            assert!(is_sendable_code(code), "{code}");
         }
     }
 }

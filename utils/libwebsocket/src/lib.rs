@@ -4,7 +4,7 @@
 //! descriptor away. What is left to do is RFC 6455 from section 5 on, and that
 //! is here, in two layers:
 //!
-//! - [`frame`], [`utf8`], [`receive`], [`ahead`], [`send`]: the protocol as
+//! - [`frame`], [`receive`], [`ahead`], [`send`]: the protocol as
 //!   state machines that own no socket, need no `std` and allocate nothing.
 //!   libwebsocket.so drives them below read(2) and write(2). They are public
 //!   so that tests of any kind, fuzz targets too, can drive them as it does.
@@ -34,7 +34,6 @@ pub mod ahead;
 pub mod frame;
 pub mod receive;
 pub mod send;
-pub mod utf8;
 
 #[cfg(feature = "std")]
 #[allow(unsafe_code)]
@@ -42,7 +41,8 @@ pub mod handover;
 #[cfg(feature = "std")]
 mod websocket;
 
-pub use frame::{Opcode, Violation};
+pub use common::ProtocolError;
+pub use frame::Opcode;
 #[cfg(feature = "std")]
 pub use handover::{Accepted, accept};
 #[cfg(feature = "std")]

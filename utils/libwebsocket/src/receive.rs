@@ -7,11 +7,8 @@
 //! nothing to read.
 
 use crate::ahead::{Ahead, Outlook};
-use crate::frame::{
-    Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, MIN_HEADER, Opcode, Violation, is_sendable_code,
-    unmask,
-};
-use crate::utf8::Utf8;
+use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, MIN_HEADER, Opcode};
+use common::{ProtocolError, Utf8, close, unmask};
 
 /// What comes next in the stream. The caller acts on it and calls again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +25,7 @@ pub enum Event {
     /// The client's Close, its code in [`Receiver::close_code`]. The last event.
     Close,
     /// The client has broken a rule. The last event.
-    Violation(Violation),
+    Violation(ProtocolError),
     /// The stream has ended without a Close. The last event.
     Eof,
 }
@@ -50,9 +47,8 @@ pub struct Receiver {
     /// Bytes of `head` that have been read, and how many it needs.
     filled: usize,
     needed: usize,
+    /// The masking key, turned for the next byte of the payload.
     mask: [u8; 4],
-    /// Payload bytes of the current frame read so far, modulo 4.
-    phase: usize,
     remaining: u64,
     fin: bool,
     /// Type of the open message, or of the last one.
@@ -82,7 +78,6 @@ impl Receiver {
             filled: 0,
             needed: MIN_HEADER,
             mask: [0; 4],
-            phase: 0,
             remaining: 0,
             fin: true,
             opcode: Opcode::Text,
@@ -146,7 +141,7 @@ impl Receiver {
     }
 
     /// Takes the header if all of it is there; false if not.
-    fn take_head(&mut self) -> Result<bool, Violation> {
+    fn take_head(&mut self) -> Result<bool, ProtocolError> {
         if self.filled < 2 {
             return Ok(false);
         }
@@ -165,9 +160,9 @@ impl Receiver {
             return Ok(true);
         }
         match (header.opcode, self.open) {
-            (Opcode::Continuation, false) => return Err(Violation::NothingToContinue),
+            (Opcode::Continuation, false) => return Err(ProtocolError::NothingToContinue),
             (Opcode::Continuation, true) => {}
-            (_, true) => return Err(Violation::MessageInMessage),
+            (_, true) => return Err(ProtocolError::UnfinishedMessage),
             (opcode, false) => {
                 self.opcode = opcode;
                 self.open = true;
@@ -176,7 +171,6 @@ impl Receiver {
         }
         self.fin = header.fin;
         self.remaining = header.len;
-        self.phase = 0;
         self.state = State::Payload;
         if self.remaining == 0 {
             self.frame_complete()?;
@@ -184,11 +178,11 @@ impl Receiver {
         Ok(true)
     }
 
-    fn frame_complete(&mut self) -> Result<(), Violation> {
+    fn frame_complete(&mut self) -> Result<(), ProtocolError> {
         self.state = State::Head;
         if self.fin {
             if self.opcode == Opcode::Text && self.utf8.unfinished() > 0 {
-                return Err(Violation::NotUtf8);
+                return Err(ProtocolError::BadUtf8);
             }
             self.open = false;
             self.ahead.message_over();
@@ -198,7 +192,7 @@ impl Receiver {
     }
 
     fn control_complete(&mut self) -> Option<Event> {
-        unmask(&mut self.control[..self.control_len], self.mask, 0);
+        unmask(&mut self.control[..self.control_len], &mut { self.mask });
         self.filled = 0;
         self.state = State::Head;
         Some(match self.control_opcode {
@@ -215,16 +209,16 @@ impl Receiver {
         })
     }
 
-    fn check_close(&self) -> Result<Option<u16>, Violation> {
+    fn check_close(&self) -> Result<Option<u16>, ProtocolError> {
         match self.control() {
             [] => Ok(None),
-            [_] => Err(Violation::ShortClose),
+            [_] => Err(ProtocolError::HalfCloseCode),
             [high, low, reason @ ..] => {
                 let code = u16::from_be_bytes([*high, *low]);
-                if !is_sendable_code(code) {
-                    return Err(Violation::BadCloseCode(code));
+                if !close::is_sendable(code) {
+                    return Err(ProtocolError::BadCloseCode(code));
                 }
-                core::str::from_utf8(reason).map_err(|_| Violation::NotUtf8)?;
+                core::str::from_utf8(reason).map_err(|_| ProtocolError::BadUtf8)?;
                 Ok(Some(code))
             }
         }
@@ -239,14 +233,13 @@ impl Receiver {
     ///
     /// # Errors
     /// Text that is not UTF-8, which ends the connection.
-    pub fn take_payload(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
-        unmask(bytes, self.mask, self.phase);
-        self.phase = (self.phase + bytes.len()) % 4;
+    pub fn take_payload(&mut self, bytes: &mut [u8]) -> Result<(), ProtocolError> {
+        unmask(bytes, &mut self.mask);
         self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
         self.ahead.moved();
         let mut result = Ok(());
         if self.opcode == Opcode::Text && !self.utf8.push(bytes) {
-            result = Err(Violation::NotUtf8);
+            result = Err(ProtocolError::BadUtf8);
         } else if self.remaining == 0 {
             result = self.frame_complete();
         }
@@ -258,7 +251,7 @@ impl Receiver {
 
     /// Unmasks payload that was only looked at (MSG_PEEK).
     pub fn peek_payload(&self, bytes: &mut [u8]) {
-        unmask(bytes, self.mask, self.phase);
+        unmask(bytes, &mut { self.mask });
     }
 
     /// Room for the first bytes of the next header, which may be read behind all

@@ -6,7 +6,7 @@
 //! frame.
 
 use crate::frame::{FIN, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEADER, Opcode, write_header};
-use crate::utf8::Utf8;
+use common::Utf8;
 
 /// Room for a control frame, then a header, then a held character.
 const ROOM: usize = 2 + MAX_CONTROL_PAYLOAD + MAX_SERVER_HEADER + 3;
@@ -188,7 +188,7 @@ impl Sender {
             other => other,
         };
         let mut utf8 = match opcode {
-            Opcode::Continuation => self.utf8.clone(),
+            Opcode::Continuation => self.utf8,
             _ => Utf8::new(),
         };
         if kind != Opcode::Text {

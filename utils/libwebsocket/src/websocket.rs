@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use crate::frame::{MAX_CONTROL_PAYLOAD, Opcode, is_sendable_code};
+use crate::frame::{MAX_CONTROL_PAYLOAD, Opcode};
 use crate::receive::{Event, Receiver};
 use crate::send::Sender;
+use common::close;
 
 /// How long [`WebSocket::close`] waits for the client to end its side.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,7 +96,7 @@ impl WebSocket {
     /// Reads bytes of one message, as many as have come and fit.
     ///
     /// # Errors
-    /// `InvalidData` with the [`Violation`](crate::Violation) if the client
+    /// `InvalidData` with the [`ProtocolError`](crate::ProtocolError) if the client
     /// broke a rule (it has been told so by a Close), else those of read(2).
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Piece> {
         if buffer.is_empty() {
@@ -266,7 +267,7 @@ impl WebSocket {
 
     /// Sends Close unless one has been sent.
     fn say_close(&self, code: Option<u16>, reason: &str) -> io::Result<()> {
-        if code.is_some_and(|code| !is_sendable_code(code))
+        if code.is_some_and(|code| !close::is_sendable(code))
             || reason.len() > MAX_CONTROL_PAYLOAD - 2
         {
             let text = "close code or reason may not be sent";

@@ -6,7 +6,7 @@ use std::io::{Cursor, Read, Write};
 
 use libwebsocket::receive::{Event, Receiver};
 use libwebsocket::send::Sender;
-use libwebsocket::{Opcode, Violation};
+use libwebsocket::{Opcode, ProtocolError};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::OpCode;
 use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
@@ -122,7 +122,7 @@ fn stream(random: &mut Random, messages: usize) -> Vec<u8> {
 enum End {
     Eof,
     Close,
-    Violation(Violation),
+    Violation(ProtocolError),
 }
 
 /// What our machine makes of the bytes, in pieces of random sizes.

@@ -1,8 +1,8 @@
 //! The sending state machine, step by step.
 
+use common::Utf8;
 use libwebsocket::Opcode;
 use libwebsocket::send::Sender;
-use libwebsocket::utf8::Utf8;
 
 #[test]
 fn nothing_goes_into_a_frame_or_after_a_close() {

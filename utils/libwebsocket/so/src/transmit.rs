@@ -7,7 +7,7 @@ use libc::{MSG_NOSIGNAL, iovec};
 use libwebsocket::Opcode;
 use libwebsocket::frame::FIN;
 use libwebsocket::send::Sender;
-use libwebsocket::utf8::Utf8;
+use common::Utf8;
 
 use crate::connection::Connection;
 use crate::control;

@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering;
 
 use libc::{EINVAL, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
 use libwebsocket::Opcode;
-use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD, is_sendable_code};
+use common::close;
+use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD};
 
 use super::{accept, descriptors, names};
 use crate::connection::{CONNECTIONS, Ref, client};
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn websocket_close(fd: c_int, code: c_int, reason: *const 
         }
         let code = u16::try_from(code)
             .ok()
-            .filter(|code| is_sendable_code(*code));
+            .filter(|code| close::is_sendable(*code));
         let code = code.ok_or(Errno(EINVAL))?;
         let reason = if reason.is_null() {
             &[]

@@ -1,7 +1,7 @@
 //! Checks text that arrives in pieces for UTF-8 (RFC 6455, section 8.1).
 
 /// Checks a text piece by piece; a character may be cut anywhere.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Utf8 {
     /// The first bytes of a character whose rest has not come yet.
     cut: [u8; 4],
@@ -18,6 +18,7 @@ impl Utf8 {
     }
 
     /// Takes the next bytes; false as soon as the text cannot be UTF-8.
+    #[must_use]
     pub fn push(&mut self, mut bytes: &[u8]) -> bool {
         while self.len > 0 {
             let Some((&first, rest)) = bytes.split_first() else {
@@ -42,6 +43,11 @@ impl Utf8 {
         self.cut[..cut.len()].copy_from_slice(cut);
         self.len = cut.len();
         true
+    }
+
+    /// Whether the text may end here: no character is cut.
+    pub fn is_whole(&self) -> bool {
+        self.len == 0
     }
 
     /// Bytes of a character whose rest has not come yet, 0 to 3.

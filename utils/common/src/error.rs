@@ -1,8 +1,6 @@
-//! Running: the rules of RFC 6455 that a client can break, and the close code each one means.
+//! The rules of RFC 6455 that a client can break, and the close code each one means.
 
-use std::fmt;
-
-use super::CloseCode;
+use core::fmt;
 
 /// A rule of RFC 6455 that the client broke, with the value that broke it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub enum ProtocolError {
     /// A control frame without FIN (section 5.5).
     FragmentedControl,
     /// A control frame longer than 125 bytes (section 5.5).
-    LongControl(u64),
+    LongControl,
     /// A continuation frame, and no message to continue (section 5.4).
     NothingToContinue,
     /// A new message before the last fragment of the one before (section 5.4).
@@ -35,20 +33,20 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// The code of the Close that answers it (RFC 6455, section 7.4.1).
-    pub fn close_code(self) -> CloseCode {
+    pub fn close_code(self) -> u16 {
         match self {
-            Self::BadUtf8 => CloseCode::Invalid,
+            Self::BadUtf8 => 1007,
             Self::ReservedBits
             | Self::ReservedOpcode(_)
             | Self::Unmasked
             | Self::LengthOverflow(_)
             | Self::PaddedLength(_)
             | Self::FragmentedControl
-            | Self::LongControl(_)
+            | Self::LongControl
             | Self::NothingToContinue
             | Self::UnfinishedMessage
             | Self::HalfCloseCode
-            | Self::BadCloseCode(_) => CloseCode::Protocol,
+            | Self::BadCloseCode(_) => 1002,
         }
     }
 }
@@ -64,7 +62,7 @@ impl fmt::Display for ProtocolError {
                 write!(f, "payload length {length} written longer than it needs")
             }
             Self::FragmentedControl => write!(f, "fragmented control frame"),
-            Self::LongControl(length) => write!(f, "control frame of {length} bytes"),
+            Self::LongControl => write!(f, "control frame of more than 125 bytes"),
             Self::NothingToContinue => write!(f, "continuation frame without a message"),
             Self::UnfinishedMessage => write!(f, "new message before the end of the last"),
             Self::HalfCloseCode => write!(f, "close frame of one byte"),
@@ -74,4 +72,4 @@ impl fmt::Display for ProtocolError {
     }
 }
 
-impl std::error::Error for ProtocolError {}
+impl core::error::Error for ProtocolError {}
