@@ -58,13 +58,29 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
     ),
 ];
 
-/// Words of `clientauth`: whether the certificate is optional.
-pub(crate) const CLIENTAUTHS: [Choice<bool>; 2] = [
-    choice("required", false, "a client without certificate is refused"),
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientAuth {
+    /// They are not.
+    None,
+    /// They are, and may come without.
+    Optional,
+    /// They are, and must have one.
+    Required,
+}
+
+/// Words of `clientauth`.
+pub(crate) const CLIENTAUTHS: [Choice<ClientAuth>; 3] = [
+    choice("none", ClientAuth::None, "no certificate is asked for"),
     choice(
         "optional",
-        true,
+        ClientAuth::Optional,
         "a client without certificate is served too",
+    ),
+    choice(
+        "required",
+        ClientAuth::Required,
+        "a client without certificate is refused",
     ),
 ];
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::libconfig::source::read_text;
-use super::load::{Loaded, from_text, load};
+use super::load::{Loaded, load, load_text};
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Input {
     pub(crate) fn load(&self) -> Loaded {
         match self {
             Self::File(path) => load(path),
-            Self::Stdin(text) | Self::Options(text) => from_text(&self.path(), text),
+            Self::Stdin(text) | Self::Options(text) => load_text(&self.path(), text),
         }
     }
 

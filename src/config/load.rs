@@ -2,20 +2,23 @@
 //! servers of `config_d`.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::ptr;
 
 use super::built::{BUILT, Built};
 use super::choices::LOG_LEVELS;
+use super::disk::Disk;
 use super::keys::{
     CONFIG_D, CONTROL, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, PID_FILE, ROOT, SERVERS, USER,
 };
 use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
 use super::libconfig::parser;
 use super::libconfig::source::{Sources, Span};
-use super::libconfig::value::Setting;
+use super::libconfig::value::{Setting, Value};
 use super::model::{Config, Listen, ServerConfig};
-use super::reader::Reader;
+use super::reader::{Context, Reader};
+use super::schema::Key;
 use super::server;
 use crate::system::trusted;
 
@@ -25,16 +28,28 @@ const MAX_SERVERS: usize = 64;
 /// A configuration and the warnings about it, or its errors and the warnings.
 pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
 
-/// Reads and checks a configuration file.
+/// Reads and checks a configuration file, and looks for the directories that it serves.
 ///
 /// # Errors
 /// Every error and warning, in the order of the text.
 pub fn load(path: &Path) -> Loaded {
-    load_for(path, BUILT)
+    let mut sources = Sources::default();
+    let file = read(&mut sources, path)?;
+    check(sources, file, BUILT, true)
 }
 
-/// Checks a configuration that is in memory. `path` is its name in messages, and `@include` is
-/// relative to its directory.
+/// Checks a configuration that is in memory, as [`load`] does.
+///
+/// # Errors
+/// Every error and warning, in the order of the text.
+pub(crate) fn load_text(path: &Path, text: &str) -> Loaded {
+    let mut sources = Sources::default();
+    let file = sources.add(path, text.to_owned());
+    check(sources, file, BUILT, true)
+}
+
+/// Checks a configuration that is in memory, without a look at its directories. `path` is its name
+/// in messages, and `@include` is relative to its directory.
 ///
 /// # Errors
 /// Every error and warning, in the order of the text.
@@ -58,51 +73,57 @@ pub fn tree(path: &Path, text: &str) -> Result<Vec<Setting>, Vec<Diagnostic>> {
     }
 }
 
+/// Reads a file for a program with these features. The disk is not looked at.
+#[cfg(test)]
 pub(crate) fn load_for(path: &Path, built: Built) -> Loaded {
     let mut sources = Sources::default();
-    match sources.read(path) {
-        Ok(file) => check(sources, file, built),
-        Err(error) => {
-            let message = format!("cannot read the configuration: {error}");
-            Err(vec![Diagnostic::of_file(path, message)])
-        }
-    }
+    let file = read(&mut sources, path)?;
+    check(sources, file, built, false)
 }
 
+/// Checks a text for a program with these features. The disk is not looked at.
 pub(crate) fn text_for(path: &Path, text: &str, built: Built) -> Loaded {
     let mut sources = Sources::default();
     let file = sources.add(path, text.to_owned());
-    check(sources, file, built)
+    check(sources, file, built, false)
 }
 
-fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
+fn read(sources: &mut Sources, path: &Path) -> Result<usize, Vec<Diagnostic>> {
+    sources.read(path).map_err(|error| {
+        let message = format!("cannot read the configuration: {error}");
+        vec![Diagnostic::of_file(path, message)]
+    })
+}
+
+fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded {
     let report = Report::default();
     let settings = parser::parse(&mut sources, &report, file);
-    let root = Reader::root(&settings, start_of(file), &report, built);
+    let disk = look.then(|| Disk::new(text_of(&settings, &USER)));
+    let context = Context {
+        report: &report,
+        built,
+        disk: disk.as_ref(),
+    };
+    let root = Reader::root(&settings, start_of(file), context);
     let path = |key| root.text(key).map(PathBuf::from);
     let mut servers = servers(&root, &sources);
-    let landlock = root.flag(&LANDLOCK);
-    if landlock && !built.landlock {
-        root.error(
-            &LANDLOCK,
-            "this ouistiti was built without Landlock (feature 'landlock')",
-        );
-    }
     let config_d = path(&CONFIG_D);
     if let Some(directory) = &config_d {
-        match more_servers(&mut sources, &report, directory, built) {
+        match more_servers(&mut sources, context, directory) {
             Ok(more) => servers.extend(more),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = format!("no servers are read: {}: {error}", directory.display());
+                report.warning(root.span(&CONFIG_D), message);
+            }
             Err(error) => {
-                let message = format!("cannot read directory {}: {error}", directory.display());
+                let message = format!("cannot read {}: {error}", directory.display());
                 root.error(&CONFIG_D, message);
             }
         }
     }
     if servers.is_empty() && !report.has_errors() {
-        report.error(
-            start_of(file),
-            "there is no server: servers = ( { websocket = { }; } );",
-        );
+        let message = "there is no server: servers = ( { websocket = { }; } );";
+        report.error(start_of(file), message);
     }
     match servers.get(MAX_SERVERS) {
         Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
@@ -117,13 +138,31 @@ fn check(mut sources: Sources, file: usize, built: Built) -> Loaded {
         control: path(&CONTROL),
         init_d: path(&INIT_D),
         config_d,
-        landlock,
+        landlock: landlock(&root),
         servers: servers.into_iter().map(|(server, _)| server).collect(),
     };
     let diagnostics = report.finish(&sources);
     match diagnostics.iter().any(|d| d.severity == Severity::Error) {
         true => Err(diagnostics),
         false => Ok((config, diagnostics)),
+    }
+}
+
+fn landlock(root: &Reader) -> bool {
+    let landlock = root.flag(&LANDLOCK);
+    if landlock && !root.built.landlock {
+        let message = "this ouistiti was built without Landlock (feature 'landlock')";
+        root.error(&LANDLOCK, message);
+    }
+    landlock
+}
+
+/// Returns the text of a key at the top of a file, unchecked.
+fn text_of<'a>(settings: &'a [Setting], key: &Key) -> Option<&'a str> {
+    let setting = settings.iter().find(|setting| setting.name == key.name)?;
+    match &setting.node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -143,54 +182,57 @@ fn servers(root: &Reader, sources: &Sources) -> Vec<(ServerConfig, Span)> {
         .collect()
 }
 
-/// Reads the servers of the files `*.conf` in a directory, in the order of the files' names.
+/// Reads the servers of the files `*.conf` in a directory, in the order of the files' names, or
+/// those of a file.
 fn more_servers(
     sources: &mut Sources,
-    report: &Report,
-    directory: &Path,
-    built: Built,
+    context: Context,
+    path: &Path,
 ) -> io::Result<Vec<(ServerConfig, Span)>> {
-    trusted::check_path(directory)?;
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "conf")
-            && path.is_file()
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
     let mut found = Vec::new();
-    for path in paths {
+    for path in files(path)? {
         let text = trusted::check_path(&path).and_then(|()| sources.read(&path));
         let file = text.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
-        let settings = parser::parse(sources, report, file);
-        found.extend(servers_alone(&settings, file, sources, report, built));
+        let settings = parser::parse(sources, context.report, file);
+        let root = Reader::root(&settings, start_of(file), context);
+        warn_of_others(&settings, context.report);
+        found.extend(servers(&root, sources));
     }
     Ok(found)
 }
 
-/// Reads the servers of a file of `config_d`. Its other settings get a warning.
-fn servers_alone(
-    settings: &[Setting],
-    file: usize,
-    sources: &Sources,
-    report: &Report,
-    built: Built,
-) -> Vec<(ServerConfig, Span)> {
-    let root = Reader::root(settings, start_of(file), report, built);
+/// Returns the files that `config_d` stands for.
+///
+/// # Errors
+/// As readdir(3); that others may write to the directory.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    trusted::check_path(path)?;
+    if fs::metadata(path)?.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let is_conf = path.extension().is_some_and(|end| end == "conf");
+        if is_conf && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Warns of the settings of a file of `config_d` that are not servers.
+fn warn_of_others(settings: &[Setting], report: &Report) {
     for setting in settings {
-        if setting.name != SERVERS.name && ROOT.find(&setting.name).is_some() {
+        let key = ROOT.find(&setting.name);
+        if key.is_some_and(|key| !ptr::eq(key, &SERVERS)) {
             let message = format!("'{}' has no effect in a file of config_d", setting.name);
             report.warning(setting.name_span, message);
         }
     }
-    servers(&root, sources)
 }
 
 /// Notes an error for each server that has an address of an earlier one.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::ROOT;
+use super::keys::foreign::ANYWHERE;
 use super::render::inherited;
 use super::schema::{Key, Kind, NEEDED, Section};
 
@@ -127,17 +128,27 @@ fn foreign(text: &mut String) {
         text,
         "They load. Each of these gets a warning and is otherwise ignored:"
     );
+    list(
+        text,
+        "in any section",
+        ANYWHERE.iter().map(|(name, _)| *name),
+    );
     foreign_of(text, &ROOT);
     let _ = writeln!(text, ".PP\nAny other unknown setting is an error.");
 }
 
 fn foreign_of(text: &mut String, of: &Section) {
-    let names: Vec<_> = of.foreign.iter().map(|(name, _)| escape(name)).collect();
-    if !names.is_empty() {
-        let _ = writeln!(text, ".TP\nin {}\n{}.", of.name, names.join(", "));
-    }
+    let names = of.foreign.iter().map(|(name, _)| *name);
+    list(text, &format!("in {}", of.name), names);
     for inner in of.keys.iter().filter_map(|key| key.kind.section()) {
         foreign_of(text, inner);
+    }
+}
+
+fn list<'a>(text: &mut String, place: &str, names: impl Iterator<Item = &'a str>) {
+    let names: Vec<_> = names.map(escape).collect();
+    if !names.is_empty() {
+        let _ = writeln!(text, ".TP\n{place}\n{}.", names.join(", "));
     }
 }
 

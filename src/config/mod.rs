@@ -7,6 +7,7 @@
 mod addresses;
 mod built;
 mod choices;
+mod disk;
 mod input;
 mod keys;
 mod libconfig;

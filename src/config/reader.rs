@@ -1,15 +1,30 @@
 //! A group of the tree, checked against its section of the key table: finds settings by their keys,
 //! and notes an error for any other setting. `values` reads their values.
 
+use std::path::Path;
+
 use glob::PatternError;
 
 use super::built::Built;
+use super::disk::Disk;
+use super::keys::foreign::{ANYWHERE, Foreign};
 use super::keys::{IGNORE, ROOT};
 use super::libconfig::diagnostic::Report;
 use super::libconfig::source::Span;
 use super::libconfig::value::{Node, Setting, Value};
 use super::schema::{Key, Kind, Section};
 use super::suggest;
+
+/// What is the same for all groups of a configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// The errors and warnings so far.
+    pub(crate) report: &'a Report,
+    /// The features of the program.
+    pub(crate) built: Built,
+    /// Where directories are looked up, if they are.
+    pub(crate) disk: Option<&'a Disk>,
+}
 
 /// The settings of one group.
 #[derive(Clone, Copy)]
@@ -24,18 +39,20 @@ pub(crate) struct Reader<'a> {
     pub(crate) report: &'a Report,
     /// The features of the program.
     pub(crate) built: Built,
+    /// Where directories are looked up, if they are.
+    pub(crate) disk: Option<&'a Disk>,
     /// Whether the file had syntax errors: a missing setting may be lost in one of them.
     partial: bool,
 }
 
 impl<'a> Reader<'a> {
     /// Reads the top of a file.
-    pub(crate) fn root(
-        settings: &'a [Setting],
-        span: Span,
-        report: &'a Report,
-        built: Built,
-    ) -> Self {
+    pub(crate) fn root(settings: &'a [Setting], span: Span, context: Context<'a>) -> Self {
+        let Context {
+            report,
+            built,
+            disk,
+        } = context;
         let reader = Self {
             section: &ROOT,
             settings,
@@ -43,6 +60,7 @@ impl<'a> Reader<'a> {
             outer: None,
             report,
             built,
+            disk,
             partial: report.has_errors(),
         };
         reader.check_names();
@@ -103,11 +121,14 @@ impl<'a> Reader<'a> {
     /// Notes a setting that keeps people out in the C gateway: an error unless `ignore` names it.
     fn refuse(&self, setting: &Setting) {
         let name = &setting.name;
-        let is_waived = self.section.find(IGNORE.name).is_some()
-            && self.words(&IGNORE).unwrap_or_default().contains(name);
+        let lets_in = matches!(&setting.node.value, Value::Group(settings)
+            if name == "auth" && settings.iter().any(asks_for_nothing));
+        let is_waived = lets_in
+            || self.section.find(IGNORE.name).is_some()
+                && self.words(&IGNORE).unwrap_or_default().contains(name);
         if is_waived {
             let message =
-                format!("'{name}' has no effect, as 'ignore' says: everybody may come in");
+                format!("'{name}' of the C gateway has no effect here: everybody may come in");
             self.report.warning(setting.name_span, message);
         } else {
             let message = format!(
@@ -186,6 +207,15 @@ impl<'a> Reader<'a> {
         );
     }
 
+    /// Warns of a directory that is missing or that the user of the daemon may not enter.
+    pub(crate) fn check_directory(&self, key: &'static Key, directory: &Path) {
+        if let Some(trouble) = self.disk.and_then(|disk| disk.trouble(directory)) {
+            let (name, directory) = (key.name, directory.display());
+            let message = format!("nothing in '{name}' can be served: {directory}: {trouble}");
+            self.report.warning(self.span(key), message);
+        }
+    }
+
     /// Notes that a needed key is missing, unless it may be lost in a syntax error.
     pub(crate) fn missing(&self, key: &'static Key) {
         if !self.partial {
@@ -238,6 +268,13 @@ impl<'a> Reader<'a> {
 }
 
 /// Returns the setting of the C gateway with this name that has no effect here.
-fn foreign(section: &Section, name: &str) -> Option<&'static (&'static str, &'static str)> {
-    section.foreign.iter().find(|(foreign, _)| *foreign == name)
+fn foreign(section: &Section, name: &str) -> Option<&'static Foreign> {
+    let mut all = section.foreign.iter().chain(ANYWHERE);
+    all.find(|(foreign, _)| *foreign == name)
+}
+
+/// Whether this is the type of an `auth` that lets everybody in.
+fn asks_for_nothing(setting: &Setting) -> bool {
+    matches!(&setting.node.value, Value::Text(text)
+        if setting.name == "type" && text.eq_ignore_ascii_case("none"))
 }

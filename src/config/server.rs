@@ -1,19 +1,20 @@
 //! One element of `servers`: its names, limits and sections.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::choices::{CLIENTAUTHS, REDIRECTS};
+use super::choices::{CLIENTAUTHS, ClientAuth, REDIRECTS};
 use super::keys::tls::{CACHAIN, CERTIFICATES, CLIENTAUTH, CRTFILE, DHMFILE, KEYFILE};
 use super::keys::{
     DEFAULTPAGE, DOCUMENT, DOCUMENT_ROOT, HEADSIZE, HOSTNAME, KEEPALIVETIMEOUT, MAXCLIENTS,
-    MAXMEMORY, MAXPERIP, REDIRECT, TLS, TRUSTED, WEBSOCKET,
+    MAXMEMORY, MAXPERIP, REDIRECT, SERVER_ROOT, TLS, TRUSTED, WEBSOCKET,
 };
 use super::libconfig::source::Sources;
 use super::model::{DocumentConfig, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair};
 use super::patterns::HostPattern;
 use super::reader::Reader;
+use super::schema::Kind;
 use super::{addresses, websocket};
 
 /// The port of https://.
@@ -40,6 +41,7 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
         reader.report.warning(reader.here(), message);
     }
     let has_tls = tls_group.is_some();
+    let base = PathBuf::from(reader.text(&SERVER_ROOT).unwrap_or_default());
     let place = sources.place(addresses::span(reader));
     ServerConfig {
         hostnames: hostnames(reader),
@@ -51,13 +53,13 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
         max_clients: reader.count(&MAXCLIENTS) as usize,
         max_memory: reader.size(&MAXMEMORY),
         max_per_ip: max_per_ip(reader),
-        head_timeout: Duration::from_secs(reader.count(&KEEPALIVETIMEOUT).into()),
+        head_timeout: head_timeout(reader),
         head_size: reader.size(&HEADSIZE),
         trusted: trusted(reader),
         redirect: redirects.then_some(HTTPS),
-        tls: tls_group.as_ref().and_then(tls),
-        websocket: websocket_group.map(|group| websocket::read(&group, has_tls)),
-        document: document_group.as_ref().and_then(document),
+        tls: tls_group.and_then(|group| tls(&group, &base)),
+        websocket: websocket_group.map(|group| websocket::read(&group, has_tls, &base)),
+        document: document_group.and_then(|group| document(&group, &base)),
     }
 }
 
@@ -75,6 +77,15 @@ fn hostnames(reader: &Reader) -> Vec<HostPattern> {
         }
     }
     patterns
+}
+
+/// As in the C gateway, 0 is the default.
+fn head_timeout(reader: &Reader) -> Duration {
+    let seconds = match (reader.count(&KEEPALIVETIMEOUT), &KEEPALIVETIMEOUT.kind) {
+        (0, Kind::Number(Some(default), ..)) => u64::try_from(*default).unwrap_or_default(),
+        (seconds, _) => seconds.into(),
+    };
+    Duration::from_secs(seconds)
 }
 
 fn max_per_ip(reader: &Reader) -> MaxPerIp {
@@ -110,44 +121,53 @@ fn network(word: &str) -> Option<Network> {
     (prefix <= whole).then_some(Network { address, prefix })
 }
 
-fn tls(reader: &Reader) -> Option<TlsConfig> {
+fn tls(reader: &Reader, base: &Path) -> Option<TlsConfig> {
     reader.text(&DHMFILE);
-    let mut pairs = vec![pair(reader)];
-    pairs.extend(reader.list(&CERTIFICATES).iter().map(pair));
-    let client_ca = reader.text(&CACHAIN).map(PathBuf::from);
-    if reader.sets(&CLIENTAUTH) && client_ca.is_none() {
-        reader.error(
-            &CLIENTAUTH,
-            "'clientauth' needs 'cachain', the authorities of the certificates to ask for",
-        );
+    let mut pairs = vec![pair(reader, base)];
+    let further = reader.list(&CERTIFICATES);
+    pairs.extend(further.iter().map(|reader| pair(reader, base)));
+    let client_auth = reader.choice(&CLIENTAUTH, &CLIENTAUTHS);
+    let client_ca = reader.text(&CACHAIN).map(|path| base.join(path));
+    let is_asked = client_auth != ClientAuth::None;
+    match &client_ca {
+        None if is_asked => {
+            let message = "'clientauth' needs 'cachain', the authorities of the certificates";
+            reader.error(&CLIENTAUTH, message);
+        }
+        Some(_) if !reader.sets(&CLIENTAUTH) => {
+            let message = "'cachain' has no effect: nobody is asked for a certificate unless \
+                           clientauth is \"required\" or \"optional\"";
+            reader.report.warning(reader.span(&CACHAIN), message);
+        }
+        _ => {}
     }
     Some(TlsConfig {
         pairs: pairs.into_iter().collect::<Option<_>>()?,
-        client_ca,
-        client_auth_optional: reader.choice(&CLIENTAUTH, &CLIENTAUTHS),
+        client_ca: client_ca.filter(|_| is_asked),
+        client_auth_optional: client_auth == ClientAuth::Optional,
     })
 }
 
-fn pair(reader: &Reader) -> Option<TlsPair> {
-    let certificate = reader.needed(&CRTFILE).map(PathBuf::from);
-    let key = reader.needed(&KEYFILE).map(PathBuf::from);
+fn pair(reader: &Reader, base: &Path) -> Option<TlsPair> {
+    let certificate = reader.needed(&CRTFILE).map(|path| base.join(path));
+    let key = reader.needed(&KEYFILE).map(|path| base.join(path));
     Some(TlsPair {
         certificate: certificate?,
         key: key?,
     })
 }
 
-fn document(reader: &Reader) -> Option<DocumentConfig> {
-    let docroot = reader.needed(&DOCUMENT_ROOT).map(PathBuf::from);
+fn document(reader: &Reader, base: &Path) -> Option<DocumentConfig> {
+    let docroot = reader.needed(&DOCUMENT_ROOT).map(|path| base.join(path));
     let default_page = reader.text(&DEFAULTPAGE).unwrap_or_default();
     if default_page.contains('/') {
-        reader.error(
-            &DEFAULTPAGE,
-            "'defaultpage' is the name of a file, without '/'",
-        );
+        let message = "'defaultpage' is the name of a file, without '/'";
+        reader.error(&DEFAULTPAGE, message);
     }
+    let docroot = docroot?;
+    reader.check_directory(&DOCUMENT_ROOT, &docroot);
     Some(DocumentConfig {
-        docroot: docroot?,
+        docroot,
         default_page,
     })
 }

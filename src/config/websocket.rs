@@ -1,5 +1,6 @@
 //! The `websocket` section and its `links`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -15,15 +16,16 @@ use super::patterns::{HostPattern, Origins};
 use super::reader::Reader;
 use super::schema::Key;
 use super::service::{Framing, Protocols, ServiceConfig};
+use super::suggest;
 use super::target::target;
 
-/// Reads the section of a server, which may have TLS.
-pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
+/// Reads the section of a server, which may have TLS. Relative paths begin in `base`.
+pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConfig {
     let links = reader.list(&LINKS);
     let service = service(reader, has_tls);
     refuse_proxy_with_direct(reader, &service);
     let mut config = WebsocketConfig {
-        docroot: reader.text(&DOCROOT).unwrap_or_default().into(),
+        docroot: base.join(reader.text(&DOCROOT).unwrap_or_default()),
         allow: names(reader, &ALLOW),
         deny: names(reader, &DENY),
         deny_last: reader.flag(&DENYLAST),
@@ -39,7 +41,30 @@ pub(crate) fn read(reader: &Reader, has_tls: bool) -> WebsocketConfig {
             config.links.push(link);
         }
     }
+    warn_of_deny(reader, &config);
+    warn_of_docroot(reader, &config);
     config
+}
+
+/// Warns of `deny = "*"`. In the C gateway the names of `allow` are served in spite of it.
+fn warn_of_deny(reader: &Reader, config: &WebsocketConfig) {
+    if !config.deny_last && config.deny.iter().any(|glob| glob.as_str() == "*") {
+        let message =
+            "this refuses every name; denylast = true; lets in those that 'allow' matches";
+        reader.report.warning(reader.span(&DENY), message);
+    }
+}
+
+/// Warns of a docroot that cannot be entered, unless links serve every name, or are all there is.
+fn warn_of_docroot(reader: &Reader, config: &WebsocketConfig) {
+    let mut links = config.links.iter();
+    let is_used = match reader.sets(&DOCROOT) {
+        true => !links.any(|link| link.origin.as_str() == "*"),
+        false => config.links.is_empty(),
+    };
+    if is_used {
+        reader.check_directory(&DOCROOT, &config.docroot);
+    }
 }
 
 /// Warns of a link to a name that is not allowed. The names that a glob matches are not known.
@@ -74,7 +99,11 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
     for word in reader.words(&OPTIONS).unwrap_or_default() {
         match MODES.iter().find(|mode| mode.word == word) {
             Some(mode) => direct = mode.value,
-            None => reader.unknown_word(&OPTIONS, &word, &MODES),
+            None => {
+                let hint = suggest::hint(&word, MODES.iter().map(|mode| mode.word));
+                let message = format!("'{word}' is no option of ours and has no effect{hint}");
+                reader.report.warning(reader.span(&OPTIONS), message);
+            }
         }
     }
     if direct && has_tls {

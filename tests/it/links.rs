@@ -132,7 +132,10 @@ fn proxy_v2_names_the_subject_of_a_clients_certificate() {
     files.client_certificate("/O=Example/CN=alice");
     let section = files.section("crt", "key");
     let authority = files.path("client.crt").display().to_string();
-    let section = section.replace("};", &format!("cachain = \"{authority}\"; }};"));
+    let section = section.replace(
+        "};",
+        &format!("cachain = \"{authority}\"; clientauth = \"required\"; }};"),
+    );
     let gateway = Gateway::with(&section, "proxy = \"v2\"; origins = \"*\";");
     let backend = gateway.backend("curious");
     let mut client = files.connect_as(&gateway, Some(("client.crt", "client.key")));

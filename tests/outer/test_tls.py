@@ -189,7 +189,8 @@ def test_client_certificates_none_right_wrong_and_expired(secure, authority, tmp
     }
     for name in shown:
         shown[name] = [word for pair in zip(["--cert", "--key"], shown[name]) for word in pair]
-    secure.start(server=section(secure.pair, more=f'cachain = "{authority.root}";'))
+    more = f'cachain = "{authority.root}"; clientauth = "required";'
+    secure.start(server=section(secure.pair, more=more))
     answers = {name: curl(secure, authority, *options) for name, options in shown.items()}
     assert answers == {"none": None, "right": 200, "wrong": None, "expired": None}
     secure.gateway.terminate()
@@ -316,6 +317,7 @@ def test_a_router_that_wakes_up_in_1970_serves_also_client_certificates(
     alice = authority.issue("alice", "DNS:alice.test")
     with monkeypatch.context() as patch:
         patch.setenv("LD_PRELOAD", str(library))
-        secure.start(server=section(secure.pair, more=f'cachain = "{authority.root}";'))
+        more = f'cachain = "{authority.root}"; clientauth = "required";'
+        secure.start(server=section(secure.pair, more=more))
     assert curl(secure, authority, "--cert", alice[0], "--key", alice[1]) == 200
     assert curl(secure, authority) is None

@@ -3,6 +3,7 @@
 //! The checks, the defaults, the messages, the example file in etc/, the manual page and the list
 //! of `ouistiti -hh` are made from it.
 
+pub(crate) mod foreign;
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
@@ -18,11 +19,7 @@ pub(crate) static ROOT: Section = Section {
     keys: &[
         &USER, &PID_FILE, &CONTROL, &LOG_FILE, &LOG_LEVEL, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
     ],
-    foreign: &[
-        ("mimetypes", "content types are built in"),
-        ("modules", "nothing is loaded"),
-        ("createconfig", ""),
-    ],
+    foreign: foreign::FILE,
     ..Section::EMPTY
 };
 
@@ -56,7 +53,7 @@ pub(crate) static LOG_LEVEL: Key = Key::choice(
 );
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
-    "Directory of files *.conf with more servers. They are read in the order of their names, and only their 'servers' have an effect. They must belong to root or the starting user, and nobody else may write to them or to the directory.",
+    "Directory of files *.conf with more servers, or one such file. They are read in the order of their names, and only their 'servers' have an effect. They must belong to root or the starting user, and nobody else may write to them or to the directory.",
 )
 .absent("none", "/etc/ouistiti.d");
 pub(crate) static INIT_D: Key = Key::optional(
@@ -73,6 +70,7 @@ pub(crate) static SERVERS: Key = Key::list(
     "The servers, each with its address and what it serves.",
 )
 .absent(NEEDED, "")
+.formerly(&["server"])
 .in_smallest_file();
 
 /// One element of `servers`.
@@ -80,6 +78,7 @@ pub(crate) static SERVER: Section = Section {
     name: "servers",
     keys: &[
         &HOSTNAME,
+        &SERVER_ROOT,
         &ADDR,
         &PORT,
         &ADDRMODE,
@@ -96,31 +95,8 @@ pub(crate) static SERVER: Section = Section {
         &WEBSOCKET,
         &DOCUMENT,
     ],
-    foreign: &[
-        ("cgi", ""),
-        ("python", ""),
-        ("redirect", ""),
-        ("redirect404", ""),
-        ("error_redirection", ""),
-        ("cors", "see 'origins' of websocket"),
-        ("cookie", ""),
-        ("upgrade", ""),
-        ("vhost", "give the host a server of its own"),
-        ("vhosts", "give the host a server of its own"),
-        ("webstream", ""),
-        ("filestorage", "'document' serves files, for reading"),
-        ("static_file", "'document' serves files"),
-        ("mdns", ""),
-        ("tinysvcmdns", ""),
-        ("version", ""),
-        ("versions", ""),
-        ("chunksize", ""),
-        ("service", ""),
-        ("security", ""),
-        ("methodlock", ""),
-        ("unlock_groups", ""),
-    ],
-    refused: &["auth", "authz", "authn", "clientfilter", "userfilter"],
+    foreign: foreign::SERVER,
+    refused: foreign::REFUSED,
     ..Section::EMPTY
 };
 
@@ -134,6 +110,11 @@ pub(crate) static HOSTNAME: Key = Key::words(
      Host gets 421, so that no page can use a name of its own for this machine.",
 )
 .absent("none", "router.example.org");
+pub(crate) static SERVER_ROOT: Key = Key::optional(
+    "root",
+    "Directory in which the relative paths of this server begin.",
+)
+.absent("the working directory", "/srv/www");
 pub(crate) static ADDR: Key = Key::words(
     "addr",
     None,
@@ -178,8 +159,9 @@ pub(crate) static MAXMEMORY: Key = Key::size(
 pub(crate) static KEEPALIVETIMEOUT: Key = Key::number(
     "keepalivetimeout",
     Some(10),
-    (1, 3600),
-    "Seconds that a client has for the TLS handshake and the request head together.",
+    (0, 3600),
+    "Seconds that a client has for the TLS handshake and the request head together. 0 is the \
+     default.",
 );
 pub(crate) static HEADSIZE: Key = Key::size(
     "headsize",
@@ -237,19 +219,7 @@ pub(crate) static DOCUMENT: Key = Key::group(
 pub(crate) static DOCUMENT_SECTION: Section = Section {
     name: "document",
     keys: &[&DOCUMENT_ROOT, &DEFAULTPAGE],
-    foreign: &[
-        ("allow", "every file beneath docroot is served"),
-        ("deny", "every file beneath docroot is served"),
-        ("denylast", "every file beneath docroot is served"),
-        (
-            "options",
-            "ranges are always served, directories are never listed, nothing is written",
-        ),
-        ("transfer_type", ""),
-        ("maxsize", ""),
-        ("dochome", ""),
-        ("dirhome", ""),
-    ],
+    foreign: foreign::DOCUMENT,
     ..Section::EMPTY
 };
 

@@ -28,17 +28,14 @@ pub(crate) static KEYFILE: Key = Key::optional("keyfile", "PEM or DER file of th
     .formerly(&["pemfile"]);
 pub(crate) static CACHAIN: Key = Key::optional(
     "cachain",
-    "PEM file of authorities. With it a client must show a certificate of theirs.",
+    "PEM file of the authorities of client certificates, which 'clientauth' asks for.",
 )
-.absent(
-    "client certificates are not asked for",
-    "/etc/ouistiti/clients-ca.crt",
-);
+.absent("none", "/etc/ouistiti/clients-ca.crt");
 pub(crate) static CLIENTAUTH: Key = Key::choice(
     "clientauth",
-    "required",
+    "none",
     &words(&CLIENTAUTHS),
-    "Whether clients must show a certificate, with 'cachain'.",
+    "Whether clients are asked for a certificate of 'cachain'.",
 );
 pub(crate) static CERTIFICATES: Key = Key::list(
     &CERTIFICATE,

@@ -2,6 +2,7 @@
 
 use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, LINK_TYPES, PARITIES, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
+use super::foreign;
 
 /// The `websocket` section.
 pub(crate) static WEBSOCKET_SECTION: Section = Section {
@@ -23,7 +24,7 @@ pub(crate) static WEBSOCKET_SECTION: Section = Section {
         &WAIT,
         &LINKS,
     ],
-    foreign: &[("server", "name a server outside docroot in 'links'")],
+    foreign: foreign::WEBSOCKET,
     ..Section::EMPTY
 };
 

@@ -233,7 +233,6 @@ fn words_have_one_table_each() {
         websocket("proxy = \"v2\";").service.proxy
             && websocket("options = \"direct\";").service.direct
     );
-    assert!(errors(&in_websocket("options = \"direkt\";"))[0].contains("(did you mean 'direct'?)"));
     assert!(
         errors(&in_websocket("proxy = true;"))[0]
             .contains("'proxy' takes \"none\" or \"v2\", not a boolean")
@@ -255,7 +254,8 @@ fn numbers_keep_their_bounds() {
         assert_eq!(errors(&in_websocket(body)).len(), 1, "{body}");
     }
     for body in [
-        "keepalivetimeout = 0;",
+        "keepalivetimeout = -1;",
+        "keepalivetimeout = 3601;",
         "maxclients = 10001;",
         "maxperip = -1;",
         "port = -1;",

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use super::super::load::load_for;
-use super::super::{
-    Config, FrameType, Framing, Listen, SerialConfig, Target, example, load, manual,
-};
+use super::super::{Config, Framing, Listen, SerialConfig, Target, example, load, manual};
 use super::ALL;
 use super::short;
 
@@ -24,7 +22,7 @@ fn load_example(name: &str) -> Config {
 }
 
 /// A serial line that only its speed is set of.
-fn at(baud: u32) -> SerialConfig {
+pub(super) fn at(baud: u32) -> SerialConfig {
     SerialConfig {
         baud,
         ..SerialConfig::default()
@@ -96,66 +94,6 @@ fn the_tls_example_listens_on_port_443() {
     );
     let pairs = &tls.servers[0].tls.as_ref().expect("tls").pairs;
     assert_eq!(pairs[0].key, Path::new("/etc/ouistiti/server.key"));
-}
-
-#[test]
-fn a_file_of_the_c_gateway_loads_with_a_warning_for_each_foreign_setting() {
-    let (config, warnings) =
-        load_for(&project().join("tests/data/c-gateway.conf"), ALL).expect("it loads");
-    let short = short(&warnings);
-    let expected = [
-        "mimetypes",
-        "version",
-        "chunksize",
-        "redirect",
-        "allow",
-        "deny",
-        "options",
-        "cgi",
-        "webstream",
-        "unlock_groups",
-        "filestorage",
-    ];
-    for name in expected {
-        let of = short
-            .iter()
-            .filter(|message| message.contains(&format!("'{name}' of the C gateway")))
-            .count();
-        assert_eq!(of, 1, "{name} in {short:#?}");
-    }
-    let waived = |line: &&String| line.contains("'auth' has no effect, as 'ignore' says");
-    assert_eq!(short.iter().filter(waived).count(), 1);
-    // The names of its links are not among those allowed.
-    for name in ["gps", "mpd"] {
-        let warning = format!("the name '{name}' is not allowed");
-        assert!(short.iter().any(|line| line.contains(&warning)));
-    }
-    assert_eq!(short.len(), expected.len() + 3, "{short:#?}");
-    let first = config.servers[0].websocket.as_ref().expect("a websocket");
-    let allow: Vec<_> = first.allow.iter().map(glob::Pattern::as_str).collect();
-    assert_eq!(allow, ["ws_*", "chat"]);
-    assert_eq!(first.deny[0].as_str(), "internal/*");
-    assert!(first.deny_last && first.service.direct);
-    assert_eq!(
-        first.links[0].target,
-        Target::Tty("/dev/ttyUSB0".into(), at(9600))
-    );
-    assert_eq!(first.links[1].target, Target::Tcp("127.0.0.1".into(), 6600));
-    assert!(
-        !first.links[0].service.direct,
-        "a serial line cannot take a descriptor"
-    );
-    assert_eq!(
-        config.servers[1].listen,
-        [Listen::Tcp("[::]:443".parse().expect("an address"))]
-    );
-    assert_eq!(
-        config.servers[1]
-            .websocket
-            .as_ref()
-            .map(|ws| ws.service.frame_type),
-        Some(FrameType::Auto)
-    );
 }
 
 #[test]
@@ -274,14 +212,56 @@ fn a_config_d_that_others_may_write_to_is_an_error() {
 }
 
 #[test]
-fn a_config_d_that_cannot_be_read_is_an_error() {
-    let directory = Directory::new("no-config-d");
-    let main = directory.file("main.conf", "servers = ( );\nconfig_d = \"/nowhere/d\";");
-    let wrong = load(&main).expect_err("no such directory");
+fn config_d_may_be_one_file_and_may_be_missing() {
+    let directory = Directory::new("config-d-file");
+    let server =
+        |port| format!("servers = ( {{ port = {port}; document = {{ docroot = \"/\"; }}; }} );");
+    let more = directory.file("more", &server(8020));
+    let main = |config_d: &Path| {
+        let text = format!("{}\nconfig_d = \"{}\";", server(8010), config_d.display());
+        load(&directory.file("main.conf", &text)).expect("it loads")
+    };
+    let (config, warnings) = main(&more);
+    assert_eq!((config.servers.len(), warnings.len()), (2, 0));
+    let (config, warnings) = main(Path::new("/nowhere/d"));
+    assert_eq!(config.servers.len(), 1);
     assert!(
-        short(&wrong)[0].starts_with("2:12 cannot read directory /nowhere/d"),
-        "{wrong:?}"
+        short(&warnings)[0].starts_with("2:12 no servers are read: /nowhere/d: No such file"),
+        "{warnings:?}"
     );
+}
+
+#[test]
+fn a_docroot_that_cannot_be_served_is_a_warning_with_its_line() {
+    let directory = Directory::new("docroot");
+    let here = directory.0.display().to_string();
+    let warned = |websocket: &str, document: &str| {
+        let text = format!(
+            "servers = ( {{\nwebsocket = {{ {websocket} }};\ndocument = {{ docroot = \"{document}\"; }}; }} );"
+        );
+        let (_, warnings) = load(&directory.file("main.conf", &text)).expect("it loads");
+        short(&warnings)
+    };
+    let missing = "docroot = \"/nowhere/x\";";
+    assert_eq!(
+        warned(missing, "/nowhere/y"),
+        [
+            "2:25 nothing in 'docroot' can be served: /nowhere/x: No such file or directory",
+            "3:24 nothing in 'docroot' can be served: /nowhere/y: No such file or directory",
+        ]
+    );
+    assert!(warned(&format!("docroot = \"{here}\";"), &here).is_empty());
+    let link =
+        |name: &str| format!("links = ( {{ origin = \"{name}\"; destination = \"/x\"; }} );");
+    assert!(
+        warned(&link("a"), &here).is_empty(),
+        "the links are all there is"
+    );
+    assert!(
+        warned(&(link("*") + missing), &here).is_empty(),
+        "links serve all"
+    );
+    assert_eq!(warned(&(link("a") + missing), &here).len(), 1);
 }
 
 /// Compares a file of the project with what the key table makes of it; with BLESS set in the

@@ -1,5 +1,6 @@
 //! Tests of the whole way from text to `Config`.
 
+mod c_gateway;
 mod checks;
 mod files;
 mod fuzz;
