@@ -88,7 +88,7 @@ def test_without_a_listing_a_service_is_typed(window):
 @pytest.mark.parametrize("name, words, again", [
     ("stopped", "stopped is not running: nothing accepts its connections", True),
     ("denied", "denied is not allowed by the gateway", False),
-    ("absent", "absent is not there: the gateway knows no such service", True),
+    ("absent", "absent is not there: the gateway serves no such name", True),
     ("busy", "busy cannot serve now", True),
     ("host", "host cannot be reached by this host name", False),
     ("odd", "odd is refused with status 418", True),

@@ -350,9 +350,15 @@ def test_an_echo_is_the_same(site, window, way):
 
 def test_the_overview_tells_which_services_answer(site, window):
     site.backend("echo")
+    site.backend("sql")
+    # Its socket stays behind.
+    site.processes[-1].kill()
+    site.processes[-1].wait()
     site.start()
     page = window("index.html")
     expect(page.locator("[data-service=echo]")).to_have_attribute("data-state", "open")
+    expect(page.locator("[data-service=sql]")).to_have_attribute("data-reason", "stopped")
+    expect(page.locator("[data-service=sql]")).to_contain_text("sql is not running")
     expect(page.locator("[data-service=chat]")).to_have_attribute("data-reason", "absent")
     page.click("h2 a[href='console.html']")
     expect(page).to_have_title("Console · ouistiti")

@@ -70,7 +70,7 @@ async function listServices() {
 const REASONS = {
   401: ['login', 'asks for a login', true],
   403: ['denied', 'is not allowed by the gateway', true],
-  404: ['absent', 'is not there: the gateway knows no such service', false],
+  404: ['absent', 'is not there: the gateway serves no such name', false],
   421: ['host', 'cannot be reached by this host name', true],
   426: ['stopped', 'is not running: nothing accepts its connections', false],
   503: ['busy', 'cannot serve now: it is not running, or too many clients are connected', false],

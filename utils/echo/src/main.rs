@@ -33,7 +33,7 @@ fn echo(client: &Client) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends back what comes first, then closes.
+/// Sends the first read back, then closes.
 fn answer(client: Client) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     if let Some(length) = client.receive(&mut buffer)? {

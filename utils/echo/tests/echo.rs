@@ -77,7 +77,7 @@ fn one_exchange_ends_a_transaction_without_a_reset() {
 }
 
 #[test]
-fn a_client_too_many_is_closed_and_the_place_is_free_again_later() {
+fn a_client_too_many_is_closed_and_the_slot_is_free_again_later() {
     let server = Server::start(ECHO, &["-m", "2"]);
     let clients = [server.connect(), server.connect()];
     for mut client in &clients {
@@ -123,7 +123,7 @@ fn a_proxy_header_is_not_sent_back() {
     server.wait_for_line("no PROXY v2 header");
 }
 
-/// Whether the server has a place for this client.
+/// Whether the server has a slot for this client.
 fn is_served(client: &UnixStream) -> bool {
     let mut client = client;
     client.write_all(b"?").is_ok() && client.read(&mut [0]).is_ok_and(|length| length == 1)

@@ -1,4 +1,4 @@
-//! Running: one client, whichever way it came.
+//! Running: one client, relayed or handed over.
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Shutdown};

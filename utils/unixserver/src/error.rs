@@ -19,7 +19,7 @@ pub enum Error {
     Locked(PathBuf),
     /// Another server listens on the socket.
     InUse(PathBuf),
-    /// What stands at the socket's path is no socket.
+    /// The file at the socket's path is not a socket.
     NotASocket(PathBuf),
     /// The socket cannot be made.
     Bind(PathBuf, io::Error),
@@ -75,7 +75,7 @@ impl fmt::Display for Error {
             ),
             Error::NotASocket(path) => write!(
                 f,
-                "{} exists and is no socket; remove it or choose another name with -n",
+                "{} exists and is not a socket; remove it or choose another name with -n",
                 path.display()
             ),
             Error::Bind(path, error) => write!(f, "cannot bind {}: {error}", path.display()),

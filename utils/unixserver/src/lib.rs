@@ -1,8 +1,8 @@
 //! What the sample UNIX servers share: options, listening socket, accept loop.
 //!
 //! A server is three steps: read the command line, bind, run. Between bind
-//! and run it still has the privileges it was started with, to open what its
-//! user may not; after that it answers each client in a thread of its own
+//! and run it still has the privileges it was started with, to open files that
+//! its later user may not; after that it answers each client in a thread of its own
 //! (or a process: [`Server::processes`]).
 //!
 //! ```no_run

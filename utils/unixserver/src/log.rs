@@ -31,9 +31,9 @@ pub fn log(message: &str) {
     }
 }
 
-/// Writes one line to stderr, if that is still there.
+/// Writes one line to stderr, if it is still open.
 pub(crate) fn say(line: &str) {
-    // Whoever reads it may be gone, and must not take the server along.
+    // A reader that is gone must not end the server.
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn find(name: &str) -> Result<User, Error> {
 
 /// Becomes `user` with all its groups, and for good: real, effective and saved ids change.
 ///
-/// A process that is that user already stays as it is.
+/// Nothing changes if the process already runs as that user.
 ///
 /// # Errors
 /// [`Error::CannotBecome`] if the process is neither root nor that user.

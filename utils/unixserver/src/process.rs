@@ -1,6 +1,6 @@
 //! Running: a process for each client, where a server asks for that.
 //!
-//! Whatever happens in such a process ends its own client alone.
+//! A crash in such a process ends its own client only.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, close, fork, getpid, getppid};
 
 use crate::log;
 
-/// The processes that run, each with what it holds: given back when it ends.
+/// The processes that run, each with a value that is dropped when it ends.
 pub(crate) struct Processes<T>(Vec<(Pid, T)>);
 
 impl<T> Processes<T> {

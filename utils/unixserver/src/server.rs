@@ -28,8 +28,8 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens. Dropping it removes the socket from its directory.
 pub struct Server {
-    // Dropped before the listener: a socket that still listens is nobody else's to replace,
-    // so the file that is removed is ours.
+    // Dropped before the listener: no other server replaces a socket that still listens, so
+    // the file that is removed is ours.
     file: SocketFile,
     listener: UnixListener,
     user: Option<User>,
@@ -76,8 +76,7 @@ impl Server {
         self
     }
 
-    /// Gives each client a process instead of a thread: what goes wrong there, were it a crash,
-    /// is that client's alone. The server must have started no thread.
+    /// Gives each client a process instead of a thread, so that a crash ends that client only. The server must have started no thread.
     #[must_use]
     pub fn processes(mut self, wanted: bool) -> Self {
         self.processes = wanted;
@@ -99,7 +98,7 @@ impl Server {
     /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
     /// `handler` in a thread (or process) of its own, until SIGTERM or SIGINT.
     ///
-    /// What a handler returns ends its client only.
+    /// An error that a handler returns ends its client only.
     ///
     /// # Errors
     /// When the user cannot be switched to, or the system refuses to detach or to wait.
@@ -178,7 +177,7 @@ impl Server {
         let handler = Arc::clone(handler);
         let proxy = self.proxy;
         let serve = move || match told_by_gateway(client, proxy) {
-            // What goes wrong on one connection ends that connection, and that is all.
+            // A handler's error ends its connection only.
             Ok(client) => drop(handler(client)),
             Err(error) => log(&format!("a client was closed: {error} (-P)")),
         };
@@ -262,7 +261,7 @@ impl Drop for Slot {
     }
 }
 
-/// Blocks the signals that end a server, or tell of the end of a process, and makes them
+/// Blocks the signals that end a server or report the end of a process, and makes them
 /// readable; before any thread starts, since threads inherit the mask.
 fn block_signals(processes: bool) -> nix::Result<SignalFd> {
     let mut signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();

@@ -1,7 +1,7 @@
 //! How every sample server starts and ends: the same tests for each of them.
 //!
-//! A test includes this file beside `support`. It names its PROGRAM and its MANUAL, and makes
-//! what the server cannot start without: `needed` puts it aside and returns the options.
+//! A test includes this file beside `support`. It names its PROGRAM and its MANUAL. Its `needed`
+//! makes what the server cannot start without, and returns the options and operands for it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -213,14 +213,14 @@ fn the_socket_of_a_later_server_stays() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_stays_as_it_is() {
+fn a_file_that_is_not_a_socket_stays_as_it_is() {
     let directory = Directory::new();
     let file = directory.path().join("name");
     fs::write(&file, "precious").unwrap();
     let output = try_start(directory.path(), &["-n", "name"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("exists and is no socket"), "{said}");
+    assert!(said.contains("exists and is not a socket"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
