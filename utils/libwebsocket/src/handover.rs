@@ -39,7 +39,8 @@ pub enum Accepted {
 /// byte. The connection is closed together with the client.
 ///
 /// Waits up to 300 ms for the gateway's message; a plain client that says
-/// nothing is known by that.
+/// nothing is known by that. So this belongs on the client's own thread, where
+/// it holds nobody up.
 ///
 /// # Errors
 /// `InvalidData` for a message that is not the gateway's, or what poll(2) or

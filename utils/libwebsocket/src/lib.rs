@@ -18,12 +18,17 @@
 //! use libwebsocket::{Accepted, accept};
 //! let listener = std::os::unix::net::UnixListener::bind("/tmp/echo")?;
 //! for connection in listener.incoming() {
-//!     let Accepted::WebSocket(client) = accept(connection?)? else { continue };
-//!     let mut message = Vec::new();
-//!     while let Some(opcode) = client.read_message(&mut message, 1 << 20)? {
-//!         client.write(opcode, &message)?;
-//!     }
-//!     client.close(None, "")?;
+//!     let connection = connection?;
+//!     std::thread::spawn(move || {
+//!         let Accepted::WebSocket(client) = accept(connection)? else {
+//!             return Ok(());
+//!         };
+//!         let mut message = Vec::new();
+//!         while let Some(opcode) = client.read_message(&mut message, 1 << 20)? {
+//!             client.write(opcode, &message)?;
+//!         }
+//!         client.close(None, "")
+//!     });
 //! }
 //! # Ok::<(), std::io::Error>(())
 //! ```

@@ -224,6 +224,11 @@ impl Receiver {
         }
     }
 
+    /// Payload is next: the header of its frame has been read.
+    pub fn has_payload_next(&self) -> bool {
+        self.state == State::Payload
+    }
+
     /// Bytes of payload that are left in the current frame.
     pub fn remaining(&self) -> u64 {
         self.remaining

@@ -5,7 +5,7 @@ use core::ffi::c_int;
 
 use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
 use crate::sys::{self, KeepErrno, process};
-use crate::{control, handover, lingering};
+use crate::{control, handover, hold, lingering};
 
 /// How long the end of the program waits for clients to end their side, all of
 /// them together, in milliseconds.
@@ -40,6 +40,7 @@ pub(crate) fn forget(fd: c_int) {
     if is_ours && handover::look(&connection, fd) == Kind::Plain {
         return;
     }
+    hold::push(&connection, fd);
     connection.watchers.lock().forget(fd);
     if let Some((connection, true)) = CONNECTIONS.remove(fd) {
         if let Some(gateway) = connection.arrival.lock().gateway.take() {

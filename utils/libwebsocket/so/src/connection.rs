@@ -76,6 +76,11 @@ pub(crate) struct Connection {
     pub(crate) low_water: AtomicUsize,
     /// The client's side is over, and the kernel has been told.
     ended: AtomicBool,
+    /// When the server read something behind which there was more, in
+    /// microseconds of a clock that wraps round; 0 for no.
+    pub(crate) more_since: AtomicU32,
+    /// The kernel keeps an answer of the server's.
+    pub(crate) kept: AtomicBool,
     /// Pongs that came.
     pub(crate) pongs: AtomicU32,
     pub(crate) arrival: Guarded<Arrival>,
@@ -98,6 +103,8 @@ impl Connection {
             promised: AtomicBool::new(false),
             low_water: AtomicUsize::new(1),
             ended: AtomicBool::new(false),
+            more_since: AtomicU32::new(0),
+            kept: AtomicBool::new(false),
             pongs: AtomicU32::new(0),
             arrival: Guarded::new(Arrival {
                 silent_until,

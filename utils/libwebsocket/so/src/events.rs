@@ -8,8 +8,8 @@ use libc::{EAGAIN, socklen_t};
 use libwebsocket::receive::{Event, Receiver};
 
 use crate::connection::Connection;
-use crate::control;
 use crate::sys::{self, Errno};
+use crate::{control, hold};
 
 /// Most reads of headers and control frames in one call that must not block.
 /// Without a limit, frames without payload that are sent as fast as they are
@@ -46,7 +46,9 @@ pub(crate) fn next_event(
                 return Err(Errno(EAGAIN));
             }
             turn.0 = turn.0.saturating_sub(1);
-            sys::receive(fd, space, flags)
+            hold::reading(connection, fd, flags, |flags| {
+                sys::receive(fd, space, flags)
+            })
         })?;
         match event {
             Event::Ping => control::queue_pong(connection, fd, rx.control()),

@@ -286,7 +286,7 @@ pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
     let flags = sys::file_flags(client) & !libc::O_NONBLOCK;
     // SAFETY: a plain system call, with a number as argument.
     unsafe { sys::fcntl(client, libc::F_SETFL, flags as usize) };
-    set_no_delay(client);
+    sys::set_no_delay(client);
     let Some(connection) = expect(client, false) else {
         // SAFETY: the descriptor has just come and is known to nobody else.
         unsafe { sys::close(client) };
@@ -312,7 +312,7 @@ fn replace(fd: c_int, client: c_int) {
 fn copy_settings(fd: c_int, client: c_int) {
     // SAFETY: a plain system call, with a number as argument.
     unsafe { sys::fcntl(client, libc::F_SETFL, sys::file_flags(fd) as usize) };
-    set_no_delay(client);
+    sys::set_no_delay(client);
     for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
         let mut time = [0i64; 2];
         let mut len = size_of_val(&time) as socklen_t;
@@ -324,21 +324,6 @@ fn copy_settings(fd: c_int, client: c_int) {
                 libc::setsockopt(client, SOL_SOCKET, option, value, len);
             }
         }
-    }
-}
-
-/// Small messages go at once.
-fn set_no_delay(client: c_int) {
-    let on: c_int = 1;
-    // SAFETY: a plain system call; the option's value is this call's.
-    unsafe {
-        libc::setsockopt(
-            client,
-            libc::IPPROTO_TCP,
-            libc::TCP_NODELAY,
-            (&raw const on).cast(),
-            size_of::<c_int>() as socklen_t,
-        );
     }
 }
 

@@ -12,6 +12,7 @@
 //! - `table`: which descriptors are known, and to what each leads
 //! - `watchers`, `connection`: the epolls that watch a connection, and its state
 //! - `handover`: is it the gateway's or a plain client's, and the client's arrival
+//! - `hold`: answers that share a TCP segment
 //! - `output`, `control`, `transmit`: one system call's bytes, pongs and Close, the server's writes
 //! - `events`, `lookahead`, `receive`: the client's frames, whole messages, the server's reads
 //! - `lingering`, `closing`, `fork`: the end of a connection, of a process, and a new one
@@ -30,6 +31,7 @@ mod control;
 mod events;
 mod fork;
 mod handover;
+mod hold;
 mod lingering;
 mod lookahead;
 mod output;

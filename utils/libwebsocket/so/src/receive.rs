@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::events::{Turn, next_event, set_low_water};
 use crate::sys::lock::Guard;
 use crate::sys::{self, Errno, from_c};
-use crate::{control, lookahead};
+use crate::{control, hold, lookahead};
 
 /// The caller's buffer, which may never have been written to.
 #[derive(Clone, Copy)]
@@ -112,6 +112,7 @@ pub(crate) fn read(
     connection.promised.store(false, Ordering::Relaxed);
     let result = reader.messages(&mut rx, promised, all);
     settle(connection, &mut rx, fd);
+    hold::has_read(connection, rx.has_payload_next());
     drop(rx);
     // A server may take a read that did not fill the buffer for the last one needed.
     if reader.total > 0 && reader.total < buffer.len && !reader.drained {
@@ -214,7 +215,9 @@ impl Reader<'_> {
         let room = self.buffer.after(self.total);
         let next = rx.next_head();
         let wanted = limit + next.len() as u64;
-        let (bytes, ahead) = room.fill(self.fd, limit, next, flags)?;
+        let (bytes, ahead) = hold::reading(self.connection, self.fd, flags, |flags| {
+            room.fill(self.fd, limit, next, flags)
+        })?;
         self.drained = ((bytes.len() + ahead) as u64) < wanted;
         self.total += bytes.len();
         take(self.connection, rx, bytes);

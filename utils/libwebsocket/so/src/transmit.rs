@@ -10,9 +10,9 @@ use libwebsocket::send::Sender;
 use common::Utf8;
 
 use crate::connection::Connection;
-use crate::control;
 use crate::output::{MAX_PIECES, Source, lock, send};
 use crate::sys::Errno;
+use crate::{control, hold};
 
 /// write(2) and its family: each call one message, of the type the client
 /// last sent; but bytes that are no text never go out as text.
@@ -23,6 +23,8 @@ pub(crate) fn write(
     flags: c_int,
 ) -> Result<usize, Errno> {
     let _use = connection.in_use();
+    let flag = hold::flag(connection);
+    let flags = flags | flag;
     let result = {
         let mut tx = lock(connection, flags)?;
         let mut total = 0;
@@ -35,6 +37,7 @@ pub(crate) fn write(
             }
         }
     };
+    hold::has_written(connection, flag);
     control::flush(connection, fd);
     result
 }

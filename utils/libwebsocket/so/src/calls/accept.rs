@@ -6,7 +6,7 @@ use core::ffi::c_int;
 use libc::{SOCK_NONBLOCK, sockaddr, socklen_t};
 
 use crate::sys::{self, Errno, KeepErrno, next, to_c};
-use crate::{fork, handover, lingering};
+use crate::{fork, handover, hold, lingering};
 
 next! {
     fn next_accept = c"accept"(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
@@ -20,6 +20,7 @@ pub unsafe extern "C" fn accept(
     address: *mut sockaddr,
     len: *mut socklen_t,
 ) -> c_int {
+    hold::push_all();
     // SAFETY: the caller's arguments, passed on.
     step_in(unsafe { next_accept(listener, address, len) }, 0)
 }
@@ -32,6 +33,7 @@ pub unsafe extern "C" fn accept4(
     len: *mut socklen_t,
     flags: c_int,
 ) -> c_int {
+    hold::push_all();
     // SAFETY: the caller's arguments, passed on.
     let fd = unsafe { next_accept4(listener, address, len, flags) };
     step_in(fd, flags)

@@ -21,6 +21,16 @@ fn known(fd: c_int) -> Result<Ref, Errno> {
     client(fd).ok_or(Errno(ENOTCONN))
 }
 
+#[inline(never)]
+fn reader(fd: c_int) -> Result<Ref, Errno> {
+    handover::for_reading(fd, 0)?.ok_or(Errno(ENOTCONN))
+}
+
+#[inline(never)]
+fn writer(fd: c_int) -> Result<Ref, Errno> {
+    handover::for_writing(fd, 0)?.ok_or(Errno(ENOTCONN))
+}
+
 /// As accept(2), of handed-over clients only: a plain UNIX client is closed
 /// and gives EPROTO where that shows at once. Later it counts as one that has
 /// left.
@@ -90,8 +100,7 @@ pub unsafe extern "C" fn websocket_recv(
         start: buf.cast(),
         len: size,
     };
-    let result = handover::for_reading(fd, 0).and_then(|connection| {
-        let connection = connection.ok_or(Errno(ENOTCONN))?;
+    let result = reader(fd).and_then(|connection| {
         if size == 0 || kind.is_null() {
             return Err(Errno(EINVAL));
         }
@@ -111,8 +120,7 @@ pub unsafe extern "C" fn websocket_send(
     buf: *const c_void,
     size: size_t,
 ) -> ssize_t {
-    let result = handover::for_writing(fd, 0).and_then(|connection| {
-        let connection = connection.ok_or(Errno(ENOTCONN))?;
+    let result = writer(fd).and_then(|connection| {
         let bits = u8::try_from(kind).map_err(|_| Errno(EINVAL))?;
         let opcode = Opcode::from_bits(bits & !FIN).ok_or(Errno(EINVAL))?;
         let buffer = iovec {
@@ -127,8 +135,7 @@ pub unsafe extern "C" fn websocket_send(
 /// Sends a ping of up to 125 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_ping(fd: c_int, buf: *const c_void, size: size_t) -> c_int {
-    let result = handover::for_writing(fd, 0).and_then(|connection| {
-        let connection = connection.ok_or(Errno(ENOTCONN))?;
+    let result = writer(fd).and_then(|connection| {
         if size > MAX_CONTROL_PAYLOAD {
             return Err(Errno(EINVAL));
         }

@@ -122,8 +122,13 @@ pub unsafe extern "C" fn sendfile64(
     offset: *mut i64,
     n: size_t,
 ) -> ssize_t {
-    // SAFETY: passed on.
-    unsafe { send_file(to, from, offset, n, || next_sendfile64(to, from, offset, n)) }
+    // SAFETY: passed on; where both are the same, so are their offsets.
+    unsafe {
+        if size_of::<libc::off_t>() == size_of::<i64>() {
+            return sendfile(to, from, offset.cast(), n);
+        }
+        send_file(to, from, offset, n, || next_sendfile64(to, from, offset, n))
+    }
 }
 
 /// splice(2) would bypass the frames; EINVAL makes programs fall back to

@@ -11,9 +11,9 @@ use libc::{
 
 use super::buffers;
 use crate::connection::Ref;
-use crate::handover;
 use crate::receive::{self, Buffer};
 use crate::sys::{Errno, next, to_c};
+use crate::{handover, hold};
 
 next! {
     fn next_read = c"read"(fd: c_int, buf: *mut c_void, n: size_t) -> ssize_t;
@@ -32,7 +32,10 @@ fn reading(
     client: impl FnOnce(&Ref) -> Result<usize, Errno>,
 ) -> ssize_t {
     match handover::for_reading(fd, flags) {
-        Ok(None) => kernel(),
+        Ok(None) => {
+            hold::push_all();
+            kernel()
+        }
         Ok(Some(connection)) => to_c(client(&connection)),
         Err(error) => to_c(Err(error)),
     }

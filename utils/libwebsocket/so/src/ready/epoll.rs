@@ -9,8 +9,7 @@ use libc::{
 };
 
 use crate::connection::{CONNECTIONS, Connection, Kind};
-use crate::lingering;
-use crate::ready::{Deadline, Findings, Time, Truth, Word, is_all_foreign, pointer};
+use crate::ready::{Deadline, Findings, Time, Truth, Word, ask, is_all_foreign, pointer};
 use crate::sys::{self, next};
 use crate::watchers::{Registration, descriptor};
 
@@ -129,15 +128,15 @@ unsafe fn filter(
 
 /// # Safety
 /// As epoll_wait demands of its arguments.
+#[inline(never)]
 unsafe fn wait(
     epoll: c_int,
     events: *mut epoll_event,
     deadline: Deadline,
-    mut kernel: impl FnMut() -> c_int,
+    kernel: &mut dyn FnMut(Deadline) -> c_int,
 ) -> c_int {
     loop {
-        lingering::tend();
-        let n = kernel();
+        let n = ask(deadline, kernel);
         if n < 0 {
             return n;
         }
@@ -161,8 +160,8 @@ pub unsafe extern "C" fn epoll_wait(
     let deadline = Deadline::after_ms(i64::from(timeout));
     // SAFETY: passed on.
     unsafe {
-        wait(epoll, events, deadline, || {
-            next_epoll_wait(epoll, events, n, deadline.left_ms())
+        wait(epoll, events, deadline, &mut |time| {
+            next_epoll_wait(epoll, events, n, time.left_ms())
         })
     }
 }
@@ -179,8 +178,8 @@ pub unsafe extern "C" fn epoll_pwait(
     let deadline = Deadline::after_ms(i64::from(timeout));
     // SAFETY: passed on.
     unsafe {
-        wait(epoll, events, deadline, || {
-            next_epoll_pwait(epoll, events, n, deadline.left_ms(), mask)
+        wait(epoll, events, deadline, &mut |time| {
+            next_epoll_pwait(epoll, events, n, time.left_ms(), mask)
         })
     }
 }
@@ -228,8 +227,8 @@ pub(crate) unsafe fn pwait2_with<W: Word>(
             }
         }
         let deadline = Deadline::of(timeout, 1);
-        wait(epoll, events, deadline, || {
-            kernel(pointer(&deadline.left(1)))
+        wait(epoll, events, deadline, &mut |time| {
+            kernel(pointer(&time.left(1)))
         })
     }
 }

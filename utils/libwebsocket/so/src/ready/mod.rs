@@ -15,7 +15,7 @@ use core::ffi::c_int;
 use libc::POLLIN;
 
 use crate::connection::{CONNECTIONS, Kind};
-use crate::{handover, lingering, lookahead, sys};
+use crate::{handover, hold, lingering, lookahead, sys};
 
 /// How long a wait pauses that has only a held-back connection to report, in
 /// milliseconds: the kernel would call that writable at once, again and again.
@@ -24,6 +24,20 @@ const PAUSE: i64 = 2;
 /// The calls concern no connection: a wait is the kernel's alone.
 pub(crate) fn is_all_foreign() -> bool {
     CONNECTIONS.is_empty() && lingering::is_empty()
+}
+
+/// One wait of the kernel's, which takes the time that it may last: before one
+/// that blocks, answers that are kept are sent.
+#[inline(never)]
+pub(crate) fn ask(deadline: Deadline, kernel: &mut dyn FnMut(Deadline) -> c_int) -> c_int {
+    lingering::tend();
+    if hold::is_any() {
+        match kernel(Deadline::now()) {
+            0 => hold::push_all(),
+            result => return result,
+        }
+    }
+    kernel(deadline)
 }
 
 /// What of the kernel's word on a descriptor is true.
@@ -106,6 +120,16 @@ pub struct Time<W> {
     pub(crate) part: W,
 }
 
+impl<W: Word> Time<W> {
+    /// These milliseconds, with parts of so many nanoseconds; none if negative.
+    pub(crate) fn of(ms: c_int, nanos: i32) -> Option<Self> {
+        (ms >= 0).then(|| Time {
+            sec: W::from(ms / 1000),
+            part: W::from(ms % 1000 * (1_000_000 / nanos)),
+        })
+    }
+}
+
 /// What a [`Time`] is made of.
 pub(crate) trait Word: Copy + From<i32> + Into<i64> {}
 impl Word for i32 {}
@@ -146,18 +170,25 @@ impl Deadline {
     /// How long to wait at a time, in milliseconds as poll takes them.
     #[inline(never)]
     pub(crate) fn left_ms(self) -> c_int {
-        lingering::slice(self.0.map_or(-1, |end| {
-            (end - sys::now_ms()).clamp(0, i64::from(c_int::MAX)) as c_int
-        }))
+        lingering::slice(self.rest_ms())
+    }
+
+    /// How long to wait in all, likewise.
+    pub(crate) fn rest_ms(self) -> c_int {
+        self.0.map_or(-1, |end| {
+            end.saturating_sub(sys::now_ms())
+                .clamp(0, i64::from(c_int::MAX)) as c_int
+        })
     }
 
     /// How long to wait at a time, in seconds and parts of so many nanoseconds.
     pub(crate) fn left<W: Word>(self, nanos: i32) -> Option<Time<W>> {
-        let ms = self.left_ms();
-        (ms >= 0).then(|| Time {
-            sec: W::from(ms / 1000),
-            part: W::from(ms % 1000 * (1_000_000 / nanos)),
-        })
+        Time::of(self.left_ms(), nanos)
+    }
+
+    /// One that has passed.
+    pub(crate) fn now() -> Self {
+        Deadline(Some(i64::MIN))
     }
 
     /// True once it has passed.

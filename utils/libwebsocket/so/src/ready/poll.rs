@@ -5,8 +5,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, c_long, nfds_t, pollfd, sigset_t};
 
 use crate::connection::touch;
-use crate::lingering;
-use crate::ready::{Deadline, Findings, Time, Truth, Word, is_all_foreign, pointer};
+use crate::ready::{Deadline, Findings, Time, Truth, Word, ask, is_all_foreign, pointer};
 use crate::sys::next;
 
 next! {
@@ -39,17 +38,17 @@ fn filter(entries: &mut [pollfd], findings: &mut Findings) -> c_int {
 ///
 /// # Safety
 /// As poll demands of its arguments.
+#[inline(never)]
 unsafe fn wait(
     fds: *mut pollfd,
     n: nfds_t,
     deadline: Deadline,
-    mut kernel: impl FnMut() -> c_int,
+    kernel: &mut dyn FnMut(Deadline) -> c_int,
 ) -> c_int {
     // SAFETY: the server's array; n is not 0 here.
     let entries = unsafe { core::slice::from_raw_parts_mut(fds, n as usize) };
     loop {
-        lingering::tend();
-        let result = kernel();
+        let result = ask(deadline, kernel);
         if result < 0 {
             return result;
         }
@@ -70,7 +69,11 @@ pub unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_
     }
     let deadline = Deadline::after_ms(i64::from(timeout));
     // SAFETY: passed on.
-    unsafe { wait(fds, n, deadline, || next_poll(fds, n, deadline.left_ms())) }
+    unsafe {
+        wait(fds, n, deadline, &mut |time| {
+            next_poll(fds, n, time.left_ms())
+        })
+    }
 }
 
 /// ppoll(2).
@@ -101,6 +104,6 @@ pub(crate) unsafe fn ppoll_with<W: Word>(
     // SAFETY: the caller's promise.
     unsafe {
         let deadline = Deadline::of(timeout, 1);
-        wait(fds, n, deadline, || kernel(pointer(&deadline.left(1))))
+        wait(fds, n, deadline, &mut |time| kernel(pointer(&time.left(1))))
     }
 }

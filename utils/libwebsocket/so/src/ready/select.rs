@@ -5,8 +5,7 @@ use core::ffi::{c_int, c_ulong};
 use libc::{c_long, fd_set, sigset_t};
 
 use crate::connection::touch;
-use crate::lingering;
-use crate::ready::{Deadline, Findings, Time, Truth, Word, is_all_foreign, pointer};
+use crate::ready::{Deadline, Findings, Time, Truth, Word, ask, is_all_foreign, pointer};
 use crate::sys::next;
 
 /// Descriptors that a set has room for (FD_SETSIZE).
@@ -106,10 +105,14 @@ impl Sets {
 
     /// # Safety
     /// As for `new`.
-    unsafe fn wait(&self, deadline: Deadline, mut kernel: impl FnMut() -> c_int) -> c_int {
+    #[inline(never)]
+    unsafe fn wait(&self, deadline: Deadline, kernel: &mut dyn FnMut(Deadline) -> c_int) -> c_int {
         loop {
-            lingering::tend();
-            let result = kernel();
+            let result = ask(deadline, &mut |time| {
+                // SAFETY: the caller's promise; the wait before this one has cleared the sets.
+                unsafe { self.restore() };
+                kernel(time)
+            });
             if result < 0 {
                 return result;
             }
@@ -119,8 +122,6 @@ impl Sets {
             if ready > 0 || !findings.go_on(deadline) {
                 return ready;
             }
-            // SAFETY: the caller's promise.
-            unsafe { self.restore() };
         }
     }
 }
@@ -176,15 +177,17 @@ pub(crate) unsafe fn select_with<W: Word>(
     unsafe {
         let deadline = Deadline::of(timeout, i64::from(MICRO));
         let sets = Sets::new(n, sets);
-        let mut first = true;
-        sets.wait(deadline, || {
-            if let (false, Some(time), Some(left)) = (first, timeout.as_mut(), deadline.left(MICRO))
-            {
-                *time = left;
+        let result = sets.wait(deadline, &mut |time| {
+            if let (Some(timeout), Some(left)) = (timeout.as_mut(), time.left(MICRO)) {
+                *timeout = left;
             }
-            first = false;
             kernel()
-        })
+        });
+        if let (Some(timeout), Some(rest)) = (timeout.as_mut(), Time::of(deadline.rest_ms(), MICRO))
+        {
+            *timeout = rest;
+        }
+        result
     }
 }
 
@@ -223,6 +226,6 @@ pub(crate) unsafe fn pselect_with<W: Word>(
     unsafe {
         let deadline = Deadline::of(timeout, 1);
         let sets = Sets::new(n, sets);
-        sets.wait(deadline, || kernel(pointer(&deadline.left(1))))
+        sets.wait(deadline, &mut |time| kernel(pointer(&time.left(1))))
     }
 }

@@ -120,13 +120,41 @@ next! {
 /// Milliseconds of the monotonic clock.
 #[inline(never)]
 pub(crate) fn now_ms() -> i64 {
+    let time = now();
+    time.tv_sec as i64 * 1000 + time.tv_nsec as i64 / 1_000_000
+}
+
+/// Microseconds of the monotonic clock, which wrap round after 71 minutes.
+#[inline(never)]
+pub(crate) fn now_us() -> u32 {
+    let time = now();
+    (time.tv_sec as u32)
+        .wrapping_mul(1_000_000)
+        .wrapping_add(time.tv_nsec as u32 / 1000)
+}
+
+fn now() -> libc::timespec {
     // SAFETY: an all-zero timespec is valid, and the call only fills it.
-    let time = unsafe {
+    unsafe {
         let mut time: libc::timespec = core::mem::zeroed();
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time);
         time
-    };
-    time.tv_sec as i64 * 1000 + time.tv_nsec as i64 / 1_000_000
+    }
+}
+
+/// Small messages go at once, what the kernel has kept of them too.
+pub(crate) fn set_no_delay(client: c_int) {
+    let on: c_int = 1;
+    // SAFETY: a plain system call; the option's value is this call's.
+    unsafe {
+        libc::setsockopt(
+            client,
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            (&raw const on).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        );
+    }
 }
 
 /// Waits up to `ms` for `events`; false when none of them came.
