@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::document::Document;
 use crate::http::host;
+use crate::http::notice;
 use crate::http::peek::peek;
 use crate::http::probe;
 use crate::http::proxy::{self, Told};
@@ -242,7 +243,7 @@ fn leave(server: &Server, slot: Slot, writer: Arc<FrameWriter>) {
 
 /// Answers with a status.
 fn refuse(client: &Client, refusal: &Refusal) {
-    debug!("{} refused: {refusal}", client);
+    notice::tell(client, refusal);
     if refusal.is_answered() && client.set_deadline(Instant::now() + REFUSAL_WAIT).is_ok() {
         // A client that does not take it has gone.
         let _ = response::refuse(client, refusal);

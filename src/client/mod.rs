@@ -353,9 +353,11 @@ pub struct Peer(pub Option<SocketAddr>);
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) if address.port() == 0 => write!(f, "{}", address.ip()),
-            Some(address) => write!(f, "{address}"),
+        // An IPv4 client of a socket for both is not ::ffff:192.0.2.1.
+        let written = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+        match self.0.map(written) {
+            Some((ip, 0)) => write!(f, "{ip}"),
+            Some((ip, port)) => write!(f, "{}", SocketAddr::new(ip, port)),
             None => f.write_str("unix"),
         }
     }

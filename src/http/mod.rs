@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub mod document;
 pub(crate) mod host;
+pub(crate) mod notice;
 pub(crate) mod peek;
 pub(crate) mod probe;
 pub mod proxy;

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
+use log::{info, warn};
 
 use crate::client::Peer;
 use crate::connection;
@@ -84,7 +84,7 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
     match Slot::admit(clients, config, server.resources(), &socket, peer) {
         Ok(slot) => start(server, slot, socket),
         Err(full) if config.tls.is_some() => {
-            debug!("{} refused: {full}", Peer(peer));
+            info!("{} refused: 503, {full}", Peer(peer));
             // Only after its handshake can it be told.
             let resources = server.resources();
             if let Some(slot) = Slot::find_to_refuse(clients, config, resources, &socket, peer) {
@@ -122,7 +122,7 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
 /// Has a client told that there is no slot for it, without waiting for anything: one that
 /// expects TLS can only be closed.
 fn turn_away(server: &Server, socket: TcpStream, peer: Option<SocketAddr>, full: Full) {
-    debug!("{} refused: {full}", Peer(peer));
+    info!("{} refused: 503, {full}", Peer(peer));
     if server.config().tls.is_none() {
         let answer = response::refusal(&Refusal::TooManyClients);
         server.farewell().refuse(socket, answer);

@@ -56,6 +56,15 @@ impl Opened {
     }
 }
 
+/// Logs a line of this cause: of those that share it, wherever in the code they come from, ten a
+/// second are written.
+pub(crate) fn info_of(cause: &'static str, line: fmt::Arguments<'_>) {
+    let mut record = Record::builder();
+    record.level(Level::Info).target(OURS).args(line);
+    let record = record.module_path_static(Some(cause)).build();
+    log::logger().log(&record);
+}
+
 /// Has panics logged: a daemon's stderr is /dev/null.
 pub(crate) fn tell_of_panics() {
     std::panic::set_hook(Box::new(|panic| error!("{panic}")));

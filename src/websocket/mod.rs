@@ -16,6 +16,7 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::server::Server;
 use crate::server::slot::Slot;
+use crate::system::reason::reason;
 use crate::system::threads;
 use crate::websocket::access::Service;
 use crate::websocket::handshake::Upgrade;
@@ -124,7 +125,7 @@ fn attempt<'a>(
                 _ if is_away(&error) => service.config.wait,
                 _ => Duration::ZERO,
             };
-            let reason = format!("{}: {error}", service.name);
+            let reason = format!("{}: {}", service.name, reason(&error));
             Err((Refusal::Unavailable(reason), limit))
         }
     }

@@ -36,6 +36,21 @@ ssize_t send(int fd, const void *buffer, size_t length, int flags)
 }
 
 /*
+ * FAULT_HEAR=TEXT: receiving a message that holds TEXT claims more bytes than the buffer has.
+ */
+ssize_t recv(int fd, void *buffer, size_t length, int flags)
+{
+	ssize_t (*real)(int, void *, size_t, int) =
+		REAL(ssize_t (*)(int, void *, size_t, int), "recv");
+	const char *text = getenv("FAULT_HEAR");
+	ssize_t got = real(fd, buffer, length, flags);
+
+	if (text && got > 0 && memmem(buffer, (size_t)got, text, strlen(text)))
+		return (ssize_t)length + 1;
+	return got;
+}
+
+/*
  * FAULT_OPENAT2: a kernel that has no openat2(2).
  */
 long syscall(long number, ...)

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 use crate::daemon::Home;
 use crate::faults::{NO_FAULTS, daemon_with};
-use crate::gateway::{NO_DETACHING, daemon, free_address, is_emulated};
+use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{DEADLINE, Process, TempDir, figure, is_root, terminal, wait_until};
 
 /// Makes a pipe full.
@@ -252,6 +252,69 @@ fn lines_of(settings: &str, variables: &[(&str, &str)]) -> String {
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
     reader.read_to_string(&mut text).unwrap();
     text
+}
+
+#[test]
+fn each_refusal_is_told_with_its_status_and_cure_without_any_option() {
+    let gateway = Gateway::with("", "deny = \"secret\";");
+    let dead = gateway.path("run/dead");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let foreign = "Origin: http://evil.example\r\n";
+    for (path, more, wanted) in [
+        (
+            "/none",
+            "",
+            "404, no service none; there is no socket of that name in 'docroot'",
+        ),
+        (
+            "/secret",
+            "",
+            "403, name not allowed: secret; 'allow' and 'deny'",
+        ),
+        (
+            "/dead",
+            "",
+            "503, service not available: dead: connection refused; its server must run",
+        ),
+        (
+            "/dead",
+            foreign,
+            "403, origin not allowed: http://evil.example",
+        ),
+    ] {
+        let request = crate::http::upgrade(&gateway, path, more);
+        crate::http::ask(&gateway, &request);
+        let line = gateway.process.find_line(|line| line.contains(wanted));
+        let line = line.expect("a line");
+        assert!(line.starts_with("ouistiti: 127."), "{line}");
+    }
+}
+
+#[test]
+fn an_ipv4_client_of_a_socket_for_both_is_written_as_people_do() {
+    let directory = TempDir::new();
+    let path = directory.path().join("conf");
+    let docroot = directory.path().display();
+    let conf = format!("servers = ( {{ port = 0; document = {{ docroot = \"{docroot}\"; }}; }} );");
+    fs::write(&path, conf).unwrap();
+    let process = Process::start(daemon().arg("-f").arg(&path));
+    let line = process.find_line(|line| line.contains("listening on"));
+    let line = line.expect("it listens");
+    let port: u16 = line
+        .split([' ', ','])
+        .find_map(|word| {
+            word.strip_prefix("http://")?
+                .rsplit(':')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .expect("a port");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    ask(&mut stream);
+    let line = process.find_line(|line| line.contains(" refused: 404"));
+    let line = line.expect("a line");
+    assert!(line.starts_with("ouistiti: 127.0.0.1:"), "{line}");
 }
 
 #[test]
