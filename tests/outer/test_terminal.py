@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from conftest import DEADLINE, ROOT, wait_until
+from firefox import ENTER, Firefox
 
 PAGE = ROOT / "utils" / "terminal" / "htdocs"
 
@@ -18,18 +19,22 @@ pytestmark = pytest.mark.skipif(
 SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
 
 # What the terminal shows, a line a row.
-TEXT = """() => [...Array(terminal.rows).keys()].map(row => terminal.buffer.active
+TEXT = """[...Array(terminal.rows).keys()].map(row => terminal.buffer.active
     .getLine(terminal.buffer.active.viewportY + row).translateToString(true)).join('\\n')"""
+
+
+def serve(site, way, directory):
+    """Serves a shell, and the pages as `make install` puts them together."""
+    site.pages = directory / "pages"
+    shutil.copytree(ROOT / "utils" / "htdocs", site.pages)
+    shutil.copytree(PAGE, site.pages, dirs_exist_ok=True)
+    site.serve(way, "terminal", "--", "env", "PS1=$ ", "sh", program="websocket_terminal")
 
 
 @pytest.fixture(params=["stream", "direct"])
 def page(request, site, tmp_path):
     """The page, connected to a shell; an error in a script or a breach of its policy fails the test."""
-    pages = tmp_path / "pages"
-    shutil.copytree(ROOT / "utils" / "htdocs", pages)
-    shutil.copytree(PAGE, pages, dirs_exist_ok=True)
-    site.pages = pages
-    site.serve(request.param, "terminal", "--", "env", "PS1=$ ", "sh", program="websocket_terminal")
+    serve(site, request.param, tmp_path)
     errors = []
     expect.set_options(timeout=DEADLINE * 1000)
     with sync_playwright() as playwright:
@@ -102,3 +107,24 @@ def test_a_program_that_writes_without_end_is_interrupted(page):
     page.keyboard.press("Control+C")
     page.keyboard.type("echo do''ne\n")
     shows(page, "^done$")
+
+
+def test_a_shell_is_used_in_firefox(site, tmp_path, out):
+    serve(site, "stream", tmp_path)
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    firefox = Firefox(profile)
+    try:
+        page = firefox.open(site.url("terminal.html", "http"))
+        page.wait(f"/^\\$/.test({TEXT})")
+        for key in "printf '\\033[1;32mgr''een\\033[0m\\n'":
+            page.press(key)
+        page.press(ENTER)
+        page.wait(f"/^green$/m.test({TEXT})")
+        bright = "[...document.querySelectorAll('.xterm-rows span')].find(e => e.textContent.startsWith('green'))"
+        page.wait(bright)
+        assert page.evaluate(f"getComputedStyle({bright}).color") == "rgb(138, 226, 52)"
+        page.screenshot(out / "firefox-terminal.png")
+        assert not firefox.errors
+    finally:
+        firefox.stop()
