@@ -48,7 +48,7 @@ pub trait Plugin: Sized + 'static {
     /// A client has come; `config` is the string of the option `-C`.
     ///
     /// # Errors
-    /// Why this client cannot be served; it is told so and let go.
+    /// Why this client cannot be served. Its calls get internal errors.
     fn open(config: &str) -> Result<Self, Error>;
 }
 

@@ -66,7 +66,7 @@ fn replace_is_linear() {
 }
 
 #[test]
-fn unhex_takes_no_characters_to_pass_over() {
+fn unhex_takes_no_characters_to_ignore() {
     let values = ["a".repeat(LENGTH), characters()];
     let answer = in_time("unhex(?, ?)", &values);
     assert_eq!(answer, Err("unhex with 2 arguments is refused".to_string()));
