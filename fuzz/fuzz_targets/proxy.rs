@@ -75,7 +75,7 @@ fn check_own(bytes: &[u8]) {
     let header = proxy::header(
         source,
         address(numbers[1]),
-        &[(proxy::NAME, Some(name)), (proxy::ORIGIN, Some(origin))],
+        &[(common::proxy::SERVICE, Some(name)), (common::proxy::ORIGIN, Some(origin))],
     );
     assert!(header.len() <= MAX_HEADER);
     let wanted = source.map(|source| canonical(source.ip(), source.port()));

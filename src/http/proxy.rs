@@ -7,41 +7,20 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+pub(crate) use common::proxy::{AUTHORITY, ORIGIN, SERVICE, SUBJECT};
+use common::proxy::{FIXED, Family, LOCAL, PROXY, SIGNATURE, split_tlv};
+
 use crate::client::Client;
 use crate::http::peek::{consume, peek};
 use crate::http::refusal::Refusal;
 
-/// First bytes of version 2 (section 2.2).
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// First bytes of version 1 (section 2.1).
 const V1_SIGNATURE: &[u8; 6] = b"PROXY ";
 /// Longest line of version 1 with its CRLF, in bytes (section 2.1).
 const MAX_V1: usize = 107;
-/// Length of what stands before version 2's addresses, in bytes (section 2.2).
-const V2_FIXED: usize = 16;
 /// Longest header of version 2 taken or sent, in bytes (our limit): what fits the smallest TCP
 /// segment every IPv4 host takes (RFC 9293, section 3.7.1).
 const MAX_V2: usize = 536;
-
-/// Version 2 with the command LOCAL: the proxy's own connection, addresses have no meaning
-/// (section 2.2).
-const LOCAL: u8 = 0x20;
-/// Version 2 with the command PROXY: the connection is made for somebody else.
-const PROXY: u8 = 0x21;
-/// Families and transports (section 2.2).
-const UNSPECIFIED: u8 = 0x00;
-const TCP4: u8 = 0x11;
-const TCP6: u8 = 0x21;
-const UNIX_STREAM: u8 = 0x31;
-
-/// TLV of the server name a TLS client asked for: PP2_TYPE_AUTHORITY (section 2.2.2).
-pub const AUTHORITY: u8 = 0x02;
-/// Our TLVs, from the range for applications (section 2.2.8): the service's name,
-pub const NAME: u8 = 0xe0;
-/// the Origin of the page,
-pub const ORIGIN: u8 = 0xe1;
-/// and the subject of the client's certificate (RFC 4514).
-pub const SUBJECT: u8 = 0xe2;
 
 /// Pause before a look at what follows half a header.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -123,7 +102,7 @@ const MALFORMED: Refusal = Refusal::Malformed("a bad PROXY protocol header");
 /// `Malformed`.
 #[doc(hidden)]
 pub fn find(seen: &[u8]) -> Result<Found, Refusal> {
-    if seen.starts_with(SIGNATURE) {
+    if seen.starts_with(&SIGNATURE) {
         find_v2(seen)
     } else if seen.starts_with(V1_SIGNATURE) {
         find_v1(seen)
@@ -169,49 +148,28 @@ fn endpoint<A: std::str::FromStr + Into<IpAddr>>(ip: &str, port: &str) -> Option
 
 /// Reads version 2 (section 2.2): signature, command, family, length; then addresses and TLVs.
 fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
-    let &[command, family, high, low] = match seen.get(SIGNATURE.len()..V2_FIXED) {
+    let &[command, family, high, low] = match seen.get(SIGNATURE.len()..FIXED) {
         Some(fixed) => fixed.first_chunk().expect("four bytes"),
         None => return Ok(Found::Part),
     };
-    let length = V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
+    let length = FIXED + usize::from(u16::from_be_bytes([high, low]));
     if length > MAX_V2 || !matches!(command, LOCAL | PROXY) {
         return Err(MALFORMED);
     }
-    let Some(rest) = seen.get(V2_FIXED..length) else {
+    let Some(rest) = seen.get(FIXED..length) else {
         return Ok(Found::Part);
     };
-    let (size, port) = match family {
+    let family = match Family::of(family) {
         _ if command == LOCAL => return Ok(Found::Header(length, None)),
-        UNSPECIFIED => return Ok(Found::Header(length, None)),
-        TCP4 => (12, 8),
-        TCP6 => (36, 32),
-        UNIX_STREAM => (216, 0),
-        _ => return Err(MALFORMED),
+        Some(Family::Unspecified) => return Ok(Found::Header(length, None)),
+        Some(family) => family,
+        None => return Err(MALFORMED),
     };
-    let (addresses, tlvs) = rest.split_at_checked(size).ok_or(MALFORMED)?;
-    if !are_tlvs(tlvs) {
-        return Err(MALFORMED);
+    let (addresses, mut tlvs) = rest.split_at_checked(family.length()).ok_or(MALFORMED)?;
+    while !tlvs.is_empty() {
+        (_, _, tlvs) = split_tlv(tlvs).ok_or(MALFORMED)?;
     }
-    let ip = match family {
-        TCP4 => addresses.first_chunk::<4>().map(|ip| IpAddr::from(*ip)),
-        TCP6 => addresses.first_chunk::<16>().map(|ip| IpAddr::from(*ip)),
-        _ => None,
-    };
-    let port = u16::from_be_bytes([addresses[port], addresses[port + 1]]);
-    let source = ip.map(|ip| canonical(SocketAddr::new(ip, port)));
-    Ok(Found::Header(length, source))
-}
-
-/// Whether these are whole TLVs: type, two bytes of length, value (section 2.2).
-fn are_tlvs(mut bytes: &[u8]) -> bool {
-    while let [_, high, low, rest @ ..] = bytes {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        match rest.get(length..) {
-            Some(next) => bytes = next,
-            None => return false,
-        }
-    }
-    bytes.is_empty()
+    Ok(Found::Header(length, family.source(addresses)))
 }
 
 /// Makes a version 2 header for a backend: the client's address, ours in the same family, and
@@ -223,7 +181,7 @@ pub fn header(
 ) -> Vec<u8> {
     let mut body = Vec::new();
     let (command, family) = match (source.map(canonical), local.map(canonical)) {
-        (None, _) => (LOCAL, UNSPECIFIED),
+        (None, _) => (LOCAL, Family::Unspecified),
         (Some(SocketAddr::V4(source)), local) => {
             let local = match local {
                 Some(SocketAddr::V4(local)) => local,
@@ -233,7 +191,7 @@ pub fn header(
             body.extend(local.ip().octets());
             body.extend(source.port().to_be_bytes());
             body.extend(local.port().to_be_bytes());
-            (PROXY, TCP4)
+            (PROXY, Family::Tcp4)
         }
         (Some(SocketAddr::V6(source)), local) => {
             let (ip, port) = match local {
@@ -245,13 +203,13 @@ pub fn header(
             body.extend(ip.octets());
             body.extend(source.port().to_be_bytes());
             body.extend(port.to_be_bytes());
-            (PROXY, TCP6)
+            (PROXY, Family::Tcp6)
         }
     };
     for (kind, value) in tlvs {
         let Some(value) = value else { continue };
         // Type and length of a TLV take three bytes.
-        let fits = body.len() + 3 + value.len() <= MAX_V2 - V2_FIXED;
+        let fits = body.len() + 3 + value.len() <= MAX_V2 - FIXED;
         if let (true, Ok(length)) = (fits, u16::try_from(value.len())) {
             body.push(*kind);
             body.extend(length.to_be_bytes());
@@ -260,7 +218,7 @@ pub fn header(
     }
     let length = u16::try_from(body.len()).expect("a body has 520 bytes at most");
     let [high, low] = length.to_be_bytes();
-    let fixed = [command, family, high, low];
+    let fixed = [command, family.code(), high, low];
     [&SIGNATURE[..], &fixed, &body].concat()
 }
 

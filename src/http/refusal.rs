@@ -5,7 +5,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use crate::logging::escape::Escaped;
+use common::Escaped;
 
 /// Why a client is refused; each variant carries the value that broke the rule.
 #[derive(Debug)]

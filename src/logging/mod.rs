@@ -3,7 +3,6 @@
 //! A line is one line whatever a client wrote into it, and one place in the code writes at most
 //! ten a second; what comes beyond is counted, and the count said with the next line of any place.
 
-pub(crate) mod escape;
 pub(crate) mod sink;
 
 use std::fmt;
@@ -14,9 +13,9 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record, error};
 use nix::unistd::Uid;
 
-use crate::logging::escape::Escaped;
 pub(crate) use crate::logging::sink::Destination;
 use crate::logging::sink::Sink;
+use common::Escaped;
 
 /// Most lines of one cause in one `WINDOW`.
 const MAX_LINES: u32 = 10;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use common::calendar;
+
 use super::der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 
 const BMP_STRING: u8 = 0x1e;
@@ -140,7 +142,8 @@ fn moment((tag, text): (u8, &[u8])) -> Option<Moment> {
     let (hour, rest) = number(rest, 2)?;
     let (minute, rest) = number(rest, 2)?;
     let (second, _) = number(rest, 2)?;
-    let seconds = ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    let seconds =
+        ((calendar::days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
     Some(Moment {
         seconds,
         date: (year, month, day),
@@ -150,19 +153,6 @@ fn moment((tag, text): (u8, &[u8])) -> Option<Moment> {
 fn number(text: &[u8], digits: usize) -> Option<(i64, &[u8])> {
     let (digits, rest) = text.split_at_checked(digits)?;
     Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
-}
-
-/// Days of the Gregorian calendar; years begin in March, so that the leap day
-/// comes last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month < 3 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let before_month = (month * 153 + 2) / 5;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + before_month
-        + day
-        - 719_469
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ fn introduce(
         client.local(),
         &[
             (proxy::AUTHORITY, client.server_name().as_deref()),
-            (proxy::NAME, Some(&service.name)),
+            (proxy::SERVICE, Some(&service.name)),
             (proxy::ORIGIN, request.header("Origin")),
             (proxy::SUBJECT, client.subject().as_deref()),
         ],

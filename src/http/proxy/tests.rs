@@ -19,7 +19,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [SIGNATURE, &[command, family][..], &length, body].concat()
+    [&SIGNATURE[..], &[command, family][..], &length, body].concat()
 }
 
 fn found(bytes: &[u8]) -> Option<Found> {
@@ -52,7 +52,7 @@ fn a_mapped_address_is_told_as_ipv4_and_an_unfit_destination_as_zeros() {
 
 #[test]
 fn an_unknown_address_is_local() {
-    let header = header(None, None, &[(NAME, Some("chat")), (ORIGIN, None)]);
+    let header = header(None, None, &[(SERVICE, Some("chat")), (ORIGIN, None)]);
     assert_eq!(header, v2(0x20, 0x00, b"\xe0\x00\x04chat"));
 }
 
@@ -70,7 +70,7 @@ fn a_value_too_long_for_the_header_is_left_out() {
 #[test]
 fn what_is_sent_is_what_is_taken() {
     for text in ["192.0.2.1:4660", "[2001:db8::1]:65535"] {
-        let sent = header(address(text), None, &[(NAME, Some("chat"))]);
+        let sent = header(address(text), None, &[(SERVICE, Some("chat"))]);
         assert_eq!(found(&sent), Some(Found::Header(sent.len(), address(text))));
     }
 }
@@ -90,7 +90,7 @@ fn a_header_cut_anywhere_is_a_part_and_ends_where_it_ends() {
 fn a_header_is_never_longer_than_its_limit() {
     for room in 0..8 {
         let name = "n".repeat(536 - 28 - 3 - room);
-        let tlvs = [(NAME, Some(name.as_str())), (ORIGIN, Some(""))];
+        let tlvs = [(SERVICE, Some(name.as_str())), (ORIGIN, Some(""))];
         let header = header(address("192.0.2.1:1"), None, &tlvs);
         assert!(header.len() <= 536, "{} bytes", header.len());
         assert_eq!(
@@ -205,9 +205,9 @@ fn a_header_comes_off_the_socket_and_not_a_byte_behind_it() {
 fn a_header_without_an_address_is_told_apart_from_none() {
     for header in [
         &b"PROXY UNKNOWN\r\n"[..],
-        &v2(LOCAL, UNSPECIFIED, b""),
-        &v2(PROXY, UNSPECIFIED, b""),
-        &v2(PROXY, UNIX_STREAM, &[b'/'; 216]),
+        &v2(LOCAL, Family::Unspecified.code(), b""),
+        &v2(PROXY, Family::Unspecified.code(), b""),
+        &v2(PROXY, Family::Unix.code(), &[b'/'; 216]),
     ] {
         let (client, mut far) = pair();
         far.write_all(header).unwrap();

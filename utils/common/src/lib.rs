@@ -4,11 +4,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod calendar;
 pub mod close;
 mod error;
+mod escape;
 mod mask;
+pub mod proxy;
 mod utf8;
 
 pub use error::ProtocolError;
+pub use escape::Escaped;
 pub use mask::unmask;
 pub use utf8::Utf8;

@@ -1,9 +1,10 @@
 //! Running: one line on stderr, or in the system's log once the server detached.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+
+use common::Escaped;
 
 /// Where the system's log daemon listens.
 const SYSTEM_LOG: &str = "/dev/log";
@@ -17,7 +18,7 @@ static SYSTEM: OnceLock<UnixDatagram> = OnceLock::new();
 /// Writes one line for the administrator. Control characters are escaped; nothing blocks.
 pub fn log(message: &str) {
     let name = NAME.get().copied().unwrap_or("unixserver");
-    let message = escape(message);
+    let message = Escaped(message);
     match SYSTEM.get() {
         None => say(&format!("{name}: {message}")),
         Some(socket) => {
@@ -48,29 +49,5 @@ pub(crate) fn use_system_log() {
         && socket.set_nonblocking(true).is_ok()
     {
         let _ = SYSTEM.set(socket);
-    }
-}
-
-/// `message` with its control characters as `\xNN`, so that one line stays one.
-fn escape(message: &str) -> String {
-    let mut escaped = String::with_capacity(message.len());
-    for c in message.chars() {
-        if c.is_control() {
-            // Writing to a String cannot fail.
-            let _ = write!(escaped, "\\x{:02x}", u32::from(c));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escape;
-
-    #[test]
-    fn line_breaks_and_escapes_are_made_visible() {
-        assert_eq!(escape("a\r\n\x1b[31mé"), "a\\x0d\\x0a\\x1b[31mé");
     }
 }

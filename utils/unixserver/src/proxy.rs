@@ -6,28 +6,15 @@
 //! send a header of its own and claim to be anyone.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-/// First bytes of each header (PROXY protocol, section 2.2).
-const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-
-/// Length of the part before the addresses, in bytes.
-pub(crate) const FIXED: usize = 16;
+pub(crate) use common::proxy::FIXED;
+use common::proxy::{
+    AUTHORITY, COOKIES, Family, ID, ORIGIN, QUERY, SERVICE, SIGNATURE, SUBJECT, USER, split_tlv,
+};
 
 /// Longest rest taken, in bytes: cookies can be several KiB.
 const MAX_REST: usize = 31 * 1024;
-
-/// TLV of the server name that a TLS client asked for: `PP2_TYPE_AUTHORITY` (section 2.2.2).
-const AUTHORITY: u8 = 0x02;
-
-/// TLVs of the gateway's own, from the range for applications (section 2.2.8).
-const SERVICE: u8 = 0xe0;
-const ORIGIN: u8 = 0xe1;
-const SUBJECT: u8 = 0xe2;
-const USER: u8 = 0xe3;
-const QUERY: u8 = 0xe4;
-const COOKIES: u8 = 0xe5;
-const ID: u8 = 0xe6;
 
 /// What the gateway knows of a client and tells with `proxy = "v2"`. A field is `None` where
 /// the gateway does not know it or has left it out, all are without `-P`.
@@ -72,31 +59,6 @@ impl ClientInfo {
     }
 }
 
-/// The addresses a header has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// IPv4: 12 bytes.
-    Inet,
-    /// IPv6: 36 bytes.
-    Inet6,
-    /// UNIX sockets: 216 bytes, which tell nothing about a network.
-    Unix,
-    /// None: the header's sender speaks for itself, or does not know.
-    None,
-}
-
-impl Family {
-    /// Length of both addresses with their ports, in bytes (section 2.2).
-    fn length(self) -> usize {
-        match self {
-            Family::Inet => 12,
-            Family::Inet6 => 36,
-            Family::Unix => 216,
-            Family::None => 0,
-        }
-    }
-}
-
 /// Reads the fixed part: which addresses follow, and how many bytes in all.
 ///
 /// # Errors
@@ -106,12 +68,7 @@ pub(crate) fn parse_fixed(fixed: &[u8; FIXED]) -> io::Result<(Family, usize)> {
     if !fixed.starts_with(&SIGNATURE) || fixed[12] >> 4 != 2 || rest > MAX_REST {
         return Err(invalid());
     }
-    let family = match fixed[13] >> 4 {
-        1 => Family::Inet,
-        2 => Family::Inet6,
-        3 => Family::Unix,
-        _ => Family::None,
-    };
+    let family = Family::of(fixed[13]).ok_or_else(invalid)?;
     Ok((family, rest))
 }
 
@@ -122,37 +79,15 @@ pub(crate) fn parse_fixed(fixed: &[u8; FIXED]) -> io::Result<(Family, usize)> {
 pub(crate) fn parse_rest(family: Family, rest: &[u8]) -> io::Result<ClientInfo> {
     let (addresses, mut tlvs) = rest.split_at_checked(family.length()).ok_or_else(invalid)?;
     let mut info = ClientInfo {
-        address: source(family, addresses),
+        address: family.source(addresses),
         ..ClientInfo::default()
     };
-    while let [kind, high, low, after @ ..] = tlvs {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let (value, next) = after.split_at_checked(length).ok_or_else(invalid)?;
-        info.set(*kind, value);
+    while !tlvs.is_empty() {
+        let (kind, value, next) = split_tlv(tlvs).ok_or_else(invalid)?;
+        info.set(kind, value);
         tlvs = next;
     }
-    if tlvs.is_empty() {
-        Ok(info)
-    } else {
-        Err(invalid())
-    }
-}
-
-/// The first of two addresses, and its port behind both.
-fn source(family: Family, addresses: &[u8]) -> Option<SocketAddr> {
-    let (ip, port): (IpAddr, _) = match family {
-        Family::Inet => {
-            let ip = addresses.first_chunk::<4>()?;
-            (Ipv4Addr::from(*ip).into(), addresses.get(8..10)?)
-        }
-        Family::Inet6 => {
-            let ip = addresses.first_chunk::<16>()?;
-            (Ipv6Addr::from(*ip).to_canonical(), addresses.get(32..34)?)
-        }
-        Family::Unix | Family::None => return None,
-    };
-    let port = u16::from_be_bytes(*port.first_chunk()?);
-    Some(SocketAddr::new(ip, port))
+    Ok(info)
 }
 
 /// The error for a connection that does not begin with a header.

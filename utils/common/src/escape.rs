@@ -1,12 +1,12 @@
-//! Every step: text that others chose, made safe for a log line and a terminal.
+//! Text that others chose, made safe for a log line and a terminal.
 
-use std::fmt::{self, Display, Formatter, Write};
+use core::fmt::{self, Display, Formatter, Write};
 
 /// Shows text with everything escaped that could end a line, move a cursor or turn the reading
 /// direction. Printable text of any script stays as it is, so escaping twice changes nothing.
 ///
 /// Bytes that are not UTF-8 have become U+FFFD where they were made a `str`.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+pub struct Escaped<'a>(pub &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,10 @@ fn is_unsafe(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
+    use std::string::ToString;
 
     #[test]
     fn what_moves_a_cursor_is_escaped() {
