@@ -50,6 +50,7 @@ fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<
     let address = unix_address(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, kind, flags, None)?;
+    set_limit(fd.as_fd(), limit);
     loop {
         match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}
@@ -57,7 +58,6 @@ fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<
         }
     }
     fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
-    set_limit(fd.as_fd(), limit);
     Ok(fd)
 }
 

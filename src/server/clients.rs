@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::frames::WATCHES;
 use crate::server::table::{Entry, Hold, Table};
+#[cfg(feature = "websocket")]
+use crate::system::budget::Budget;
 use crate::system::threads;
 
 /// Pause between two tries to send a Close to clients without room for it.
@@ -19,11 +21,20 @@ pub(crate) struct Clients {
     table: Mutex<Table>,
     /// Notified whenever a slot becomes free.
     freed: Condvar,
+    /// What their messages held whole and grown buffers take (`maxmemory`).
+    #[cfg(feature = "websocket")]
+    budget: Budget,
     /// The pause of the thread that watches silent clients, once there is one.
     watch: Mutex<Option<Duration>>,
 }
 
 impl Clients {
+    /// The memory that their messages held whole and grown buffers share.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
     /// the table.
     ///

@@ -50,9 +50,12 @@ impl Server {
         resources: &Arc<Resources>,
     ) -> Result<Self, StartError> {
         let old = before.map(|server| (&server.config, &server.security));
+        let security = Security::new(&config, old)?;
+        #[cfg(feature = "websocket")]
+        clients.budget().set_limit(config.max_memory);
         Ok(Self {
             document: config.document.as_ref().map(Document::new),
-            security: Security::new(&config, old)?,
+            security,
             clients,
             resources: Arc::clone(resources),
             config,

@@ -1,6 +1,8 @@
 //! Ground: thin layers over the kernel and std, which know nothing of connections.
 
 pub(crate) mod beneath;
+#[cfg(feature = "websocket")]
+pub(crate) mod budget;
 pub(crate) mod keepalive;
 #[cfg(feature = "websocket")]
 pub(crate) mod queue;

@@ -32,7 +32,7 @@ pub struct Service<'a> {
     /// The subprotocol chosen from those the client offered.
     pub protocol: Option<String>,
     /// Keeps the resolved file open, so that `target` means this very file.
-    file: Option<OwnedFd>,
+    pub(super) file: Option<OwnedFd>,
 }
 
 impl Service<'_> {

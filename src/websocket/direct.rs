@@ -9,37 +9,42 @@
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// Gives the client to the backend; the gateway's own descriptor is closed.
+use crate::client::Client;
+
+/// Undoes what the gateway set on the client's socket, and sets what the backend
+/// relies on: options and timeouts belong to the open file, which the backend
+/// shares. It is done before the backend is connected, since the C gateway's
+/// library looks for the descriptor only once, as soon as it has accepted.
+pub(crate) fn prepare(client: &Client, silence: Duration) {
+    client.tune(silence);
+    // A socket that refuses them stays with its timeouts, and is served.
+    let _ = client.set_read_timeout(None);
+    let _ = client.set_write_timeout(None);
+}
+
+/// Gives a prepared client to the backend; the gateway's own descriptor is closed.
 ///
-/// The backend gets a blocking socket without timeouts. Since the two
-/// descriptors share one open file, nothing may be done to the client before
-/// it is dropped, a shutdown least of all.
+/// Since the two descriptors share one open file, nothing may be done to the
+/// client before it is dropped, a shutdown least of all.
 ///
 /// # Errors
 /// The client comes back, so that the relay can serve it, together with what
-/// went wrong. It is blocking and without timeouts then.
+/// went wrong.
 pub(crate) fn hand_over(
     client: TcpStream,
     backend: BorrowedFd<'_>,
     peer: SocketAddr,
 ) -> Result<(), (TcpStream, io::Error)> {
-    match prepare(&client).and_then(|()| send(&client, backend, peer)) {
+    match send(&client, backend, peer) {
         Ok(()) => Ok(()),
         Err(error) => Err((client, error)),
     }
-}
-
-/// Undoes what the gateway set: the flags and timeouts belong to the open
-/// file, and the backend would inherit them.
-fn prepare(client: &TcpStream) -> io::Result<()> {
-    client.set_nonblocking(false)?;
-    client.set_read_timeout(None)?;
-    client.set_write_timeout(None)
 }
 
 fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<()> {
@@ -97,7 +102,6 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::path::Path;
-    use std::time::Duration;
 
     use nix::cmsg_space;
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -172,7 +176,6 @@ mod tests {
     #[test]
     fn the_backend_gets_a_blocking_socket_without_timeouts() {
         let (client, _far) = tcp_pair();
-        client.set_nonblocking(true).unwrap();
         client
             .set_read_timeout(Some(Duration::from_secs(3)))
             .unwrap();
@@ -180,6 +183,9 @@ mod tests {
             .set_write_timeout(Some(Duration::from_secs(3)))
             .unwrap();
         let twin = client.try_clone().unwrap();
+        let client = Client::plain(client);
+        prepare(&client, Duration::from_secs(25));
+        let client = client.into_plain().ok().unwrap();
         let (gateway, _backend) = UnixStream::pair().unwrap();
         hand_over(client, gateway.as_fd(), "127.0.0.1:1".parse().unwrap()).unwrap();
         let flags = OFlag::from_bits_retain(fcntl(&twin, FcntlArg::F_GETFL).unwrap());

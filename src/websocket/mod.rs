@@ -44,7 +44,7 @@ const TURN_WAIT: Duration = Duration::from_secs(5);
 /// Why there is no WebSocket.
 #[inline(never)]
 pub(crate) fn open<'a>(
-    server: &Server,
+    server: &'a Server,
     websocket: &'a WebsocketConfig,
     slot: &Slot,
     request: &Request,
@@ -63,7 +63,9 @@ pub(crate) fn open<'a>(
                     protocol: service.protocol,
                     upgrade,
                     backend,
+                    file: service.file,
                     ping: websocket.ping,
+                    budget: server.clients().budget(),
                 }));
             }
             Err(failed) => failed,
@@ -106,6 +108,10 @@ fn attempt<'a>(
         }
         Err(refusal) => return Err((refusal, Duration::ZERO)),
     };
+    #[cfg(feature = "websocket_rt")]
+    if service.config.direct && !client.is_tls() {
+        direct::prepare(client, websocket.ping);
+    }
     // A service beneath docroot is held open by one descriptor more until it is connected, which
     // waits for nothing.
     let opening = Some(opening).filter(|_| service.is_held_open());

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(feature = "websocket_rt")]
 use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,10 +22,11 @@ use crate::frame::CloseCode;
 use crate::http::refusal::Refusal;
 use crate::logging::Seconds;
 use crate::server::slot::Slot;
+use crate::system::budget::Budget;
 #[cfg(feature = "websocket_rt")]
 use crate::websocket::direct;
 use crate::websocket::handshake::{self, Upgrade};
-use crate::websocket::pump;
+use crate::websocket::pump::{self, Terms};
 
 /// A client that has passed every check, and the backend it is to talk to.
 pub(crate) struct Session<'a> {
@@ -34,7 +36,11 @@ pub(crate) struct Session<'a> {
     pub(super) config: &'a ServiceConfig,
     pub(super) protocol: Option<String>,
     pub(super) backend: Backend,
+    /// The file that was resolved, held open until the hand-over: closing it takes time.
+    pub(super) file: Option<OwnedFd>,
     pub(super) ping: Duration,
+    /// The memory of all clients of the server.
+    pub(super) budget: &'a Budget,
 }
 
 impl Session<'_> {
@@ -43,7 +49,7 @@ impl Session<'_> {
     /// # Errors
     /// The client, when there is no thread for its backend: it can still be refused.
     pub(crate) fn run(
-        self,
+        mut self,
         slot: &Slot,
         writer: Arc<FrameWriter>,
     ) -> Result<(), (Arc<FrameWriter>, Refusal)> {
@@ -58,6 +64,7 @@ impl Session<'_> {
         }
         #[cfg(not(feature = "websocket_rt"))]
         let _ = slot;
+        drop(self.file.take());
         match self.relay(&writer, &|| self.switch(writer.client())) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -75,7 +82,13 @@ impl Session<'_> {
         let start = Instant::now();
         let peer = writer.client();
         let name = &self.name;
-        let report = pump::run(writer, &self.backend, self.config, self.ping, greet)?;
+        let terms = Terms {
+            config: self.config,
+            protocol: self.protocol.as_deref(),
+            ping: self.ping,
+            budget: self.budget,
+        };
+        let report = pump::run(writer, &self.backend, &terms, greet)?;
         info!(
             "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
             report.code,
@@ -94,20 +107,18 @@ impl Session<'_> {
     /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
     /// itself. If that fails the relay serves.
     #[cfg(feature = "websocket_rt")]
-    fn hand_over(self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
+    fn hand_over(mut self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
         let peer = writer.client().to_string();
-        let name = &self.name;
-        writer.client().tune(self.ping);
         if let Err(error) = self.switch(writer.client()) {
-            return debug!("{peer} {name}: gone before the 101: {error}");
+            return debug!("{peer} {}: gone before the 101: {error}", self.name);
         }
         let client = slot.take(writer);
         let source = client.source();
         let left = match client.into_plain() {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
-                Ok(()) => return info!("{peer} {name}: handed over"),
+                Ok(()) => return info!("{peer} {}: handed over", self.name),
                 Err((socket, error)) => {
-                    warn!("{peer} {name}: {error}; relaying instead");
+                    warn!("{peer} {}: {error}; relaying instead", self.name);
                     Client::plain(socket)
                 }
             },
@@ -117,8 +128,9 @@ impl Session<'_> {
             left.set_source(source);
         }
         let writer = slot.put(left);
+        drop(self.file.take());
         if let Err(error) = self.relay(&writer, &|| Ok(())) {
-            warn!("{peer} {name}: cannot create a thread: {error}");
+            warn!("{peer} {}: cannot create a thread: {error}", self.name);
             // The 101 has been sent.
             let _ = writer.open(|| Ok(()));
             let _ = writer.close(Some(CloseCode::Error));

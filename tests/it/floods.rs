@@ -5,9 +5,9 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, message, noise};
+use crate::frames::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, message, noise};
 use crate::gateway::{Gateway, is_emulated};
-use crate::process::figure;
+use crate::process::{DEADLINE, figure};
 
 /// KiB that memory may grow by under any flood: buffers of both threads, and
 /// what the allocator keeps.
@@ -202,4 +202,93 @@ fn a_length_of_2_to_the_62_costs_no_memory() {
         }
         assert_flat(&gateway, &format!("2^62 announced to {framing}"), base);
     }
+}
+
+/// Clients that each have a message to hold, of so many bytes; together far beyond `maxmemory`.
+const HOLDERS: usize = 40;
+const HELD: usize = 2 << 20;
+
+/// The settings of the tests with `HOLDERS`: 8 MiB for all.
+fn holding(framing: &str) -> Gateway {
+    Gateway::with("maxmemory = \"8M\";", &format!("framing = \"{framing}\";"))
+}
+
+/// Judges what the messages of `HOLDERS` have cost, of whom so many were closed with 1013.
+fn assert_within_maxmemory(gateway: &Gateway, base: usize, closed: usize) {
+    let now = gateway.process.memory();
+    let (sent, grown) = (HOLDERS * HELD / 1024, now.saturating_sub(base));
+    figure(format!(
+        "{sent} KiB to hold, maxmemory 8192: {base} -> {now} KiB, {closed} closed with 1013"
+    ));
+    // The allocator keeps what buffers have outgrown.
+    assert!(grown < 3 * (8 << 10), "{grown} KiB");
+    assert!((HOLDERS - 6..HOLDERS).contains(&closed), "{closed}");
+}
+
+#[test]
+fn messages_that_many_clients_do_not_finish_stay_within_maxmemory() {
+    let gateway = holding("length");
+    let _backend = gateway.backend("sink");
+    let mut clients: Vec<_> = (0..HOLDERS).map(|_| gateway.open("sink")).collect();
+    let base = gateway.process.memory();
+    let fragment = frames::frame(CONTINUATION, &noise(64 << 10));
+    let mut closed = 0;
+    for client in &mut clients {
+        client.send(&frames::frame(BINARY, b""));
+        for _ in 0..HELD / (64 << 10) {
+            // The gateway may close before the last.
+            let _ = client.stream.write_all(&fragment);
+        }
+        let _ = client.stream.write_all(&message(PING, b""));
+        match client.frame() {
+            frame if frame.opcode == PONG => {}
+            frame => {
+                assert_eq!(
+                    (frame.opcode, frame.payload),
+                    (CLOSE, 1013_u16.to_be_bytes().into())
+                );
+                closed += 1;
+            }
+        }
+    }
+    assert_within_maxmemory(&gateway, base, closed);
+}
+
+#[test]
+fn messages_that_many_backends_do_not_finish_stay_within_maxmemory() {
+    let gateway = holding("nul");
+    let backend = gateway.backend("source");
+    let pairs: Vec<_> = (0..HOLDERS)
+        .map(|_| (gateway.open("source"), backend.accept()))
+        .collect();
+    let base = gateway.process.memory();
+    let bytes = vec![b'x'; HELD];
+    let mut held = Vec::new();
+    for (mut client, connection) in pairs {
+        let mut writer = connection.stream.try_clone().expect("a descriptor");
+        let sent = bytes.clone();
+        // The gateway reads no more of one that is closed.
+        let sender = std::thread::spawn(move || writer.write_all(&sent));
+        client
+            .stream
+            .set_read_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
+        let has_close = loop {
+            match client.stream.peek(&mut [0]) {
+                Ok(_) => break true,
+                Err(_) if sender.is_finished() => break false,
+                Err(_) => {}
+            }
+        };
+        client.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        match has_close {
+            true => {
+                client.expect_close(1013);
+                drop(client);
+            }
+            false => held.push((client, connection)),
+        }
+        drop(sender.join());
+    }
+    assert_within_maxmemory(&gateway, base, HOLDERS - held.len());
 }

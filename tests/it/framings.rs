@@ -163,6 +163,34 @@ fn ends_each_message_with(gateway: &Gateway, end: u8) {
 }
 
 #[test]
+fn crlf_ends_each_message_with_cr_lf_and_takes_lines_with_either_end() {
+    let gateway = Gateway::start("framing = \"crlf\";");
+    let (mut client, mut connection) = pair_of(&gateway, "modem");
+    client.text("ATZ");
+    client.text("ATI");
+    assert_eq!(connection.take(10), b"ATZ\r\nATI\r\n");
+    connection.give(b"OK\r\nplain\ncut\r");
+    connection.give(b"\n");
+    for line in ["OK", "plain", "cut"] {
+        assert_eq!(client.message(), (TEXT, line.into()));
+    }
+}
+
+#[test]
+fn frametype_auto_sends_binary_where_the_subprotocol_is_a_binary_one() {
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("vnc");
+    let offer = "Sec-WebSocket-Protocol: binary, base64\r\n";
+    let mut client = Client::open(&gateway, "vnc", offer);
+    assert_eq!(
+        client.answer.header("Sec-WebSocket-Protocol"),
+        Some("binary")
+    );
+    backend.accept().give(b"Hello");
+    assert_eq!(client.message(), (BINARY, b"Hello".to_vec()));
+}
+
+#[test]
 fn line_closes_with_1009_beyond_maxmessage() {
     let gateway = Gateway::start("framing = \"line\"; maxmessage = 1000;");
     let backend = gateway.backend("source");

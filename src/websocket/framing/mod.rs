@@ -55,6 +55,8 @@ enum Boundary {
     None,
     /// This byte ends a message.
     Byte(u8),
+    /// CR LF ends a message to the backend, LF or CR LF one to the client.
+    CrLf,
     /// Four bytes of length and an opcode byte precede a message.
     Length,
     /// A packet shorter than [`PACKET`] ends a message.
@@ -67,7 +69,8 @@ impl Boundary {
         match config.framing {
             _ if backend.is_packet() => Self::Packet,
             Framing::Length => Self::Length,
-            Framing::Line | Framing::Crlf => Self::Byte(b'\n'),
+            Framing::Line => Self::Byte(b'\n'),
+            Framing::Crlf => Self::CrLf,
             Framing::Nul => Self::Byte(0),
             Framing::Stream => Self::None,
         }

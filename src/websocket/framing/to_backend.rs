@@ -5,6 +5,7 @@ use std::io;
 use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::config::ServiceConfig;
+use crate::system::budget::{Budget, Share};
 
 /// Why a message was not delivered.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Delivery {
     Backend(io::Error),
     /// The message is longer than `maxmessage` and would have to be held whole.
     TooBig,
+    /// The message must be held, and the server's clients hold `maxmemory` already.
+    NoMemory,
 }
 
 /// Collects payload at the front of a buffer; the client's next bytes are read into the rest of
@@ -25,6 +28,8 @@ pub(crate) struct ToBackend<'a, G> {
     merge: bool,
     max_message: usize,
     buffer: Vec<u8>,
+    /// What the buffer has grown by.
+    memory: Share<'a>,
     /// Payload at the front of the buffer, not yet written.
     held: usize,
     small_reads: u8,
@@ -43,7 +48,12 @@ pub(crate) struct ToBackend<'a, G> {
 
 impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// Delivers to `backend` as `config` says.
-    pub(crate) fn new(backend: &'a Backend, config: &ServiceConfig, go_on: G) -> Self {
+    pub(crate) fn new(
+        backend: &'a Backend,
+        config: &ServiceConfig,
+        budget: &'a Budget,
+        go_on: G,
+    ) -> Self {
         let boundary = Boundary::of(config, backend);
         Self {
             backend,
@@ -52,6 +62,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             merge: config.merge && boundary == Boundary::None,
             max_message: config.max_message,
             buffer: vec![0; SMALL_BUFFER],
+            memory: Share::new(budget),
             held: 0,
             small_reads: 0,
             whole: 0,
@@ -74,16 +85,17 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// As [`Delivery`]: held bytes may have to be written first.
     pub(crate) fn space(&mut self) -> Result<(&mut [u8], usize), Delivery> {
         if self.held == self.buffer.len() {
-            if self.holding || self.buffer.len() < LARGE_BUFFER {
-                self.grow();
-            } else {
+            let has_grown = (self.holding || self.buffer.len() < LARGE_BUFFER) && self.grow();
+            if !has_grown {
+                if self.holding || self.boundary == Boundary::Packet && self.held < PACKET {
+                    return Err(Delivery::NoMemory);
+                }
                 self.streaming = true;
                 self.stream()?;
             }
         }
         if self.held == 0 && self.buffer.len() > LARGE_BUFFER {
-            self.buffer.truncate(LARGE_BUFFER);
-            self.buffer.shrink_to_fit();
+            self.resize(LARGE_BUFFER);
         }
         let at = self.held;
         Ok((&mut self.buffer, at))
@@ -98,16 +110,27 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     pub(crate) fn adapt(&mut self, count: usize, space: usize) {
         let size = self.buffer.len();
         let next = next_size(size, count, space, &mut self.small_reads);
-        if next > size {
-            self.buffer.resize(next, 0);
-        } else if next < size && self.held <= next {
-            self.buffer.truncate(next);
-            self.buffer.shrink_to_fit();
+        if next != size && self.held <= next {
+            self.resize(next);
         }
     }
 
-    /// Grows the buffer, at most to the longest message and the next frame header.
-    fn grow(&mut self) {
+    /// Makes the buffer so long; false if the server's memory does not suffice.
+    fn resize(&mut self, len: usize) -> bool {
+        if !self.memory.resize(len.saturating_sub(SMALL_BUFFER)) {
+            return false;
+        }
+        let shrinks = len < self.buffer.len();
+        self.buffer.resize(len, 0);
+        if shrinks {
+            self.buffer.shrink_to_fit();
+        }
+        true
+    }
+
+    /// Grows the buffer, at most to the longest message and the next frame header. Returns false
+    /// if the server's memory does not suffice.
+    fn grow(&mut self) -> bool {
         let most = match self.holding {
             true => self.max_message.saturating_add(SMALL_BUFFER),
             false => LARGE_BUFFER,
@@ -117,7 +140,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             .len()
             .saturating_mul(4)
             .min(most.max(LARGE_BUFFER));
-        self.buffer.resize(len.max(self.held + SMALL_BUFFER), 0);
+        let least = self.held + SMALL_BUFFER;
+        self.resize(len.max(least)) || self.resize(least)
     }
 
     /// A message begins; `length` is known unless it is fragmented.
@@ -165,6 +189,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             Boundary::None if self.merge => Ok(()),
             Boundary::None => self.write(&[]),
             Boundary::Byte(byte) => self.write(&[byte]),
+            Boundary::CrLf => self.write(b"\r\n"),
             Boundary::Length => {
                 if self.holding {
                     self.holding = false;

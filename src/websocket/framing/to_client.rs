@@ -5,6 +5,7 @@ use crate::backend::Backend;
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{Data, OpCode};
+use crate::system::budget::{Budget, Share};
 
 /// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
 const COPY_LIMIT: usize = 4 << 10;
@@ -18,6 +19,8 @@ pub(crate) enum Forward {
     BadText,
     /// A message that must be held whole is longer than `maxmessage`.
     TooBig,
+    /// A message must be held, and the server's clients hold `maxmemory` already.
+    NoMemory,
     /// The backend's `length` prefix has this opcode byte.
     BadOpcode(u8),
     /// The backend ended within what its `length` prefix announced.
@@ -39,6 +42,10 @@ pub(crate) struct ToClient<'a> {
     kind: &'a Kind,
     max_message: usize,
     buffer: Vec<u8>,
+    /// What the buffer has grown by.
+    memory: Share<'a>,
+    /// What `held` takes.
+    held_memory: Share<'a>,
     /// Bytes at the front of the buffer that wait for more: a cut character, or a long write.
     carried: usize,
     /// The backend's write may be longer than the buffer it was read into.
@@ -62,6 +69,7 @@ impl<'a> ToClient<'a> {
         backend: &Backend,
         config: &ServiceConfig,
         kind: &'a Kind,
+        budget: &'a Budget,
     ) -> Self {
         let boundary = Boundary::of(config, backend);
         let size = match boundary {
@@ -76,6 +84,8 @@ impl<'a> ToClient<'a> {
             kind,
             max_message: config.max_message,
             buffer: vec![0; size],
+            memory: Share::new(budget),
+            held_memory: Share::new(budget),
             carried: 0,
             filling: false,
             small_reads: 0,
@@ -112,17 +122,19 @@ impl<'a> ToClient<'a> {
     pub(crate) fn forward(&mut self, count: usize) -> Result<(), Forward> {
         let end = self.carried + count;
         let space = self.buffer.len() - self.carried;
-        self.filling =
-            self.boundary == Boundary::None && count == space && self.buffer.len() < LARGE_BUFFER;
+        self.filling = self.boundary == Boundary::None
+            && count == space
+            && self.buffer.len() < LARGE_BUFFER
+            && self.adapt(count, space);
         if self.filling {
             self.carried = end;
-            self.adapt(count, space);
             return Ok(());
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match self.boundary {
             Boundary::None => self.stream(&mut buffer[..end]),
             Boundary::Byte(byte) => self.runs(&buffer[..end], byte),
+            Boundary::CrLf => self.runs(&buffer[..end], b'\n'),
             Boundary::Length => self.lengths(&buffer[..end]),
             Boundary::Packet => self.piece(&buffer[..end], end != PACKET, None),
         };
@@ -136,18 +148,23 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Fits the buffer to the backend. A buffer for packets keeps its size.
-    fn adapt(&mut self, count: usize, space: usize) {
+    /// Fits the buffer to the backend; returns whether it has grown. A buffer for packets keeps
+    /// its size.
+    fn adapt(&mut self, count: usize, space: usize) -> bool {
         if self.boundary == Boundary::Packet {
-            return;
+            return false;
         }
         let size = self.buffer.len();
         let next = next_size(size, count, space, &mut self.small_reads);
+        if !self.memory.resize(next - SMALL_BUFFER) {
+            return false;
+        }
         self.buffer.resize(next, 0);
         if next < size {
             self.buffer.shrink_to_fit();
             self.frames = Vec::new();
         }
+        next > size
     }
 
     /// Sends what the backend had begun when it ended its output.
@@ -254,16 +271,39 @@ impl<'a> ToClient<'a> {
             return self.message(bytes, text);
         }
         let mut held = held.unwrap_or_default();
+        self.reserve(&mut held, bytes.len())?;
         held.extend_from_slice(bytes);
         if last {
-            return self.message(&held, text);
+            let sent = self.message(&held, text);
+            self.held_memory.clear();
+            return sent;
         }
         self.held = Some(held);
         Ok(())
     }
 
+    /// Makes space for so many bytes more of a held message, if the server's memory suffices.
+    fn reserve(&mut self, held: &mut Vec<u8>, bytes: usize) -> Result<(), Forward> {
+        let needed = held.len() + bytes;
+        if needed <= held.capacity() {
+            return Ok(());
+        }
+        let ample = needed.max(2 * held.capacity()).min(self.max_message);
+        for capacity in [ample, needed] {
+            if self.held_memory.resize(capacity) {
+                held.reserve_exact(capacity - held.len());
+                return Ok(());
+            }
+        }
+        Err(Forward::NoMemory)
+    }
+
     /// Sends a whole message. `text` is its type where the backend gives one.
     fn message(&mut self, bytes: &[u8], text: Option<bool>) -> Result<(), Forward> {
+        let bytes = match self.boundary {
+            Boundary::CrLf => bytes.strip_suffix(b"\r").unwrap_or(bytes),
+            _ => bytes,
+        };
         let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
         let kind = if !text.unwrap_or_else(|| self.wants_text(bytes)) {
             Data::Binary

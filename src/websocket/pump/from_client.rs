@@ -27,7 +27,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
         Self {
             pump,
             decoder,
-            out: ToBackend::new(pump.backend, pump.config, go_on),
+            out: ToBackend::new(pump.backend, pump.terms.config, pump.terms.budget, go_on),
             dropping: false,
         }
     }
@@ -124,6 +124,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
     fn undelivered(&mut self, delivery: Delivery) -> Option<ClientEnd> {
         match delivery {
             Delivery::TooBig => Some(ClientEnd::Failed(CloseCode::Size)),
+            Delivery::NoMemory => Some(ClientEnd::Failed(CloseCode::Again)),
             Delivery::Backend(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Some(ClientEnd::Vanished)
             }

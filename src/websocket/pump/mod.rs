@@ -18,6 +18,7 @@ use crate::backend::{Backend, Input};
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
+use crate::system::budget::Budget;
 use crate::system::threads;
 use crate::websocket::framing::{Forward, Kind, ToClient};
 use crate::websocket::pump::latch::Latch;
@@ -68,11 +69,23 @@ enum BackendEnd {
     Client,
 }
 
+/// What a connection is served by.
+pub(crate) struct Terms<'a> {
+    /// How the backend is spoken to.
+    pub(crate) config: &'a ServiceConfig,
+    /// The subprotocol chosen.
+    pub(crate) protocol: Option<&'a str>,
+    /// Silence after which the kernel asks for the client.
+    pub(crate) ping: Duration,
+    /// The memory of all clients of the server.
+    pub(crate) budget: &'a Budget,
+}
+
 /// What both threads share.
 struct Pump<'a> {
     writer: &'a FrameWriter,
     backend: &'a Backend,
-    config: &'a ServiceConfig,
+    terms: &'a Terms<'a>,
     kind: Kind,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
@@ -92,15 +105,14 @@ pub(crate) type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
 pub(crate) fn run(
     writer: &FrameWriter,
     backend: &Backend,
-    config: &ServiceConfig,
-    ping: Duration,
+    terms: &Terms<'_>,
     greet: &Greet<'_>,
 ) -> io::Result<Report> {
     let pump = Pump {
         writer,
         backend,
-        config,
-        kind: Kind::new(None),
+        terms,
+        kind: Kind::new(terms.protocol),
         client_over: AtomicBool::new(false),
         from_client: Latch::default(),
         from_backend: Latch::default(),
@@ -109,7 +121,7 @@ pub(crate) fn run(
     let client = writer.client();
     // The limit of the opening must not stay: the server watches for silence.
     client.set_read_timeout(None)?;
-    client.tune(ping);
+    client.tune(terms.ping);
     thread::scope(|scope| {
         let name = thread::current()
             .name()
@@ -197,7 +209,13 @@ impl Pump<'_> {
     /// Runs the backend's direction: the 101, then messages, then a Close if the backend ends.
     fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
         let client = self.writer.client();
-        let mut out = ToClient::new(self.writer, self.backend, self.config, &self.kind);
+        let mut out = ToClient::new(
+            self.writer,
+            self.backend,
+            self.terms.config,
+            &self.kind,
+            self.terms.budget,
+        );
         let work = || match self.writer.open(greet) {
             Ok(()) => self.read_backend(&mut out),
             Err(_) => BackendEnd::Client,
@@ -277,6 +295,7 @@ impl Pump<'_> {
             Forward::Send(SendError::Closed | SendError::Io(_)) => BackendEnd::Client,
             Forward::BadText => BackendEnd::Failed(CloseCode::Invalid),
             Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
+            Forward::NoMemory => BackendEnd::Failed(CloseCode::Again),
             Forward::BadOpcode(opcode) => {
                 warn!("backend sent opcode byte {opcode} in framing = \"length\", not 1 or 2");
                 BackendEnd::Failed(CloseCode::Error)

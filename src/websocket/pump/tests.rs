@@ -51,7 +51,13 @@ fn between<B>(
     let writer = Arc::new(FrameWriter::new(near));
     let own = Arc::clone(&writer);
     let thread = thread::Builder::new().name("c7".into()).spawn(move || {
-        let report = run(&own, &connected, &service, ping, &greet);
+        let terms = Terms {
+            config: &service,
+            protocol: None,
+            ping,
+            budget: &Budget::new(usize::MAX),
+        };
+        let report = run(&own, &connected, &terms, &greet);
         // As the end of a connection does: the client's socket, then the backend's.
         drop(own);
         drop(connected);

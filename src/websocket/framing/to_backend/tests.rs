@@ -20,10 +20,13 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A budget that no test uses up.
+static AMPLE: Budget = Budget::new(usize::MAX);
+
 type Delivering<'a> = ToBackend<'a, fn() -> bool>;
 
 fn to<'a>(backend: &'a Backend, config: &ServiceConfig) -> Delivering<'a> {
-    ToBackend::new(backend, config, || true)
+    ToBackend::new(backend, config, &AMPLE, || true)
 }
 
 /// Delivers frames as `pump` does, from reads of at most `size` bytes.

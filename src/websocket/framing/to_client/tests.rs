@@ -10,6 +10,9 @@ use crate::backend::tests::{packet_pair, service, stream_pair};
 use crate::config::Framing;
 use crate::http::request::tests::pair;
 
+/// A budget that no test uses up.
+static AMPLE: Budget = Budget::new(usize::MAX);
+
 /// A message: whether it is text, and its payload.
 type Message = (bool, Vec<u8>);
 
@@ -72,7 +75,7 @@ fn forward_to(
     let (backend, mut end) = stream_pair();
     let kind = Kind::new(None);
     kind.set(client_sends_text);
-    let mut out = ToClient::new(&writer, &backend, config, &kind);
+    let mut out = ToClient::new(&writer, &backend, config, &kind, &AMPLE);
     let mut go = || {
         for piece in pieces {
             let mut rest = *piece;
@@ -197,6 +200,36 @@ fn each_run_that_a_byte_ends_is_a_message_however_it_comes() {
 }
 
 #[test]
+fn crlf_takes_lf_and_cr_lf_and_leaves_other_carriage_returns() {
+    let pieces: [&[u8]; 4] = [b"one\r", b"\ntwo\n\r\na\rb\r\n", b"\r", b"\r\nend"];
+    let got = good(&service(Framing::Crlf), &pieces);
+    let wanted = ["one", "two", "", "a\rb", "\r", "end"];
+    assert_eq!(got, wanted.map(text));
+}
+
+#[test]
+fn a_message_that_does_not_fit_the_servers_memory_is_not_held() {
+    let budget = Budget::new(8 << 10);
+    let (writer, _far) = open_writer();
+    let (backend, mut end) = stream_pair();
+    let (config, kind) = (service(Framing::Nul), Kind::new(None));
+    let mut out = ToClient::new(&writer, &backend, &config, &kind, &budget);
+    let mut taken = 0;
+    let error = loop {
+        end.write_all(&[b'x'; 1024]).expect("buffer space");
+        let Input::Bytes(count) = backend.read(out.space()).expect("readable") else {
+            panic!("no end");
+        };
+        match out.forward(count) {
+            Ok(()) => taken += count,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Forward::NoMemory), "{error:?}");
+    assert!(taken <= 8 << 10, "{taken}");
+}
+
+#[test]
 fn a_message_is_held_up_to_maxmessage() {
     let mut config = service(Framing::Line);
     config.max_message = 10;
@@ -283,7 +316,7 @@ fn a_short_packet_ends_a_message() {
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
             let kind = Kind::new(Some("binary"));
-            let mut out = ToClient::new(&writer, &backend, &service(framing), &kind);
+            let mut out = ToClient::new(&writer, &backend, &service(framing), &kind, &AMPLE);
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);
                 let input = backend.read(out.space()).expect("a packet");
@@ -304,7 +337,7 @@ fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
     let (writer, far) = open_writer();
     let (backend, mut end) = stream_pair();
     let kind = Kind::new(None);
-    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &kind);
+    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &kind, &AMPLE);
     let mut forward = |out: &mut ToClient<'_>, bytes: &[u8]| {
         end.write_all(bytes).expect("buffer space");
         match backend.read(out.space()).expect("readable") {
@@ -382,7 +415,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     });
     let (backend, _end) = stream_pair();
     let (config, kind) = (service(Framing::Stream), Kind::new(None));
-    let mut out = ToClient::new(&writer, &backend, &config, &kind);
+    let mut out = ToClient::new(&writer, &backend, &config, &kind, &AMPLE);
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
         out.space()[..piece.len()].copy_from_slice(piece);
