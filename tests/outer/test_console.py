@@ -92,6 +92,7 @@ def test_without_a_listing_a_service_is_typed(window):
     ("busy", "busy cannot serve now", True),
     ("host", "host cannot be reached by this host name", False),
     ("odd", "odd is refused with status 418", True),
+    ("", "the service at / is not running", True),
     ("icon.svg", "icon.svg is not a service but a page or file", False),
 ])
 def test_a_failed_connection_shows_its_likely_reason_in_one_line(window, name, words, again):
@@ -100,7 +101,7 @@ def test_a_failed_connection_shows_its_likely_reason_in_one_line(window, name, w
 
     with stub(refuse) as url:
         page = window(f"{url}manual.html")
-        if name == "icon.svg":
+        if name in ("", "icon.svg"):
             # The stand-in lets any other handshake in: this one never leaves the page.
             page.add_init_script("WebSocket = class extends EventTarget {"
                                  " constructor() { super(); setTimeout(() => this.onclose({ code: 1006 })); } }")

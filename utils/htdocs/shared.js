@@ -91,9 +91,10 @@ async function findReason(name) {
   }
   if (answer.ok) {
     answer.body?.cancel();
-    return reason('file', 'is not a service but a page or file', true);
+    // A page stands at / beside a service, whether that runs or not.
+    if (name) return reason('file', 'is not a service but a page or file', true);
   }
-  const known = REASONS[answer.status];
+  const known = REASONS[answer.ok ? 426 : answer.status];
   return known ? reason(...known) : reason('refused', `is refused with status ${answer.status}`);
 }
 
