@@ -188,10 +188,10 @@ impl AuthRpc {
     /// The user, if the password is theirs. Takes as long for a user who is
     /// not there.
     fn verify(&mut self, name: &str, passwd: &str) -> Result<User, Error> {
-        let standing = self.throttle.wait(name)?;
+        let turn = self.throttle.wait(name)?;
         let user = self.store.find(name)?;
         let stored = user.as_ref().and_then(|user| user.passwd.as_deref());
-        let right = self.hasher.check(name, passwd, stored, standing)?;
+        let right = self.hasher.check(name, passwd, stored, turn.standing)?;
         match user {
             Some(user) if right => {
                 self.throttle.passed(name);

@@ -1,11 +1,12 @@
 //! Wrong passwords slow down the address that they come from, and for a moment
 //! the user that they are for; nobody else.
 //!
-//! Checks of one address take turns, each later than the one before, or an
-//! attacker would wait on many connections at once. A right password waits too,
-//! or guessers would hang up whenever an answer is late. Where the address is
-//! not known (a gateway that does not tell it), those who try the same user
-//! take turns instead: guessing stays slow, but keeps that user waiting too.
+//! Checks of an address that has failed take turns, each later than the one
+//! before, or an attacker would wait on many connections at once. A right
+//! password waits too, or guessers would hang up whenever an answer is late.
+//! Where the address is not known (a gateway that does not tell it), those who
+//! try the same user take turns instead: guessing stays slow, but keeps that
+//! user waiting too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -44,46 +45,59 @@ pub(crate) enum Standing {
     Suspect,
 }
 
+/// What is known of an address or of a user.
 #[derive(Debug, Clone, Copy)]
 struct Turns {
-    /// Wrong passwords, those that wait for their check included.
-    count: u32,
-    /// When the last check has its turn.
+    /// Wrong passwords.
+    failures: u32,
+    /// Checks that wait or run.
+    pending: u32,
+    /// When the last password was wrong, or the last check that waits has its turn.
     last: Option<Instant>,
 }
 
 impl Turns {
     const NONE: Turns = Turns {
-        count: 0,
+        failures: 0,
+        pending: 0,
         last: None,
     };
 
-    /// The count, and how long from `now` the last turn is off.
+    /// The failures, and how long from `now` the last turn is off.
     fn current(self, now: Instant) -> (u32, Duration) {
         match self.last {
-            Some(last) if now < last + FORGET => (self.count, last.saturating_duration_since(now)),
+            Some(last) if now < last + FORGET => {
+                (self.failures, last.saturating_duration_since(now))
+            }
             Some(_) | None => (0, Duration::ZERO),
         }
     }
 
-    /// How long the turn that is now taken is off.
+    /// How long the turn that is now taken is off. Without failures it is not: a
+    /// browser asks several times at once.
     fn take(&mut self, throttle: &Throttle, now: Instant) -> Result<(Duration, Standing), Error> {
-        let (count, ahead) = self.current(now);
+        let (failures, ahead) = self.current(now);
         if ahead > MAX_AHEAD {
             return Err(Error::failure("try again later"));
         }
-        let pause = ahead + throttle.length(count);
-        *self = Turns {
-            count: count.saturating_add(1),
-            last: Some(now + pause),
-        };
-        let failed = count > 0 || throttle.failures > 0;
-        let standing = if failed {
-            Standing::Suspect
-        } else {
+        let pause = ahead + throttle.length(failures);
+        if failures > 0 {
+            self.last = Some(now + pause);
+        }
+        let clean = failures == 0 && self.pending == 0 && throttle.failures == 0;
+        self.pending += 1;
+        let standing = if clean {
             Standing::Clean
+        } else {
+            Standing::Suspect
         };
         Ok((pause.max(throttle.length(throttle.failures)), standing))
+    }
+
+    fn fail(&mut self, now: Instant) {
+        self.failures = self.current(now).0.saturating_add(1);
+        // Turns that others have taken stay where they are.
+        self.last = self.last.max(Some(now));
     }
 }
 
@@ -119,7 +133,8 @@ impl<K> Default for Table<K> {
 impl<K: Copy + Eq + Hash> Table<K> {
     fn turns(&mut self, key: K, now: Instant) -> &mut Turns {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
-            self.0.retain(|_, turns| turns.current(now).0 > 0);
+            self.0
+                .retain(|_, turns| turns.pending > 0 || turns.current(now).0 > 0);
             let oldest = self.0.iter().min_by_key(|(_, turns)| turns.last);
             let oldest = oldest.map(|(oldest, _)| *oldest);
             if let Some(oldest) = oldest.filter(|_| self.0.len() >= REMEMBERED) {
@@ -154,13 +169,18 @@ impl Throttle {
     /// # Errors
     /// The connection has had enough tries, or too many others have their turn
     /// before; it costs no more time.
-    pub(crate) fn wait(&self, user: &str) -> Result<Standing, Error> {
+    pub(crate) fn wait(&self, user: &str) -> Result<Turn, Error> {
         if self.failures >= MAX_FAILURES {
             return Err(Error::failure("too many failures: connect again"));
         }
         let (pause, standing) = self.turn(&mut lock(), user, Instant::now())?;
+        let turn = Turn {
+            standing,
+            source: self.source,
+            user: user.to_string(),
+        };
         pause_for(pause)?;
-        Ok(standing)
+        Ok(turn)
     }
 
     fn turn(
@@ -185,13 +205,10 @@ impl Throttle {
 
     fn note_failure(&mut self, tables: &mut Tables, user: &str, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        if self.source.is_some() {
-            let turns = tables.name(user, now);
-            *turns = Turns {
-                count: turns.current(now).0.saturating_add(1),
-                last: Some(now),
-            };
+        if let Some(source) = self.source {
+            tables.address(source, now).fail(now);
         }
+        tables.name(user, now).fail(now);
     }
 
     /// The password was right. What the source and the connection did before
@@ -201,11 +218,7 @@ impl Throttle {
     }
 
     fn note_success(&self, tables: &mut Tables, user: &str, now: Instant) {
-        if let Some(source) = self.source {
-            let turns = tables.address(source, now);
-            turns.count = turns.count.saturating_sub(1);
-        }
-        *tables.name(user, now) = Turns::NONE;
+        tables.name(user, now).failures = 0;
     }
 
     fn length(&self, failures: u32) -> Duration {
@@ -213,6 +226,26 @@ impl Throttle {
             0 => Duration::ZERO,
             count => self.delay * (1 << (count - 1).min(MAX_DOUBLINGS)),
         }
+    }
+}
+
+/// The turn of one check; dropping it ends the check.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Whether others go before.
+    pub(crate) standing: Standing,
+    source: Option<IpAddr>,
+    user: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (mut tables, now) = (lock(), Instant::now());
+        let turns = match self.source {
+            Some(source) => tables.address(source, now),
+            None => tables.name(&self.user, now),
+        };
+        turns.pending = turns.pending.saturating_sub(1);
     }
 }
 

@@ -37,10 +37,28 @@ fn each_failure_doubles_the_wait_up_to_a_limit() {
 }
 
 #[test]
-fn checks_of_one_address_take_turns_on_whichever_connection() {
+fn an_address_that_has_not_failed_checks_several_at_once() {
     let mut world = World::new();
+    let turns = [(); 3].map(|()| world.turn(&from("192.0.2.1", 100), "a"));
+    assert_eq!(turns.map(|turn| turn.0), [0; 3]);
+    // But only the first of them goes before others.
+    let standings = turns.map(|turn| turn.1);
+    assert_eq!(
+        standings,
+        [Standing::Clean, Standing::Suspect, Standing::Suspect]
+    );
+}
+
+#[test]
+fn checks_of_an_address_that_has_failed_take_turns_on_whichever_connection() {
+    let mut world = World::new();
+    let mut first = from("192.0.2.1", 100);
+    world.turn(&first, "a");
+    first.note_failure(&mut world.0, "a", world.1);
     let pauses = ["a", "b", "c", "d", "e"].map(|user| world.pause(&from("192.0.2.1", 100), user));
-    assert_eq!(pauses, [0, 100, 300, 700, 1500]);
+    assert_eq!(pauses, [100, 200, 300, 400, 500]);
+    first.note_failure(&mut world.0, "a", world.1);
+    assert_eq!(world.pause(&from("192.0.2.1", 100), "f"), 500 + 200);
 }
 
 #[test]
@@ -81,7 +99,9 @@ fn right_passwords_do_not_slow_down_their_address_nor_clear_it() {
 #[test]
 fn addresses_of_one_network_of_ipv6_are_one_source() {
     let mut world = World::new();
-    assert_eq!(world.pause(&from("2001:db8:0:1::1", 100), "a"), 0);
+    let mut guesser = from("2001:db8:0:1::1", 100);
+    assert_eq!(world.pause(&guesser, "b"), 0);
+    guesser.note_failure(&mut world.0, "b", world.1);
     assert_eq!(world.pause(&from("2001:db8:0:1:f::2", 100), "a"), 100);
     assert_eq!(world.pause(&from("2001:db8:0:2::1", 100), "a"), 0);
     let mapped = "::ffff:192.0.2.9".parse().expect("an address");
@@ -91,8 +111,11 @@ fn addresses_of_one_network_of_ipv6_are_one_source() {
 #[test]
 fn without_an_address_those_who_try_one_user_take_turns() {
     let mut world = World::new();
-    let pauses = [(); 4].map(|()| world.pause(&from("", 100), "a"));
-    assert_eq!(pauses, [0, 100, 300, 700]);
+    let mut guesser = from("", 100);
+    assert_eq!(world.pause(&guesser, "a"), 0);
+    guesser.note_failure(&mut world.0, "a", world.1);
+    let pauses = [(); 3].map(|()| world.pause(&from("", 100), "a"));
+    assert_eq!(pauses, [100, 200, 300]);
     assert_eq!(world.pause(&from("", 100), "b"), 0);
 }
 
@@ -101,17 +124,18 @@ fn a_check_behind_too_many_others_is_refused_at_once() {
     let throttle = from("", 3000);
     let mut turns = Turns::NONE;
     let start = Instant::now();
+    turns.fail(start);
     let seconds = Duration::from_secs;
     let mut take = |at| {
         let turn = turns.take(&throttle, start + seconds(at));
         turn.map(|turn| turn.0)
     };
-    assert_eq!(take(0), Ok(seconds(0)));
     assert_eq!(take(0), Ok(seconds(3)));
+    assert_eq!(take(0), Ok(seconds(6)));
     assert_eq!(take(0), Ok(seconds(9)));
     assert_eq!(take(0), Err(Error::failure("try again later")));
-    assert_eq!(take(1), Ok(seconds(8 + 12)));
-    assert_eq!(take(20), Ok(seconds(1 + 24)), "the owner's turn");
+    assert_eq!(take(1), Ok(seconds(8 + 3)));
+    assert_eq!(take(20), Ok(seconds(3)), "the owner's turn");
     assert_eq!(take(500), Ok(seconds(0)), "all is forgotten");
 }
 
@@ -123,7 +147,8 @@ fn the_addresses_that_failed_last_are_remembered() {
         |number: u32| Throttle::new(delay, Some(IpAddr::V4((0x0a00_0000 + number).into())));
     for number in 0..3000 {
         world.1 += Duration::from_millis(1);
-        world.turn(&client(number), &number.to_string());
+        let user = number.to_string();
+        client(number).note_failure(&mut world.0, &user, world.1);
     }
     assert_eq!(world.0.by_address.0.len(), REMEMBERED);
     assert_eq!(world.pause(&client(2999), "other"), 100);
