@@ -3,10 +3,10 @@
 //! write the kernel takes.
 #![no_main]
 
+use common::Utf8;
 use libfuzzer_sys::fuzz_target;
 use libwebsocket::receive::{Event, Receiver};
 use libwebsocket::send::Sender;
-use common::Utf8;
 use libwebsocket::{Opcode, ProtocolError, frame};
 use ouistiti_fuzz::{Opinion, Random, agrees_with_tungstenite, tungstenite_says};
 use tungstenite::Message;

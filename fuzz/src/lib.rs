@@ -1,4 +1,7 @@
-//! What the fuzz targets share: cuts of a stream, and tungstenite's opinion of frames.
+//! What the fuzz targets share: frames of a few bytes of input, cuts of a stream, and tungstenite's
+//! opinion of frames.
+
+pub mod stream;
 
 use std::io::{self, Read, Write};
 

@@ -24,7 +24,7 @@ const LENGTHS: [u64; 12] = [
 const OPCODES: [u8; 16] = [0, 0, 0, 0, 1, 1, 2, 2, 8, 9, 9, 9, 10, 0, 2, 3];
 
 /// The client's stream: three bytes are a frame. And where payloads begin, with FIN.
-pub(crate) fn stream(list: &[u8]) -> (Vec<u8>, Vec<(usize, bool)>) {
+pub fn stream(list: &[u8]) -> (Vec<u8>, Vec<(usize, bool)>) {
     let mut wire = Vec::new();
     let mut frames = Vec::new();
     for part in list.chunks_exact(3) {

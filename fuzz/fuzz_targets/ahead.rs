@@ -6,13 +6,11 @@
 //! there is something to read, and read.
 #![no_main]
 
-mod stream;
-
 use libfuzzer_sys::fuzz_target;
 use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
 use libwebsocket::{Opcode, ProtocolError, frame};
-use stream::stream;
+use ouistiti_fuzz::stream::stream;
 
 /// What a reader of the whole stream gets.
 #[derive(Debug, Default)]
