@@ -8,25 +8,22 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::debug;
-
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
-use crate::http::document::Document;
 use crate::http::host;
 use crate::http::notice;
 use crate::http::peek::peek;
-use crate::http::probe;
 use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response::{self, After};
 use crate::http::trust;
-use crate::logging::Seconds;
 use crate::server::Server;
 use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
 use crate::websocket;
+
+mod file;
 
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -62,7 +59,7 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
                 Err(refusal) => turn_away(server, slot, writer, &request.refused(refusal)),
             };
         }
-        match answer(server, &slot, &request, writer.client()) {
+        match file::answer(server, &slot, &request, writer.client()) {
             Ok(After::Close) => return leave(server, slot, writer),
             Ok(After::Next(limit)) => deadline = Instant::now() + limit,
             Err(refusal) => return turn_away(server, slot, writer, &request.refused(refusal)),
@@ -164,66 +161,6 @@ fn websocket_for<'a>(
 ) -> Option<&'a crate::config::WebsocketConfig> {
     let config = server.config().websocket.as_ref()?;
     (request.is_upgrade() && request.method != "OPTIONS").then_some(config)
-}
-
-/// Answers a request that is no upgrade.
-fn answer(
-    server: &Server,
-    slot: &Slot,
-    request: &Request,
-    client: &Client,
-) -> Result<After, Refusal> {
-    let after = match request.is_persistent() {
-        true => After::Next(server.config().head_timeout),
-        false => After::Close,
-    };
-    if let Some(answer) = probe::answer(request, after) {
-        let deadline = Instant::now() + REFUSAL_WAIT;
-        let written = client.write_all_until(answer.as_bytes(), deadline);
-        return written.map(|()| after).map_err(Refusal::Gone);
-    }
-    if request.is_spoiled_upgrade() {
-        return Err(Refusal::SpoiledUpgrade);
-    }
-    let sent = match server.document() {
-        Some(document) => send_file(document, slot, request, after, client),
-        None => Err(Refusal::NotAnUpgrade),
-    };
-    match sent {
-        Ok(()) => Ok(after),
-        #[cfg(feature = "websocket")]
-        Err(Refusal::NoFile(_) | Refusal::NotAnUpgrade) if is_service(server, slot, request) => {
-            Err(Refusal::IsService(request.path.clone()))
-        }
-        Err(refusal) => Err(refusal),
-    }
-}
-
-/// Whether a WebSocket service stands under the path of a plain GET.
-#[cfg(feature = "websocket")]
-fn is_service(server: &Server, slot: &Slot, request: &Request) -> bool {
-    let Some(config) = &server.config().websocket else {
-        return false;
-    };
-    let opening = slot.opening(Instant::now() + REFUSAL_WAIT);
-    opening.is_some_and(|_opening| websocket::access::is_service(config, &request.path))
-}
-
-fn send_file(
-    document: &Document,
-    slot: &Slot,
-    request: &Request,
-    after: After,
-    client: &Client,
-) -> Result<(), Refusal> {
-    let start = Instant::now();
-    let opening = slot
-        .opening(start + REFUSAL_WAIT)
-        .ok_or(Refusal::TooManyClients)?;
-    let sent = document.serve(client, request, after, opening)?;
-    let took = Seconds(start.elapsed());
-    debug!("{} file {:?}: {sent} bytes, {took}", client, request.path);
-    Ok(())
 }
 
 /// Refuses a client and ends its connection.
