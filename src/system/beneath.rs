@@ -119,7 +119,7 @@ pub(crate) mod tests {
     }
 
     /// secret outside; root with a file, a directory, and links inwards and outwards.
-    fn house() -> (Scratch, PathBuf) {
+    fn tree() -> (Scratch, PathBuf) {
         let scratch = Scratch::new();
         let root = scratch.0.join("root");
         fs::create_dir_all(root.join("sub")).expect("mkdir");
@@ -147,14 +147,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_name_beneath_is_opened() {
-        let (_scratch, root) = house();
+        let (_scratch, root) = tree();
         assert!(open_beneath(&root, "sub/page", OFlag::O_RDONLY).is_ok());
         assert!(open_beneath(&root, "sub", OFlag::O_PATH).is_ok());
     }
 
     #[test]
     fn no_name_and_no_link_leads_out() {
-        let (_scratch, root) = house();
+        let (_scratch, root) = tree();
         for name in WAYS_OUT {
             assert!(open_beneath(&root, name, OFlag::O_PATH).is_err(), "{name}");
         }
@@ -162,7 +162,7 @@ pub(crate) mod tests {
 
     #[test]
     fn without_openat2_no_name_and_no_link_leads_out() {
-        let (_scratch, root) = house();
+        let (_scratch, root) = tree();
         let open_root = || OwnedFd::from(File::open(&root).expect("it is there"));
         for name in WAYS_OUT
             .into_iter()
@@ -178,7 +178,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_nul_in_the_name_is_an_error() {
-        let (_scratch, root) = house();
+        let (_scratch, root) = tree();
         assert!(open_beneath(&root, "sub\0/page", OFlag::O_PATH).is_err());
     }
 }

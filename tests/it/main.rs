@@ -26,6 +26,7 @@ mod documents;
 mod exactness;
 mod floods;
 mod floors;
+mod frametypes;
 mod framings;
 mod heads;
 mod hosts;

@@ -13,6 +13,8 @@ use crate::backend::tests::{service, stream_pair};
 use crate::config::{FrameType, Framing, Target};
 use crate::http::request::tests::pair;
 
+mod panics;
+
 /// Longest wait of a test for the end of a connection, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -384,21 +386,4 @@ fn a_close_is_not_lost_to_a_client_that_sends_on() {
     pumped.client.read_exact(&mut got).expect("a Close");
     assert_eq!(&got, b"\x88\x02\x03\xf1");
     drop(pumped.end());
-}
-
-#[test]
-fn a_panic_ends_its_own_connection_and_both_threads() {
-    let pumped = greeted(Framing::Stream, NEVER, || panic!("as the test wants"));
-    let mut backend = pumped.backend.try_clone().expect("a descriptor");
-    let start = Instant::now();
-    let (all, report) = pumped.end();
-    assert_eq!((&all[..], report.code), (&b""[..], 1006));
-    assert!(start.elapsed() < CLOSE_WAIT, "at once");
-    assert_eq!(backend.read(&mut [0; 8]).expect("the end"), 0);
-}
-
-#[test]
-fn a_panic_in_a_direction_is_that_directions_failure() {
-    assert_eq!(unless_panic(|| 1, 2), 1);
-    assert_eq!(unless_panic(|| panic!("as the test wants"), 2), 2);
 }
