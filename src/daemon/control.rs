@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::cli::Options;
 use crate::config::{Diagnostic, Severity};
-use crate::daemon::init_d::Programs;
+use crate::daemon::keeper::Keeper;
 use crate::daemon::{descriptors, settings, signals};
 use crate::listen::{STOP_WAIT, Servers};
 use crate::system::threads;
@@ -95,8 +95,8 @@ pub(crate) struct Running<'a> {
     pub(crate) user: String,
     /// Its servers.
     pub(crate) servers: Servers,
-    /// The programs of `init_d`.
-    pub(crate) programs: Option<Programs>,
+    /// Who stops the programs of `init_d`.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Running<'_> {
@@ -111,8 +111,8 @@ impl Running<'_> {
         }
         info!("stopping");
         let last = wait_for("stop", move || servers.stop(STOP_WAIT), controls)?;
-        if let Some(programs) = self.programs {
-            stop_programs(programs, last, controls)?;
+        if let Some(keeper) = self.keeper {
+            stop_programs(keeper, last, controls)?;
         }
         Ok(())
     }
@@ -120,11 +120,11 @@ impl Running<'_> {
 
 /// Has the programs of `init_d` stopped, and waits for that unless `last`, or a signal that
 /// comes meanwhile, is to stop at once.
-fn stop_programs(mut programs: Programs, last: Control, controls: &Controls) -> io::Result<()> {
-    programs.stop();
+fn stop_programs(mut keeper: Keeper, last: Control, controls: &Controls) -> io::Result<()> {
+    keeper.stop();
     match last {
-        Control::Stop => programs.leave(),
-        _ => drop(wait_for("programs", move || drop(programs), controls)?),
+        Control::Stop => keeper.leave(),
+        _ => drop(wait_for("programs", move || keeper.wait(), controls)?),
     }
     Ok(())
 }

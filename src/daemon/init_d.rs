@@ -2,13 +2,9 @@
 //!
 //! They run one after the other, by name, with the argument `start`; at the end with
 //! `stop`, in the opposite order. What they do wrong is told and changes nothing.
-//!
-//! The daemon gives its privileges up, and what it starts after that has none either. So that
-//! `stop` may undo what `start` did, a second process that is this program too, the *keeper*,
-//! keeps the privileges and waits for one word on a pipe. It listens to nobody else.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -18,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::daemon::{NAME, detach, notify, signals};
+use crate::daemon::{KEEPER, NAME, detach, notify, signals};
 use crate::system::{threads, trusted};
 
 /// A program that takes longer is left to itself.
@@ -47,80 +42,31 @@ const LEFT_OVER: [&str; 13] = [
     "-opkg",
 ];
 
-/// Set for the keeper.
-const KEEPER: &str = "OUISTITI_STOPS";
-
 /// Set for a process that is to become a program, with no signal blocked.
 const RUNNER: &str = "OUISTITI_RUNS";
 
 /// Exit code of a program that cannot be run, as sh(1) has it.
 const NOT_RUN: u8 = 126;
 
-/// What the keeper is told at the end; the bare end of the pipe stops nothing.
-const STOP: &[u8] = b"stop\n";
-
-/// Before the keeper's report of a program that failed.
-const FAILED: char = '!';
-
-/// Programs that have been started; dropping it stops them.
-pub(crate) struct Programs {
-    keeper: Option<Child>,
-}
-
-impl Programs {
-    /// Runs every executable of the directory, until a control signal to stop waits for us: it is then
-    /// obeyed once we serve. Call it with signals blocked, before privileges are given up.
-    ///
-    /// # Errors
-    /// When nobody can be left to stop them. A program that fails is told in the log.
-    pub(crate) fn start(directory: &Path) -> io::Result<Self> {
-        let mut programs = find(directory);
-        let queue = SignalFd::with_flags(&signals::stops(), SfdFlags::SFD_CLOEXEC)?;
-        let mut started = 0;
-        while started < programs.len() && !comes(&queue, Duration::ZERO)? {
-            match run(&programs[started], "start", Some(&queue)) {
-                Ok(line) => info!("{line}"),
-                Err(line) => warn!("{line}"),
-            }
-            started += 1;
+/// Runs every executable of the directory, until a signal to stop waits for us: it is then obeyed
+/// once we serve. Call it with signals blocked, before privileges are given up. Returns the
+/// programs that were run; one that fails is told in the log.
+///
+/// # Errors
+/// When signals cannot be received.
+pub(crate) fn start(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut programs = find(directory);
+    let queue = SignalFd::with_flags(&signals::stops(), SfdFlags::SFD_CLOEXEC)?;
+    let mut started = 0;
+    while started < programs.len() && !comes(&queue, Duration::ZERO)? {
+        match run(&programs[started], "start", Some(&queue)) {
+            Ok(line) => info!("{line}"),
+            Err(line) => warn!("{line}"),
         }
-        programs.truncate(started);
-        let keeper = match programs.is_empty() {
-            true => None,
-            false => Some(leave_keeper(&programs)?),
-        };
-        Ok(Self { keeper })
+        started += 1;
     }
-
-    /// Has the keeper stop them.
-    pub(crate) fn stop(&mut self) {
-        let pipe = self.keeper.as_mut().and_then(|keeper| keeper.stdin.take());
-        if let Some(Err(error)) = pipe.map(|mut pipe| pipe.write_all(STOP)) {
-            warn!("cannot stop the programs of init_d: {error}");
-        }
-    }
-
-    /// Waits for nothing: the keeper goes on alone.
-    pub(crate) fn leave(mut self) {
-        self.keeper = None;
-    }
-}
-
-impl Drop for Programs {
-    fn drop(&mut self) {
-        self.stop();
-        let Some(mut keeper) = self.keeper.take() else {
-            return;
-        };
-        let report = keeper.stdout.take().map(BufReader::new);
-        for line in report.into_iter().flat_map(BufRead::lines).flatten() {
-            match line.strip_prefix(FAILED) {
-                Some(line) => warn!("{line}"),
-                None => info!("{line}"),
-            }
-        }
-        let _ = keeper.wait();
-    }
+    programs.truncate(started);
+    Ok(programs)
 }
 
 /// The programs of the directory, in the order in which they are run. What is wrong with the
@@ -165,63 +111,13 @@ fn is_left_over(path: &Path) -> bool {
     name.starts_with(['.', '#']) || LEFT_OVER.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Leaves a keeper behind. Signals are blocked in it too, from its first moment: one to all of
-/// the daemon's processes, or ^C, is for the daemon.
-fn leave_keeper(programs: &[PathBuf]) -> io::Result<Child> {
-    Command::new(detach::OURSELVES)
-        .arg0(NAME)
-        .args(programs)
-        .env(KEEPER, "1")
-        .env_remove(detach::VARIABLE)
-        .env_remove(notify::VARIABLE)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-}
-
-/// The whole life of the keeper, and of what is to become a program; `None` in any other process.
-pub fn keep() -> Option<ExitCode> {
-    if std::env::var_os(RUNNER).is_some() {
-        return Some(become_program());
-    }
-    std::env::var_os(KEEPER)?;
-    let done = wait_and_stop();
-    Some(ExitCode::from(u8::from(done.is_err())))
-}
-
-fn wait_and_stop() -> io::Result<()> {
-    let _ = prctl::set_name(c"ouistiti-keeper");
-    let mut control = Vec::new();
-    // The one word and no more: the daemon could be made to write anything.
-    io::stdin()
-        .take(STOP.len() as u64)
-        .read_to_end(&mut control)?;
-    if control != STOP {
-        return Ok(());
-    }
-    // The programs must have no signal blocked; those that wait would end us instead.
-    let waiting = SignalFd::with_flags(
-        &signals::blocked(),
-        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-    )?;
-    while waiting.read_signal()?.is_some() {}
-    signals::unblock()?;
-    let programs: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    for program in programs.iter().rev() {
-        let line = match run(program, "stop", None) {
-            Ok(line) => line,
-            Err(line) => format!("{FAILED}{line}"),
-        };
-        // Nobody listens any more if the daemon was killed: they are stopped all the same.
-        let _ = writeln!(io::stdout(), "{}", line.replace('\n', " "));
-    }
-    Ok(())
-}
-
-/// Runs one program to its end, or until one of the signals in `queue` waits for us; what to say of it, as
-/// an error if it failed.
-fn run(program: &Path, argument: &str, queue: Option<&SignalFd>) -> Result<String, String> {
+/// Runs one program to its end, or until one of the signals in `queue` waits for us. Returns the
+/// line that tells of it, as an error if it failed.
+pub(crate) fn run(
+    program: &Path,
+    argument: &str,
+    queue: Option<&SignalFd>,
+) -> Result<String, String> {
     let name = program.display();
     let start = Instant::now();
     match spawn(program, argument, queue.is_some()).and_then(|child| wait(child, queue)) {
@@ -257,13 +153,14 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Becomes the program of the command line; comes back only if that cannot be.
-fn become_program() -> ExitCode {
+/// Becomes a program, in a process that [`run`] has made for that; the exit code if it cannot be.
+pub(crate) fn become_program() -> Option<ExitCode> {
+    std::env::var_os(RUNNER)?;
     let mut words = std::env::args_os().skip(1);
     if let (Some(program), Ok(())) = (words.next(), signals::unblock()) {
         let _ = Command::new(program).args(words).env_remove(RUNNER).exec();
     }
-    ExitCode::from(NOT_RUN)
+    Some(ExitCode::from(NOT_RUN))
 }
 
 /// Its end, if that comes within the limit and before a control signal.

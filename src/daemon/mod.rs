@@ -11,6 +11,7 @@ mod descriptors;
 mod detach;
 mod error;
 mod init_d;
+mod keeper;
 mod notify;
 mod pid_file;
 mod settings;
@@ -20,11 +21,14 @@ mod user;
 
 pub use descriptors::close_inherited;
 pub use error::Error;
-pub use init_d::keep;
+pub use keeper::keep;
 pub use startup::{kill, serve, test};
 
 /// The daemon's own name, as it stands before its messages.
 const NAME: &str = "ouistiti";
+
+/// Set for the keeper: how many of its arguments are programs; the others are files to read.
+const KEEPER: &str = "OUISTITI_STOPS";
 
 /// In a build without the feature `landlock` nothing is confined.
 #[cfg(not(feature = "landlock"))]

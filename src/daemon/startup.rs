@@ -3,10 +3,11 @@
 //! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up;
 //! the signals are blocked before any thread is made.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use log::{LevelFilter, error};
-use nix::unistd::User;
+use nix::unistd::{User, geteuid};
 
 use crate::cli::Options;
 use crate::config::{Config, Diagnostic, Input};
@@ -14,7 +15,7 @@ use crate::daemon::confine::Files;
 use crate::daemon::control::{Controls, Running};
 use crate::daemon::detach::{Ready, Role, detach};
 use crate::daemon::error::{Context, Error};
-use crate::daemon::init_d::Programs;
+use crate::daemon::keeper::Keeper;
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::{self, PidFile};
 use crate::daemon::{descriptors, init_d, settings, signals, user};
@@ -91,17 +92,14 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     begin_log(options, &config, user.as_ref())?;
     descriptors::check_limit(&config.servers);
     let files = Files::of(&config, options.config.file());
+    let keys = keys(&config);
     let servers = Servers::bind(config.servers, lent)?;
     if let (Some(file), Some(path)) = (&pid_file, &config.pid_file) {
         let written = file.write();
         written.context(format_args!("pid file {}", path.display()))?;
     }
     // Programs are started by the user we still are, with the limits we were given.
-    let programs = config.init_d.as_deref().map(|path| {
-        let started = Programs::start(path);
-        started.context(path.display())
-    });
-    let programs = programs.transpose()?;
+    let keeper = leave_keeper(&config.init_d, user.as_ref(), &keys)?;
     descriptors::raise_limit();
     let manager = Manager::find();
     give_up_privileges(user.as_ref(), files)?;
@@ -114,7 +112,7 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
         options,
         user,
         servers,
-        programs,
+        keeper,
     };
     let ended = running.run(&controls);
     log::logger().flush();
@@ -154,6 +152,32 @@ fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<
     settings::open_log(options, config, owner)?.begin();
     logging::tell_of_panics();
     Ok(())
+}
+
+/// The files with keys: root's as a rule.
+fn keys(config: &Config) -> Vec<PathBuf> {
+    let tls = config
+        .servers
+        .iter()
+        .filter_map(|server| server.tls.as_ref());
+    let pairs = tls.flat_map(|tls| &tls.pairs);
+    pairs.map(|pair| pair.key.clone()).collect()
+}
+
+/// Runs the programs of `init_d`, and leaves a process behind that can stop them, and that reads
+/// renewed keys for the user we become.
+fn leave_keeper(
+    init_d: &Option<PathBuf>,
+    user: Option<&User>,
+    keys: &[PathBuf],
+) -> Result<Option<Keeper>, Error> {
+    let programs = match init_d {
+        Some(path) => init_d::start(path).context(path.display())?,
+        None => Vec::new(),
+    };
+    let is_given_up = user.is_some_and(|user| geteuid() != user.uid);
+    let keys = if is_given_up { keys } else { &[] };
+    Keeper::leave_behind(&programs, keys).context("cannot keep privileges")
 }
 
 /// Becomes the user, without capabilities, and confined to the files of the configuration.

@@ -4,6 +4,7 @@ pub(crate) mod beneath;
 #[cfg(feature = "websocket")]
 pub(crate) mod budget;
 pub(crate) mod keepalive;
+pub(crate) mod privileged;
 #[cfg(feature = "websocket")]
 pub(crate) mod queue;
 pub(crate) mod reason;

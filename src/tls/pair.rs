@@ -17,6 +17,7 @@ use rustls::{Error, InconsistentKeys};
 use super::der::{INTEGER, SEQUENCE};
 use super::{key, x509};
 use crate::config::TlsPair;
+use crate::system::privileged;
 
 /// Longest file, in bytes: above any chain or CA bundle.
 const MAX_FILE: u64 = 4 << 20;
@@ -195,7 +196,13 @@ fn is_der(text: &[u8]) -> bool {
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error| TlsError::Unreadable(file.to_owned(), error);
     let mut text = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
+    let opened = match File::open(file) {
+        // A key of root's, renewed: the keeper reads it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return privileged::read(file).map_err(unreadable);
+        }
+        opened => opened.map_err(unreadable)?,
+    };
     opened
         .take(MAX_FILE + 1)
         .read_to_end(&mut text)

@@ -169,7 +169,9 @@ fn get(home: &Home, name: &str) -> String {
     let mut stream = TcpStream::connect(home.address).expect("it listens");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
-        .write_all(format!("GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        .write_all(
+            format!("GET /{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -255,12 +257,53 @@ fn landlock_keeps_the_daemon_to_the_files_of_the_configuration() {
         let other = outside.path().display().to_string();
         rewrite(&home, &home.path("elsewhere").display().to_string(), &other);
         reload(&home, "log", "configuration read again");
-        assert_eq!(get(&home, "page"), if landlock { "403" } else { "200" });
+        assert_eq!(get(&home, "page"), if landlock { "503" } else { "200" });
         drop(clients);
         assert_eq!(home.run(&["-K"]).0, Some(0));
         assert!(!home.path("pid").exists());
     }
-    figure("files beyond those of the configuration: 403 with Landlock, 200 without");
+    figure("files beyond those of the configuration: 503 with Landlock, 200 without");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_renewed_key_of_root_is_read_for_a_user_who_may_not() {
+    if is_emulated(NO_DETACHING) || !is_root() {
+        return;
+    }
+    let files = crate::certificates::Files::new();
+    let home = Home::new("user = \"nobody\";");
+    let conf = fs::read_to_string(home.path("conf")).unwrap();
+    let section = files.section("crt", "key");
+    fs::write(
+        home.path("conf"),
+        conf.replace("servers = ( {", &format!("servers = ( {{ {section}")),
+    )
+    .unwrap();
+    let private = |path| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(path, mode).unwrap();
+    };
+    private(files.path("key"));
+    let (code, errors) = home.run(&["-D"]);
+    assert_eq!(code, Some(0), "{errors}");
+    files.renew();
+    private(files.path("key"));
+    let before = home.read("log").matches("configuration read again").count();
+    let pid = home.read("pid").trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGHUP).unwrap();
+    wait_until("the reload", || {
+        home.read("log").matches("configuration read again").count() > before
+    });
+    // Only the certificate that is there now is trusted.
+    let stream = TcpStream::connect(home.address).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut client = files.over(stream, None);
+    while client.conn.is_handshaking() {
+        let done = client.conn.complete_io(&mut client.sock);
+        done.unwrap_or_else(|error| panic!("{error}\n{}", home.read("log")));
+    }
+    figure("a key of mode 0600, root's, renewed and served by nobody");
 }
 
 #[cfg(all(feature = "landlock", feature = "tls"))]

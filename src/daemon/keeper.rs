@@ -1,0 +1,146 @@
+//! The keeper: a second process of this program, which keeps the privileges that the daemon gives up.
+//!
+//! It does two things, on request: it stops the programs of `init_d`, so that `stop` may undo what
+//! `start` did, and reads a renewed key for the daemon. A request has five bytes and no other effect;
+//! the end of the socket alone ends the keeper and stops nothing.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use log::{info, warn};
+use nix::sys::prctl;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::daemon::{KEEPER, NAME, detach, init_d, notify, signals};
+use crate::system::privileged::{self, REQUEST};
+
+/// The request to stop the programs.
+const STOP: [u8; REQUEST] = *b"stop\n";
+
+/// Before the keeper's report of a program that failed.
+const FAILED: char = '!';
+
+/// The keeper of this daemon; dropping it stops the programs.
+pub(crate) struct Keeper {
+    process: Option<Child>,
+    requests: UnixStream,
+}
+
+impl Keeper {
+    /// Leaves a keeper behind, if there is something to keep privileges for. Signals are blocked in
+    /// it too, from its first moment: one to all of the daemon's processes, or ^C, is for the daemon.
+    ///
+    /// # Errors
+    /// When the process cannot be made.
+    pub(crate) fn leave_behind(
+        programs: &[PathBuf],
+        files: &[PathBuf],
+    ) -> io::Result<Option<Self>> {
+        if programs.is_empty() && files.is_empty() {
+            return Ok(None);
+        }
+        let (requests, theirs) = UnixStream::pair()?;
+        let process = Command::new(detach::OURSELVES)
+            .arg0(NAME)
+            .args(programs)
+            .args(files)
+            .env(KEEPER, programs.len().to_string())
+            .env_remove(detach::VARIABLE)
+            .env_remove(notify::VARIABLE)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        privileged::set_reader(requests.try_clone()?, files)?;
+        let process = Some(process);
+        Ok(Some(Self { process, requests }))
+    }
+
+    /// Has the programs stopped.
+    pub(crate) fn stop(&mut self) {
+        if let Err(error) = self.requests.write_all(&STOP) {
+            warn!("cannot stop the programs of init_d: {error}");
+        }
+    }
+
+    /// Waits for nothing: the keeper goes on alone.
+    pub(crate) fn leave(mut self) {
+        self.process = None;
+    }
+
+    /// Waits until the programs have stopped, and tells how they did.
+    pub(crate) fn wait(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let report = process.stdout.take().map(BufReader::new);
+        for line in report.into_iter().flat_map(BufRead::lines).flatten() {
+            match line.strip_prefix(FAILED) {
+                Some(line) => warn!("{line}"),
+                None => info!("{line}"),
+            }
+        }
+        let _ = process.wait();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            // A start has failed after the programs were run.
+            self.stop();
+            self.wait();
+        }
+    }
+}
+
+/// The whole life of the keeper, and of what is to become a program; `None` in any other process.
+pub fn keep() -> Option<ExitCode> {
+    if let Some(code) = init_d::become_program() {
+        return Some(code);
+    }
+    let programs = std::env::var(KEEPER).ok()?;
+    let done = attend(programs.parse().unwrap_or(0));
+    Some(ExitCode::from(u8::from(done.is_err())))
+}
+
+/// Does what comes; `programs` of the arguments are programs.
+fn attend(programs: usize) -> io::Result<()> {
+    let _ = prctl::set_name(c"ouistiti-keeper");
+    let mut files: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let programs: Vec<_> = files.drain(..programs.min(files.len())).collect();
+    let mut requests = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut request = [0; REQUEST];
+    // No more than one request is read at a time: the daemon could be made to write anything.
+    while requests.read_exact(&mut request).is_ok() {
+        if request == STOP {
+            return stop(&programs);
+        }
+        if privileged::answer(&mut requests, request, &files)?.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn stop(programs: &[PathBuf]) -> io::Result<()> {
+    // The programs must have no signal blocked; those that wait would end us instead.
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    let waiting = SignalFd::with_flags(&signals::blocked(), flags)?;
+    while waiting.read_signal()?.is_some() {}
+    signals::unblock()?;
+    for program in programs.iter().rev() {
+        let line = match init_d::run(program, "stop", None) {
+            Ok(line) => line,
+            Err(line) => format!("{FAILED}{line}"),
+        };
+        // Nobody listens any more if the daemon was killed: they are stopped all the same.
+        let _ = writeln!(io::stdout(), "{}", line.replace('\n', " "));
+    }
+    Ok(())
+}
