@@ -32,7 +32,7 @@ pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
 ///
 /// # Errors
 /// Every error and warning, in the order of the text.
-pub fn load(path: &Path) -> Loaded {
+pub(crate) fn load(path: &Path) -> Loaded {
     let mut sources = Sources::default();
     let file = read(&mut sources, path)?;
     check(sources, file, BUILT, true)
@@ -106,30 +106,7 @@ fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded 
     };
     let root = Reader::root(&settings, start_of(file), context);
     let path = |key| root.text(key).map(PathBuf::from);
-    let mut servers = servers(&root, &sources);
-    let config_d = path(&CONFIG_D);
-    if let Some(directory) = &config_d {
-        match more_servers(&mut sources, context, directory) {
-            Ok(more) => servers.extend(more),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let message = format!("no servers are read: {}: {error}", directory.display());
-                report.warning(root.span(&CONFIG_D), message);
-            }
-            Err(error) => {
-                let message = format!("cannot read {}: {error}", directory.display());
-                root.error(&CONFIG_D, message);
-            }
-        }
-    }
-    if servers.is_empty() && !report.has_errors() {
-        let message = "there is no server: servers = ( { websocket = { }; } );";
-        report.error(start_of(file), message);
-    }
-    match servers.get(MAX_SERVERS) {
-        Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
-        None => refuse_same_address(&servers, &report),
-    }
-    redirect(&mut servers, &report);
+    let servers = all_servers(&root, &mut sources, context);
     let config = Config {
         user: root.text(&USER),
         pid_file: path(&PID_FILE),
@@ -137,15 +114,41 @@ fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded 
         log_level: root.choice(&LOG_LEVEL, &LOG_LEVELS),
         control: path(&CONTROL),
         init_d: path(&INIT_D),
-        config_d,
+        config_d: path(&CONFIG_D),
         landlock: landlock(&root),
-        servers: servers.into_iter().map(|(server, _)| server).collect(),
+        servers,
     };
     let diagnostics = report.finish(&sources);
     match diagnostics.iter().any(|d| d.severity == Severity::Error) {
         true => Err(diagnostics),
         false => Ok((config, diagnostics)),
     }
+}
+
+/// Reads the servers of the file and those of `config_d`, and checks them together.
+fn all_servers(root: &Reader, sources: &mut Sources, context: Context) -> Vec<ServerConfig> {
+    let report = context.report;
+    let mut servers = servers(root, sources);
+    if let Some(path) = root.text(&CONFIG_D) {
+        match more_servers(sources, context, Path::new(&path)) {
+            Ok(more) => servers.extend(more),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = format!("no servers are read: {path}: {error}");
+                report.warning(root.span(&CONFIG_D), message);
+            }
+            Err(error) => root.error(&CONFIG_D, format!("cannot read {path}: {error}")),
+        }
+    }
+    if servers.is_empty() && !report.has_errors() {
+        let message = "there is no server: servers = ( { websocket = { }; } );";
+        report.error(root.here(), message);
+    }
+    match servers.get(MAX_SERVERS) {
+        Some((_, span)) => report.error(*span, format!("more than {MAX_SERVERS} servers")),
+        None => refuse_same_address(&servers, report),
+    }
+    redirect(&mut servers, report);
+    servers.into_iter().map(|(server, _)| server).collect()
 }
 
 fn landlock(root: &Reader) -> bool {

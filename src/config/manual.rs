@@ -62,7 +62,7 @@ servers = ({
 "#;
 
 /// Returns the source of the manual page.
-pub fn manual() -> String {
+pub(crate) fn manual() -> String {
     let mut text = String::from(HEAD);
     section(&mut text, &ROOT, "Settings of the file");
     foreign(&mut text);

@@ -35,15 +35,17 @@ pub use libconfig::diagnostic::{Diagnostic, Severity};
 #[doc(hidden)]
 pub use libconfig::value::{Setting, Value};
 pub use link::{Flow, LinkConfig, Parity, SerialConfig, Target};
+#[cfg(test)]
+pub(crate) use load::load;
 #[doc(hidden)]
 pub use load::tree;
-pub use load::{Loaded, from_text, load};
-pub use manual::manual;
+pub use load::{Loaded, from_text};
+pub(crate) use manual::manual;
 pub use model::{
     Config, DocumentConfig, Listen, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair,
     WebsocketConfig,
 };
 pub(crate) use patterns::matches;
 pub use patterns::{HostPattern, Origins};
-pub use render::{example, summary};
+pub(crate) use render::{example, summary};
 pub use service::{FrameType, Framing, Protocols, ServiceConfig};

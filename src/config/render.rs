@@ -20,7 +20,7 @@ const HEADER: &str = "\
 
 /// Returns the file etc/ouistiti.conf: every key with its meaning and default. Unchanged it means
 /// the same as the smallest file that serves.
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = String::from(HEADER);
     example_section(&mut text, &ROOT, "", true);
     text
@@ -93,7 +93,7 @@ fn explanation(key: &Key, width: usize) -> Vec<String> {
 }
 
 /// Returns the list of `-hh`: every key with its default and one sentence.
-pub fn summary() -> String {
+pub(crate) fn summary() -> String {
     let mut text =
         String::from("Settings of the file, with their defaults (ouistiti.conf(5) tells more):\n");
     summary_section(&mut text, &ROOT, "  ");

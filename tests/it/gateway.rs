@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -65,24 +65,47 @@ impl Gateway {
         }
     }
 
+    /// Starts one with this configuration. `ADDRESS` stands for the address of this test, and `DIR`
+    /// for the temporary directory, which has a directory `run` and a directory `www`.
+    pub(crate) fn of_file(text: &str) -> Gateway {
+        let address = free_address().to_string();
+        Gateway::serving(&address, |directory| {
+            let path = directory.to_str().expect("a UTF-8 path");
+            let text = text.replace("DIR", path).replace("ADDRESS", &address);
+            let file = directory.join("ouistiti.conf");
+            std::fs::write(&file, text).expect("a configuration file");
+            vec!["-f".to_owned(), file.display().to_string()]
+        })
+    }
+
     /// Starts one without a file: `-l` and its address, and these options. `DIR` stands for the
     /// temporary directory.
     pub(crate) fn one_line(options: &[&str]) -> Gateway {
+        let address = free_address().to_string();
+        Gateway::serving(&address, |directory| {
+            let path = directory.to_str().expect("a UTF-8 path");
+            let options = options.iter().map(|option| option.replace("DIR", path));
+            ["-l".to_owned(), address.clone()]
+                .into_iter()
+                .chain(options)
+                .collect()
+        })
+    }
+
+    /// Starts one with the options that `options` makes for a temporary directory, and waits until
+    /// it serves at this address.
+    fn serving(address: &str, options: impl Fn(&Path) -> Vec<String>) -> Gateway {
         let directory = TempDir::new();
         for name in ["run", "www"] {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");
         }
-        let path = directory.path().to_str().expect("a UTF-8 path");
-        let options = options.iter().map(|option| option.replace("DIR", path));
-        let address = free_address();
-        let wanted = address.to_string();
-        let process = Process::start(daemon().args(["-l", &wanted]).args(options));
-        if process.find_line(|line| line.contains(&wanted)).is_none() {
+        let process = Process::start(daemon().args(options(directory.path())));
+        if process.find_line(|line| line.contains(address)).is_none() {
             panic!("the gateway ended at its start:\n{}", process.log());
         }
         Gateway {
             process,
-            address,
+            address: address.parse().expect("a socket address"),
             directory,
         }
     }

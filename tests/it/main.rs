@@ -43,6 +43,7 @@ mod overload;
 mod packaging;
 mod persistent;
 mod reach;
+mod recipes;
 mod refusals;
 mod reload;
 mod sandbox;

@@ -62,7 +62,8 @@ fn a_taken_port_ends_the_start_with_1_and_says_which() {
     );
     let (code, errors) = start_with(&text, &[]);
     assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains(&address.to_string()), "{errors}");
+    let wanted = format!("ouistiti.conf:1: cannot bind {address}");
+    assert!(errors.contains(&wanted), "{errors}");
 }
 
 #[test]

@@ -60,6 +60,18 @@ impl Drop for Directory {
 }
 
 #[test]
+fn every_file_of_etc_loads_without_a_warning() {
+    let files = fs::read_dir(project().join("etc")).expect("the examples");
+    let mut count = 0;
+    for file in files {
+        let name = file.expect("a file").file_name();
+        load_example(name.to_str().expect("a UTF-8 name"));
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
 fn the_examples_load_and_say_what_they_promise() {
     let lan = load_example("lan-only.conf");
     assert_eq!(
@@ -71,7 +83,7 @@ fn the_examples_load_and_say_what_they_promise() {
         nginx.servers[0].listen,
         [Listen::Unix {
             path: "/run/ouistiti.sock".into(),
-            mode: 0o666,
+            mode: 0o660,
             group: None
         }]
     );

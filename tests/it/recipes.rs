@@ -1,0 +1,84 @@
+//! The files of etc/: each starts, and serves what it says.
+
+use std::path::Path;
+
+use crate::gateway::Gateway;
+use crate::http::{ask, upgrade};
+
+/// Starts the daemon with a file of etc/, as this user, on an address of this test, and without
+/// the settings that begin with these words.
+fn start(name: &str, without: &[&str]) -> Gateway {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc").join(name);
+    let text = std::fs::read_to_string(path).expect("an example");
+    let kept = text.lines().filter(|line| {
+        let line = line.trim_start();
+        !["user = ", "addr", "port = 9001"]
+            .iter()
+            .chain(without)
+            .any(|word| line.starts_with(word))
+    });
+    let text: Vec<_> = kept.collect();
+    let text = text
+        .join("\n")
+        .replace("servers = ({", "servers = ({ addr = \"ADDRESS\";");
+    let text = text.replace("/var/run/ouistiti", "DIR/run");
+    let text = text.replace("/usr/share/novnc", "DIR/www");
+    Gateway::of_file(&text.replace("/srv/www/htdocs", "DIR/www"))
+}
+
+/// The status of a handshake for a service, as a page of this host asks for it.
+fn status(gateway: &Gateway, name: &str, more: &str) -> u16 {
+    let request = upgrade(gateway, &format!("/{name}"), more);
+    ask(gateway, &request).status
+}
+
+#[test]
+fn each_example_of_a_link_serves_its_name_and_no_other() {
+    for (file, name) in [
+        ("vnc.conf", "vnc"),
+        ("mqtt.conf", "mqtt"),
+        ("postgresql.conf", "db"),
+        ("serial-port.conf", "modem"),
+    ] {
+        let gateway = start(file, &[]);
+        // Whether the backend is there is this machine's business.
+        let found = status(&gateway, name, "");
+        assert!([101, 503].contains(&found), "{file}: {found}");
+        assert_eq!(status(&gateway, "other", ""), 403, "{file}");
+    }
+}
+
+#[test]
+fn each_example_of_a_docroot_serves_its_sockets() {
+    let nginx = ["mode", "hostname"];
+    for (file, without) in [
+        ("ouistiti.conf", &["port"][..]),
+        ("lan-only.conf", &["port = 80"]),
+        ("dev-server.conf", &[]),
+        ("behind-nginx.conf", &nginx),
+        ("behind-haproxy.conf", &[]),
+        ("behind-caddy.conf", &[]),
+    ] {
+        let gateway = start(file, without);
+        gateway.backend("chat").echo();
+        assert_eq!(status(&gateway, "chat", ""), 101, "{file}");
+        assert_eq!(
+            status(&gateway, "missing", ""),
+            if file == "lan-only.conf" { 403 } else { 404 }
+        );
+    }
+}
+
+#[test]
+fn the_page_of_a_development_server_may_connect() {
+    let gateway = start("dev-server.conf", &[]);
+    gateway.backend("chat").echo();
+    for (origin, wanted) in [
+        ("http://localhost:3000", 101),
+        ("http://127.0.0.1:5173", 101),
+        ("http://example.org", 403),
+    ] {
+        let origin = format!("Origin: {origin}\r\n");
+        assert_eq!(status(&gateway, "chat", &origin), wanted, "{origin}");
+    }
+}
