@@ -37,6 +37,7 @@ A file has at most 256 KiB, groups and lists nest 32 deep,
 files include each other 10 deep, and there are at most 64 servers.
 .PP
 Lists of words are one string with commas, or an array of strings. A number may stand in quotes.
+A size is a number of bytes, or a string of digits with K (1024 bytes) or M (1024 K) behind them.
 Globs know *, ?, [abc], [a\-z] and [!a]; they match the whole name, upper and lower case are different.
 As in files of the C gateway \e* is *,
 and a leading ^ or / and a final $ change nothing.
@@ -54,6 +55,9 @@ servers = ({
 });
 .RE
 .fi
+.PP
+The directory etc/ of the source has files for a local network, TLS, nginx, HAProxy and Caddy in
+front, a serial line, VNC, MQTT, SSH, PostgreSQL and a development server.
 .SH SEE ALSO
 .BR ouistiti (8),
 .BR websocket_echo (1),
