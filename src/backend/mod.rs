@@ -88,6 +88,12 @@ impl Backend {
         }
     }
 
+    /// Its socket alone.
+    #[cfg(feature = "websocket_rt")]
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Whether it keeps packet boundaries (SEQPACKET).
     pub(crate) fn is_packet(&self) -> bool {
         matches!(self.kind, Kind::Packet)

@@ -26,6 +26,8 @@ pub mod access;
 #[cfg(feature = "websocket_rt")]
 pub(crate) mod direct;
 pub(crate) mod framing;
+#[cfg(feature = "websocket_rt")]
+mod handed;
 pub mod handshake;
 pub mod pump;
 mod session;

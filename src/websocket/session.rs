@@ -23,10 +23,10 @@ use crate::http::refusal::Refusal;
 use crate::logging::Seconds;
 use crate::server::slot::Slot;
 use crate::system::budget::Budget;
-#[cfg(feature = "websocket_rt")]
-use crate::websocket::direct;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Terms};
+#[cfg(feature = "websocket_rt")]
+use crate::websocket::{direct, handed};
 
 /// A client that has passed every check, and the backend it is to talk to.
 pub(crate) struct Session<'a> {
@@ -116,7 +116,10 @@ impl Session<'_> {
         let source = client.source();
         let left = match client.into_plain() {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
-                Ok(()) => return info!("{peer} {}: handed over", self.name),
+                Ok(()) => {
+                    let name = format!("{peer} {}", self.name);
+                    return handed::watch(self.backend.into_fd(), name);
+                }
                 Err((socket, error)) => {
                     warn!("{peer} {}: {error}; relaying instead", self.name);
                     Client::plain(socket)

@@ -298,3 +298,23 @@ fn descriptors_and_threads_are_given_back() {
         (gateway.process.descriptors(), gateway.process.threads()) == (descriptors, threads)
     });
 }
+
+#[test]
+fn a_backend_that_answers_no_hand_over_is_warned_of_and_the_end_of_one_that_does_is_logged() {
+    let gateway = Gateway::start("options = \"direct\";");
+    let backend = gateway.backend("direct");
+    let log = |text: &str| gateway.process.find_line(|line| line.contains(text));
+    let _client = gateway.open("direct");
+    let mut without = backend.accept();
+    // The address of the client; its descriptor is lost, since nobody asks for it.
+    assert_eq!(without.take(16).len(), 16);
+    assert!(log("has not answered the hand-over").is_some());
+    let client = gateway.open("direct");
+    let address = client.stream.local_addr().unwrap();
+    let mut with = backend.accept();
+    with.take(16);
+    with.give(b"!");
+    drop(with);
+    let over = format!("{address} direct: over, ");
+    assert!(log(&over).is_some());
+}

@@ -1,0 +1,166 @@
+//! Direct mode: clients that backends have taken over, watched by one thread.
+//!
+//! The library answers a hand-over with one byte over the UNIX connection, and keeps that
+//! connection open for as long as it serves the client (docs/behaviour.md, section 5). A backend
+//! without the library does neither, and its administrator should know.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::logging::Seconds;
+use crate::system::threads;
+
+/// Longest wait for the library's answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Most connections that are watched, each by one descriptor. Beyond it the end of the oldest is
+/// not logged.
+const MAX_WATCHED: usize = 64;
+
+static WATCH: Mutex<Watch> = Mutex::new(Watch {
+    new: Vec::new(),
+    wake: None,
+});
+
+struct Watch {
+    /// Those that the thread has not seen yet.
+    new: Vec<Handed>,
+    /// Wakes the thread, while there is one.
+    wake: Option<PipeWriter>,
+}
+
+/// A client that a backend has taken over.
+struct Handed {
+    /// The UNIX connection over which it went.
+    backend: OwnedFd,
+    /// Client and service, as in the log.
+    name: String,
+    since: Instant,
+    answer: Answer,
+}
+
+#[derive(PartialEq, Eq)]
+enum Answer {
+    /// It is waited for.
+    Awaited,
+    /// The library has answered.
+    Here,
+    /// There was none in time, and the log says so.
+    Missing,
+}
+
+/// Logs that a client has been handed over, and later what becomes of it. `backend` is the
+/// connection over which it went.
+pub(crate) fn watch(backend: OwnedFd, name: String) {
+    info!("{name}: handed over");
+    let handed = Handed {
+        backend,
+        name,
+        since: Instant::now(),
+        answer: Answer::Awaited,
+    };
+    if let Err(error) = add(handed) {
+        debug!("cannot watch clients that were handed over: {error}");
+    }
+}
+
+fn lock() -> MutexGuard<'static, Watch> {
+    WATCH.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn add(handed: Handed) -> io::Result<()> {
+    let mut watch = lock();
+    if watch.wake.is_none() {
+        let (woken, wake) = io::pipe()?;
+        threads::spawn("handed", move || run(woken))?;
+        watch.wake = Some(wake);
+    }
+    watch.new.push(handed);
+    if let Some(wake) = &mut watch.wake {
+        wake.write_all(&[0])?;
+    }
+    Ok(())
+}
+
+/// Watches until there is nobody left to watch.
+fn run(mut woken: PipeReader) {
+    let mut watched: Vec<Handed> = Vec::new();
+    loop {
+        {
+            let mut watch = lock();
+            watched.append(&mut watch.new);
+            if watched.is_empty() {
+                watch.wake = None;
+                return;
+            }
+        }
+        let beyond = watched.len().saturating_sub(MAX_WATCHED);
+        watched.drain(..beyond);
+        let mut fds: Vec<_> = watched
+            .iter()
+            .map(|handed| handed.backend.as_fd())
+            .chain([woken.as_fd()])
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        let _ = poll(&mut fds, timeout(&watched));
+        let ready: Vec<_> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
+        if ready.last() == Some(&true) {
+            let _ = woken.read(&mut [0; MAX_WATCHED]);
+        }
+        let mut ready = ready.into_iter();
+        watched.retain_mut(|handed| handed.look(ready.next() == Some(true)));
+    }
+}
+
+/// The time until the first answer is overdue.
+fn timeout(watched: &[Handed]) -> PollTimeout {
+    let awaited = watched
+        .iter()
+        .filter(|handed| handed.answer == Answer::Awaited);
+    let left = awaited.map(|handed| ANSWER_WAIT.saturating_sub(handed.since.elapsed()));
+    // A millisecond more, so that it is over afterwards.
+    let wait = left.min().map(|left| left + Duration::from_millis(1));
+    wait.map_or(PollTimeout::NONE, |wait| {
+        PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+    })
+}
+
+impl Handed {
+    /// Takes note of what the backend says; false once there is nothing more to hear from it.
+    fn look(&mut self, is_ready: bool) -> bool {
+        let Self { name, since, .. } = self;
+        if is_ready {
+            match recv(
+                self.backend.as_raw_fd(),
+                &mut [0; 64],
+                MsgFlags::MSG_DONTWAIT,
+            ) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Ok(1..) => self.answer = Answer::Here,
+                Ok(0) | Err(_) => {
+                    // Another library may close it at once: that says nothing of the client.
+                    if self.answer == Answer::Here {
+                        info!("{name}: over, {}", Seconds(since.elapsed()));
+                    }
+                    return false;
+                }
+            }
+        }
+        if self.answer == Answer::Awaited && since.elapsed() >= ANSWER_WAIT {
+            self.answer = Answer::Missing;
+            warn!(
+                "{name}: the backend has not answered the hand-over: without libwebsocket.so it \
+                 takes the client's address for data. Link it, or leave 'direct' out of 'options' \
+                 for this service"
+            );
+        }
+        true
+    }
+}
