@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,7 +18,7 @@ use super::waiting::Waiting;
 use super::{Backend, Kind};
 use crate::backend::lookup::lookup;
 use crate::backend::serial::set_up;
-use crate::config::Target;
+use crate::config::{SerialConfig, Target};
 use crate::system::keepalive::keep_alive;
 
 /// Opens a target. `limit` bounds the connecting by TCP, and later each wait for a backend that
@@ -30,7 +31,7 @@ pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit),
-        Target::Tty(path, line) => open_device(path, line.baud, limit),
+        Target::Tty(path, line) => open_device(path, line, limit),
         Target::Fifo(path) => open_pipe(path, limit),
     }
 }
@@ -94,19 +95,33 @@ pub(super) fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Re
 }
 
 /// A serial line or another character device, raw (termios(3)).
-fn open_device(path: &Path, baud: u32, limit: Duration) -> io::Result<Backend> {
+fn open_device(path: &Path, line: &SerialConfig, limit: Duration) -> io::Result<Backend> {
     // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    set_up(&fd, baud)?;
+    set_up(&fd, line)?;
     Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
 }
 
+/// A named pipe (fifo(7)): written where it has a reader, read where it has only a writer.
 fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
-    // With O_NONBLOCK a pipe without a reader is refused at once (ENXIO, fifo(7)).
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    Ok(Backend::new(fd, Kind::Pipe(Waiting::new(limit)?)))
+    let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let waiting = Waiting::new(limit)?;
+    // With O_NONBLOCK a pipe without a reader is refused at once (ENXIO).
+    match nix::fcntl::open(path, flags | OFlag::O_WRONLY, Mode::empty()) {
+        Err(Errno::ENXIO) => {}
+        result => return Ok(Backend::new(result?, Kind::Pipe(waiting))),
+    }
+    let fd = nix::fcntl::open(path, flags | OFlag::O_RDONLY, Mode::empty())?;
+    // Without a writer a read finds the end.
+    let mut first = [0];
+    let first = match nix::unistd::read(&fd, &mut first) {
+        Ok(0) => return Err(Errno::ENXIO.into()),
+        Ok(_) => Some(first[0]),
+        Err(Errno::EAGAIN) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Backend::new(fd, Kind::Source(waiting, Mutex::new(first))))
 }
 
 /// Sets the write limit. A socket that refuses it stays without one.

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,8 +56,10 @@ enum Kind {
     Packet,
     /// A character device: read and written, but it has no end.
     Device(Waiting),
-    /// A named pipe: written only, since reading it would return our own bytes.
+    /// A named pipe with a reader: written only, since reading it would return our own bytes.
     Pipe(Waiting),
+    /// A named pipe with only a writer: read only. One byte may have been read already.
+    Source(Waiting, Mutex<Option<u8>>),
 }
 
 /// A connected backend.
@@ -111,6 +114,7 @@ impl Backend {
             Kind::Packet => self.read_packet(buffer),
             Kind::Device(waiting) => self.read_device(waiting, buffer),
             Kind::Pipe(waiting) => waiting.until_end(self.fd.as_fd()),
+            Kind::Source(waiting, first) => self.read_source(waiting, first, buffer),
         }
     }
 
@@ -178,6 +182,22 @@ impl Backend {
         }
     }
 
+    /// Reads a pipe, behind the byte that its opening has read.
+    fn read_source(
+        &self,
+        waiting: &Waiting,
+        first: &Mutex<Option<u8>>,
+        buffer: &mut [u8],
+    ) -> io::Result<Input> {
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(byte) = first else {
+            return self.read_device(waiting, buffer);
+        };
+        buffer[0] = byte;
+        let more = retry(|| read(&self.fd, &mut buffer[1..])).unwrap_or(0);
+        Ok(Input::Bytes(1 + more))
+    }
+
     fn read_device(&self, waiting: &Waiting, buffer: &mut [u8]) -> io::Result<Input> {
         loop {
             match waiting.wait(self.fd.as_fd(), PollFlags::POLLIN, PollTimeout::NONE) {
@@ -238,6 +258,8 @@ impl Backend {
                 // In one call: others may write to it as well, and lines must not mix (pipe(7)).
                 writev(&self.fd, slices)
             }
+            // Its only reader would be the gateway itself.
+            Kind::Source(..) => Err(Errno::EPIPE),
         }
     }
 
@@ -269,7 +291,7 @@ impl Backend {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
             }
             // A device has no end to wait for.
-            Kind::Device(_) | Kind::Pipe(_) => self.cut(),
+            Kind::Device(_) | Kind::Pipe(_) | Kind::Source(..) => self.cut(),
         }
     }
 
@@ -279,7 +301,9 @@ impl Backend {
             Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
             }
-            Kind::Device(waiting) | Kind::Pipe(waiting) => waiting.end(),
+            Kind::Device(waiting) | Kind::Pipe(waiting) | Kind::Source(waiting, _) => {
+                waiting.end();
+            }
         }
     }
 }

@@ -3,23 +3,46 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::sys::termios::{self, BaudRate, ControlFlags, SetArg};
+use nix::sys::termios::{self, BaudRate, ControlFlags, InputFlags, SetArg, Termios};
 
-/// Makes a line raw and sets its speed, unless that is 0. Another device stays as it is.
+use crate::config::{Flow, Parity, SerialConfig};
+
+/// Makes a line raw and sets what `config` says of it. Another device stays as it is.
 ///
 /// # Errors
 /// `InvalidInput` for a speed that no line has; as tcsetattr(3).
-pub(crate) fn set_up(line: impl AsFd, baud: u32) -> io::Result<()> {
+pub(crate) fn set_up(line: impl AsFd, config: &SerialConfig) -> io::Result<()> {
     let Ok(mut settings) = termios::tcgetattr(&line) else {
         return Ok(());
     };
     termios::cfmakeraw(&mut settings);
-    settings.control_flags |= ControlFlags::CLOCAL | ControlFlags::CREAD;
-    if baud != 0 {
-        let speed = baud_rate(baud).ok_or(io::ErrorKind::InvalidInput)?;
+    set_character(&mut settings, config);
+    if config.baud != 0 {
+        let speed = baud_rate(config.baud).ok_or(io::ErrorKind::InvalidInput)?;
         termios::cfsetspeed(&mut settings, speed)?;
     }
     Ok(termios::tcsetattr(&line, SetArg::TCSANOW, &settings)?)
+}
+
+/// Sets how a character goes over the line, and how the line says that its reader is slow.
+fn set_character(settings: &mut Termios, config: &SerialConfig) {
+    let size = match config.data_bits {
+        5 => ControlFlags::CS5,
+        6 => ControlFlags::CS6,
+        7 => ControlFlags::CS7,
+        _ => ControlFlags::CS8,
+    };
+    let control = &mut settings.control_flags;
+    control.remove(ControlFlags::CSIZE);
+    control.insert(size | ControlFlags::CLOCAL | ControlFlags::CREAD);
+    control.set(ControlFlags::PARENB, config.parity != Parity::None);
+    control.set(ControlFlags::PARODD, config.parity == Parity::Odd);
+    control.set(ControlFlags::CSTOPB, config.stop_bits == 2);
+    control.set(ControlFlags::CRTSCTS, config.flow == Flow::Hardware);
+    let software = InputFlags::IXON | InputFlags::IXOFF;
+    settings
+        .input_flags
+        .set(software, config.flow == Flow::Software);
 }
 
 /// The speed of a serial line; each of those that the configuration takes.
@@ -76,11 +99,50 @@ mod tests {
     fn a_speed_that_a_line_cannot_have_is_refused_and_0_leaves_it_as_it_was() {
         let pty = openpty(None, None).expect("a terminal");
         let speed = || termios::cfgetospeed(&termios::tcgetattr(&pty.master).expect("a terminal"));
-        set_up(&pty.slave, 1_500_000).expect("a speed");
+        let at = |baud| SerialConfig {
+            baud,
+            ..SerialConfig::default()
+        };
+        set_up(&pty.slave, &at(1_500_000)).expect("a speed");
         assert_eq!(speed(), BaudRate::B1500000);
-        let error = set_up(&pty.slave, 9601).expect_err("no speed");
+        let error = set_up(&pty.slave, &at(9601)).expect_err("no speed");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        set_up(&pty.slave, 0).expect("a terminal");
+        set_up(&pty.slave, &at(0)).expect("a terminal");
         assert_eq!(speed(), BaudRate::B1500000);
+    }
+
+    #[test]
+    fn a_line_has_the_bits_the_parity_and_the_flow_control_of_its_link() {
+        let pty = openpty(None, None).expect("a terminal");
+        let config = SerialConfig {
+            baud: 9600,
+            data_bits: 7,
+            parity: Parity::Odd,
+            stop_bits: 2,
+            flow: Flow::Software,
+        };
+        let mut settings = termios::tcgetattr(&pty.slave).expect("a terminal");
+        termios::cfmakeraw(&mut settings);
+        set_character(&mut settings, &config);
+        let control = settings.control_flags;
+        assert_eq!(control & ControlFlags::CSIZE, ControlFlags::CS7);
+        let wanted = ControlFlags::PARENB | ControlFlags::PARODD | ControlFlags::CSTOPB;
+        assert!(control.contains(wanted) && !control.contains(ControlFlags::CRTSCTS));
+        assert!(
+            settings
+                .input_flags
+                .contains(InputFlags::IXON | InputFlags::IXOFF)
+        );
+        set_character(&mut settings, &SerialConfig::default());
+        let control = settings.control_flags;
+        assert_eq!(control & ControlFlags::CSIZE, ControlFlags::CS8);
+        assert!(!control.intersects(wanted));
+        assert!(
+            !settings
+                .input_flags
+                .intersects(InputFlags::IXON | InputFlags::IXOFF)
+        );
+        // A terminal of no hardware takes what it can.
+        set_up(&pty.slave, &config).expect("a terminal");
     }
 }

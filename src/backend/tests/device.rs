@@ -4,6 +4,7 @@ use super::*;
 use std::fs;
 use std::io::{Read, Write};
 use std::sync::mpsc;
+use std::time::Instant;
 
 use nix::fcntl::OFlag;
 use nix::pty::openpty;
@@ -126,6 +127,38 @@ fn a_fifo_is_written_and_ends_with_its_reader() {
     assert_eq!(file.read(&mut read).expect("bytes"), 5 + 1);
     drop(file);
     assert_eq!(backend.read(&mut read).expect("the end"), Input::End);
+}
+
+#[test]
+fn a_fifo_with_a_waiting_writer_is_read_to_its_end() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("fifo");
+    mkfifo(&path, Mode::S_IRWXU).expect("a fifo");
+    let target = Target::Fifo(path.clone());
+    let error = connect(&target, LONG)
+        .map(drop)
+        .expect_err("nobody is there");
+    assert_eq!(error.raw_os_error(), Some(nix::libc::ENXIO));
+    // It waits in its open(2) for a reader.
+    let writer = thread::spawn(move || fs::write(path, "Hello"));
+    let start = Instant::now();
+    let backend = loop {
+        match connect(&target, LONG) {
+            Ok(backend) => break backend,
+            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
+        }
+    };
+    let mut all = Vec::new();
+    let mut buffer = [0; 16];
+    while let Input::Bytes(count) = backend.read(&mut buffer).expect("readable") {
+        all.extend_from_slice(&buffer[..count]);
+    }
+    assert_eq!(all, b"Hello");
+    writer.join().expect("no panic").expect("it is read");
+    let error = backend
+        .write_all_of(&[b"x", b""], wait_on)
+        .expect_err("no reader");
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[test]
