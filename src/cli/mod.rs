@@ -129,7 +129,7 @@ fn input(matches: &Matches, file: Option<PathBuf>) -> Result<Input, UsageError> 
             Some(path) if path == Path::new("-") => Input::stdin()
                 .map_err(|error| UsageError(format!("cannot read standard input: {error}"))),
             Some(path) => Ok(Input::File(path)),
-            None => Ok(Input::File(default_file())),
+            None => Ok(Input::File(default_file(DEFAULT_CONFIG, FALLBACK_CONFIG))),
         };
     };
     if file.is_some() {
@@ -146,9 +146,9 @@ fn input(matches: &Matches, file: Option<PathBuf>) -> Result<Input, UsageError> 
     line.text(Path::new(&base)).map(Input::Options)
 }
 
-/// The file that is read if none is named.
-fn default_file() -> PathBuf {
-    let [own, fallback] = [DEFAULT_CONFIG, FALLBACK_CONFIG].map(PathBuf::from);
+/// The file that is read if none is named: the fallback only where the own one is missing.
+fn default_file(own: &str, fallback: &str) -> PathBuf {
+    let [own, fallback] = [own, fallback].map(PathBuf::from);
     match !own.exists() && fallback.exists() {
         true => fallback,
         false => own,
@@ -208,11 +208,20 @@ mod tests {
     #[test]
     fn without_options_the_default_file_is_served_in_the_foreground() {
         let options = run("").expect("no options");
-        assert_eq!(options.config, Input::File(default_file()));
+        let file = default_file(DEFAULT_CONFIG, FALLBACK_CONFIG);
+        assert_eq!(options.config, Input::File(file));
         assert!(!options.detach && options.verbose == 0);
         assert!(
             options.pid_file.is_none() && options.server.is_none() && options.directory.is_none()
         );
+    }
+
+    #[test]
+    fn the_file_of_the_c_gateway_is_read_where_there_is_no_other() {
+        let (here, missing) = ("/proc/self/status", "/nowhere/ouistiti.conf");
+        assert_eq!(default_file(here, "/proc/self/stat"), Path::new(here));
+        assert_eq!(default_file(missing, here), Path::new(here));
+        assert_eq!(default_file(missing, "/nowhere/x"), Path::new(missing));
     }
 
     #[test]

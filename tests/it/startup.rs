@@ -30,6 +30,15 @@ fn all_errors_of_a_file_come_in_one_run() {
 }
 
 #[test]
+fn a_docroot_that_is_missing_is_a_warning_of_the_test_with_its_line() {
+    let text = "servers = ( {\n    websocket = { docroot = \"/nonexistent\"; };\n} );\n";
+    let (code, log) = start_with(text, &["-t"]);
+    assert_eq!(code, Some(0), "{log}");
+    let wanted = "ouistiti.conf:2:29: warning: nothing in 'docroot' can be served: /nonexistent: ";
+    assert!(log.contains(wanted), "{log}");
+}
+
+#[test]
 fn an_absent_file_ends_the_start_with_78() {
     let file = "/nonexistent/ouistiti.conf";
     let (code, errors) = Process::start(daemon().args(["-f", file])).finish();

@@ -136,7 +136,7 @@ pub(crate) static ADDRMODE: Key = Key::text(
     "addrmode",
     "0666",
     "Permissions of the UNIX sockets of 'addr', in octal. Who may connect also needs to be able \
-     to enter their directory.",
+     to enter their directory. A reload does not change those of a socket that stays.",
 );
 pub(crate) static ADDRGROUP: Key = Key::optional(
     "addrgroup",

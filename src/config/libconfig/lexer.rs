@@ -190,8 +190,8 @@ fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
         'A'..='Z' | 'a'..='z' | '*' => Ok(name(rest)),
         _ => {
             let length = rest.find(is_plain).unwrap_or(rest.len());
-            let shown = rest[..length].chars().take(20).collect::<String>();
-            let message = format!("unexpected {shown:?}");
+            let shown: String = rest[..length].chars().take(20).map(plain).collect();
+            let message = format!("unexpected '{shown}'");
             Err(Wrong::at(0, length.max(1), &message))
         }
     }
@@ -200,6 +200,14 @@ fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
 /// Whether a character begins a word or stands between words.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "=:;,{}()[]\"+-.*#/@".contains(c)
+}
+
+/// Returns a character as it is, or as libconfig's escape if a terminal would not show it.
+fn plain(c: char) -> String {
+    match c.is_control() {
+        true => format!("\\x{:02x}", u32::from(c)),
+        false => c.to_string(),
+    }
 }
 
 fn name(rest: &str) -> (Kind, usize) {

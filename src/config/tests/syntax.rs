@@ -129,6 +129,12 @@ fn one_run_finds_every_syntax_error() {
 }
 
 #[test]
+fn what_is_no_word_is_shown_as_libconfig_would_write_it() {
+    assert_eq!(messages("a = 1; §$;")[0], "1:8 unexpected '§$'");
+    assert_eq!(messages("\x1b\x7f")[0], "1:1 unexpected '\\x1b\\x7f'");
+}
+
+#[test]
 fn a_bracket_left_open_is_shown_where_it_opened() {
     assert_eq!(
         messages("a = {\n b = ( 1,\n"),
