@@ -23,6 +23,8 @@ enum Control {
     Stop,
     /// HUP: read what may have changed again.
     Reload,
+    /// USR1: tell in the log what goes on.
+    Tell,
     /// What was being stopped has stopped.
     Stopped,
 }
@@ -78,6 +80,7 @@ impl Controls {
         };
         match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
             Ok(Ok(Signal::SIGHUP)) => Ok(Some(Control::Reload)),
+            Ok(Ok(Signal::SIGUSR1)) => Ok(Some(Control::Tell)),
             Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => Ok(Some(Control::Stop)),
             _ => {
                 debug!("signal {} is ignored", signal.ssi_signo);
@@ -106,8 +109,12 @@ impl Running<'_> {
     /// When signals can no longer be received.
     pub(crate) fn run(self, controls: &Controls) -> io::Result<()> {
         let mut servers = self.servers;
-        while controls.next()? == Control::Reload {
-            reload(self.options, &mut servers, &self.user);
+        loop {
+            match controls.next()? {
+                Control::Reload => reload(self.options, &mut servers, &self.user),
+                Control::Tell => servers.tell_state(),
+                Control::Stop | Control::Stopped => break,
+            }
         }
         info!("stopping");
         let last = wait_for("stop", move || servers.stop(STOP_WAIT), controls)?;
@@ -147,7 +154,7 @@ fn wait_for(
     }
     loop {
         match controls.next_or_end(Some(&reader))? {
-            Control::Reload => {}
+            Control::Reload | Control::Tell => {}
             end => return Ok(end),
         }
     }

@@ -125,6 +125,19 @@ impl Servers {
         }
     }
 
+    /// Tells in the log how many clients each server has.
+    pub(crate) fn tell_state(&self) {
+        for binding in &self.current {
+            let most = binding.server().config().max_clients;
+            let served = binding.server().clients().served();
+            info!("{}: {served} of {most} clients", binding.names());
+        }
+        let left: usize = self.retired.iter().map(|clients| clients.served()).sum();
+        if left > 0 {
+            info!("{left} clients of addresses that a reload has given up");
+        }
+    }
+
     /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
     /// for their answers.
     pub(crate) fn stop(&self, patience: Duration) {

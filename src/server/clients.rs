@@ -65,6 +65,11 @@ impl Clients {
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many clients count towards `maxclients` now.
+    pub(crate) fn served(&self) -> usize {
+        self.table().served
+    }
+
     /// Whether nobody is being served.
     pub(crate) fn is_empty(&self) -> bool {
         self.table().is_empty()

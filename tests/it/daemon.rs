@@ -214,6 +214,17 @@ fn a_user_is_become_for_good() {
 }
 
 #[test]
+fn usr1_tells_how_many_clients_each_server_has() {
+    let gateway = Gateway::with("maxclients = 7;", "");
+    gateway.backend("echo").echo();
+    let _clients = [gateway.open("echo"), gateway.open("echo")];
+    gateway.process.signal(Signal::SIGUSR1);
+    let wanted = format!("http://{}: 2 of 7 clients", gateway.address());
+    let line = gateway.process.find_line(|line| line.contains(&wanted));
+    line.expect("the state");
+}
+
+#[test]
 fn no_other_signal_ends_it() {
     let gateway = Gateway::start("");
     gateway.backend("echo").echo();
