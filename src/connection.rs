@@ -13,6 +13,7 @@ use crate::client::frames::FrameWriter;
 use crate::http::host;
 use crate::http::notice;
 use crate::http::peek::peek;
+use crate::http::probe;
 use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
@@ -147,10 +148,18 @@ fn check(
     host::check(request, &config.hostnames, |name| {
         server.security().certifies(name)
     })?;
-    match config.redirect {
-        Some(port) if !request.is_https => Err(host::redirect(request, port)),
-        _ => Ok(()),
+    if let Some(port) = config.redirect
+        && !request.is_https
+    {
+        return Err(host::redirect(request, port));
     }
+    if let Some(login) = server.login()
+        && (request.is_upgrade() || !probe::is_one(request))
+    {
+        let source = client.source().map(|address| address.ip());
+        request.user = login.check(request, source)?;
+    }
+    Ok(())
 }
 
 /// The settings that answer a request, if it asks for a WebSocket.

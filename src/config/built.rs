@@ -9,6 +9,8 @@ pub(crate) struct Built {
     pub(crate) websocket_rt: bool,
     /// TLS (`tls`).
     pub(crate) tls: bool,
+    /// Logins (`auth`).
+    pub(crate) auth: bool,
     /// Confinement by Landlock (`landlock`).
     pub(crate) landlock: bool,
 }
@@ -18,5 +20,6 @@ pub(crate) const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),
     tls: cfg!(feature = "tls"),
+    auth: cfg!(feature = "auth"),
     landlock: cfg!(feature = "landlock"),
 };

@@ -5,6 +5,7 @@
 //! `link`, `service` and `patterns` define. `render` and `manual` print the table for people.
 
 mod addresses;
+mod auth;
 mod built;
 mod choices;
 mod disk;
@@ -28,6 +29,7 @@ mod tests;
 mod values;
 mod websocket;
 
+pub use auth::{AuthConfig, AuthUsers};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
 pub use input::Input;

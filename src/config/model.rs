@@ -10,6 +10,7 @@ use std::time::Duration;
 use glob::Pattern;
 use log::LevelFilter;
 
+use super::auth::AuthConfig;
 use super::link::LinkConfig;
 use super::patterns::{HostPattern, Origins, matches};
 use super::service::ServiceConfig;
@@ -64,12 +65,25 @@ pub struct ServerConfig {
     pub trusted: Vec<Network>,
     /// Port of the https server that every request is redirected to (`redirect`).
     pub redirect: Option<u16>,
+    /// Who may come in, if not everybody may (`auth`).
+    pub auth: Option<AuthConfig>,
     /// Certificates, if this server speaks TLS (`tls`).
     pub tls: Option<TlsConfig>,
     /// The gateway, if this server has one (`websocket`).
     pub websocket: Option<WebsocketConfig>,
     /// Static files, if this server has some (`document`).
     pub document: Option<DocumentConfig>,
+}
+
+impl Listen {
+    /// Whether only programs of this machine can connect.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl ServerConfig {

@@ -8,7 +8,7 @@ use glob::PatternError;
 use super::built::Built;
 use super::disk::Disk;
 use super::keys::foreign::{ANYWHERE, Foreign};
-use super::keys::{IGNORE, ROOT};
+use super::keys::{AUTH, IGNORE, ROOT};
 use super::libconfig::diagnostic::Report;
 use super::libconfig::source::Span;
 use super::libconfig::value::{Node, Setting, Value};
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
                 self.check_former(setting, key);
             } else if let Some((_, why)) = foreign(section, name) {
                 self.warn_foreign(setting, why);
-            } else if section.refused.contains(&name) {
+            } else if section.refused.contains(&name) || section.find(name).is_some() {
                 self.refuse(setting);
             } else {
                 let hint = suggest::hint(name, section.all().map(|key| key.name));
@@ -115,14 +115,15 @@ impl<'a> Reader<'a> {
         let key = self.section.find(&setting.name)?;
         let is_group = matches!(setting.node.value, Value::Group(_) | Value::List(_));
         let is_ours = !is_group || foreign(self.section, &setting.name).is_none();
-        is_ours.then_some(key)
+        // Of the logins of the C gateway one is ours; the others are refused by their name.
+        let is_known = key.name != AUTH.name || is_login(setting, "basic");
+        (is_ours && is_known).then_some(key)
     }
 
     /// Notes a setting that keeps people out in the C gateway: an error unless `ignore` names it.
     fn refuse(&self, setting: &Setting) {
         let name = &setting.name;
-        let lets_in = matches!(&setting.node.value, Value::Group(settings)
-            if name == "auth" && settings.iter().any(asks_for_nothing));
+        let lets_in = name == AUTH.name && is_login(setting, "none");
         let is_waived = lets_in
             || self.section.find(IGNORE.name).is_some()
                 && self.words(&IGNORE).unwrap_or_default().contains(name);
@@ -273,8 +274,13 @@ fn foreign(section: &Section, name: &str) -> Option<&'static Foreign> {
     all.find(|(foreign, _)| *foreign == name)
 }
 
-/// Whether this is the type of an `auth` that lets everybody in.
-fn asks_for_nothing(setting: &Setting) -> bool {
+/// Whether an `auth` is of this type.
+fn is_login(auth: &Setting, word: &str) -> bool {
+    matches!(&auth.node.value, Value::Group(settings)
+        if settings.iter().any(|setting| is_type(setting, word)))
+}
+
+fn is_type(setting: &Setting, word: &str) -> bool {
     matches!(&setting.node.value, Value::Text(text)
-        if setting.name == "type" && text.eq_ignore_ascii_case("none"))
+        if setting.name == "type" && text.eq_ignore_ascii_case(word))
 }

@@ -11,11 +11,13 @@ use super::keys::{
     MAXMEMORY, MAXPERIP, REDIRECT, SERVER_ROOT, TLS, TRUSTED, WEBSOCKET,
 };
 use super::libconfig::source::Sources;
-use super::model::{DocumentConfig, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair};
+use super::model::{
+    DocumentConfig, Listen, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair,
+};
 use super::patterns::HostPattern;
 use super::reader::Reader;
 use super::schema::Kind;
-use super::{addresses, websocket};
+use super::{addresses, auth, websocket};
 
 /// The port of https://.
 const HTTPS: u16 = 443;
@@ -43,9 +45,11 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
     let has_tls = tls_group.is_some();
     let base = PathBuf::from(reader.text(&SERVER_ROOT).unwrap_or_default());
     let place = sources.place(addresses::span(reader));
+    let listen = addresses::listen(reader, has_tls);
+    let is_open = !has_tls && !listen.iter().all(Listen::is_local);
     ServerConfig {
         hostnames: hostnames(reader),
-        listen: addresses::listen(reader, has_tls),
+        listen,
         listen_place: Place {
             path: place.path.to_owned(),
             line: place.line,
@@ -57,6 +61,7 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
         head_size: reader.size(&HEADSIZE),
         trusted: trusted(reader),
         redirect: redirects.then_some(HTTPS),
+        auth: auth::read(reader, is_open, &base),
         tls: tls_group.and_then(|group| tls(&group, &base)),
         websocket: websocket_group.map(|group| websocket::read(&group, has_tls, &base)),
         document: document_group.and_then(|group| document(&group, &base)),

@@ -12,7 +12,7 @@ use landlock::{
 };
 use log::{info, warn};
 
-use crate::config::{Config, Listen, Target};
+use crate::config::{AuthUsers, Config, Listen, Target};
 
 /// The rights this is written for; what an older kernel does not know it does not restrict.
 const KNOWN: ABI = ABI::V6;
@@ -95,6 +95,9 @@ impl Files {
                         .chain(&tls.client_ca)
                         .map(|path| (directory(path), read)),
                 );
+            }
+            if let Some(AuthUsers::File(path)) = server.auth.as_ref().map(|auth| &auth.users) {
+                rights.push((directory(path), read));
             }
             rights.extend(
                 server

@@ -51,6 +51,7 @@ impl From<StartError> for Error {
         match error {
             #[cfg(feature = "tls")]
             StartError::Tls(_) => Self::Configuration(text),
+            StartError::Users(_) => Self::Configuration(text),
             StartError::Bind(..) | StartError::Thread(_) => Self::Runtime(text),
         }
     }

@@ -3,6 +3,12 @@
 pub(crate) mod authority;
 pub mod document;
 pub(crate) mod host;
+#[cfg(feature = "auth")]
+pub(crate) mod login;
+#[cfg(not(feature = "auth"))]
+pub(crate) mod no_login;
+#[cfg(not(feature = "auth"))]
+pub(crate) use no_login as login;
 pub(crate) mod notice;
 pub(crate) mod peek;
 pub(crate) mod probe;

@@ -14,7 +14,8 @@ use crate::system::reason::reason;
 pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
     match refusal {
         Refusal::Gone(error) => debug!("{peer}: {}", departure(error)),
-        Refusal::Redirect(_) => debug!("{peer}: {refusal}"),
+        // Browsers send no password before they have been asked for it.
+        Refusal::Redirect(_) | Refusal::LoginNeeded(_) => debug!("{peer}: {refusal}"),
         // What it expected was TLS: it has no status.
         Refusal::NoSession(why) => logging::info_of("TLS", format_args!("{peer} refused: {why}")),
         refusal => {

@@ -6,6 +6,12 @@ use crate::http::response::{After, header, start};
 /// What a GET finds on every server, beside all services and files (RFC 8615).
 const HEALTH: &str = "/.well-known/ouistiti";
 
+/// Whether a request is answered here, without a login.
+pub(crate) fn is_one(request: &Request) -> bool {
+    request.method == "OPTIONS"
+        || matches!(request.method.as_str(), "GET" | "HEAD") && request.path == HEALTH
+}
+
 /// The answer to OPTIONS, or to a GET of the path above; `None` for any other request.
 ///
 /// A load balancer asks with OPTIONS unless it is told otherwise, and takes every 2xx.

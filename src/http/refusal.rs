@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
+use std::time::Duration;
 
 use common::Escaped;
 
@@ -26,6 +27,14 @@ pub enum Refusal {
     NotAllowed(String),
     /// A page of this origin may not connect.
     OriginNotAllowed(String),
+    /// A user and password are needed; the realm.
+    LoginNeeded(String),
+    /// A user or password was wrong; the realm and the user.
+    WrongPassword(String, String),
+    /// A user who has logged in is in none of the groups that may come in.
+    NotInGroup(String),
+    /// An address has sent wrong passwords; how long it has to wait.
+    TooManyFailures(Duration),
     /// A browser asks for a host that this server does not go by.
     WrongHost(String),
     /// No service of this name.
@@ -100,7 +109,9 @@ impl Refusal {
             Self::Redirect(_) => 301,
             Self::Malformed(_) | Self::Repeated(_) | Self::Body => 400,
             Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
-            Self::NotAllowed(_) | Self::OriginNotAllowed(_) => 403,
+            Self::LoginNeeded(_) | Self::WrongPassword(..) => 401,
+            Self::NotAllowed(_) | Self::OriginNotAllowed(_) | Self::NotInGroup(_) => 403,
+            Self::TooManyFailures(_) => 429,
             Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
             Self::BadMethod(..) => 405,
             Self::Timeout => 408,
@@ -129,6 +140,10 @@ impl Refusal {
             Self::BadProtocol(_) => "Sec-WebSocket-Protocol must list different tokens",
             Self::NotAllowed(_) => "this name is not served",
             Self::OriginNotAllowed(_) => "pages of this origin may not connect",
+            Self::LoginNeeded(_) => "a user and a password are needed",
+            Self::WrongPassword(..) => "the user or the password is wrong",
+            Self::NotInGroup(_) => "this user may not come in here",
+            Self::TooManyFailures(_) => "too many wrong passwords came from your address, wait",
             Self::WrongHost(_) => {
                 "this server does not go by this name; its setting 'hostname' lists the names it has"
             }
@@ -171,6 +186,8 @@ impl Display for Refusal {
             Self::BadProtocol(protocol) => ("bad subprotocol ", protocol.as_str()),
             Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
             Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
+            Self::WrongPassword(_, user) => ("wrong password, or no such user: ", user.as_str()),
+            Self::NotInGroup(user) => ("in none of 'groups' of auth: the user ", user.as_str()),
             Self::WrongHost(host) => (
                 "not a name of this server ('hostname' lists them): ",
                 host.as_str(),
@@ -192,6 +209,8 @@ impl Display for Refusal {
             | Self::TargetTooLong
             | Self::NotAnUpgrade
             | Self::SpoiledUpgrade
+            | Self::LoginNeeded(_)
+            | Self::TooManyFailures(_)
             | Self::HeadTooLarge
             | Self::TooManyHeaders
             | Self::TooManyClients => (self.body(), ""),

@@ -38,6 +38,8 @@ pub struct Request {
     pub host: String,
     /// The client has a TLS connection, to us or to a trusted proxy in front.
     pub is_https: bool,
+    /// The user who has logged in.
+    pub user: Option<String>,
     /// 1 for HTTP/1.1, 0 for HTTP/1.0.
     pub version_minor: u8,
     /// Names and values in order; bytes of a value that are not UTF-8 have become U+FFFD.
@@ -182,6 +184,7 @@ impl Request {
             query,
             host: String::new(),
             is_https: false,
+            user: None,
             version_minor: head.version.unwrap_or_default(),
             headers: (head.headers.iter())
                 .map(|header| (header.name.to_owned(), text(header.value)))

@@ -44,6 +44,15 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             header(&mut answer, "Upgrade", "websocket");
             header(&mut answer, "Sec-WebSocket-Version", "13");
         }
+        Refusal::LoginNeeded(realm) | Refusal::WrongPassword(realm, _) => {
+            // RFC 7617, section 2.1.
+            let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+            header(&mut answer, "WWW-Authenticate", &challenge);
+        }
+        Refusal::TooManyFailures(wait) => {
+            let seconds = wait.as_secs() + 1;
+            header(&mut answer, "Retry-After", &seconds.to_string());
+        }
         Refusal::Redirect(address) => header(&mut answer, "Location", address),
         Refusal::BadRange(length) => {
             header(&mut answer, "Content-Range", &format!("bytes */{length}"));
@@ -104,6 +113,7 @@ fn reason(status: u16) -> &'static str {
         301 => "Moved Permanently",
         304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -112,6 +122,7 @@ fn reason(status: u16) -> &'static str {
         416 => "Range Not Satisfiable",
         421 => "Misdirected Request",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Internal Server Error",

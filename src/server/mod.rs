@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Listen, Place, ServerConfig};
 use crate::http::document::Document;
+use crate::http::login::{Login, UsersError};
 use crate::server::clients::Clients;
 use crate::server::farewell::Farewell;
 use crate::server::resources::Resources;
@@ -32,6 +33,7 @@ pub(crate) mod table;
 pub(crate) struct Server {
     config: ServerConfig,
     document: Option<Document>,
+    login: Option<Login>,
     security: Security,
     clients: Arc<Clients>,
     resources: Arc<Resources>,
@@ -55,6 +57,10 @@ impl Server {
         clients.budget().set_limit(config.max_memory);
         Ok(Self {
             document: config.document.as_ref().map(Document::new),
+            login: (config.auth.as_ref())
+                .map(Login::load)
+                .transpose()
+                .map_err(StartError::Users)?,
             security,
             clients,
             resources: Arc::clone(resources),
@@ -65,6 +71,11 @@ impl Server {
     /// What it was asked for.
     pub(crate) fn config(&self) -> &ServerConfig {
         &self.config
+    }
+
+    /// Who may come in, if not everybody may.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// Its static files.
@@ -106,12 +117,14 @@ const FIRST_FREE: u16 = 1024;
 
 /// Why a server does not start.
 #[derive(Debug)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// An address, set at this place of the configuration, cannot be listened on.
     Bind(Listen, Place, io::Error),
     /// A certificate or its key is unfit.
     #[cfg(feature = "tls")]
     Tls(TlsError),
+    /// The users who may come in cannot be had.
+    Users(UsersError),
     /// A thread cannot be created.
     Thread(io::Error),
 }
@@ -125,6 +138,7 @@ impl fmt::Display for StartError {
             }
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),
+            Self::Users(error) => write!(f, "{error}"),
             Self::Thread(error) => write!(f, "cannot create a thread: {}", reason(error)),
         }
     }

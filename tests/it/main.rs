@@ -33,6 +33,8 @@ mod hosts;
 mod init_d;
 mod isolation;
 mod links;
+#[cfg(feature = "auth")]
+mod logins;
 mod logs;
 mod loss;
 mod matrix;

@@ -52,7 +52,7 @@ pub(super) const SERVER: &[Foreign] = &[
 ];
 
 /// In an element of `servers`: they keep people out, and are errors unless `ignore` names them.
-pub(super) const REFUSED: &[&str] = &["auth", "authz", "authn", "clientfilter", "userfilter"];
+pub(super) const REFUSED: &[&str] = &["authz", "authn", "clientfilter", "userfilter"];
 
 /// In `websocket`.
 pub(super) const WEBSOCKET: &[Foreign] = &[("server", "name a server outside docroot in 'links'")];

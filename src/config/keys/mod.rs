@@ -3,10 +3,12 @@
 //! The checks, the defaults, the messages, the example file in etc/, the manual page and the list
 //! of `ouistiti -hh` are made from it.
 
+pub(crate) mod auth;
 pub(crate) mod foreign;
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
+use auth::AUTH_SECTION;
 use tls::TLS_SECTION;
 use websocket::WEBSOCKET_SECTION;
 
@@ -91,6 +93,7 @@ pub(crate) static SERVER: Section = Section {
         &TRUSTED,
         &REDIRECT,
         &IGNORE,
+        &AUTH,
         &TLS,
         &WEBSOCKET,
         &DOCUMENT,
@@ -200,6 +203,8 @@ pub(crate) static IGNORE: Key = Key::words(
      understood here (auth, authz, authn, clientfilter, userfilter). Each is an error unless it \
      is named here.",
 );
+pub(crate) static AUTH: Key =
+    Key::group(&AUTH_SECTION, "Who may come in.").absent("everybody may come in", "");
 pub(crate) static TLS: Key = Key::group(
     &TLS_SECTION,
     "Certificates: this server speaks https:// and wss://.",

@@ -317,6 +317,7 @@ fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
         .map(|e| e.split_once(' ').map(|(_, e)| e.to_owned()))
         .collect();
     let of_other_types = [
+        "'user' has no effect beside 'file'",
         "'port' is for links of type \"tcp\"",
         "'baud' is for links of type \"tty\"",
         "'databits' is for links of type \"tty\"",

@@ -17,6 +17,7 @@ use super::{Config, Loaded, tree};
 
 /// A program with every feature.
 const ALL: Built = Built {
+    auth: true,
     landlock: true,
     websocket: true,
     websocket_rt: true,

@@ -1,0 +1,69 @@
+//! The keys of the `auth` section.
+
+use super::super::schema::{Key, NEEDED, Section};
+
+/// The `auth` section.
+pub(crate) static AUTH_SECTION: Section = Section {
+    name: "auth",
+    keys: &[
+        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &PROTECT, &UNPROTECT, &GROUPS,
+    ],
+    foreign: &[
+        ("algorithm", "the form of a stored password says it"),
+        ("opaque", ""),
+        ("status", ""),
+    ],
+    ..Section::EMPTY
+};
+
+pub(crate) static TYPE: Key = Key::optional(
+    "type",
+    "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"None\" asks for \
+     nothing. Other types of the C gateway are an error.",
+)
+.absent(NEEDED, "Basic");
+pub(crate) static REALM: Key = Key::text(
+    "realm",
+    "ouistiti",
+    "What browsers show when they ask for the password.",
+);
+pub(crate) static FILE: Key = Key::optional(
+    "file",
+    "File of the users, read at the start and at a reload. A line is user:password:groups:home; \
+     the password is clear or a hash: crypt(5) $1$, $5$ or $6$, as openssl-passwd(1) makes them, \
+     the C gateway's $a1$, $a5$ or $a6$, or $argon2id$ in builds with it.",
+)
+.absent("'user' and 'passwd'", "/etc/ouistiti/users");
+pub(crate) static USER: Key =
+    Key::optional("user", "The only user, instead of 'file'.").absent("those of 'file'", "admin");
+pub(crate) static PASSWD: Key = Key::optional(
+    "passwd",
+    "The password of 'user', in one of the forms of 'file'.",
+)
+.absent("none", "$5$SALT$HASH");
+pub(crate) static GROUP: Key =
+    Key::optional("group", "The groups of 'user', between commas.").absent("none", "admins");
+pub(crate) static HOME: Key = Key::optional(
+    "home",
+    "Accepted for the sake of old files and unused: every user has the same docroot.",
+)
+.absent("none", "/home/admin");
+pub(crate) static PROTECT: Key = Key::words(
+    "protect",
+    None,
+    "Globs of paths, between commas, that need a login; all others do not. A path listed here \
+     needs it even where 'unprotect' lists it too.",
+)
+.absent("every path needs a login", "/admin,/admin/*");
+pub(crate) static UNPROTECT: Key = Key::words(
+    "unprotect",
+    None,
+    "Globs of paths, between commas, that need no login.",
+)
+.absent("none", "/public/*");
+pub(crate) static GROUPS: Key = Key::words(
+    "groups",
+    None,
+    "Groups, between commas: only users in one of them may come in.",
+)
+.absent("all users may", "admins");

@@ -1,0 +1,195 @@
+//! Who has to wait before another try, and who has shown a right password a moment ago.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::basic::Credentials;
+
+/// How long a right answer is remembered: a page of many files costs one check.
+const MEMORY: Duration = Duration::from_secs(60);
+/// Most right answers remembered; beyond it the check is made again.
+const MAX_REMEMBERED: usize = 256;
+/// Tries of an address that fail before it has to wait: people mistype.
+const FREE_FAILURES: u32 = 3;
+/// Longest wait of an address.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Most addresses with failures that are kept; beyond it the one that has waited longest is
+/// forgotten.
+const MAX_ADDRESSES: usize = 1024;
+
+/// What is known of the tries so far.
+#[derive(Default)]
+pub(super) struct Guard {
+    state: Mutex<State>,
+    /// A key that nobody else has.
+    key: RandomState,
+}
+
+#[derive(Default)]
+struct State {
+    remembered: HashMap<[u8; 32], Instant>,
+    failures: HashMap<IpAddr, Failures>,
+}
+
+struct Failures {
+    count: u32,
+    until: Instant,
+}
+
+impl Guard {
+    /// Whether these were right less than a minute ago.
+    pub(super) fn remembers(&self, credentials: &Credentials) -> bool {
+        let digest = self.digest(credentials);
+        let state = self.state();
+        (state.remembered.get(&digest)).is_some_and(|since| since.elapsed() < MEMORY)
+    }
+
+    /// Remembers right ones; their address need not wait any more.
+    pub(super) fn remember(&self, credentials: &Credentials, source: Option<IpAddr>) {
+        let digest = self.digest(credentials);
+        let mut state = self.state();
+        if let Some(ip) = source {
+            state.failures.remove(&network(ip));
+        }
+        if state.remembered.len() >= MAX_REMEMBERED {
+            state.remembered.retain(|_, since| since.elapsed() < MEMORY);
+        }
+        if state.remembered.len() < MAX_REMEMBERED {
+            state.remembered.insert(digest, Instant::now());
+        }
+    }
+
+    /// Lets an address try.
+    ///
+    /// # Errors
+    /// How long it has to wait.
+    pub(super) fn admit(&self, source: Option<IpAddr>) -> Result<(), Duration> {
+        let state = self.state();
+        let failures = source.and_then(|ip| state.failures.get(&network(ip)));
+        let wait = failures.map(|known| known.until.saturating_duration_since(Instant::now()));
+        match wait {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets an address wait longer after each failure: 1, 2, 4 and up to 60 seconds.
+    pub(super) fn note_failure(&self, source: Option<IpAddr>) {
+        let Some(ip) = source.map(network) else {
+            return;
+        };
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.failures.len() >= MAX_ADDRESSES && !state.failures.contains_key(&ip) {
+            let oldest = state.failures.iter().min_by_key(|(_, known)| known.until);
+            if let Some(oldest) = oldest.map(|(ip, _)| *ip) {
+                state.failures.remove(&oldest);
+            }
+        }
+        let known = state.failures.entry(ip).or_insert(Failures {
+            count: 0,
+            until: now,
+        });
+        known.count = known.count.saturating_add(1);
+        if let Some(beyond) = known.count.checked_sub(FREE_FAILURES) {
+            let seconds = 1 << beyond.min(6);
+            known.until = now + Duration::from_secs(seconds).min(MAX_WAIT);
+        }
+    }
+
+    /// Of a user and password, by which they are known again and cannot be read.
+    fn digest(&self, credentials: &Credentials) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for half in [0, 1] {
+            digest.update(self.key.hash_one(half).to_be_bytes());
+        }
+        // A user has no colon.
+        for part in [&*credentials.user, ":", &*credentials.password] {
+            digest.update(part.as_bytes());
+        }
+        digest.finalize().into()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses that one client has: of IPv6 a /64.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn an_address_that_fails_waits_and_another_one_does_not() {
+        let guard = Guard::default();
+        for _ in 0..FREE_FAILURES {
+            assert!(guard.admit(ip("192.0.2.1")).is_ok());
+            guard.note_failure(ip("192.0.2.1"));
+        }
+        let wait = guard.admit(ip("192.0.2.1")).expect_err("it has to wait");
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        assert!(guard.admit(ip("192.0.2.2")).is_ok());
+        for _ in 0..40 {
+            guard.note_failure(ip("192.0.2.1"));
+        }
+        let wait = guard.admit(ip("::ffff:192.0.2.1")).expect_err("the same");
+        assert!(
+            wait > Duration::from_secs(50) && wait <= MAX_WAIT,
+            "{wait:?}"
+        );
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_wait_together() {
+        let guard = Guard::default();
+        for host in 0..9 {
+            guard.note_failure(ip(&format!("2001:db8::{host}")));
+        }
+        assert!(guard.admit(ip("2001:db8::ffff")).is_err());
+        assert!(guard.admit(ip("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn many_addresses_cost_bounded_memory() {
+        let guard = Guard::default();
+        for number in 0..3 * MAX_ADDRESSES as u32 {
+            guard.note_failure(Some(IpAddr::V4(number.into())));
+        }
+        assert_eq!(guard.state().failures.len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn right_credentials_are_remembered_and_others_are_not() {
+        let guard = Guard::default();
+        let credentials = |user: &str, password: &str| Credentials {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        guard.remember(&credentials("a", "b"), None);
+        assert!(guard.remembers(&credentials("a", "b")));
+        assert!(!guard.remembers(&credentials("a", "c")));
+        assert!(!guard.remembers(&credentials("b", "b")));
+        assert!(!Guard::default().remembers(&credentials("a", "b")));
+        for number in 0..2 * MAX_REMEMBERED {
+            guard.remember(&credentials("a", &number.to_string()), None);
+        }
+        assert_eq!(guard.state().remembered.len(), MAX_REMEMBERED);
+    }
+}

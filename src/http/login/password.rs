@@ -1,0 +1,203 @@
+//! One stored password, in any of the forms that people have: clear, crypt(5), those of the C
+//! gateway, argon2id.
+
+use data_encoding::BASE64;
+use md5::Md5;
+use sha_crypt::{PasswordVerifier, ShaCrypt};
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+
+use super::md5_crypt;
+
+/// Most rounds of SHA-crypt that a stored password may ask for: about a second on a router.
+const MAX_ROUNDS: u32 = 100_000;
+
+/// A stored password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Itself.
+    Clear(String),
+    /// `$1$SALT$HASH`: salt and hash.
+    Md5Crypt(String, String),
+    /// `$5$...` or `$6$...`, whole.
+    ShaCrypt(String),
+    /// `$a1$`, `$a5$` or `$a6$` and base64, of the C gateway, whole.
+    Gateway(String),
+    /// `$argon2id$...`, whole.
+    #[cfg(feature = "argon2id")]
+    Argon2id(String),
+}
+
+impl Stored {
+    /// Reads a stored password.
+    ///
+    /// # Errors
+    /// Why it fits no password.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = text.split('$').skip(1);
+        match (parts.next(), text.starts_with('$')) {
+            (_, false) => Ok(Self::Clear(text.to_owned())),
+            (Some("1"), _) => match (parts.next(), parts.next(), parts.next()) {
+                (Some(salt), Some(hash), None) if hash.len() == 22 => {
+                    Ok(Self::Md5Crypt(salt.to_owned(), hash.to_owned()))
+                }
+                _ => Err("a damaged $1$ password"),
+            },
+            (Some("5" | "6"), _) => {
+                let rounds = parts.next().and_then(|part| part.strip_prefix("rounds="));
+                let rounds = rounds.map_or(Some(0), |rounds| rounds.parse().ok());
+                match rounds {
+                    Some(rounds) if rounds <= MAX_ROUNDS => Ok(Self::ShaCrypt(text.to_owned())),
+                    _ => Err("a password with more than 100000 rounds"),
+                }
+            }
+            (Some("a1" | "a5" | "a6"), _) => Ok(Self::Gateway(text.to_owned())),
+            #[cfg(feature = "argon2id")]
+            (Some("argon2id"), _) => argon2id::parse(text).map(Self::Argon2id),
+            #[cfg(not(feature = "argon2id"))]
+            (Some("argon2id"), _) => Err("argon2id, which this ouistiti was built without"),
+            _ => Err("a password in a form that is not known ($1$, $5$, $6$, $a1$, $a5$, $a6$)"),
+        }
+    }
+
+    /// Whether it is stored as people typed it.
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self, Self::Clear(_))
+    }
+
+    /// Whether a user's password is this one, in a time that does not depend on how much of it is
+    /// right.
+    pub(super) fn fits(&self, user: &str, password: &str) -> bool {
+        match self {
+            // Of the digests, which have one length.
+            Self::Clear(own) => is_same(&digest::<Sha256>(own), &digest::<Sha256>(password)),
+            Self::Md5Crypt(salt, hash) => {
+                let got = md5_crypt::hash(password.as_bytes(), salt.as_bytes());
+                is_same(hash, &got)
+            }
+            Self::ShaCrypt(hash) => {
+                let crypt = ShaCrypt::default();
+                crypt
+                    .verify_password(password.as_bytes(), hash.as_str())
+                    .is_ok()
+            }
+            Self::Gateway(stored) => fits_gateway(stored, user, password),
+            #[cfg(feature = "argon2id")]
+            Self::Argon2id(stored) => argon2id::fits(stored, password),
+        }
+    }
+}
+
+/// `$aN$HASH`, or `$aN$realm=R$HASH` where the hash is of `user:R:password`.
+fn fits_gateway(stored: &str, user: &str, password: &str) -> bool {
+    // Each prefix has four bytes.
+    let (form, rest) = stored.split_at(4);
+    let (wanted, text) = match rest
+        .strip_prefix("realm=")
+        .and_then(|rest| rest.split_once('$'))
+    {
+        Some((realm, wanted)) => (wanted, format!("{user}:{realm}:{password}")),
+        None => (rest, password.to_owned()),
+    };
+    let got = match form {
+        "$a1$" => digest::<Md5>(&text),
+        "$a5$" => digest::<Sha256>(&text),
+        _ => digest::<Sha512>(&text),
+    };
+    is_same(wanted, &got)
+}
+
+fn digest<D: Digest>(text: &str) -> String {
+    BASE64.encode(&D::digest(text.as_bytes()))
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+#[cfg(feature = "argon2id")]
+mod argon2id {
+    //! argon2id (RFC 9106), one check at a time: each takes as much memory as its form says.
+
+    use std::sync::{Mutex, PoisonError};
+
+    use argon2::password_hash::{PasswordVerifier, phc::PasswordHash};
+    use argon2::{Argon2, Params};
+
+    /// Most memory a stored password may ask for, in KiB.
+    const MAX_MEMORY: u32 = 64 * 1024;
+
+    pub(super) fn parse(text: &str) -> Result<String, &'static str> {
+        let hash = PasswordHash::new(text).map_err(|_| "a damaged $argon2id$ password")?;
+        match Params::try_from(&hash) {
+            Ok(params) if params.m_cost() <= MAX_MEMORY => Ok(text.to_owned()),
+            _ => Err("a $argon2id$ password that takes more than 64 MiB"),
+        }
+    }
+
+    pub(super) fn fits(stored: &str, password: &str) -> bool {
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(hash) = PasswordHash::new(stored) else {
+            return false;
+        };
+        let argon2 = Argon2::default();
+        argon2.verify_password(password.as_bytes(), &hash).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_fits_its_password_and_no_other() {
+        for stored in [
+            "test",
+            "$1$saltsalt$tTWg0JeO/sYmHvtKmZE8c.",
+            "$5$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0",
+            "$6$saltsalt$JcVDtuB6d1BHhCd5RPBh8g8xX/1CbY8EU2PN0MTaj2/Mypw4P./C6dN4j0HALhzBDTocyW1Jm.gYaTPjFGCV40",
+            "$a1$CY9rzUYh03PK3k6DJie09g==",
+            "$a1$realm=realm$WUg01vvBSCOrZPn2iANRrw==",
+            "$a5$n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+            "$a6$7iaw3Ur350mqGo7jwQrpkj9hiYB3Lkc/iBml1JQODbJ6wYX4oOHV+E+IvIh/1nsUNzLDBMxfqa2Ob1f1ACio/w==",
+        ] {
+            let password = Stored::parse(stored).expect(stored);
+            assert!(password.fits("user", "test"), "{stored}");
+            for wrong in ["", "tes", "Test", "test ", "testtest", stored] {
+                let is_own = wrong == "test";
+                assert_eq!(password.fits("user", wrong), is_own, "{stored} {wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_no_password_is_an_error() {
+        for stored in [
+            "$",
+            "$1$",
+            "$1$salt$short",
+            "$2y$10$abcdefghijklmnopqrstuv",
+            "$6$rounds=999999999$salt$x",
+            "$a9$x",
+        ] {
+            assert!(Stored::parse(stored).is_err(), "{stored}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "argon2id")]
+    fn argon2id_fits_and_is_bounded() {
+        use argon2::password_hash::PasswordHasher;
+        let params = argon2::Params::new(8, 1, 1, None).expect("valid costs");
+        let argon2 =
+            argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let stored = argon2
+            .hash_password_with_salt(b"test", b"saltsaltsalt")
+            .expect("hashed");
+        let password = Stored::parse(&stored.to_string()).expect("good");
+        assert!(password.fits("u", "test") && !password.fits("u", "Test"));
+        let huge = "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(Stored::parse(huge).is_err());
+    }
+}

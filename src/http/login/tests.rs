@@ -1,0 +1,170 @@
+//! Tests of `login`: paths, groups, and what a wrong password costs.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use glob::Pattern;
+
+use super::*;
+use crate::config::AuthUsers;
+use crate::http::request::tests::parse;
+
+fn login(protect: &[&str], unprotect: &[&str], groups: &[&str]) -> Login {
+    let globs = |list: &[&str]| {
+        list.iter()
+            .map(|glob| Pattern::new(glob).unwrap())
+            .collect()
+    };
+    let config = AuthConfig {
+        realm: "router".into(),
+        users: AuthUsers::One {
+            user: "admin".into(),
+            // "test"
+            password: "$5$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0".into(),
+            group: "root, staff".into(),
+        },
+        protect: globs(protect),
+        unprotect: globs(unprotect),
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+    };
+    Login::load(&config).expect("good users")
+}
+
+fn request(path: &str, credentials: &str, lines: &str) -> Request {
+    let authorization = match credentials {
+        "" => String::new(),
+        text => format!(
+            "Authorization: Basic {}\r\n",
+            BASE64.encode(text.as_bytes())
+        ),
+    };
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{authorization}{lines}\r\n");
+    parse(head.as_bytes()).expect("a good head")
+}
+
+fn ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}
+
+fn status(login: &Login, path: &str, credentials: &str, lines: &str) -> u16 {
+    // Each try from an address of its own, so that none has to wait.
+    let source = IpAddr::from(Instant::now().elapsed().as_nanos().to_be_bytes());
+    let checked = login.check(&request(path, credentials, lines), Some(source));
+    checked.map_or_else(|refusal| refusal.status(), |_| 200)
+}
+
+#[test]
+fn the_right_password_comes_in_and_names_its_user() {
+    let login = login(&[], &[], &[]);
+    for _ in 0..2 {
+        let user = login.check(&request("/", "admin:test", ""), ip("192.0.2.1"));
+        assert_eq!(user.expect("right"), Some("admin".to_owned()));
+    }
+    let asked = login.check(&request("/", "", ""), None);
+    assert!(matches!(asked, Err(Refusal::LoginNeeded(realm)) if realm == "router"));
+    for credentials in ["admin:", "admin:Test", "Admin:test", "other:test", ":"] {
+        let refused = login.check(&request("/", credentials, ""), None);
+        let refused = refused.expect_err(credentials);
+        assert!(matches!(&refused, Refusal::WrongPassword(realm, _) if realm == "router"));
+    }
+    let twice = "Authorization: Basic eDp5\r\n";
+    assert_eq!(status(&login, "/", "admin:test", twice), 400);
+}
+
+#[test]
+fn only_members_of_a_group_come_in_where_groups_are_listed() {
+    assert_eq!(
+        status(&login(&[], &[], &["staff"]), "/", "admin:test", ""),
+        200
+    );
+    assert_eq!(
+        status(&login(&[], &[], &["other"]), "/", "admin:test", ""),
+        403
+    );
+    assert_eq!(
+        status(&login(&[], &[], &["other"]), "/", "admin:bad", ""),
+        401
+    );
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_past_protect() {
+    let some = login(&["/admin", "/admin/*"], &["/admin/public"], &[]);
+    for (path, protocols, wanted) in [
+        ("/", "", 200),
+        ("/echo", "", 200),
+        ("/administrator", "", 200),
+        ("/admin", "", 401),
+        ("/admin/x", "", 401),
+        ("/admin/public", "", 401),
+        ("//admin/x", "", 401),
+        ("/admin//x", "", 401),
+        ("/%61dmin/x", "", 401),
+        ("/%2Fadmin", "", 401),
+        ("/admin/", "", 401),
+        ("/", "chat, admin", 401),
+        ("/nothing", "admin", 401),
+    ] {
+        let lines = match protocols {
+            "" => String::new(),
+            list => format!("Sec-WebSocket-Protocol: {list}\r\n"),
+        };
+        assert_eq!(
+            status(&some, path, "", &lines),
+            wanted,
+            "{path} {protocols}"
+        );
+    }
+    let all = login(&[], &["/public/*", "/"], &[]);
+    for (path, protocols, wanted) in [
+        ("/public/x", "", 200),
+        ("/", "", 200),
+        ("/public", "", 401),
+        ("/x", "", 401),
+        ("/", "echo", 401),
+    ] {
+        let lines = match protocols {
+            "" => String::new(),
+            list => format!("Sec-WebSocket-Protocol: {list}\r\n"),
+        };
+        assert_eq!(status(&all, path, "", &lines), wanted, "{path} {protocols}");
+    }
+}
+
+#[test]
+fn twenty_addresses_that_guess_do_not_keep_the_right_user_waiting() {
+    let login = login(&[], &[], &[]);
+    for round in 0..10 {
+        for host in 0..20 {
+            let guess = request("/", &format!("admin:{round}"), "");
+            let _ = login.check(&guess, ip(&format!("192.0.2.{host}")));
+        }
+    }
+    let guess = login.check(&request("/", "admin:test", ""), ip("192.0.2.1"));
+    let refused = guess.expect_err("it has to wait, whatever it says");
+    assert_eq!(refused.status(), 429);
+    let right = login.check(&request("/", "admin:test", ""), ip("192.0.2.100"));
+    assert!(right.is_ok());
+}
+
+#[test]
+fn an_unknown_user_costs_as_much_as_a_wrong_password() {
+    const CHECKS: u32 = 200;
+    let login = login(&[], &[], &[]);
+    let mut took = [Duration::ZERO; 2];
+    for number in 0..CHECKS {
+        for (user, took) in ["admin", "nobody"].iter().zip(&mut took) {
+            let credentials = basic::Credentials {
+                user: (*user).to_owned(),
+                password: format!("wrong {number}"),
+            };
+            let start = Instant::now();
+            assert!(!login.users.check(&credentials));
+            *took += start.elapsed();
+        }
+    }
+    let ratio = took[1].as_secs_f64() / took[0].as_secs_f64();
+    // A check that was left out would make it 0.01.
+    assert!((0.5..2.0).contains(&ratio), "{ratio} ({took:?})");
+}

@@ -1,0 +1,139 @@
+//! Who may come in: `auth` with user and password, for pages and WebSockets alike.
+
+use std::io::Write;
+
+use nix::sys::signal::Signal;
+
+use crate::client::Client;
+use crate::gateway::{Gateway, daemon, free_address};
+use crate::http::{Response, ask, get, upgrade};
+use crate::process::wait_until;
+
+/// "admin:test", "guest:guest" and "admin:wrong" in base64.
+const ADMIN: &str = "Authorization: Basic YWRtaW46dGVzdA==\r\n";
+const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
+const WRONG: &str = "Authorization: Basic YWRtaW46d3Jvbmc=\r\n";
+
+const USERS: &str = "admin:$6$saltsalt$JcVDtuB6d1BHhCd5RPBh8g8xX/1CbY8EU2PN0MTaj2/Mypw4P./C6dN4j0HALhzBDTocyW1Jm.gYaTPjFGCV40:root:/root\n\
+    guest:guest:users:/\n";
+
+/// A gateway whose users are admin and guest, with further settings in `auth`.
+fn gateway(more: &str) -> Gateway {
+    let users = crate::process::TempDir::new();
+    let file = users.path().join("users");
+    std::fs::write(&file, USERS).unwrap();
+    let auth = format!(
+        "auth = {{ type = \"Basic\"; realm = \"my router\"; file = \"{}\"; {more} }}; \
+         document = {{ docroot = \"DIR/www\"; }};",
+        file.display()
+    );
+    let gateway = Gateway::run(&mut daemon(), free_address(), &auth, "");
+    std::fs::write(gateway.path("www/index.html"), "<p>page").unwrap();
+    gateway
+}
+
+fn status(gateway: &Gateway, more: &str) -> u16 {
+    let mut stream = gateway.connect();
+    let request = upgrade(gateway, "/echo", more);
+    stream.write_all(request.as_bytes()).unwrap();
+    Response::read_head(&mut stream).expect("an answer").status
+}
+
+#[test]
+fn a_page_and_its_websocket_share_one_login() {
+    let gateway = gateway("");
+    gateway.backend("echo").echo();
+    let response = get(&gateway, "/", "");
+    assert_eq!(response.status, 401);
+    assert_eq!(
+        response.header("WWW-Authenticate"),
+        Some("Basic realm=\"my router\", charset=\"UTF-8\"")
+    );
+    assert_eq!(status(&gateway, ""), 401);
+    for right in [ADMIN, GUEST] {
+        assert_eq!(get(&gateway, "/", right).body, b"<p>page");
+        let mut client = Client::open(&gateway, "echo", right);
+        client.text("hello");
+        assert_eq!(client.message().1, b"hello");
+    }
+    assert_eq!(status(&gateway, WRONG), 401);
+    // What asks whether the server is there need not log in.
+    assert_eq!(get(&gateway, "/.well-known/ouistiti", "").status, 200);
+}
+
+#[test]
+fn nothing_reaches_a_backend_without_a_login() {
+    let gateway = gateway("groups = \"root\";");
+    let backend = gateway.backend("echo");
+    for (more, wanted) in [("", 401), (WRONG, 401), (GUEST, 403)] {
+        assert_eq!(status(&gateway, more), wanted, "{more}");
+    }
+    assert!(!backend.is_called());
+    assert_eq!(status(&gateway, ADMIN), 101);
+}
+
+#[test]
+fn unprotect_opens_some_paths() {
+    let gateway = gateway("unprotect = \"/public/*,/index.html\";");
+    std::fs::create_dir(gateway.path("www/public")).unwrap();
+    std::fs::write(gateway.path("www/public/a"), "open").unwrap();
+    assert_eq!(get(&gateway, "/public/a", "").body, b"open");
+    assert_eq!(get(&gateway, "/index.html", "").body, b"<p>page");
+    assert_eq!(get(&gateway, "/", "").status, 401);
+}
+
+#[test]
+fn a_reload_keeps_who_is_in_and_refuses_the_removed_the_next_time() {
+    let users = crate::process::TempDir::new();
+    let file = users.path().join("users");
+    std::fs::write(&file, USERS).unwrap();
+    let auth = format!(
+        "auth = {{ type = \"Basic\"; file = \"{}\"; }};",
+        file.display()
+    );
+    let gateway = Gateway::run(&mut daemon(), free_address(), &auth, "");
+    gateway.backend("echo").echo();
+    let mut client = Client::open(&gateway, "echo", ADMIN);
+    std::fs::write(&file, "guest:guest\n").unwrap();
+    gateway.process.signal(Signal::SIGHUP);
+    wait_until("the new users", || status(&gateway, ADMIN) != 101);
+    client.text("still here");
+    assert_eq!(client.message().1, b"still here");
+    assert_eq!(status(&gateway, GUEST), 101);
+    // A file that cannot be used leaves all as it was.
+    std::fs::write(&file, "guest\n").unwrap();
+    gateway.process.signal(Signal::SIGHUP);
+    let line = gateway
+        .process
+        .find_line(|line| line.contains("users:1: no password"));
+    assert!(line.is_some());
+    assert_eq!(status(&gateway, GUEST), 101);
+}
+
+#[test]
+fn a_guessing_address_has_to_wait() {
+    let gateway = gateway("");
+    let answers: Vec<_> = (0..6).map(|_| get(&gateway, "/", WRONG)).collect();
+    assert_eq!(answers[0].status, 401);
+    let last = answers.last().unwrap();
+    assert_eq!(last.status, 429, "{last:?}");
+    assert!(last.header("Retry-After").is_some());
+}
+
+#[test]
+fn no_answer_and_no_log_line_has_the_password() {
+    let mut command = daemon();
+    let settings = "auth = { type = \"Basic\"; user = \"admin\"; passwd = \"zebra\"; };";
+    let gateway = Gateway::run(command.arg("-vv"), free_address(), settings, "");
+    for credentials in ["YWRtaW46emVicmE=", "YWRtaW46emVicmEx"] {
+        let line = format!("Authorization: Basic {credentials}\r\n");
+        let response = ask(&gateway, &upgrade(&gateway, "/none", &line));
+        let text = format!("{response:?}{}", String::from_utf8_lossy(&response.body));
+        assert!(
+            !text.contains("zebra") && !text.contains(credentials),
+            "{text}"
+        );
+    }
+    let log = gateway.process.log();
+    assert!(!log.contains("zebra") && !log.contains("YWRtaW46"), "{log}");
+}
