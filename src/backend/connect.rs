@@ -10,27 +10,35 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, getsockopt, setsockopt,
+    socket, sockopt,
+};
 use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::waiting::Waiting;
 use super::{Backend, Kind};
-use crate::backend::lookup::lookup;
+use crate::backend::lookup::{LOOK, lookup};
 use crate::backend::serial::set_up;
 use crate::config::{SerialConfig, Target};
 use crate::system::keepalive::keep_alive;
 
 /// Opens a target. `limit` bounds the connecting by TCP, and later each wait for a backend that
-/// does not read.
+/// does not read. While connecting waits, `go_on` says whether the connection is still wanted.
 ///
 /// # Errors
-/// As connect(2) and open(2); `WouldBlock` when the queue of a UNIX listener is full (unix(7)).
-/// That is not waited for here: the client may leave meanwhile.
-pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
+/// As connect(2) and open(2); `ConnectionAborted` when `go_on` says no; `WouldBlock` when the
+/// queue of a UNIX listener is full (unix(7)), which is not waited for here.
+pub(crate) fn connect_while(
+    target: &Target,
+    limit: Duration,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Backend> {
     match target {
         Target::Unix(path) => connect_unix(path, limit),
-        Target::Tcp(host, port) => connect_tcp(host, *port, limit),
+        Target::Tcp(host, port) => connect_tcp(host, *port, limit, go_on),
         Target::Tty(path, line) => open_device(path, line, limit),
         Target::Fifo(path) => open_pipe(path, limit),
     }
@@ -71,9 +79,14 @@ fn unix_address(path: &Path) -> nix::Result<UnixAddr> {
     }
 }
 
-fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
+fn connect_tcp(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Backend> {
     let deadline = Instant::now() + limit;
-    let stream = connect_any(&lookup(host, port, limit)?, deadline)?;
+    let stream = connect_any(&lookup(host, port, limit, go_on)?, deadline, go_on)?;
     keep_alive(&stream, limit);
     let fd = OwnedFd::from(stream);
     set_limit(fd.as_fd(), limit);
@@ -82,16 +95,75 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<Backend> {
 
 /// Connects to the first address that answers. Each address has its share of the time that is
 /// left.
-pub(super) fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+pub(super) fn connect_any(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host name");
     for (address, untried) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
         let share = deadline.saturating_duration_since(Instant::now()) / untried;
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+        match connect_within(*address, share, go_on) {
             Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Err(error),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+fn connect_within(
+    address: SocketAddr,
+    limit: Duration,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<TcpStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let open = |family| socket(family, SockType::Stream, flags, None);
+    let (fd, begun) = match address {
+        SocketAddr::V4(address) => {
+            let fd = open(AddressFamily::Inet)?;
+            let begun = nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn::from(address));
+            (fd, begun)
+        }
+        SocketAddr::V6(address) => {
+            let fd = open(AddressFamily::Inet6)?;
+            let begun = nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn6::from(address));
+            (fd, begun)
+        }
+    };
+    match begun {
+        Err(Errno::EINPROGRESS | Errno::EINTR) => wait_connected(fd.as_fd(), limit, go_on)?,
+        begun => begun?,
+    }
+    let stream = TcpStream::from(fd);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Waits until a socket is connected (connect(2), EINPROGRESS).
+fn wait_connected(fd: BorrowedFd<'_>, limit: Duration, go_on: &dyn Fn() -> bool) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let pause = PollTimeout::try_from(left.min(LOOK)).unwrap_or(PollTimeout::ZERO);
+        let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
+        match poll(&mut fds, pause) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => {
+                return match getsockopt(&fd, sockopt::SocketError)? {
+                    0 => Ok(()),
+                    error => Err(io::Error::from_raw_os_error(error)),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if !go_on() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 /// A serial line or another character device, raw (termios(3)).

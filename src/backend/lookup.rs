@@ -8,10 +8,13 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::system::queue::Queue;
 use crate::system::threads;
+
+/// Pause between two looks at whether a connection is still wanted.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// Most lookups at a time. A lookup counts until the resolver returns.
 const MAX_LOOKUPS: usize = 16;
@@ -42,13 +45,18 @@ impl Drop for Lookup {
 /// The addresses of `host`, with `port`.
 ///
 /// # Errors
-/// As getaddrinfo(3); `TimedOut` after `limit`, `WouldBlock` where too many are waited for.
-pub(crate) fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+/// As getaddrinfo(3); `ConnectionAborted` when `go_on` says no, `TimedOut` after `limit`, `WouldBlock` where too many are waited for.
+pub(crate) fn lookup(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let host = host.to_owned();
-    within(limit, move || {
+    within(limit, go_on, move || {
         Ok((host.as_str(), port).to_socket_addrs()?.collect())
     })
 }
@@ -56,6 +64,7 @@ pub(crate) fn lookup(host: &str, port: u16, limit: Duration) -> io::Result<Vec<S
 /// Returns what `work` returns, unless it takes too long.
 fn within<T: Send + 'static>(
     limit: Duration,
+    go_on: &dyn Fn() -> bool,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let place = Lookup::begin()?;
@@ -67,10 +76,20 @@ fn within<T: Send + 'static>(
         // The caller is gone if it took too long.
         done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
     })?;
-    result.take_within(limit).unwrap_or_else(|| {
-        let reason = format!("the host name was not found within {} s", limit.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
-    })
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(found) = result.take_within(left.min(LOOK)) {
+            return found;
+        }
+        if !go_on() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if left.is_zero() {
+            let reason = format!("the host name was not found within {} s", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,9 +101,10 @@ mod tests {
     #[test]
     fn an_address_needs_no_resolver_and_localhost_is_found() {
         let none = Duration::ZERO;
-        let found = lookup("::1", 7, none).expect("an address");
+        let found = lookup("::1", 7, none, &|| true).expect("an address");
         assert_eq!(found, ["[::1]:7".parse().expect("an address")]);
-        let found = lookup("localhost", 7, Duration::from_secs(60)).expect("every machine has it");
+        let found = lookup("localhost", 7, Duration::from_secs(60), &|| true)
+            .expect("every machine has it");
         assert!(found.iter().all(|address| address.ip().is_loopback()));
     }
 
@@ -96,7 +116,7 @@ mod tests {
         // Other tests may look something up at the same time.
         for _ in 0..=MAX_LOOKUPS {
             let held = std::sync::Arc::clone(&held);
-            let stuck = within(Duration::from_millis(1), move || {
+            let stuck = within(Duration::from_millis(1), &|| true, move || {
                 let _ = held.lock().expect("no panic").recv();
                 Ok(())
             });
@@ -110,8 +130,26 @@ mod tests {
         }
         assert!(refused >= 1);
         drop(release);
-        while within(Duration::from_secs(60), || Ok(())).is_err() {
+        while within(Duration::from_secs(60), &|| true, || Ok(())).is_err() {
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_client_that_leaves_ends_the_wait_for_the_resolver() {
+        let start = Instant::now();
+        let error = loop {
+            let stuck = within(Duration::from_secs(60), &|| false, || {
+                thread::sleep(Duration::from_millis(500));
+                Ok(())
+            });
+            // Other tests may have taken all lookups.
+            match stuck.expect_err("nobody waits").kind() {
+                io::ErrorKind::WouldBlock => thread::yield_now(),
+                kind => break kind,
+            }
+        };
+        assert_eq!(error, io::ErrorKind::ConnectionAborted);
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

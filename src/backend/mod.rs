@@ -27,7 +27,7 @@ pub(crate) mod lookup;
 pub(crate) mod serial;
 mod waiting;
 
-pub(crate) use connect::connect;
+pub(crate) use connect::connect_while;
 use waiting::Waiting;
 
 /// Longest wait for a writer whose system call is about to report a reset.

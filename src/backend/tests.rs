@@ -21,6 +21,11 @@ use nix::unistd::mkfifo;
 use crate::config::{FrameType, Framing, Protocols, SerialConfig, ServiceConfig, Target};
 use crate::system::beneath::tests::Scratch;
 
+/// Connects for a client that stays.
+pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Backend> {
+    connect_while(target, limit, &|| true)
+}
+
 /// A limit that no test reaches.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
@@ -304,7 +309,11 @@ fn an_address_that_does_not_answer_leaves_time_for_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let good = listener.local_addr().expect("bound");
     let deadline = Instant::now() + Duration::from_secs(6);
-    let connected = connect_any(&[silent, good], deadline).expect("the second one");
+    let connected = connect_any(&[silent, good], deadline, &|| true).expect("the second one");
+    let start = Instant::now();
+    let error = connect_any(&[silent], start + LONG, &|| false).expect_err("nobody waits");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    assert!(start.elapsed() < LONG);
     assert!(Instant::now() < deadline, "half of the time was left");
     assert_eq!(connected.peer_addr().expect("connected"), good);
 }

@@ -156,7 +156,7 @@ fn reach(
     client: &Client,
     request: &Request,
 ) -> io::Result<Backend> {
-    let backend = backend::connect(&service.target, limit)?;
+    let backend = backend::connect_while(&service.target, limit, &|| !client.has_left())?;
     introduce(client, request, service, &backend)?;
     Ok(backend)
 }

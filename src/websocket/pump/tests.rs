@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::backend::connect;
+use crate::backend::tests::connect;
 use crate::backend::tests::{service, stream_pair};
 use crate::config::{FrameType, Framing, Target};
 use crate::http::request::tests::pair;
