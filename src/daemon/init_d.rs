@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::daemon::{KEEPER, NAME, detach, notify, signals};
+use crate::system::reason::reason;
 use crate::system::{threads, trusted};
 
 /// A program that takes longer is left to itself.
@@ -76,8 +77,9 @@ pub(crate) fn find(directory: &Path) -> Vec<PathBuf> {
         Ok(programs) => programs,
         Err(error) => {
             warn!(
-                "no program of init_d is run: {}: {error}",
-                directory.display()
+                "no program of init_d is run: {}: {}",
+                directory.display(),
+                reason(&error)
             );
             Vec::new()
         }
@@ -98,7 +100,7 @@ fn read(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
         match trusted::check_path(&path) {
             Ok(()) => programs.push(path),
-            Err(error) => warn!("{} is not run: {error}", path.display()),
+            Err(error) => warn!("{} is not run: {}", path.display(), reason(&error)),
         }
     }
     programs.sort();

@@ -18,6 +18,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::daemon::{KEEPER, NAME, detach, init_d, notify, signals};
 use crate::system::privileged::{self, REQUEST};
+use crate::system::reason::reason;
 
 /// The request to stop the programs.
 const STOP: [u8; REQUEST] = *b"stop\n";
@@ -64,7 +65,7 @@ impl Keeper {
     /// Has the programs stopped.
     pub(crate) fn stop(&mut self) {
         if let Err(error) = self.requests.write_all(&STOP) {
-            warn!("cannot stop the programs of init_d: {error}");
+            warn!("cannot stop the programs of init_d: {}", reason(&error));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::listen::listener::Listener;
 use crate::server::Server;
 use crate::server::slot::Slot;
 use crate::server::table::Full;
+use crate::system::reason::reason;
 use crate::system::threads;
 
 /// Pause of an accept loop that finds no descriptor or no memory left.
@@ -64,13 +65,13 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
             // The client left before it was accepted: the next one waits.
             Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
             Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
-                warn!("cannot accept a client: {error}");
+                warn!("cannot accept a client: {}", reason(&error));
                 if let Ok((socket, peer)) = listener.accept() {
                     turn_away(&server, socket, peer, Full::Resources);
                 }
             }
             _ => {
-                warn!("cannot accept a client: {error}");
+                warn!("cannot accept a client: {}", reason(&error));
                 threads::sleep(EXHAUSTED_PAUSE);
             }
         }
@@ -111,7 +112,7 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
         }
     });
     if let Err(error) = spawned {
-        warn!("cannot create a thread for a client: {error}");
+        warn!("cannot create a thread for a client: {}", reason(&error));
         if let Some((slot, socket)) = take(&client) {
             drop(slot);
             turn_away(server, socket, peer, Full::Resources);

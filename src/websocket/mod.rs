@@ -124,8 +124,9 @@ fn attempt<'a>(
         Err(error) => {
             if error.kind() == io::ErrorKind::PermissionDenied {
                 warn!(
-                    "{}: {error}: the gateway's user must be allowed to write to it",
-                    service.name
+                    "{}: {}: the gateway's user must be allowed to write to it",
+                    service.name,
+                    reason(&error)
                 );
             }
             let limit = match error.kind() {

@@ -23,6 +23,7 @@ use crate::http::refusal::Refusal;
 use crate::logging::Seconds;
 use crate::server::slot::Slot;
 use crate::system::budget::Budget;
+use crate::system::reason::reason;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Terms};
 #[cfg(feature = "websocket_rt")]
@@ -68,7 +69,7 @@ impl Session<'_> {
         match self.relay(&writer, &|| self.switch(writer.client())) {
             Ok(()) => Ok(()),
             Err(error) => {
-                let reason = format!("{}: cannot create a thread: {error}", self.name);
+                let reason = format!("{}: cannot create a thread: {}", self.name, reason(&error));
                 Err((writer, Refusal::Unavailable(reason)))
             }
         }
@@ -133,7 +134,11 @@ impl Session<'_> {
         let writer = slot.put(left);
         drop(self.file.take());
         if let Err(error) = self.relay(&writer, &|| Ok(())) {
-            warn!("{peer} {}: cannot create a thread: {error}", self.name);
+            warn!(
+                "{peer} {}: cannot create a thread: {}",
+                self.name,
+                reason(&error)
+            );
             // The 101 has been sent.
             let _ = writer.open(|| Ok(()));
             let _ = writer.close(Some(CloseCode::Error));
