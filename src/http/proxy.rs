@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-pub(crate) use common::proxy::{AUTHORITY, ORIGIN, SERVICE, SUBJECT};
+pub(crate) use common::proxy::{AUTHORITY, ORIGIN, SERVICE, SUBJECT, USER};
 use common::proxy::{FIXED, Family, LOCAL, PROXY, SIGNATURE, split_tlv};
 
 use crate::client::Client;

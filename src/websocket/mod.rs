@@ -180,6 +180,7 @@ fn introduce(
             (proxy::SERVICE, Some(&service.name)),
             (proxy::ORIGIN, request.header("Origin")),
             (proxy::SUBJECT, client.subject().as_deref()),
+            (proxy::USER, request.user.as_deref()),
         ],
     );
     backend.write_all_of(&[&header, &[]], || false)

@@ -137,3 +137,21 @@ fn no_answer_and_no_log_line_has_the_password() {
     let log = gateway.process.log();
     assert!(!log.contains("zebra") && !log.contains("YWRtaW46"), "{log}");
 }
+
+#[test]
+fn a_backend_is_told_who_has_logged_in() {
+    let settings = "auth = { type = \"Basic\"; user = \"admin\"; passwd = \"test\"; };";
+    let mut command = daemon();
+    let gateway = Gateway::run(&mut command, free_address(), settings, "proxy = \"v2\";");
+    let backend = gateway.backend("echo");
+    let _client = Client::open(&gateway, "echo", ADMIN);
+    let mut connection = backend.accept();
+    let fixed = connection.take(16);
+    let length = u16::from_be_bytes([fixed[14], fixed[15]]);
+    let rest = connection.take(length.into());
+    let user = b"\xe3\x00\x05admin";
+    assert!(
+        rest.windows(user.len()).any(|part| part == user),
+        "{rest:?}"
+    );
+}
