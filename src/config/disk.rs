@@ -3,12 +3,12 @@
 
 use std::ffi::CString;
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::unistd::{User, getegid, geteuid, getgrouplist, getgroups};
+
+use crate::system::reason::reason;
 
 /// The user that the daemon will be.
 pub(crate) struct Disk {
@@ -54,12 +54,12 @@ impl Disk {
     pub(crate) fn trouble(&self, directory: &Path) -> Option<String> {
         let path = match fs::canonicalize(directory) {
             Ok(path) => path,
-            Err(error) => return Some(reason(&error).to_owned()),
+            Err(error) => return Some(reason(&error)),
         };
         for part in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
             let metadata = match fs::metadata(part) {
                 Ok(metadata) => metadata,
-                Err(error) => return Some(reason(&error).to_owned()),
+                Err(error) => return Some(reason(&error)),
             };
             if !metadata.is_dir() {
                 return Some("it is not a directory".to_owned());
@@ -88,11 +88,6 @@ impl Disk {
     }
 }
 
-/// Returns the text of an error without its number.
-fn reason(error: &io::Error) -> &'static str {
-    Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -114,7 +109,7 @@ mod tests {
         };
         let trouble = |path: &str| stranger.trouble(&scratch.0.join(path));
         let missing = trouble("missing").expect("it is missing");
-        assert_eq!(missing, "No such file or directory");
+        assert_eq!(missing, "no such file or directory");
         let file = trouble("file").expect("it is a file");
         assert_eq!(file, "it is not a directory");
         assert_eq!(trouble("closed/inner"), None);

@@ -20,6 +20,7 @@ use super::model::{Config, Listen, ServerConfig};
 use super::reader::{Context, Reader};
 use super::schema::Key;
 use super::server;
+use crate::system::reason::reason;
 use crate::system::trusted;
 
 /// Most servers. Each has a thread of its own and reserves slots for clients.
@@ -133,10 +134,10 @@ fn all_servers(root: &Reader, sources: &mut Sources, context: Context) -> Vec<Se
         match more_servers(sources, context, Path::new(&path)) {
             Ok(more) => servers.extend(more),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let message = format!("no servers are read: {path}: {error}");
+                let message = format!("no servers are read: {path}: {}", reason(&error));
                 report.warning(root.span(&CONFIG_D), message);
             }
-            Err(error) => root.error(&CONFIG_D, format!("cannot read {path}: {error}")),
+            Err(error) => root.error(&CONFIG_D, format!("cannot read {path}: {}", reason(&error))),
         }
     }
     if servers.is_empty() && !report.has_errors() {

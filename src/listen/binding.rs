@@ -1,14 +1,15 @@
 //! Accepting: a server, the listeners its clients come to, and an accept loop for each.
 
+use std::io;
 use std::sync::Arc;
 
-use crate::config::ServerConfig;
+use crate::config::{Listen, ServerConfig};
 use crate::listen::accept::{Spare, accept};
 use crate::listen::listener::Listener;
 use crate::server::clients::Clients;
 use crate::server::resources::Resources;
 use crate::server::{Server, StartError};
-use crate::system::threads;
+use crate::system::{interfaces, threads};
 
 /// A server and the listeners that lead to it.
 pub(crate) struct Binding {
@@ -30,14 +31,18 @@ impl Binding {
         resources: &Arc<Resources>,
     ) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
-        for address in &config.listen {
-            let listener = match kept.iter().position(|old| old.address().is_same(address)) {
-                Some(index) => kept.remove(index),
-                None => Listener::open(address).map(Arc::new).map_err(|error| {
-                    StartError::Bind(address.clone(), config.listen_place.clone(), error)
-                })?,
+        for listen in &config.listen {
+            let failed = |error| {
+                let place = config.listen_place.clone();
+                StartError::Bind(listen.clone(), place, error)
             };
-            listeners.push(listener);
+            for address in &addresses(listen).map_err(failed)? {
+                let listener = match kept.iter().position(|old| old.address().is_same(address)) {
+                    Some(index) => kept.remove(index),
+                    None => Listener::open(address).map(Arc::new).map_err(failed)?,
+                };
+                listeners.push(listener);
+            }
         }
         let before = listeners.iter().find_map(|listener| listener.server());
         let clients = before
@@ -105,4 +110,21 @@ impl Binding {
             }
         }
     }
+}
+
+/// Returns what an address of the configuration stands for now: for an interface each of the
+/// addresses that it has.
+///
+/// # Errors
+/// That an interface has none; as getifaddrs(3).
+fn addresses(listen: &Listen) -> io::Result<Vec<Listen>> {
+    let Listen::Interface(name, port) = listen else {
+        return Ok(vec![listen.clone()]);
+    };
+    let found = interfaces::addresses(name, *port)?;
+    if found.is_empty() {
+        let message = "there is no such interface, or it has no address";
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
+    }
+    Ok(found.into_iter().map(Listen::Tcp).collect())
 }

@@ -65,7 +65,8 @@ impl Listener {
                 interface,
                 port,
             } => bind_scoped(*address, interface, *port).map(Socket::Tcp),
-            Listen::Interface(..) => Err(io::ErrorKind::Unsupported.into()),
+            // It stands for addresses, which `binding` opens one by one.
+            Listen::Interface(..) => Err(io::ErrorKind::AddrNotAvailable.into()),
             Listen::Unix { path, mode, group } => {
                 bind_unix(path, *mode, group.as_deref()).map(Socket::Unix)
             }

@@ -3,6 +3,7 @@
 pub(crate) mod beneath;
 #[cfg(feature = "websocket")]
 pub(crate) mod budget;
+pub(crate) mod interfaces;
 pub(crate) mod keepalive;
 pub(crate) mod privileged;
 #[cfg(feature = "websocket")]

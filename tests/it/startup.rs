@@ -1,5 +1,7 @@
 //! Starting: options, bad configurations, the lines a log must have.
 
+use std::net::{SocketAddr, TcpStream};
+
 use crate::frames;
 use crate::gateway::{Gateway, daemon};
 use crate::process::{Process, TempDir};
@@ -35,6 +37,29 @@ fn a_docroot_that_is_missing_is_a_warning_of_the_test_with_its_line() {
     let (code, log) = start_with(text, &["-t"]);
     assert_eq!(code, Some(0), "{log}");
     let wanted = "ouistiti.conf:2:29: warning: nothing in 'docroot' can be served: /nonexistent: ";
+    assert!(log.contains(wanted), "{log}");
+}
+
+#[test]
+fn the_name_of_an_interface_stands_for_its_addresses() {
+    let text = |interface: &str| {
+        format!(
+            "servers = ( {{\n addr = \"{interface}\"; port = 0; document = {{ docroot = \"/\"; }};\n}} );\n"
+        )
+    };
+    let directory = TempDir::new();
+    let file = directory.path().join("ouistiti.conf");
+    std::fs::write(&file, text("lo")).unwrap();
+    let process = Process::start(daemon().arg("-f").arg(&file));
+    let line = process.find_line(|line| line.contains("http://127.0.0.1:"));
+    let line = line.unwrap_or_else(|| panic!("{}", process.log()));
+    let (_, address) = line.split_once("http://").expect("an address");
+    let address: SocketAddr = address.split(' ').next().unwrap().parse().unwrap();
+    TcpStream::connect(address).expect("it listens");
+
+    let (code, log) = start_with(&text("nowhere0"), &[]);
+    assert_eq!(code, Some(1), "{log}");
+    let wanted = "ouistiti.conf:2: cannot bind nowhere0:0: there is no such interface";
     assert!(log.contains(wanted), "{log}");
 }
 

@@ -123,9 +123,8 @@ pub(crate) static ADDR: Key = Key::words(
     None,
     "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it \
      is to differ from 'port' ([::1]:8080), IPv6 with a scope where it needs one (fe80::1%eth0), \
-     the name of a network interface for all its addresses (br-lan, br-lan:8080), '*' for all, \
-     or 'unix:/run/x.sock' for a UNIX socket. An address that is not there yet is listened on \
-     as soon as it is.",
+     '*' for all, 'unix:/run/x.sock' for a UNIX socket, or the name of a network interface for \
+     the addresses that it has at the start or reload (br-lan, br-lan:8080).",
 )
 .absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(

@@ -238,7 +238,7 @@ fn config_d_may_be_one_file_and_may_be_missing() {
     let (config, warnings) = main(Path::new("/nowhere/d"));
     assert_eq!(config.servers.len(), 1);
     assert!(
-        short(&warnings)[0].starts_with("2:12 no servers are read: /nowhere/d: No such file"),
+        short(&warnings)[0].starts_with("2:12 no servers are read: /nowhere/d: no such file"),
         "{warnings:?}"
     );
 }
@@ -258,8 +258,8 @@ fn a_docroot_that_cannot_be_served_is_a_warning_with_its_line() {
     assert_eq!(
         warned(missing, "/nowhere/y"),
         [
-            "2:25 nothing in 'docroot' can be served: /nowhere/x: No such file or directory",
-            "3:24 nothing in 'docroot' can be served: /nowhere/y: No such file or directory",
+            "2:25 nothing in 'docroot' can be served: /nowhere/x: no such file or directory",
+            "3:24 nothing in 'docroot' can be served: /nowhere/y: no such file or directory",
         ]
     );
     assert!(warned(&format!("docroot = \"{here}\";"), &here).is_empty());
