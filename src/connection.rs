@@ -22,7 +22,7 @@ use crate::http::trust;
 use crate::server::Server;
 use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
-use crate::websocket;
+use crate::{config::WebsocketConfig, websocket};
 
 mod file;
 
@@ -49,16 +49,12 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
             Err(refusal) => return turn_away(server, slot, writer, &refusal),
         };
         #[cfg(feature = "websocket")]
-        if let Some(config) = websocket_for(server, &request) {
-            return match websocket::open(server, config, &slot, &request, writer.client()) {
-                Ok(session) => {
-                    drop(request);
-                    if let Err((writer, refusal)) = session.run(&slot, writer) {
-                        turn_away(server, slot, writer, &refusal);
-                    }
-                }
-                Err(refusal) => turn_away(server, slot, writer, &request.refused(refusal)),
-            };
+        if let Some(config) = websocket::settings_for(server, &request) {
+            let refused = upgrade(server, config, &slot, request, writer);
+            if let Err((writer, refusal)) = refused {
+                turn_away(server, slot, writer, &refusal);
+            }
+            return;
         }
         match file::answer(server, &slot, &request, writer.client()) {
             Ok(After::Close) => return leave(server, slot, writer),
@@ -162,14 +158,25 @@ fn check(
     Ok(())
 }
 
-/// The settings that answer a request, if it asks for a WebSocket.
+/// Opens a WebSocket and serves it to its end.
+///
+/// # Errors
+/// The client, and why there is none.
 #[cfg(feature = "websocket")]
-fn websocket_for<'a>(
-    server: &'a Server,
-    request: &Request,
-) -> Option<&'a crate::config::WebsocketConfig> {
-    let config = server.config().websocket.as_ref()?;
-    (request.is_upgrade() && request.method != "OPTIONS").then_some(config)
+fn upgrade(
+    server: &Server,
+    config: &WebsocketConfig,
+    slot: &Slot,
+    request: Request,
+    writer: Arc<FrameWriter>,
+) -> Result<(), (Arc<FrameWriter>, Refusal)> {
+    match websocket::open(server, config, slot, &request, writer.client()) {
+        Ok(session) => {
+            drop(request);
+            session.run(slot, writer)
+        }
+        Err(refusal) => Err((writer, request.refused(refusal))),
+    }
 }
 
 /// Refuses a client and ends its connection.

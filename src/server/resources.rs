@@ -30,8 +30,9 @@ const UNKNOWN_IN_USE: usize = 16;
 const SHARE: usize = 16;
 /// Descriptors beyond their promises that all openings have together, at least and at most.
 const OPENINGS: (usize, usize) = (2, 16);
-/// Sockets that may be leaving at a time, at least and at most.
-const FAREWELLS: (usize, usize) = (4, 64);
+/// Sockets that may be leaving at a time, and connections of clients that were handed over which
+/// are watched, at least and at most.
+const LEFT: (usize, usize) = (4, 64);
 
 /// What clients may still be promised.
 #[derive(Default)]
@@ -39,6 +40,9 @@ struct Free {
     descriptors: usize,
     threads: usize,
     openings: usize,
+    /// How many sockets may be leaving at a time.
+    #[cfg(feature = "websocket_rt")]
+    left: usize,
 }
 
 /// Descriptors and threads of the process, as far as clients may have them.
@@ -56,14 +60,21 @@ impl Resources {
     pub(crate) fn measure(&self, descriptors: usize, threads: usize) {
         let limit = limit_of(Resource::RLIMIT_NOFILE);
         let pool = |(least, most): (usize, usize)| (limit / SHARE).clamp(least, most);
-        let (openings, farewells) = (pool(OPENINGS), pool(FAREWELLS));
-        let pools = openings + farewells + OWN_DESCRIPTORS;
+        let (openings, left) = (pool(OPENINGS), pool(LEFT));
+        let handed_over = if cfg!(feature = "websocket_rt") {
+            left
+        } else {
+            0
+        };
+        let pools = openings + left + handed_over + OWN_DESCRIPTORS;
         let own = descriptors_in_use() + descriptors + pools;
-        self.farewell.set_limit(farewells);
+        self.farewell.set_limit(left);
         *self.free() = Free {
             descriptors: limit.saturating_sub(own),
             threads: threads_left().saturating_sub(threads + OWN_THREADS),
             openings,
+            #[cfg(feature = "websocket_rt")]
+            left,
         };
     }
 
@@ -99,6 +110,12 @@ pub(crate) struct Promise {
 }
 
 impl Promise {
+    /// Descriptors of clients that have left their slots already, of each kind at most.
+    #[cfg(feature = "websocket_rt")]
+    pub(crate) fn pool(&self) -> usize {
+        self.resources.free().left
+    }
+
     /// Waits for the descriptor that a walk beneath docroot needs; `None` at the deadline. No
     /// holder may wait for anything but the file system.
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
@@ -177,6 +194,8 @@ mod tests {
             descriptors,
             threads,
             openings: 1,
+            #[cfg(feature = "websocket_rt")]
+            left: 4,
         };
         Arc::new(resources)
     }

@@ -193,6 +193,12 @@ impl Slot {
         self.clients.table().set_idle(self.index);
     }
 
+    /// Descriptors of clients that have left their slots already, of each kind at most.
+    #[cfg(feature = "websocket_rt")]
+    pub(crate) fn pool(&self) -> usize {
+        self.promise.pool()
+    }
+
     /// Waits for the descriptor that a walk beneath docroot takes for a moment; `None` at the
     /// deadline.
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {

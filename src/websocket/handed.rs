@@ -20,18 +20,20 @@ use crate::system::threads;
 /// Longest wait for the library's answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// Most connections that are watched, each by one descriptor. Beyond it the end of the oldest is
-/// not logged.
-const MAX_WATCHED: usize = 64;
+/// Most bytes that wake the thread at a time; more wake it again.
+const WAKES: usize = 64;
 
 static WATCH: Mutex<Watch> = Mutex::new(Watch {
     new: Vec::new(),
+    count: 0,
     wake: None,
 });
 
 struct Watch {
     /// Those that the thread has not seen yet.
     new: Vec<Handed>,
+    /// How many are watched, those included.
+    count: usize,
     /// Wakes the thread, while there is one.
     wake: Option<PipeWriter>,
 }
@@ -57,8 +59,9 @@ enum Answer {
 }
 
 /// Logs that a client has been handed over, and later what becomes of it. `backend` is the
-/// connection over which it went.
-pub(crate) fn watch(backend: OwnedFd, name: String) {
+/// connection over which it went. At most `limit` are watched, each by one descriptor: beyond it
+/// the end of a client is not logged.
+pub(crate) fn watch(backend: OwnedFd, name: String, limit: usize) {
     info!("{name}: handed over");
     let handed = Handed {
         backend,
@@ -66,7 +69,7 @@ pub(crate) fn watch(backend: OwnedFd, name: String) {
         since: Instant::now(),
         answer: Answer::Awaited,
     };
-    if let Err(error) = add(handed) {
+    if let Err(error) = add(handed, limit) {
         debug!("cannot watch clients that were handed over: {error}");
     }
 }
@@ -75,13 +78,17 @@ fn lock() -> MutexGuard<'static, Watch> {
     WATCH.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn add(handed: Handed) -> io::Result<()> {
+fn add(handed: Handed, limit: usize) -> io::Result<()> {
     let mut watch = lock();
+    if watch.count >= limit {
+        return Ok(());
+    }
     if watch.wake.is_none() {
         let (woken, wake) = io::pipe()?;
         threads::spawn("handed", move || run(woken))?;
         watch.wake = Some(wake);
     }
+    watch.count += 1;
     watch.new.push(handed);
     if let Some(wake) = &mut watch.wake {
         wake.write_all(&[0])?;
@@ -96,13 +103,12 @@ fn run(mut woken: PipeReader) {
         {
             let mut watch = lock();
             watched.append(&mut watch.new);
+            watch.count = watched.len();
             if watched.is_empty() {
                 watch.wake = None;
                 return;
             }
         }
-        let beyond = watched.len().saturating_sub(MAX_WATCHED);
-        watched.drain(..beyond);
         let mut fds: Vec<_> = watched
             .iter()
             .map(|handed| handed.backend.as_fd())
@@ -112,7 +118,7 @@ fn run(mut woken: PipeReader) {
         let _ = poll(&mut fds, timeout(&watched));
         let ready: Vec<_> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
         if ready.last() == Some(&true) {
-            let _ = woken.read(&mut [0; MAX_WATCHED]);
+            let _ = woken.read(&mut [0; WAKES]);
         }
         let mut ready = ready.into_iter();
         watched.retain_mut(|handed| handed.look(ready.next() == Some(true)));

@@ -15,6 +15,7 @@ use crate::http::proxy;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::server::Server;
+use crate::server::resources::Opening;
 use crate::server::slot::Slot;
 use crate::system::reason::reason;
 use crate::system::threads;
@@ -39,6 +40,15 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::
 /// Longest wait for the walk beneath docroot to be this client's turn.
 const TURN_WAIT: Duration = Duration::from_secs(5);
 
+/// The settings that answer a request, if it asks for a WebSocket.
+pub(crate) fn settings_for<'a>(
+    server: &'a Server,
+    request: &Request,
+) -> Option<&'a WebsocketConfig> {
+    let config = server.config().websocket.as_ref()?;
+    (request.is_upgrade() && request.method != "OPTIONS").then_some(config)
+}
+
 /// Checks a request, finds its service and connects the backend. Its stack is not the pump's:
 /// inlined, what it needs would stay touched while the client is there.
 ///
@@ -48,7 +58,7 @@ const TURN_WAIT: Duration = Duration::from_secs(5);
 pub(crate) fn open<'a>(
     server: &'a Server,
     websocket: &'a WebsocketConfig,
-    slot: &Slot,
+    slot: &'a Slot,
     request: &Request,
     client: &Client,
 ) -> Result<Box<Session<'a>>, Refusal> {
@@ -58,14 +68,14 @@ pub(crate) fn open<'a>(
     let mut waiting = None;
     loop {
         let (refusal, limit) = match attempt(websocket, slot, request, &upgrade, client) {
-            Ok((service, backend)) => {
+            Ok((service, backend, opening)) => {
                 return Ok(Box::new(Session {
                     name: service.name,
                     config: service.config,
                     protocol: service.protocol,
                     upgrade,
                     backend,
-                    file: service.file,
+                    held: opening.map(|opening| (service.file, opening)),
                     ping: websocket.ping,
                     budget: server.clients().budget(),
                 }));
@@ -91,18 +101,19 @@ pub(crate) fn open<'a>(
 
 /// One try to find and connect a backend. With the refusal comes how long, since the first try,
 /// another one is worth while: a backend that restarts is away for a moment, its socket too, and
-/// one whose queue is full accepts again.
+/// one whose queue is full accepts again. With `direct` the resolved file stays open until the
+/// hand-over, since closing it takes time; so does the right to its descriptor.
 fn attempt<'a>(
     websocket: &'a WebsocketConfig,
-    slot: &Slot,
+    slot: &'a Slot,
     request: &Request,
     upgrade: &Upgrade,
     client: &Client,
-) -> Result<(Service<'a>, Backend), (Refusal, Duration)> {
+) -> Result<(Service<'a>, Backend, Option<Opening<'a>>), (Refusal, Duration)> {
     let deadline = Instant::now() + TURN_WAIT;
     let opening = slot.opening(deadline);
     let opening = opening.ok_or((Refusal::TooManyClients, Duration::ZERO))?;
-    let service = match access::resolve(websocket, request, upgrade, client.is_tls()) {
+    let mut service = match access::resolve(websocket, request, upgrade, client.is_tls()) {
         Ok(service) => service,
         Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
             let reason = format!("{name}: not there");
@@ -116,11 +127,13 @@ fn attempt<'a>(
     }
     // A service beneath docroot is held open by one descriptor more until it is connected, which
     // waits for nothing.
-    let opening = Some(opening).filter(|_| service.is_held_open());
+    let mut opening = Some(opening).filter(|_| service.is_held_open());
     let reached = reach(&service, websocket.ping, client, request);
-    drop(opening);
+    if !service.config.direct {
+        drop((service.file.take(), opening.take()));
+    }
     match reached {
-        Ok(backend) => Ok((service, backend)),
+        Ok(backend) => Ok((service, backend, opening)),
         Err(error) => {
             if error.kind() == io::ErrorKind::PermissionDenied {
                 warn!(

@@ -21,6 +21,7 @@ use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::http::refusal::Refusal;
 use crate::logging::Seconds;
+use crate::server::resources::Opening;
 use crate::server::slot::Slot;
 use crate::system::budget::Budget;
 use crate::system::reason::reason;
@@ -37,8 +38,8 @@ pub(crate) struct Session<'a> {
     pub(super) config: &'a ServiceConfig,
     pub(super) protocol: Option<String>,
     pub(super) backend: Backend,
-    /// The file that was resolved, held open until the hand-over: closing it takes time.
-    pub(super) file: Option<OwnedFd>,
+    /// The file that was resolved, held open until the hand-over, and the right to do so.
+    pub(super) held: Option<(Option<OwnedFd>, Opening<'a>)>,
     pub(super) ping: Duration,
     /// The memory of all clients of the server.
     pub(super) budget: &'a Budget,
@@ -65,7 +66,7 @@ impl Session<'_> {
         }
         #[cfg(not(feature = "websocket_rt"))]
         let _ = slot;
-        drop(self.file.take());
+        drop(self.held.take());
         match self.relay(&writer, &|| self.switch(writer.client())) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -119,7 +120,7 @@ impl Session<'_> {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
                 Ok(()) => {
                     let name = format!("{peer} {}", self.name);
-                    return handed::watch(self.backend.into_fd(), name);
+                    return handed::watch(self.backend.into_fd(), name, slot.pool());
                 }
                 Err((socket, error)) => {
                     warn!("{peer} {}: {error}; relaying instead", self.name);
@@ -132,7 +133,7 @@ impl Session<'_> {
             left.set_source(source);
         }
         let writer = slot.put(left);
-        drop(self.file.take());
+        drop(self.held.take());
         if let Err(error) = self.relay(&writer, &|| Ok(())) {
             warn!(
                 "{peer} {}: cannot create a thread: {}",
