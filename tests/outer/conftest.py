@@ -42,6 +42,12 @@ def free_address():
         return host, listener.getsockname()[1]
 
 
+def peak(process):
+    """Most memory that a process has had, in KiB (`VmHWM` of proc(5))."""
+    text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM:"))
+
+
 class Site:
     """One gateway in a temporary directory, with the servers behind it."""
 
@@ -53,12 +59,17 @@ class Site:
         self.gateway = None
         # Its lines so far.
         self.log = []
+        # A command that the gateway is run by, such as prlimit(1).
+        self.runner = []
         self.pages = ROOT / "utils" / "htdocs"
         self.host, self.port = free_address()
 
     def backend(self, name, *options, program="websocket_echo", preload=None):
         """Starts a sample server as the service `name`."""
-        command = [RELEASE / program, "-R", self.run, "-n", name, *options]
+        self.program(name, [RELEASE / program, "-R", self.run, "-n", name, *options], preload)
+
+    def program(self, name, command, preload=None):
+        """Starts a program that listens as the service `name`."""
         log = self.directory / f"{name}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -67,8 +78,8 @@ class Site:
             )
         self.processes.append(process)
         path = self.run / name
-        wait_until(f"{program} to listen", lambda: path.is_socket() or process.poll() is not None)
-        assert process.poll() is None, f"{program}: {log.read_text()}"
+        wait_until(f"{name} to listen", lambda: path.is_socket() or process.poll() is not None)
+        assert process.poll() is None, f"{name}: {log.read_text()}"
 
     def start(self, websocket="", server="", addr=None):
         """Starts the gateway with these settings in its sections."""
@@ -95,7 +106,7 @@ class Site:
         path.write_text(text)
         log = self.log = []
         self.gateway = subprocess.Popen(
-            [*GATEWAY, "-f", path], stdin=subprocess.DEVNULL, env=os.environ | environment,
+            [*self.runner, *GATEWAY, "-f", path], stdin=subprocess.DEVNULL, env=os.environ | environment,
             stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)
@@ -117,8 +128,10 @@ class Site:
 
     def first_password(self, name="auth"):
         """The password that authrpc has printed for the first user (`root=NAME`)."""
-        log = (self.directory / f"{name}.log").read_text()
-        return re.search(r"with the password (\S+)", log).group(1)
+        log = self.directory / f"{name}.log"
+        found = lambda: re.search(r"with the password (\S+)", log.read_text())
+        wait_until("a password", found)
+        return found().group(1)
 
     def url(self, name, scheme="ws"):
         """Where the service or page `name` is."""

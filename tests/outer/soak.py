@@ -1,4 +1,5 @@
-"""Mixed load with kills, reloads and cuts, and the proof that nothing is lost, stuck or kept.
+"""Mixed load with kills, reloads and cuts, and the proof that nothing is lost, stuck or kept; beside
+it a siege, whose attackers keep no normal client out.
 
 `tests/soak SECONDS` runs it by itself; `test_soak.py` for some seconds in a check.
 """
@@ -20,8 +21,10 @@ import time
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from attackers import upgrade
 from authority import Authority, section
 from conftest import DEADLINE, LIBRARY, Site, free_address, wait_until
+from siege import Siege
 
 # What the gateway may grow by under load, in KiB of PSS: the median of the last quarter of the
 # time above that of the first. What it holds when all is quiet says less: malloc(3) gives back the
@@ -205,9 +208,7 @@ class Soak:
         while self.on():
             self.count(clients=1, cuts=1)
             name = chance.choice([name for name, _ in STEADY] + ["mortal"])
-            head = (f"GET /{name} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                    "Sec-WebSocket-Version: 13\r\n\r\n").encode()
+            head = upgrade(name)
             if chance.random() < 0.3:
                 reader, writer = await asyncio.open_connection(self.host, self.secure,
                                                                ssl=self.trust)
@@ -297,8 +298,8 @@ class Soak:
 
     # The whole.
 
-    async def load(self, seconds, tell):
-        """Mixed load for so long; the first thing that is wrong ends it."""
+    async def load(self, seconds, tell, *others):
+        """Mixed load for so long, and others beside it; the first thing that is wrong ends it."""
         self.end = time.monotonic() + seconds
         kinds = [(self.steady, 6), (self.mortal, 2), (self.cutter, 2), (self.killer, 1),
                  (self.reloader, 1)]
@@ -306,6 +307,8 @@ class Soak:
             group.create_task(self.teller(tell))
             group.create_task(self.heartbeat())
             group.create_task(self.weigher())
+            for other in others:
+                group.create_task(other)
             for work, count in kinds:
                 for number in range(count):
                     chance = random.Random(f"{self.seed} {work.__name__} {number}")
@@ -330,7 +333,10 @@ class Soak:
         tell(f"quiet: {describe(base)}")
         self.staying = True
         self.memory.clear()
-        await self.load(seconds, tell)
+        with Siege(self.site.directory / "siege") as siege:
+            await self.load(seconds, tell, siege.run(seconds))
+            for line in siege.lines():
+                tell(line)
         end = await self.quiet(base)
         for client in idle:
             await self.exchange(client, False, b"still there")
