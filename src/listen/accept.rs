@@ -1,6 +1,6 @@
 //! Accepting: the loop of one listener.
 //!
-//! The loop only accepts, and admits those for whom there is a slot; everything else happens on
+//! The loop accepts clients and admits those for whom there is a slot. Everything else happens on
 //! the client's own thread. A client without a slot is turned away without a thread.
 
 use std::net::{SocketAddr, TcpStream};
@@ -21,25 +21,25 @@ use crate::server::table::Full;
 use crate::system::reason::reason;
 use crate::system::threads;
 
-/// Pause of an accept loop that finds no descriptor or no memory left.
+/// Pause of an accept loop after it found no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// A descriptor that is given up when there is no other, so that a client can be accepted and
-/// told.
+/// A descriptor held in reserve. It is closed when no other is left, so that the next client can be
+/// accepted and told that there are too many.
 pub(crate) struct Spare(Option<UnixDatagram>);
 
 impl Spare {
-    /// Takes one, if there is one.
+    /// Opens the reserve descriptor, if one can be had.
     pub(crate) fn take() -> Self {
         Self(UnixDatagram::unbound().ok())
     }
 
-    /// Whether there was one to give up.
+    /// Closes the descriptor. Returns false if there was none.
     fn give_up(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Takes one again after it was given up.
+    /// Opens the descriptor again after it was given up.
     fn replace(&mut self) {
         if self.0.is_none() {
             *self = Self::take();
@@ -47,7 +47,7 @@ impl Spare {
     }
 }
 
-/// Accepts the clients of one address, until it is closed.
+/// Accepts the clients of one address until its listener is closed.
 pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
     loop {
         let accepted = listener.accept();
@@ -62,7 +62,7 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
             Err(error) => error,
         };
         match error.raw_os_error() {
-            // The client left before it was accepted: the next one waits.
+            // The client left before it was accepted, or a signal came: go on with the next one.
             Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
             Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
                 warn!("cannot accept a client: {}", reason(&error));
@@ -86,7 +86,7 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
         Ok(slot) => start(server, slot, socket),
         Err(full) if config.tls.is_some() => {
             info!("{} refused: 503, {full}", Peer(peer));
-            // Only after its handshake can it be told.
+            // The client can be told only after its TLS handshake.
             let resources = server.resources();
             if let Some(slot) = Slot::find_to_refuse(clients, config, resources, &socket, peer) {
                 start(server, slot, socket);
@@ -100,7 +100,7 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
 fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
     let deadline = Instant::now() + server.config().head_timeout;
     let (name, peer) = (format!("c{}", slot.number()), slot.peer());
-    // A thread that cannot be created keeps nothing: the client is still here then.
+    // If the thread cannot be created, the client is still in `client`, and is turned away.
     let client = Arc::new(Mutex::new(Some((slot, socket))));
     let passed = Arc::clone(&client);
     let served = Arc::clone(server);
@@ -120,8 +120,8 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
     }
 }
 
-/// Has a client told that there is no slot for it, without waiting for anything: one that
-/// expects TLS can only be closed.
+/// Tells a client that there is no slot for it, without waiting for anything. A client that
+/// expects TLS is closed without an answer.
 fn turn_away(server: &Server, socket: TcpStream, peer: Option<SocketAddr>, full: Full) {
     info!("{} refused: 503, {full}", Peer(peer));
     if server.config().tls.is_none() {
@@ -130,7 +130,8 @@ fn turn_away(server: &Server, socket: TcpStream, peer: Option<SocketAddr>, full:
     }
 }
 
-/// What is passed to a thread, by whichever side comes to need it.
+/// Takes what is passed to a thread. The first to call it gets it: the thread, or the loop if the
+/// thread cannot be created.
 fn take<T>(passed: &Mutex<Option<T>>) -> Option<T> {
     passed.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

@@ -18,9 +18,9 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    /// Binds every address and reads certificates. Of a server that is being replaced, the
-    /// listeners in `kept` are used again where the address is the same; its clients are taken
-    /// over unless they are among `taken` already, those of another new server.
+    /// Binds every address and reads certificates. A listener in `kept`, from a server that is being
+    /// replaced, is used again if its address is the same. The clients of that server are taken
+    /// over, unless another new server has taken them already (`taken`).
     ///
     /// # Errors
     /// What cannot be read or bound, and why.
@@ -84,7 +84,7 @@ impl Binding {
         }
         for (index, listener) in self.listeners.iter().enumerate() {
             if listener.is_new() && listener.serve_with(&self.server) {
-                // Now: the thread may begin long after the daemon says that it listens.
+                // Reserved now: the thread may begin long after the daemon says that it listens.
                 let (listener, spare) = (Arc::clone(listener), Spare::take());
                 let work = move || accept(&listener, spare);
                 let started = threads::spawn_vital(format!("accept-{index}"), work);
@@ -94,7 +94,7 @@ impl Binding {
         Ok(())
     }
 
-    /// Leads clients to its server from now on, wherever they were led before.
+    /// Has its listeners lead to its server from now on, whichever server they led to before.
     pub(crate) fn take_over(&self) {
         for listener in &self.listeners {
             listener.serve_with(&self.server);
@@ -112,11 +112,11 @@ impl Binding {
     }
 }
 
-/// Returns what an address of the configuration stands for now: for an interface each of the
-/// addresses that it has.
+/// Returns the addresses that an element of `addr` stands for now: for an interface, all that it
+/// has.
 ///
 /// # Errors
-/// That an interface has none; as getifaddrs(3).
+/// `AddrNotAvailable` if an interface has none; as getifaddrs(3).
 fn addresses(listen: &Listen) -> io::Result<Vec<Listen>> {
     let Listen::Interface(name, port) = listen else {
         return Ok(vec![listen.clone()]);

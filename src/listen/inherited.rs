@@ -1,8 +1,8 @@
-//! Start-up: listening sockets that whoever started us has bound before.
+//! Start-up: listening sockets that the starting process has bound (socket activation).
 //!
-//! systemd and its like (sd_listen_fds(3), "socket activation") pass them as the descriptors
-//! from 3 on, counted by LISTEN_FDS and meant for the process LISTEN_PID. A socket serves the
-//! server whose `addr` and `port` it is bound to; all else is configured as ever.
+//! systemd and similar programs (sd_listen_fds(3)) pass them as the descriptors from 3 on.
+//! LISTEN_FDS has their number, LISTEN_PID the process they are for. A socket serves the server
+//! whose `addr` and `port` it is bound to; everything else comes from the configuration.
 
 use std::env;
 use std::io;
@@ -13,7 +13,7 @@ use listenfd::ListenFd;
 
 use crate::listen::listener::Listener;
 
-/// The descriptors that LISTEN_FDS speaks of, none if they are for another process.
+/// Returns the descriptors that LISTEN_FDS counts; none if they are for another process.
 pub(crate) fn descriptors() -> Range<RawFd> {
     let number = |name| env::var(name).ok()?.parse::<RawFd>().ok();
     let pid = env::var("LISTEN_PID").unwrap_or_default();
@@ -25,11 +25,11 @@ pub(crate) fn descriptors() -> Range<RawFd> {
     first..first.saturating_add(count)
 }
 
-/// Takes the listening sockets of the environment, none if there are none. Call it before
-/// there are threads: it changes the environment, so that no child takes them as well.
+/// Takes the listening sockets that the environment names. Call it before there are threads: it
+/// changes the environment, so that no child process takes them too.
 ///
 /// # Errors
-/// When one of them is no listening stream socket of TCP or UNIX.
+/// If one of them is not a listening stream socket of TCP or UNIX.
 pub(crate) fn listeners() -> io::Result<Vec<Listener>> {
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())

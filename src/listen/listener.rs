@@ -1,7 +1,7 @@
 //! Listening: one address, and the server its clients come to.
 //!
-//! A [`Listener`] outlives its server when a new configuration keeps the address: it then
-//! leads to the next one, and no client that knocks in between is lost.
+//! A [`Listener`] outlives its server if a new configuration keeps the address: it then leads to
+//! the new server, and no client that connects in between is lost.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ use crate::config::Listen;
 use crate::server::Server;
 use crate::system::threads;
 
-/// A listening socket, and where it leads.
+/// A listening socket, and the server it leads to.
 pub(crate) struct Listener {
     address: Listen,
     socket: Socket,
@@ -30,20 +30,19 @@ pub(crate) struct Listener {
     lent: Option<Lent>,
 }
 
-/// What a socket needs that another process listens on as well: shut down, or made to accept
-/// for us alone, it would be lost for the next start. A byte in this pipe ends the wait for
-/// clients instead.
+/// A pipe that ends the wait for clients on a socket which another process has bound and keeps.
+/// shutdown(2) would end that socket for the other process and the next start too.
 struct Lent {
     closed: PipeReader,
     close: PipeWriter,
 }
 
 enum State {
-    /// Not yet to a server: nobody accepts.
+    /// It leads to no server yet, and nobody accepts.
     New,
-    /// To this one.
+    /// It leads to this server.
     Serving(Weak<Server>),
-    /// Never again anywhere.
+    /// It leads to no server any more.
     Closed,
 }
 
@@ -53,7 +52,7 @@ enum Socket {
 }
 
 impl Listener {
-    /// Listens.
+    /// Binds an address and listens on it.
     ///
     /// # Errors
     /// As bind(2) and listen(2).
@@ -65,7 +64,7 @@ impl Listener {
                 interface,
                 port,
             } => bind_scoped(*address, interface, *port).map(Socket::Tcp),
-            // It stands for addresses, which `binding` opens one by one.
+            // An interface stands for addresses, which `binding` opens one by one.
             Listen::Interface(..) => Err(io::ErrorKind::AddrNotAvailable.into()),
             Listen::Unix { path, mode, group } => {
                 bind_unix(path, *mode, group.as_deref()).map(Socket::Unix)
@@ -79,7 +78,7 @@ impl Listener {
         })
     }
 
-    /// Takes a socket that another process has bound, and keeps as well.
+    /// Takes a TCP socket that another process has bound and keeps.
     ///
     /// # Errors
     /// As getsockname(2), fcntl(2) and pipe(2).
@@ -89,10 +88,10 @@ impl Listener {
         Self::lent(address, Socket::Tcp(listener))
     }
 
-    /// As [`Listener::lent_tcp`].
+    /// Takes a UNIX socket that another process has bound and keeps.
     ///
     /// # Errors
-    /// When it has no path; and as there.
+    /// If it has no path; as getsockname(2), fcntl(2) and pipe(2).
     pub(crate) fn lent_unix(listener: UnixListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let path = address
@@ -117,23 +116,23 @@ impl Listener {
         })
     }
 
-    /// The address as it is configured.
+    /// Returns the address as it is configured.
     pub(crate) fn address(&self) -> &Listen {
         &self.address
     }
 
-    /// Leads to `server` from now on. Whether it is the first one: then nobody accepts yet.
+    /// Makes it lead to `server`. Returns true if it led to none before: then nobody accepts yet.
     pub(crate) fn serve_with(&self, server: &Arc<Server>) -> bool {
         let before = std::mem::replace(&mut *self.state(), State::Serving(Arc::downgrade(server)));
         matches!(before, State::New)
     }
 
-    /// Whether it leads nowhere yet.
+    /// Whether it leads to no server yet.
     pub(crate) fn is_new(&self) -> bool {
         matches!(*self.state(), State::New)
     }
 
-    /// Where it leads; `None` when it is closed, or new.
+    /// Returns the server it leads to; `None` if it is closed or new.
     pub(crate) fn server(&self) -> Option<Arc<Server>> {
         match &*self.state() {
             State::Serving(server) => server.upgrade(),
@@ -141,10 +140,10 @@ impl Listener {
         }
     }
 
-    /// Accepts a client, and tells its address; `None` behind a UNIX socket.
+    /// Accepts a client. Returns its socket and its address, `None` on a UNIX socket.
     ///
     /// # Errors
-    /// As accept(2); any once it is closed.
+    /// As accept(2). After [`Listener::close`] it always fails.
     pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         let Some(lent) = &self.lent else {
             return self.socket.accept();
@@ -152,25 +151,25 @@ impl Listener {
         loop {
             lent.wait(self.socket.as_fd())?;
             match self.socket.accept() {
-                // The client has left, or the other process was faster.
+                // The client has left, or the other process has accepted it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
         }
     }
 
-    /// Closes for good, and wakes its accept loop, which then finds that it leads nowhere.
+    /// Closes it for good and wakes its accept loop, which then finds no server and ends.
     pub(crate) fn close(&self) {
         *self.state() = State::Closed;
         match &self.lent {
-            // The pipe is empty: it takes a byte.
+            // This cannot block: the pipe is empty.
             Some(lent) => drop((&lent.close).write(&[0])),
             None => drop(shutdown(self.socket.as_fd().as_raw_fd(), Shutdown::Both)),
         }
         self.remove_socket();
     }
 
-    /// Where it listens, as the start line says it.
+    /// Returns its address as the start line has it.
     pub(crate) fn name(&self, tls: bool) -> String {
         let scheme = if tls { "https" } else { "http" };
         match &self.socket {
@@ -184,7 +183,7 @@ impl Listener {
 
     fn remove_socket(&self) {
         if let (Listen::Unix { path, .. }, None) = (&self.address, &self.lent) {
-            // Where the user may not remove it, the next start replaces it.
+            // If the user may not remove it, the next start replaces it.
             let _ = std::fs::remove_file(path);
         }
     }
@@ -206,7 +205,7 @@ impl Lent {
     /// Waits for a client.
     ///
     /// # Errors
-    /// Once the listener is closed; as poll(2).
+    /// `ConnectionAborted` once the listener is closed; as poll(2).
     fn wait(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
         let mut fds = [listener, self.closed.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         poll(&mut fds, PollTimeout::NONE)?;
@@ -221,7 +220,7 @@ impl Socket {
     fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(socket, peer)| (socket, Some(peer))),
-            // Read, written and shut down alike; only its address is none.
+            // A UNIX stream is read, written and shut down like a TCP stream; it has no address.
             Self::Unix(listener) => listener
                 .accept()
                 .map(|(socket, _)| (TcpStream::from(OwnedFd::from(socket)), None)),
@@ -236,7 +235,8 @@ impl Socket {
     }
 }
 
-/// All addresses: IPv6 and IPv4 by one socket, or IPv4 where there is no IPv6.
+/// Binds a TCP address. "All addresses" is one socket for IPv6 and IPv4, or IPv4 alone on a kernel
+/// without IPv6.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = match TcpListener::bind(address) {
         Err(error)
@@ -248,13 +248,13 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         result => result,
     };
     let listener = bound?;
-    // Again, for as long a queue as the kernel allows (net.core.somaxconn); std has asked for
-    // 128. Where it is full the kernel drops a client's first packet, and that costs a second.
+    // std has listened with a queue of 128; this asks for the longest that the kernel allows
+    // (net.core.somaxconn). A full queue drops a client's first packet, which costs it a second.
     listen(&listener, Backlog::MAXALLOWABLE)?;
     Ok(listener)
 }
 
-/// An IPv6 address on the interface of that name or index.
+/// Binds an IPv6 address on the interface of this name or index.
 fn bind_scoped(address: Ipv6Addr, interface: &str, port: u16) -> io::Result<TcpListener> {
     let scope = match interface.parse() {
         Ok(index) => index,
@@ -263,8 +263,9 @@ fn bind_scoped(address: Ipv6Addr, interface: &str, port: u16) -> io::Result<TcpL
     bind_tcp(SocketAddrV6::new(address, port, 0, scope).into())
 }
 
-/// Replaces the socket of a daemon that is gone, never one that is listened on. Who may connect
-/// is left to the directory: connecting needs the right to write (unix(7)).
+/// Binds a UNIX socket. It replaces the socket of a daemon that is gone, never one that somebody
+/// listens on. Connecting needs the right to write to the socket and to enter its directory
+/// (unix(7)).
 fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixListener> {
     let bound = match bind_with_mode(path, mode) {
         Err(error)
@@ -287,13 +288,13 @@ fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixList
     Ok(listener)
 }
 
-/// Binds a socket that has its mode from its first moment on: changed later, by its name, the mode
-/// could become that of a file which somebody has put in its place.
+/// Binds a socket that has its mode from its first moment on. A chmod(2) afterwards, by name, could
+/// change a file that somebody has put in its place.
 fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let path = path.to_owned();
-    // umask(2) is that of all threads; so a thread binds that has one of its own.
+    // umask(2) changes all threads. So the socket is bound by a thread with a umask of its own.
     let bind = move || {
-        // Where a container forbids it, the other threads make no file in the meantime.
+        // A container may forbid this. The other threads make no file in the meantime.
         let _ = unshare(CloneFlags::CLONE_FS);
         let before = umask(Mode::from_bits_truncate(0o777 & !mode));
         let bound = UnixListener::bind(path);

@@ -1,8 +1,8 @@
 //! All servers of a configuration, and how the next configuration takes their place.
 //!
-//! A reload binds and reads everything new first; only when all of that has worked does
-//! anything change. Then addresses that stay lead to the new servers, addresses that are
-//! gone close, and the clients that are there go on as they began.
+//! A reload first binds and reads everything that is new. If one part fails, nothing changes. Then
+//! the addresses that stay lead to the new servers, the addresses that are gone are closed, and the
+//! clients that are connected keep the settings they began with.
 
 mod accept;
 pub(crate) mod binding;
@@ -21,10 +21,10 @@ use crate::server::StartError;
 use crate::server::clients::Clients;
 use crate::server::resources::Resources;
 
-/// What clients get to answer our Close at a stop.
+/// Longest wait at a stop for the clients' answers to our Close.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
 
-/// Part of the patience of a stop that clients get who were cut.
+/// Clients that were cut get this part of the wait of a stop.
 const CUT_SHARE: u32 = 5;
 
 /// The servers that run.
@@ -36,11 +36,11 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Binds every address that is not among the `lent` sockets, and reads every certificate;
-    /// nobody is accepted yet.
+    /// Binds every address that is not among the `lent` sockets and reads every certificate. No
+    /// client is accepted yet.
     ///
     /// # Errors
-    /// The first that cannot be had.
+    /// The first address or certificate that cannot be had.
     pub(crate) fn bind(
         configs: Vec<ServerConfig>,
         lent: Vec<Listener>,
@@ -59,15 +59,15 @@ impl Servers {
         })
     }
 
-    /// Begins to serve. Call it when everything else of the daemon's is open: what is left then is
-    /// the clients'.
+    /// Begins to serve. Call it when everything else that the daemon needs is open: the descriptors
+    /// and threads that are left then are promised to clients.
     ///
     /// # Errors
-    /// When a thread cannot be created.
+    /// If a thread cannot be created.
     pub(crate) fn start(&self) -> Result<(), StartError> {
         let farewell = self.resources.farewell();
         farewell.start().map_err(StartError::Thread)?;
-        // An accept loop each, with its spare descriptor, and a watch for each server.
+        // Each listener has an accept thread with a spare descriptor, each server a watch thread.
         let listeners = self.current.iter().map(|binding| binding.listeners().len());
         let listeners = listeners.sum();
         self.resources
@@ -75,7 +75,7 @@ impl Servers {
         self.current.iter().try_for_each(Binding::start)
     }
 
-    /// Serves as these say from now on; connections are kept.
+    /// Replaces the servers by those of a new configuration. Connections are kept.
     ///
     /// # Errors
     /// Why everything stays as it was.
@@ -100,7 +100,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Reads the certificates again; where that fails the old ones stay.
+    /// Reads the certificates again. If that fails, the old ones stay.
     fn reload_certificates(&self) {
         for binding in &self.current {
             if let Err(error) = binding.server().security().reload() {
@@ -109,7 +109,7 @@ impl Servers {
         }
     }
 
-    /// The lines of the start: where it listens, who it runs as, what it serves.
+    /// Logs the lines of the start: the addresses, the user, what is served.
     pub(crate) fn announce(&self, user: &str) {
         for binding in &self.current {
             let config = binding.server().config();
@@ -125,7 +125,7 @@ impl Servers {
         }
     }
 
-    /// Tells in the log how many clients each server has.
+    /// Logs how many clients each server has.
     pub(crate) fn tell_state(&self) {
         for binding in &self.current {
             let most = binding.server().config().max_clients;
@@ -138,8 +138,8 @@ impl Servers {
         }
     }
 
-    /// Stops gracefully: no new clients, Close 1001 to those there are, and up to `patience`
-    /// for their answers.
+    /// Stops gracefully: accepts no new client, sends Close 1001 to those that are connected, and
+    /// waits for their answers, for `patience` at the most.
     pub(crate) fn stop(&self, patience: Duration) {
         self.current.iter().for_each(Binding::close);
         let mut tables: Vec<_> = self.current.iter().map(clients).collect();
