@@ -185,9 +185,9 @@ const KINDS: usize = 30;
 fn ten_thousand_malformed_heads_get_their_status_and_leave_nothing_behind() {
     let gateway = Gateway::start("protocols = \"chat\";");
     gateway.backend("echo").echo();
-    let threads = gateway.process.threads();
+    let (threads, descriptors) = (gateway.process.threads(), gateway.process.descriptors());
     let mut random = Random::new(11);
-    let (mut descriptors, mut memory) = (0, 0);
+    let mut memory = 0;
     let mut statuses = BTreeMap::new();
     let start = Instant::now();
     for number in 0..COUNT {
@@ -195,7 +195,7 @@ fn ten_thousand_malformed_heads_get_their_status_and_leave_nothing_behind() {
             wait_until("the threads to end", || {
                 gateway.process.threads() == threads
             });
-            (descriptors, memory) = (gateway.process.descriptors(), gateway.process.anonymous());
+            memory = gateway.process.anonymous();
         }
         let kind = number % KINDS;
         let (request, right) = head(&gateway, kind, &mut random);

