@@ -1,4 +1,5 @@
-//! The daemon's descriptors: which it keeps, and how many it may have (RLIMIT_NOFILE, getrlimit(2)).
+//! The daemon's descriptors: which it keeps, and how many it may have (RLIMIT_NOFILE,
+//! getrlimit(2)).
 
 use std::fs;
 use std::os::fd::RawFd;

@@ -1,8 +1,9 @@
-//! The keeper: a second process of this program, which keeps the privileges that the daemon gives up.
+//! The keeper: a second process of this program, which keeps the privileges that the daemon gives
+//! up.
 //!
 //! It does two things, on request: it stops the programs of `init_d`, so that `stop` may undo what
-//! `start` did, and reads a renewed key for the daemon. A request has five bytes and no other effect;
-//! the end of the socket alone ends the keeper and stops nothing.
+//! `start` did, and reads a renewed key for the daemon. A request has five bytes and no other
+//! effect; the end of the socket alone ends the keeper and stops nothing.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -34,7 +35,8 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Leaves a keeper behind, if there is something to keep privileges for. Signals are blocked in
-    /// it too, from its first moment: one to all of the daemon's processes, or ^C, is for the daemon.
+    /// it too, from its first moment: one to all of the daemon's processes, or ^C, is for the
+    /// daemon.
     ///
     /// # Errors
     /// When the process cannot be made.

@@ -18,9 +18,9 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    /// Binds every address and reads certificates. A listener in `kept`, from a server that is being
-    /// replaced, is used again if its address is the same. The clients of that server are taken
-    /// over, unless another new server has taken them already (`taken`).
+    /// Binds every address and reads certificates. A listener in `kept`, from a server that is
+    /// being replaced, is used again if its address is the same. The clients of that server are
+    /// taken over, unless another new server has taken them already (`taken`).
     ///
     /// # Errors
     /// What cannot be read or bound, and why.

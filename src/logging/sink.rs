@@ -124,8 +124,8 @@ fn to_stderr(level: Level, text: &str) -> io::Result<()> {
     write_now(io::stderr(), &plain(level, text))
 }
 
-/// Whether journald reads our standard error (JOURNAL_STREAM of systemd.exec(5)): it knows our name,
-/// and takes a line's severity from its beginning (sd-daemon(3)).
+/// Whether journald reads our standard error (JOURNAL_STREAM of systemd.exec(5)): it knows our
+/// name, and takes a line's severity from its beginning (sd-daemon(3)).
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;

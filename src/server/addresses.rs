@@ -1,16 +1,16 @@
-//! Opening: how many clients there are of each address.
+//! Opening: counts the clients of each address.
 
 use std::net::IpAddr;
 
-/// Clients by address, for `maxperip`: an IPv4 address, or an IPv6 network of 64 bits, which is
-/// what one subscriber has (RFC 6177).
+/// Counts clients by address, for `maxperip`. An address is an IPv4 address or an IPv6 network of
+/// 64 bits, which is what one subscriber has at the least (RFC 6177).
 #[derive(Default)]
 pub(super) struct Addresses {
-    /// Sorted by the address.
+    /// Address and number of clients, sorted by the address.
     counts: Vec<(Key, usize)>,
 }
 
-/// IPv6 or not, then the bits that count.
+/// Whether it is IPv6, then the bits that are compared.
 type Key = (bool, u64);
 
 impl Addresses {
@@ -27,7 +27,7 @@ impl Addresses {
         }
     }
 
-    /// Takes one client away again.
+    /// Takes one client of this address away again.
     pub(super) fn remove(&mut self, ip: IpAddr) {
         if let Ok(at) = self.find(key(ip)) {
             self.counts[at].1 -= 1;
@@ -45,7 +45,7 @@ impl Addresses {
 fn key(ip: IpAddr) -> Key {
     match ip.to_canonical() {
         IpAddr::V4(ip) => (false, u64::from(ip.to_bits())),
-        // The upper half; the rest is the subscriber's to choose.
+        // The upper half: the subscriber chooses the lower one.
         IpAddr::V6(ip) => (true, (ip.to_bits() >> 64) as u64),
     }
 }

@@ -1,6 +1,6 @@
-//! Opening: a server's clients: who is admitted, who is watched, and how all are ended.
+//! Opening: a server's clients, how they are watched for silence, and how all of them are ended.
 //!
-//! Who enters the table, and what it means to be in it, is told in `slot`.
+//! `slot` decides which clients enter the table.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::server::table::{Entry, Hold, Table};
 use crate::system::budget::Budget;
 use crate::system::threads;
 
-/// Pause between two tries to send a Close to clients without room for it.
+/// Pause between two tries to send a Close to clients whose sockets are full.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server's clients. The next configuration's server takes the table over, with who is in it.
@@ -21,25 +21,25 @@ pub(crate) struct Clients {
     table: Mutex<Table>,
     /// Notified whenever a slot becomes free.
     freed: Condvar,
-    /// What their messages held whole and grown buffers take (`maxmemory`).
+    /// The memory of messages held whole and of grown buffers (`maxmemory`).
     #[cfg(feature = "websocket")]
     budget: Budget,
-    /// The pause of the thread that watches silent clients, once there is one.
+    /// The pause of the thread that watches silent clients; `None` if there is no such thread.
     watch: Mutex<Option<Duration>>,
 }
 
 impl Clients {
-    /// The memory that their messages held whole and grown buffers share.
+    /// Returns the budget of messages held whole and of grown buffers.
     #[cfg(feature = "websocket")]
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Watches for clients that are silent for `ping`, from a thread of its own that ends with
-    /// the table.
+    /// Starts the thread that watches for clients that are silent for `ping`, unless it runs, and
+    /// sets its pause. It ends with the table.
     ///
     /// # Errors
-    /// When the thread cannot be created.
+    /// If the thread cannot be created.
     pub(crate) fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
         let pause = ping / u32::from(WATCHES);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Watches every client once; returns the pause until the next time.
+    /// Watches every client once. Returns the pause until the next time.
     fn watch_once(&self) -> Option<Duration> {
         for entry in self.table().entries() {
             if let Hold::Writer(writer) = &entry.hold {
@@ -65,18 +65,18 @@ impl Clients {
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many clients count towards `maxclients` now.
+    /// Returns how many clients count towards `maxclients` now.
     pub(crate) fn served(&self) -> usize {
         self.table().served
     }
 
-    /// Whether nobody is being served.
+    /// Whether there is no client.
     pub(crate) fn is_empty(&self) -> bool {
         self.table().is_empty()
     }
 
-    /// Sends Close 1001 to clients that are open, and ends the others, those too that are just
-    /// being admitted.
+    /// Sends Close 1001 to clients with an open WebSocket and ends the others. A client that is
+    /// admitted later is ended too.
     pub(crate) fn stop(&self) {
         let mut table = self.table();
         table.is_stopping = true;
@@ -88,13 +88,13 @@ impl Clients {
         }
     }
 
-    /// Ends every client.
+    /// Cuts the connection of every client.
     pub(crate) fn cut(&self) {
         self.table().entries().for_each(Entry::cut);
     }
 
-    /// Waits until nobody is being served. A client that had no room for its Close gets it as
-    /// soon as it has some.
+    /// Waits until there is no client, until `deadline` at the most. A client whose socket had no
+    /// space for its Close gets it as soon as there is some.
     pub(crate) fn wait_empty(&self, deadline: Instant) {
         let taken = |table: &mut Table| !table.is_empty();
         let mut table = self.table();

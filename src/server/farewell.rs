@@ -1,9 +1,9 @@
-//! Close: clients that have been told everything, and are waited for by one thread.
+//! Close: one thread waits for the end of all clients that have been told everything.
 //!
 //! Closing a socket with unread bytes makes TCP send a reset, and the client loses what was sent
-//! last (RFC 1122, section 4.2.2.13). So the end of a connection is waited for, but neither in a
-//! slot nor by a thread of its own: one thread polls all sockets that are leaving. A newcomer for
-//! whom there is no room is refused here as well: its request is read, then answered.
+//! last (RFC 1122, section 4.2.2.13). So the daemon waits until the client closes. The client has
+//! no slot and no thread for that: one thread polls all sockets that are leaving. The same thread
+//! reads and refuses the request of a client for whom there is no slot.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -18,7 +18,7 @@ use crate::system::threads;
 /// Longest wait for a client to close its end.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Most bytes of a request that is going to be refused; what comes beyond is dropped unread.
+/// Most bytes that are read of a request before it is refused.
 const MAX_REQUEST: usize = 64 * 1024;
 
 /// What ends a request head (RFC 9112, section 2.1).
@@ -32,20 +32,21 @@ pub(crate) struct Farewell {
 
 #[derive(Default)]
 struct Queue {
-    /// Those the thread has not seen yet.
+    /// Sockets that the thread does not poll yet.
     new: Vec<Leaving>,
-    /// How many are leaving, those the thread has seen included, and how many may.
+    /// How many sockets are leaving, `new` included.
     count: usize,
+    /// How many may be leaving.
     limit: usize,
-    /// Wakes the thread, once there is one.
+    /// Wakes the thread; `None` if there is no thread.
     wake: Option<PipeWriter>,
 }
 
 impl Farewell {
-    /// Starts the thread that sees clients off, unless there is one.
+    /// Starts the thread, unless it runs.
     ///
     /// # Errors
-    /// When there is no descriptor to wake it by, or the thread cannot be created.
+    /// If the pipe that wakes the thread, or the thread itself, cannot be created.
     pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
         let mut queue = self.queue();
         if queue.wake.is_none() {
@@ -57,19 +58,19 @@ impl Farewell {
         Ok(())
     }
 
-    /// Lets at most `limit` sockets leave at a time; one that comes beyond it is closed at once.
+    /// Sets how many sockets may be leaving at a time. A further one is closed at once.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.queue().limit = limit;
     }
 
-    /// Reads and drops what the client still sends, until it closes its end; its last answer
-    /// has been written.
+    /// Reads and drops what the client still sends, until it closes its end. Everything that is for
+    /// the client must have been written.
     pub(crate) fn linger(&self, socket: TcpStream) {
         let _ = socket.shutdown(Shutdown::Write);
         self.add(Leaving::new(socket, Vec::new()));
     }
 
-    /// Reads a request, whatever it says, and answers it with `refusal`.
+    /// Reads a request and answers it with `refusal`, whatever it asks for.
     pub(crate) fn refuse(&self, socket: TcpStream, refusal: String) {
         self.add(Leaving::new(socket, refusal.into_bytes()));
     }
@@ -80,14 +81,14 @@ impl Farewell {
         }
         let mut queue = self.queue();
         if queue.count >= queue.limit {
-            // Dropping it answers it.
+            // Its `drop` sends the answer.
             drop(queue);
             return drop(leaving);
         }
         queue.count += 1;
         queue.new.push(leaving);
         if let Some(wake) = &mut queue.wake {
-            // One byte wakes it; a full pipe holds one already.
+            // One byte wakes the thread. If the pipe is full, it holds one already.
             let _ = wake.write(&[0]);
         }
     }
@@ -103,7 +104,7 @@ fn see_off(farewell: &Farewell, mut woken: PipeReader) {
         let first = leaving.iter().map(|leaving| leaving.deadline).min();
         let ready = wait(&woken, &leaving, first);
         if ready[0] {
-            // Its bytes mean nothing; it holds at least one.
+            // The bytes mean nothing. The read cannot block: the pipe holds at least one.
             let _ = woken.read(&mut [0; 64]);
         }
         let now = Instant::now();
@@ -118,7 +119,8 @@ fn see_off(farewell: &Farewell, mut woken: PipeReader) {
     }
 }
 
-/// Waits until something can be read; for each descriptor, the pipe's first, whether it can.
+/// Waits until something can be read. Returns for each descriptor whether it can be read, the
+/// pipe's first.
 fn wait(woken: &PipeReader, leaving: &[Leaving], first: Option<Instant>) -> Vec<bool> {
     let sockets = leaving.iter().map(|leaving| leaving.socket.as_fd());
     let mut fds: Vec<_> = std::iter::once(woken.as_fd())
@@ -126,24 +128,24 @@ fn wait(woken: &PipeReader, leaving: &[Leaving], first: Option<Instant>) -> Vec<
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
     let limit = first.map_or(PollTimeout::NONE, |first| {
-        // Rounded up, so that it does not spin through the last millisecond.
+        // Rounded up, so that the loop does not spin through the last millisecond.
         let left = first.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
     });
-    // Woken by a signal, or short of memory: nothing is ready then.
+    // After a signal, or without memory, nothing is ready.
     let _ = poll(&mut fds, limit);
     fds.iter().map(|fd| fd.any() == Some(true)).collect()
 }
 
-/// A client on its way out.
+/// A client that is leaving.
 struct Leaving {
     socket: TcpStream,
     deadline: Instant,
-    /// The answer to a request that is still being read; empty once it has been sent.
+    /// The answer to the request that is being read; empty once it has been sent.
     answer: Vec<u8>,
-    /// Bytes of the request's end that have come, of [`HEAD_END`].
+    /// How many bytes of [`HEAD_END`] have come in a row.
     seen: usize,
-    /// Bytes of the request.
+    /// How many bytes of the request have come.
     read: usize,
 }
 
@@ -158,7 +160,7 @@ impl Leaving {
         }
     }
 
-    /// Reads what is there; whether the client is done with.
+    /// Reads what is there. Returns true if the connection is over.
     fn advance(&mut self) -> bool {
         let mut dropped = [0; 4096];
         match (&self.socket).read(&mut dropped) {
@@ -191,7 +193,7 @@ impl Leaving {
     }
 
     fn answer(&mut self) {
-        // The socket has room for so few bytes, or the client is of no interest any more.
+        // A socket without space for so few bytes belongs to a client that does not read.
         let _ = (&self.socket).write(&self.answer);
         let _ = self.socket.shutdown(Shutdown::Write);
         self.answer = Vec::new();
@@ -202,7 +204,7 @@ impl Leaving {
 impl Drop for Leaving {
     fn drop(&mut self) {
         if !self.answer.is_empty() {
-            // A request that stays unread would make closing a reset.
+            // Closing a socket with unread bytes would reset the connection.
             let _ = (&self.socket).read(&mut [0; 4096]);
             self.answer();
         }

@@ -1,4 +1,4 @@
-//! One server: what its clients are served with, whichever address they come to.
+//! One server: what all its clients are served with, on each of its addresses.
 
 use std::fmt;
 use std::io;
@@ -40,11 +40,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads certificates. The server takes over `clients`, and what can be kept of the server
-    /// before it.
+    /// Reads certificates and users. The server takes over `clients`, and the certificates of
+    /// `before`, the server that it replaces, if they are the same.
     ///
     /// # Errors
-    /// Which certificate cannot be used, and why.
+    /// Which certificate or file of users cannot be used, and why.
     pub(crate) fn new(
         config: ServerConfig,
         before: Option<&Server>,
@@ -68,12 +68,12 @@ impl Server {
         })
     }
 
-    /// What it was asked for.
+    /// Its settings.
     pub(crate) fn config(&self) -> &ServerConfig {
         &self.config
     }
 
-    /// Who may come in, if not everybody may.
+    /// Checks who may come in; `None` if everybody may.
     pub(crate) fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
@@ -83,7 +83,7 @@ impl Server {
         self.document.as_ref()
     }
 
-    /// Its TLS, if it has any.
+    /// Does its TLS handshakes, if it has a `tls` section.
     pub(crate) fn security(&self) -> &Security {
         &self.security
     }
@@ -93,18 +93,18 @@ impl Server {
         &self.clients
     }
 
-    /// What it shares with all other servers.
+    /// The descriptors and threads that all servers share.
     pub(crate) fn resources(&self) -> &Arc<Resources> {
         &self.resources
     }
 
-    /// Where clients go that have been told everything.
+    /// Waits for the end of clients that have been told everything.
     pub(crate) fn farewell(&self) -> &Farewell {
         self.resources.farewell()
     }
 }
 
-/// Reads what a server's `tls` section names, as a start would.
+/// Reads the files of a server's `tls` section, as a start would.
 ///
 /// # Errors
 /// Which certificate cannot be used, and why.
@@ -118,12 +118,12 @@ const FIRST_FREE: u16 = 1024;
 /// Why a server does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// An address, set at this place of the configuration, cannot be listened on.
+    /// An address, set at this place of the configuration, cannot be bound.
     Bind(Listen, Place, io::Error),
-    /// A certificate or its key is unfit.
+    /// A certificate or its key cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
-    /// The users who may come in cannot be had.
+    /// The users of `auth` cannot be read.
     Users(UsersError),
     /// A thread cannot be created.
     Thread(io::Error),
@@ -144,7 +144,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// What helps against a failed bind(2), if anything is known to.
+/// Returns what helps against a failed bind(2), or nothing if that is not known.
 fn cure(address: &Listen, error: &io::Error) -> &'static str {
     match (address, error.kind()) {
         (Listen::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < FIRST_FREE => {

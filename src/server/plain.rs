@@ -7,7 +7,7 @@ use crate::config::ServerConfig;
 use crate::http::refusal::Refusal;
 use crate::server::StartError;
 
-/// What a server's clients shake hands with: nothing.
+/// Stands for TLS where there is none: it does no handshake.
 pub(crate) struct Security;
 
 #[expect(clippy::unnecessary_wraps, clippy::unused_self)]

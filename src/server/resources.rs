@@ -1,9 +1,9 @@
-//! Opening: descriptors and threads, promised to a client before it is admitted.
+//! Opening: promises each client its descriptors and threads before it is admitted.
 //!
-//! All servers share one [`Resources`]. A client that holds a [`Promise`] finds a descriptor for
-//! its backend and a thread for each direction, whoever else comes meanwhile; a client for whom
-//! there is no promise is turned away at once. What an opening needs for a moment beyond that,
-//! the walk beneath docroot, comes from a small pool for which openings wait in turn.
+//! All servers share one [`Resources`]. A client that holds a [`Promise`] gets a descriptor for its
+//! backend and a thread for each direction, however many other clients come. A client for whom
+//! there is no promise is turned away at once. The walk beneath docroot needs one descriptor more
+//! for a moment; it comes from a small pool that all openings share.
 
 use std::fs;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,18 +23,18 @@ const OWN_DESCRIPTORS: usize = 6;
 /// Threads kept for the daemon's own work: a stop, the programs of `init_d`, name look-ups.
 const OWN_THREADS: usize = 4;
 
-/// Open descriptors and threads where proc(5) does not tell.
+/// Descriptors or threads in use, if proc(5) cannot be read.
 const UNKNOWN_IN_USE: usize = 16;
 
-/// A pool of descriptors is one in so many of the limit.
+/// A pool of descriptors is this part of the limit.
 const SHARE: usize = 16;
-/// Descriptors beyond their promises that all openings have together, at least and at most.
+/// Descriptors of the pool that openings share, at least and at most.
 const OPENINGS: (usize, usize) = (2, 16);
 /// Sockets that may be leaving at a time, and connections of clients that were handed over which
 /// are watched, at least and at most.
 const LEFT: (usize, usize) = (4, 64);
 
-/// What clients may still be promised.
+/// What can still be promised to clients.
 #[derive(Default)]
 struct Free {
     descriptors: usize,
@@ -45,7 +45,7 @@ struct Free {
     left: usize,
 }
 
-/// Descriptors and threads of the process, as far as clients may have them.
+/// The descriptors and threads of the process that clients may have.
 #[derive(Default)]
 pub(crate) struct Resources {
     free: Mutex<Free>,
@@ -55,8 +55,8 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// Takes stock: what the limits of getrlimit(2) leave once everything of the daemon's own is
-    /// open, and so many `descriptors` and `threads` more of its own.
+    /// Measures what the limits of getrlimit(2) leave for clients. Call it when the daemon's own
+    /// descriptors are open; it still needs `descriptors` and `threads` more.
     pub(crate) fn measure(&self, descriptors: usize, threads: usize) {
         let limit = limit_of(Resource::RLIMIT_NOFILE);
         let pool = |(least, most): (usize, usize)| (limit / SHARE).clamp(least, most);
@@ -78,8 +78,8 @@ impl Resources {
         };
     }
 
-    /// Promises a client `descriptors`, its own socket included, and two threads; `None` when
-    /// they are not there.
+    /// Promises a client `descriptors`, its own socket included, and two threads. Returns `None` if
+    /// they are not left.
     pub(crate) fn promise(self: &Arc<Self>, descriptors: usize) -> Option<Promise> {
         let mut free = self.free();
         let left = (
@@ -93,7 +93,7 @@ impl Resources {
         })
     }
 
-    /// Where clients wait for the end of their connection.
+    /// Waits for the end of clients that have been told everything.
     pub(crate) fn farewell(&self) -> &Arc<Farewell> {
         &self.farewell
     }
@@ -116,8 +116,8 @@ impl Promise {
         self.resources.free().left
     }
 
-    /// Waits for the descriptor that a walk beneath docroot needs; `None` at the deadline. No
-    /// holder may wait for anything but the file system.
+    /// Waits for the descriptor that a walk beneath docroot needs. Returns `None` at the deadline.
+    /// The holder may wait for the file system only.
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
         let left = deadline.saturating_duration_since(Instant::now());
         let none = |free: &mut Free| free.openings == 0;
@@ -136,7 +136,7 @@ impl Drop for Promise {
     }
 }
 
-/// The right to one descriptor more; dropping it gives it back.
+/// The right to one descriptor of the pool; dropping it gives it back.
 pub(crate) struct Opening<'a>(&'a Resources);
 
 impl Drop for Opening<'_> {
@@ -146,19 +146,19 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// The limit in force. One that is not known, or none, is as many as can be counted.
+/// Returns the limit in force; `usize::MAX` if there is none or it cannot be read.
 fn limit_of(resource: Resource) -> usize {
     let limit = getrlimit(resource).map_or(u64::MAX, |(limit, _)| limit);
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn descriptors_in_use() -> usize {
-    // The directory itself is open while it is read.
+    // One of them is that of the directory being read.
     fs::read_dir("/proc/self/fd").map_or(UNKNOWN_IN_USE, |all| all.count().saturating_sub(1))
 }
 
-/// Threads that the user of this process may still start (RLIMIT_NPROC counts all of a user's;
-/// root has no limit).
+/// Returns how many threads the user of this process may still start. RLIMIT_NPROC counts the
+/// threads of all processes of a user; root has no limit.
 fn threads_left() -> usize {
     let limit = limit_of(Resource::RLIMIT_NPROC);
     if Uid::effective().is_root() || limit == usize::MAX {
@@ -167,7 +167,7 @@ fn threads_left() -> usize {
     let user = Uid::current().as_raw().to_string();
     let in_use = fs::read_dir("/proc").map_or(UNKNOWN_IN_USE, |all| {
         all.flatten()
-            // Not the links to this process itself.
+            // Leaves out the links to this process itself.
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .filter_map(|process| fs::read_to_string(process.path().join("status")).ok())
             .filter(|status| field(status, "Uid:") == Some(&user))
@@ -177,7 +177,7 @@ fn threads_left() -> usize {
     limit.saturating_sub(in_use)
 }
 
-/// The first word of a line in /proc/PID/status (proc(5)).
+/// Returns the first word of a line of /proc/PID/status (proc(5)).
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()

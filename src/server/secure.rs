@@ -10,12 +10,12 @@ use crate::http::refusal::Refusal;
 use crate::server::StartError;
 use crate::tls::{Certificates, Failure, Session};
 
-/// What a server's clients shake hands with, if they speak TLS.
+/// Does the TLS handshakes of a server; nothing for a server without a `tls` section.
 pub(crate) struct Security(Option<Arc<Certificates>>);
 
 impl Security {
-    /// Reads certificates, unless the server before has the same: those are renewed in place, and
-    /// stay if the user can no longer read the key.
+    /// Reads certificates. If the server before had the same files, its certificates are renewed in
+    /// place, and stay if the user can no longer read the key.
     ///
     /// # Errors
     /// Which certificate cannot be used, and why.
@@ -35,7 +35,7 @@ impl Security {
         }
     }
 
-    /// Reads the certificates again; where that fails the old ones stay.
+    /// Reads the certificates again. If that fails, the old ones stay.
     ///
     /// # Errors
     /// Which certificate cannot be used, and why.
@@ -54,8 +54,8 @@ impl Security {
     /// Does the TLS handshake, if the server speaks TLS.
     ///
     /// # Errors
-    /// The client as it came, and what it is told: a client of plain HTTP can read an answer, any
-    /// other has had its alert.
+    /// The client as it came, and the refusal. A client of plain HTTP can read an answer; any other
+    /// has got a TLS alert.
     pub(crate) fn shake_hands(
         &self,
         client: Client,
@@ -80,7 +80,8 @@ impl Security {
     }
 }
 
-/// What a client is told that sends plain text where TLS is expected. Nothing of it has been read.
+/// Returns the refusal of a client that sends plain text where TLS is expected. Nothing of the
+/// client has been read.
 fn refusal_of_text(client: &Client) -> Refusal {
     let mut beginning = [0; 16];
     let count = client.peek(&mut beginning).unwrap_or(0);

@@ -1,8 +1,7 @@
 //! Opening: one client's slot in the table of its server.
 //!
-//! A [`Slot`] is a client's right to be served: no slot, no service. When it is dropped it is
-//! free again, whatever ended the client. A client for whom there is no slot never enters the
-//! table.
+//! A [`Slot`] is a client's right to be served. Dropping it frees it, whatever ended the client. A
+//! client without a slot is not in the table.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -16,10 +15,10 @@ use crate::server::clients::Clients;
 use crate::server::resources::{Opening, Promise, Resources};
 use crate::server::table::{Counts, Entry, Full, Hold};
 
-/// TLS clients beyond `maxclients` that are told so at a time: their handshake takes a thread.
+/// Most TLS clients beyond `maxclients` that are refused at a time: each handshake takes a thread.
 pub(super) const MAX_REFUSED: usize = 16;
 
-/// A client's slot among `maxclients`; dropping it makes room for the next.
+/// A client's slot among `maxclients`; dropping it frees it.
 pub(crate) struct Slot {
     clients: Arc<Clients>,
     index: usize,
@@ -43,7 +42,7 @@ impl Slot {
         peer: Option<SocketAddr>,
     ) -> Result<Self, Full> {
         let trusted = is_trusted(&config.trusted, peer);
-        // Whom a proxy speaks for is known later: see `Slot::assign`.
+        // The address that a proxy speaks for is known later: see `Slot::assign`.
         let address = peer.filter(|_| !trusted).map(|peer| peer.ip());
         let mut table = clients.table();
         if address.is_some_and(|ip| table.addresses.is_full(ip, config.max_of(ip))) {
@@ -53,7 +52,7 @@ impl Slot {
             return Err(Full::Proxy);
         }
         let Some(promise) = resources.promise(descriptors(config)) else {
-            // What that frees is for the next.
+            // What this frees is for the next client.
             table.give_way();
             return Err(Full::Resources);
         };
@@ -66,8 +65,8 @@ impl Slot {
         Ok(Self::new(clients, index, number, peer, trusted, promise))
     }
 
-    /// Finds a place for a TLS client that can only be told that there is no slot; `None` when
-    /// too many are being told.
+    /// Enters a TLS client that has no slot among `maxclients` and is refused after its handshake.
+    /// Returns `None` if too many are being refused.
     pub(crate) fn find_to_refuse(
         clients: &Arc<Clients>,
         config: &ServerConfig,
@@ -109,36 +108,36 @@ impl Slot {
         }
     }
 
-    /// The same for a client that can only be told that there is no slot.
+    /// Marks the client as one that is to be refused.
     fn refused(mut self) -> Self {
         self.is_refused = true;
         self
     }
 
-    /// Whether the client can only be told that there is no slot for it.
+    /// Whether the client has no slot among `maxclients` and is to be refused.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused
     }
 
-    /// A number that no other client of the server has.
+    /// Returns a number that no other client of the server has.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Whether its peer is believed about whom it speaks for.
+    /// Whether its peer is a trusted proxy, which is believed about the client's address.
     pub(crate) fn is_trusted(&self) -> bool {
         self.is_trusted
     }
 
-    /// The peer that accept(2) told of; `None` behind a UNIX socket.
+    /// Returns the address that accept(2) gave; `None` on a UNIX socket.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// Counts the client of a trusted peer as one of the address it speaks for.
+    /// Counts a client that a trusted proxy speaks for as one of the address that it names.
     ///
     /// # Errors
-    /// When `maxperip` of that address are being served.
+    /// `Full::Address` if `maxperip` of that address are being served.
     pub(crate) fn assign(&self, ip: IpAddr, config: &ServerConfig) -> Result<(), Full> {
         let mut guard = self.clients.table();
         let table = &mut *guard;
@@ -161,7 +160,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Puts a client here, whose bytes can be read from now on.
+    /// Puts a client into the slot after its handshake. Returns its writer.
     pub(crate) fn put(&self, client: Client) -> Arc<FrameWriter> {
         let writer = Arc::new(FrameWriter::new(client));
         let mut table = self.clients.table();
@@ -175,8 +174,8 @@ impl Slot {
         writer
     }
 
-    /// Says that the client's request is complete: from now on it gives way to nobody, however
-    /// long its answer takes (a file, a backend that is waited for).
+    /// Notes that the client's request is complete. From now on the client does not give way to a
+    /// new one, however long its answer takes (a file, a backend that is waited for).
     pub(crate) fn set_answered(&self) {
         let mut guard = self.clients.table();
         let table = &mut *guard;
@@ -187,8 +186,8 @@ impl Slot {
         }
     }
 
-    /// Says that the client has had its answer and may send another request: until that is
-    /// complete, it gives way to a new client.
+    /// Notes that the client has got its answer. It gives way to a new client until its next
+    /// request is complete.
     pub(crate) fn set_idle(&self) {
         self.clients.table().set_idle(self.index);
     }
@@ -199,13 +198,13 @@ impl Slot {
         self.promise.pool()
     }
 
-    /// Waits for the descriptor that a walk beneath docroot takes for a moment; `None` at the
-    /// deadline.
+    /// Waits for the descriptor that a walk beneath docroot takes for a moment. Returns `None` at
+    /// the deadline.
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
         self.promise.opening(deadline)
     }
 
-    /// Lets the client wait for its backend; `None` when half of `maxclients` do.
+    /// Lets the client wait for its backend. Returns `None` if half of `maxclients` wait already.
     #[cfg(feature = "websocket")]
     pub(crate) fn wait_for_backend(&self, config: &ServerConfig) -> Option<Waiting<'_>> {
         let mut table = self.clients.table();
@@ -216,7 +215,7 @@ impl Slot {
         Some(Waiting(&self.clients))
     }
 
-    /// Takes the client away, to give it to somebody else; the slot stays taken.
+    /// Takes the client out, to give it away. The slot stays taken.
     pub(crate) fn take(&self, writer: Arc<FrameWriter>) -> Client {
         if let Some(entry) = self.clients.table().entry(self.index) {
             entry.hold = Hold::Socket(None);
@@ -232,7 +231,7 @@ impl Drop for Slot {
     }
 }
 
-/// By what a client is ended while its TLS handshake is done, or its PROXY header read.
+/// Returns the socket by which a client can be cut during its TLS handshake or PROXY header.
 fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
     Hold::Socket(match config.tls.is_some() || trusted {
         true => socket.try_clone().ok(),
@@ -240,8 +239,8 @@ fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
     })
 }
 
-/// Descriptors of a client to its end: its own, and its backend's or its file's. A serial line or
-/// a fifo is waited for by a pipe of its own.
+/// Returns how many descriptors a client needs: one for itself, one for its backend or file, and
+/// two more, a pipe, if that may be a serial line or a fifo.
 fn descriptors(config: &ServerConfig) -> usize {
     if let Some(websocket) = &config.websocket
         && websocket
@@ -254,7 +253,7 @@ fn descriptors(config: &ServerConfig) -> usize {
     2
 }
 
-/// A client whose backend is waited for; dropping it ends the wait.
+/// A client that waits for its backend; dropping it ends the wait.
 #[cfg(feature = "websocket")]
 pub(crate) struct Waiting<'a>(&'a Clients);
 

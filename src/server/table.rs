@@ -1,4 +1,4 @@
-//! Opening: the table of a server's clients, and what is counted of them.
+//! Opening: the table of a server's clients, with their counts.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::client::frames::FrameWriter;
 use crate::server::addresses::Addresses;
 
-/// Clients that have given way and are not gone yet, at most.
+/// Most clients that have given way and are not gone yet.
 pub(super) const MAX_LEAVING: usize = 16;
 
 /// A handshake younger than this does not give way to a new client.
@@ -20,9 +20,9 @@ const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
 pub(crate) enum Full {
     /// `maxclients` are being served.
     Clients,
-    /// `maxperip` of its address are.
+    /// `maxperip` clients of its address are being served.
     Address,
-    /// Too many connections of a proxy have not said yet whom they are for.
+    /// Half of `maxclients` are connections of a proxy that have no request yet.
     Proxy,
     /// There is no descriptor or no thread for it.
     Resources,
@@ -39,26 +39,26 @@ impl fmt::Display for Full {
     }
 }
 
-/// The clients by their index, and what is counted of them.
+/// The clients by their index, with their counts.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) entries: Vec<Option<Entry>>,
     pub(super) unused: Vec<usize>,
     pub(super) next_number: usize,
-    /// Those that may have to give way, in the order of their coming: index and number.
+    /// Index and number of clients that may have to give way, the oldest first.
     pub(super) opening: VecDeque<(usize, usize)>,
     pub(super) addresses: Addresses,
     /// Clients that count towards `maxclients`.
     pub(super) served: usize,
-    /// Those that are being told that there is no slot.
+    /// Clients that are being refused.
     pub(super) refused: usize,
-    /// Those that have given way.
+    /// Clients that have given way and are not gone yet.
     pub(super) leaving: usize,
-    /// Those of trusted peers that have not said whom they are for.
+    /// Connections of trusted proxies that have not named their client yet.
     pub(super) unassigned: usize,
-    /// Those whose backend is waited for.
+    /// Clients that wait for their backend.
     pub(super) waiting: usize,
-    /// Nobody is served any more.
+    /// The server stops: a client that comes is ended.
     pub(super) is_stopping: bool,
 }
 
@@ -99,7 +99,7 @@ impl Table {
             self.addresses.remove(ip);
         }
         if self.is_empty() {
-            // What a crowd has grown is given back.
+            // Gives back the memory that many clients took.
             *self = Self {
                 next_number: self.next_number,
                 is_stopping: self.is_stopping,
@@ -109,8 +109,8 @@ impl Table {
         }
     }
 
-    /// Ends the oldest client that has not come to the end of its request, whose slot is another's
-    /// from now on; false when there is none.
+    /// Cuts the oldest client without a complete request and frees its slot for another. Returns
+    /// false if there is none.
     pub(super) fn give_way(&mut self) -> bool {
         if self.leaving >= MAX_LEAVING {
             return false;
@@ -131,7 +131,7 @@ impl Table {
                     self.opening.pop_front();
                     return true;
                 }
-                // It is gone, or has been answered: it gives way no more.
+                // The client is gone, or its request is complete: it does not give way.
                 None => {
                     self.opening.pop_front();
                     if let Some(entry) = self.entry(index).filter(|entry| entry.number == number) {
@@ -143,7 +143,7 @@ impl Table {
         false
     }
 
-    /// Lets a client give way again, which has been answered and may send another request.
+    /// Lets a client give way again: it has its answer and may send another request.
     pub(super) fn set_idle(&mut self, index: usize) {
         let Some(entry) = self.entry(index) else {
             return;
@@ -189,21 +189,21 @@ pub(super) struct Entry {
     pub(super) number: usize,
     pub(super) since: Instant,
     pub(super) counts: Counts,
-    /// Its request is complete: it gives way to nobody any more.
+    /// Its request is complete: it does not give way to a new client.
     pub(super) is_answered: bool,
-    /// It stands among `opening`.
+    /// `opening` lists it.
     pub(super) is_queued: bool,
-    /// It is counted as one of this address.
+    /// `maxperip` counts it as a client of this address.
     pub(super) address: Option<IpAddr>,
-    /// Its peer is a proxy that has not said whom it is for.
+    /// Its peer is a trusted proxy that has not named the client yet.
     pub(super) is_unassigned: bool,
     pub(super) hold: Hold,
 }
 
-/// By what a client is ended from outside.
+/// What other threads end a client by.
 pub(super) enum Hold {
-    /// A copy of its socket during its TLS handshake, or while its PROXY header is read; none once
-    /// it has been given away.
+    /// A copy of its socket, during its TLS handshake or PROXY header; `None` otherwise, and once
+    /// the client has been given away.
     Socket(Option<TcpStream>),
     Writer(Arc<FrameWriter>),
 }

@@ -1,8 +1,8 @@
 //! Who may use whom: the source of each crate, read and held against ARCHITECTURE.md.
 //!
-//! A module is a file. It uses another where its text, tests left out, has a path that leads
-//! there: `crate::`, `super::` or `self::`, in a `use` or elsewhere, or the name of a child. What it
-//! uses of its own parents does not count: a folder's `mod.rs` is there for the folder's files.
+//! A module is a file. It uses another where its text, tests left out, has a path that leads there:
+//! `crate::`, `super::` or `self::`, in a `use` or elsewhere, or the name of a child. What it uses
+//! of its own parents does not count: a folder's `mod.rs` is there for the folder's files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

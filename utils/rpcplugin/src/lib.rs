@@ -1,10 +1,9 @@
 //! Plugins of websocket_jsonrpc in Rust.
 //!
-//! A plugin is a `cdylib`: a type that implements [`Plugin`], functions that
-//! answer its methods, and one [`export!`] that lists them. The C interface of
-//! `include/rpcplugin.h` stands in [`abi`], and [`mod@export`] leads from it to
-//! the plugin: nobody else needs to know it. A panic of the plugin ends its client's session with an
-//! internal error and leaves the server running.
+//! A plugin is a `cdylib`: a type that implements [`Plugin`], functions that answer its methods,
+//! and one [`export!`] that lists them. The C interface of `include/rpcplugin.h` stands in [`abi`],
+//! and [`mod@export`] leads from it to the plugin: nobody else needs to know it. A panic of the
+//! plugin ends its client's session with an internal error and leaves the server running.
 //!
 //! A handler that works for long asks [`is_wanted`] now and then; one that
 //! needs much memory asks [`reserve`] first.

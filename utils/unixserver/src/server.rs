@@ -76,7 +76,8 @@ impl Server {
         self
     }
 
-    /// Gives each client a process instead of a thread, so that a crash ends that client only. The server must have started no thread.
+    /// Gives each client a process instead of a thread, so that a crash ends that client only. The
+    /// server must have started no thread.
     #[must_use]
     pub fn processes(mut self, wanted: bool) -> Self {
         self.processes = wanted;
