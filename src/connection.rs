@@ -1,8 +1,8 @@
-//! One connection, start to end: the story that all other files are called from.
+//! One connection from start to end. Everything else that serves a client is called from here.
 //!
-//! A PROXY header and TLS where there are any, the request, then a WebSocket or a file. Before
-//! the 101 a client is refused with an HTTP status, after it with a close code. One log line
-//! ends each connection that was let in.
+//! The steps are: PROXY header and TLS handshake, if any; the request; then a WebSocket, or one
+//! file after the other. Before the 101 a client is refused with an HTTP status, after it the
+//! connection ends with a close code. Each WebSocket leaves one line in the log.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ mod file;
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
-/// Serves one client, on its own thread; returns when it is gone. TLS handshake and request head
-/// have to be complete at `deadline`.
+/// Serves one client on its own thread, and returns when the client is gone. TLS handshake and
+/// first request head must be complete at `deadline`.
 pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: Instant) {
     let (client, told) = match greet(server, &slot, socket, deadline) {
         Ok(greeted) => greeted,
@@ -61,7 +61,7 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
             Ok(After::Next(limit)) => deadline = Instant::now() + limit,
             Err(refusal) => return turn_away(server, slot, writer, &request.refused(refusal)),
         }
-        // Another request may come, or the client has all it wanted.
+        // Waits for the next request, or for the client's end.
         slot.set_idle();
         if peek(writer.client(), deadline, &mut [0]).is_err() {
             return leave(server, slot, writer);
@@ -69,11 +69,11 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
     }
 }
 
-/// A client that has been greeted, and what its PROXY header says.
+/// A client after its handshake, and what its PROXY header says.
 type Greeted = (Client, Told);
 
-/// Learns from a trusted peer whom it speaks for, then does the TLS handshake where the server
-/// has one. Never inlined: the stack of a handshake would stay touched while the client is there.
+/// Reads the PROXY header of a trusted peer, then does the TLS handshake if the server has TLS.
+/// Never inlined: the stack that a handshake needs would stay in use while the client is connected.
 #[inline(never)]
 fn greet(
     server: &Server,
@@ -102,8 +102,8 @@ fn greet(
     }
 }
 
-/// Reads the request, and from a trusted peer whom it is made for. From here on the client gives
-/// way to nobody.
+/// Reads and checks the next request. When it is complete, the client no longer gives way to a new
+/// one.
 #[inline(never)]
 fn read_request(
     server: &Server,
@@ -119,7 +119,8 @@ fn read_request(
     }
 }
 
-/// Checks what holds for every request, and lets a trusted peer say whom it is for.
+/// Checks what every request must meet: slot, host, redirect and login. A trusted peer's headers
+/// name the client it speaks for.
 fn check(
     server: &Server,
     slot: &Slot,
@@ -185,8 +186,8 @@ fn turn_away(server: &Server, slot: Slot, writer: Arc<FrameWriter>, refusal: &Re
     leave(server, slot, writer);
 }
 
-/// Ends the connection of a client that has been told everything. It keeps no slot while it takes
-/// its leave.
+/// Ends the connection of a client that has been told everything. Its slot is free before the
+/// client has closed its end.
 fn leave(server: &Server, slot: Slot, writer: Arc<FrameWriter>) {
     writer.client().finish();
     let client = slot.take(writer);
@@ -194,11 +195,11 @@ fn leave(server: &Server, slot: Slot, writer: Arc<FrameWriter>) {
     server.farewell().linger(client.into_socket());
 }
 
-/// Answers with a status.
+/// Logs the refusal and answers the client with its status.
 fn refuse(client: &Client, refusal: &Refusal) {
     notice::tell(client, refusal);
     if refusal.is_answered() && client.set_deadline(Instant::now() + REFUSAL_WAIT).is_ok() {
-        // A client that does not take it has gone.
+        // If this fails, the client has gone.
         let _ = response::refuse(client, refusal);
     }
 }

@@ -67,12 +67,12 @@ fn within<T: Send + 'static>(
     go_on: &dyn Fn() -> bool,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let place = Lookup::begin()?;
+    let turn = Lookup::begin()?;
     let result = Arc::new(Queue::default());
     let done = Arc::clone(&result);
     threads::spawn("lookup", move || {
         let worked = catch_unwind(AssertUnwindSafe(work));
-        drop(place);
+        drop(turn);
         // The caller is gone if it took too long.
         done.send(worked.unwrap_or_else(|_| Err(io::Error::other("the resolver failed"))));
     })?;

@@ -1,4 +1,4 @@
-//! Opening: a request that is no upgrade: a file, or what it should have been.
+//! Opening: answers a request without an upgrade: with a file, or with what the client should do.
 
 use std::time::Instant;
 
@@ -17,10 +17,10 @@ use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
 use crate::websocket;
 
-/// Answers a request that is no upgrade, and says what the connection is for afterwards.
+/// Answers a request without an upgrade. Returns what becomes of the connection.
 ///
 /// # Errors
-/// Why there is no file.
+/// Why no file was sent.
 pub(super) fn answer(
     server: &Server,
     slot: &Slot,
@@ -53,7 +53,7 @@ pub(super) fn answer(
     }
 }
 
-/// Whether a WebSocket service stands under the path of a plain GET.
+/// Whether the path of a plain request names a WebSocket service.
 #[cfg(feature = "websocket")]
 fn is_service(server: &Server, slot: &Slot, request: &Request) -> bool {
     let Some(config) = &server.config().websocket else {

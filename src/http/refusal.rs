@@ -69,7 +69,7 @@ pub enum Refusal {
     Internal(&'static str),
     /// The backend refuses, or is gone; why.
     Unavailable(String),
-    /// No place among `maxclients`, or among `maxperip`.
+    /// No slot among `maxclients`, or among `maxperip`.
     TooManyClients,
     /// There is no TLS session to answer through; why.
     NoSession(String),

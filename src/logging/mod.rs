@@ -93,12 +93,12 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let place = (
+            let site = (
                 record.module_path_static().unwrap_or(""),
                 record.line().unwrap_or(0),
             );
             let text = one_line(&record.args().to_string());
-            self.book().log(record.level(), place, text, Instant::now());
+            self.book().log(record.level(), site, text, Instant::now());
         }
     }
 
@@ -120,12 +120,12 @@ fn one_line(text: &str) -> String {
 }
 
 /// Module and line in the source; a build for a router has no file names.
-type Slot = (&'static str, u32);
+type CallSite = (&'static str, u32);
 
 /// What one place in the code has said within the last `WINDOW`.
 struct Cause {
     level: Level,
-    place: Slot,
+    site: CallSite,
     since: Instant,
     lines: u32,
     /// The last line that was not written.
@@ -141,13 +141,13 @@ struct Book {
 }
 
 impl Book {
-    fn log(&mut self, level: Level, place: Slot, text: String, now: Instant) {
+    fn log(&mut self, level: Level, site: CallSite, text: String, now: Instant) {
         self.say_counts(now);
         if level == Level::Trace {
             // Who traces wants it all.
             return self.write(level, &text);
         }
-        let known = |cause: &&mut Cause| (cause.level, cause.place) == (level, place);
+        let known = |cause: &&mut Cause| (cause.level, cause.site) == (level, site);
         match self.causes.iter_mut().find(known) {
             Some(cause) => {
                 cause.lines = cause.lines.saturating_add(1);
@@ -160,7 +160,7 @@ impl Book {
             None => {
                 self.causes.push(Cause {
                     level,
-                    place,
+                    site,
                     since: now,
                     lines: 1,
                     last: String::new(),

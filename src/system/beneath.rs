@@ -1,7 +1,7 @@
-//! Opening by name: what a client asks for is opened beneath a directory, never outside it.
+//! Ground: opens a name beneath a directory, never outside it.
 //!
-//! Which names may be asked for is decided elsewhere (`access`, `document`); this is the last
-//! lock, and it holds even when somebody swaps a symbolic link in between.
+//! `access` and `document` decide which names may be opened. This is the last check. It holds even
+//! if somebody swaps a symbolic link in the meantime.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-/// Attempts when the kernel saw a rename while it resolved `..` (EAGAIN, openat2(2)).
+/// Most attempts if the kernel sees a rename while it resolves `..` (EAGAIN, openat2(2)).
 const ATTEMPTS: u32 = 32;
 
-/// Opens `docroot`/`name`; symbolic links are followed as long as they stay beneath `docroot`,
-/// which itself may be one. Always close-on-exec.
+/// Opens `docroot`/`name`, close-on-exec. Symbolic links are followed as long as they stay beneath
+/// `docroot`, which itself may be a link.
 ///
 /// On a kernel without openat2 (before 5.6) no symbolic link beneath `docroot` is followed at all.
 ///
@@ -29,7 +29,7 @@ pub(crate) fn open_beneath(docroot: &Path, name: &str, flags: OFlag) -> nix::Res
         Mode::empty(),
     )?;
     match resolve(&root, name, flags) {
-        // EPERM: a container's filter that does not know the call.
+        // EPERM comes from a container's filter that does not know the call.
         Err(Errno::ENOSYS | Errno::EPERM) => walk(root, name, flags),
         opened => opened,
     }
@@ -63,7 +63,7 @@ fn walk(root: OwnedFd, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
             directory = openat(directory.as_fd(), segment, way, Mode::empty())?;
         } else {
             let opened = openat(directory.as_fd(), segment, flags | no_link, Mode::empty())?;
-            // With O_PATH a link is opened itself.
+            // O_PATH opens the link itself.
             return match is_type(&opened, SFlag::S_IFLNK)? {
                 true => Err(Errno::ELOOP),
                 false => Ok(opened),

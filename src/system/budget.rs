@@ -10,7 +10,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// Returns a budget of so many bytes.
     #[cfg(test)]
     pub(crate) const fn new(limit: usize) -> Self {
         Self {
@@ -44,7 +44,7 @@ pub(crate) struct Share<'a> {
 }
 
 impl<'a> Share<'a> {
-    /// Nothing of a budget, yet.
+    /// Returns a share of nothing.
     pub(crate) fn new(budget: &'a Budget) -> Self {
         Self { budget, bytes: 0 }
     }

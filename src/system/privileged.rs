@@ -1,7 +1,7 @@
-//! Ground: files of which the daemon can no longer read the next version, for want of a privilege.
+//! Ground: reads files that the daemon may no longer read after it gave up its privileges.
 //!
-//! A process that has kept the privileges reads them, on request: only those that were named at
-//! the start, one at a time, up to a length.
+//! A process that has kept the privileges reads them on request: only files that were named at the
+//! start, one at a time, up to a length.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use crate::system::trusted;
 
 /// Bytes of a request.
 pub(crate) const REQUEST: usize = 5;
-/// How a request begins; its last byte is the number of the file.
+/// The beginning of a request. Its last byte is the number of the file.
 const READ: [u8; REQUEST - 1] = *b"read";
 /// Longest file, in bytes: a key and its chain take some 10 KiB.
 const MAX_LENGTH: u32 = 256 * 1024;
@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Most links from one name to the next.
 const MAX_LINKS: usize = 8;
 
-/// Who reads, and what it reads.
+/// The socket of the process that reads, and the files it reads.
 static READER: Mutex<Option<(UnixStream, Vec<PathBuf>)>> = Mutex::new(None);
 
 /// Has these files read by the process at the other end of the socket.
@@ -40,10 +40,11 @@ pub(crate) fn set_reader(socket: UnixStream, files: &[PathBuf]) -> io::Result<()
     Ok(())
 }
 
-/// The content of a file that this process may not read itself.
+/// Returns the content of a file that this process may not read itself.
 ///
 /// # Errors
-/// Nobody reads it for us, or cannot either.
+/// `PermissionDenied` if no other process reads the file for us, or cannot read it either; as
+/// read(2) and write(2).
 #[cfg(feature = "tls")]
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,13 +52,13 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(ErrorKind::PermissionDenied.into());
     };
     let number = files.iter().position(|file| file == path);
-    // A request has one byte for the number: of more than 256 files the others are not read.
+    // A request has one byte for the number, so that only the first 256 files can be read.
     let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else {
         return Err(ErrorKind::PermissionDenied.into());
     };
     let answer = ask(socket, number);
     if answer.is_err() {
-        // An answer that comes late would be taken for the next one.
+        // A late answer would be taken for that of the next request.
         *reader = None;
     }
     answer?.ok_or_else(|| ErrorKind::PermissionDenied.into())
@@ -78,7 +79,8 @@ fn ask(socket: &mut UnixStream, number: u8) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// Answers a request, in the process that has the privileges; `None` if it is none.
+/// Answers a request, in the process that has the privileges. Returns `None` if it is not a request
+/// to read.
 ///
 /// # Errors
 /// As write(2).
@@ -102,7 +104,8 @@ pub(crate) fn answer(
     Ok(Some(()))
 }
 
-/// Reads a file that no directory leads to in which others could put a link to another file.
+/// Reads a file. No directory on the way to it may be one in which others could put a link to
+/// another file.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {

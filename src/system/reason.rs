@@ -1,8 +1,8 @@
-//! Ground: the reason of a failure, in the words of the log.
+//! Ground: words the reason of a failure for the log.
 
 use std::fmt::Display;
 
-/// An error's text as it stands in a sentence: `Permission denied (os error 13)` becomes
+/// Returns an error's text as part of a sentence: `Permission denied (os error 13)` becomes
 /// `permission denied`.
 pub(crate) fn reason(error: &impl Display) -> String {
     let text = error.to_string();
@@ -12,7 +12,7 @@ pub(crate) fn reason(error: &impl Display) -> String {
     };
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        // Not an abbreviation, such as TLS.
+        // Leaves an abbreviation, such as TLS, as it is.
         (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_lowercase() => {
             format!("{}{}", first.to_ascii_lowercase(), &text[1..])
         }

@@ -1,8 +1,8 @@
-//! Ground: what threads share values and wait with, std's.
+//! Ground: std's locks, condition variables and atomics.
 //!
-//! `client::frames` and `websocket::pump::latch` name it through here: the model in `tests/model`
-//! compiles those files with a scheduler of its own in this place, and tries orders of events that
-//! rarely happen.
+//! `client::frames` and `websocket::pump::latch` import them from here. The model in `tests/model`
+//! compiles those two files with the types of a scheduler instead, which tries orders of events
+//! that rarely happen.
 
 #[cfg(feature = "websocket")]
 pub(crate) use std::sync::Condvar;

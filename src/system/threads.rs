@@ -1,4 +1,4 @@
-//! Ground: how the daemon's threads are made and how they pause: named, with small stacks.
+//! Ground: creates the daemon's threads, with a name and a small stack, and lets them pause.
 
 use std::io;
 use std::thread::{self, Builder};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use log::error;
 use nix::poll::{PollTimeout, poll};
 
-/// Stack of a thread, in bytes. What is not touched costs nothing; debug builds need more (a TLS
-/// handshake with RSA overflows 32 KiB in release).
+/// Stack of a thread, in bytes. Pages that are not touched cost nothing. A TLS handshake with RSA
+/// overflows 32 KiB in a release build, and debug builds need more.
 const STACK: usize = if cfg!(debug_assertions) {
     512 << 10
 } else {
     128 << 10
 };
 
-/// A thread yet to be spawned, with a name for ps(1) and the log of a panic.
+/// Returns the builder of a thread. ps(1) and the log of a panic show its name.
 pub(crate) fn named(name: impl Into<String>) -> Builder {
     Builder::new().name(name.into()).stack_size(STACK)
 }
@@ -28,13 +28,13 @@ pub(crate) fn spawn(
     name: impl Into<String>,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    // In a box all work is of one type: each costs std a kilobyte of code.
+    // Boxed, so that all work has one type: std needs a kilobyte of code for each type.
     let work: Box<dyn FnOnce() + Send> = Box::new(work);
     named(name).spawn(work).map(drop)
 }
 
-/// Starts a thread that the daemon cannot go on without: should it panic, the process ends with 1,
-/// for whoever started it to start it again.
+/// Starts a thread that the daemon cannot do without. If it panics, the process exits with 1, so
+/// that its supervisor starts it again.
 ///
 /// # Errors
 /// When it cannot be created: the work is dropped.
@@ -50,7 +50,7 @@ pub(crate) fn spawn_vital(
     })
 }
 
-/// Held by a vital thread.
+/// A vital thread owns one, so that its drop sees a panic.
 struct Vital(String);
 
 impl Drop for Vital {
@@ -64,8 +64,8 @@ impl Drop for Vital {
     }
 }
 
-/// Pauses this thread. Unlike std's sleep it does not panic on a 32-bit kernel without the old
-/// system calls for time (CONFIG_COMPAT_32BIT_TIME), which has no nanosleep(2).
+/// Pauses this thread. std's sleep panics on a 32-bit kernel without the old system calls for time
+/// (CONFIG_COMPAT_32BIT_TIME), which has no nanosleep(2); this does not.
 pub(crate) fn sleep(pause: Duration) {
     let end = Instant::now() + pause;
     loop {
@@ -73,9 +73,9 @@ pub(crate) fn sleep(pause: Duration) {
         if left.is_zero() {
             return;
         }
-        // Rounded up: what is left of a millisecond must not become a busy loop.
+        // Rounded up, so that the last part of a millisecond is not a busy loop.
         let millis = i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX);
-        // It fails where a signal comes, and is tried again.
+        // A signal ends it early; the loop goes on.
         let _ = poll(
             &mut [],
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),

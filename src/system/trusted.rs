@@ -1,4 +1,4 @@
-//! Ground: files that nobody else may have put there, for who opens or runs them as root.
+//! Ground: opens and checks files that root uses, so that nobody else can have put them there.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -11,15 +11,15 @@ use nix::unistd::{Uid, geteuid};
 
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
-/// In a directory with this bit only its owner removes or renames a file (inode(7)).
+/// In a directory with this bit only the owner of a file removes or renames it (inode(7)).
 const STICKY: u32 = 0o1000;
 
-/// Opens a file in a directory that others may write to: one that is a link, has a second name or
-/// belongs to anybody but root, this user and `owner` is not opened for use. Nothing waits for a
-/// terminal or a fifo, and no terminal becomes the daemon's own.
+/// Opens a file in a directory that others may write to. Refuses a file that is a link, has a
+/// second name, or belongs to anybody but root, this user and `owner`. Does not block on a terminal
+/// or a fifo, and does not take a terminal as the controlling one.
 ///
 /// # Errors
-/// As open(2); what is wrong with the file.
+/// As open(2); `PermissionDenied` with what is wrong with the file.
 pub(crate) fn open(path: &Path, options: &mut OpenOptions, owner: Option<Uid>) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = match options.custom_flags(flags.bits()).open(path) {
@@ -47,12 +47,12 @@ fn check(file: &Metadata, owner: Option<Uid>) -> io::Result<()> {
     Err(refused(&format!("it belongs to user {uid}: remove it")))
 }
 
-/// Whether only root and this user can change what a path names: the file or directory, and the
-/// directories that lead to it. One that leads to it may be like /tmp, where nobody renames or
-/// removes what is another's.
+/// Checks that only root and this user can change what a path names: the file or directory itself,
+/// and every directory that leads to it. A directory that leads to it may be like /tmp, where
+/// nobody renames or removes the files of others.
 ///
 /// # Errors
-/// Which part others may change; as stat(2).
+/// `PermissionDenied` with the part that others may change; as stat(2).
 pub(crate) fn check_path(path: &Path) -> io::Result<()> {
     let path = path.canonicalize()?;
     for (depth, part) in path.ancestors().enumerate() {

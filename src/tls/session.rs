@@ -3,11 +3,11 @@
 //! rustls keeps one state for both directions, so it stands behind a lock;
 //! that lock is never held across a call that can block. Ciphertext is read
 //! into a buffer of our own first and decrypted afterwards; records are made
-//! under the lock and sent after it. The wire towards the client has a lock of
+//! under the lock and sent after it. What is to be sent to the client (`outgoing`) has a lock of
 //! its own, so that records leave in the order they were made. Locks are taken
-//! in this order: incoming, then wire, then session.
+//! in this order: incoming, then outgoing, then session.
 //!
-//! Neither direction waits for the other's network: the reader takes the wire
+//! Neither direction waits for the other's network: the reader takes `outgoing`
 //! only if nobody has it, and sends only what cannot block; the rest is sent by
 //! the next writer.
 
@@ -26,7 +26,7 @@ use super::x509;
 pub struct Session {
     socket: TcpStream,
     incoming: Mutex<Incoming>,
-    wire: Mutex<Outgoing>,
+    outgoing: Mutex<Outgoing>,
     tls: Mutex<ServerConnection>,
 }
 
@@ -40,7 +40,7 @@ impl Session {
         Session {
             socket,
             incoming: Mutex::new(incoming),
-            wire: Mutex::new(outgoing),
+            outgoing: Mutex::new(outgoing),
             tls: Mutex::new(tls),
         }
     }
@@ -108,13 +108,13 @@ impl Session {
     /// Those of the socket. It waits for a writer that is stalled; to end that
     /// one too, shut the socket down.
     pub fn close_notify(&self) -> io::Result<()> {
-        let mut wire = lock(&self.wire);
+        let mut outgoing = lock(&self.outgoing);
         {
             let mut tls = lock(&self.tls);
             tls.send_close_notify();
-            wire.collect(&mut tls);
+            outgoing.collect(&mut tls);
         }
-        wire.send_all(&self.socket)
+        outgoing.send_all(&self.socket)
     }
 
     /// Reads from the socket until `take` finds what it wants; it answers
@@ -144,16 +144,16 @@ impl Session {
     /// else is writing and it cannot block.
     fn send_without_waiting(&self) {
         loop {
-            let mut wire = match self.wire.try_lock() {
-                Ok(wire) => wire,
+            let mut outgoing = match self.outgoing.try_lock() {
+                Ok(outgoing) => outgoing,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return, // its holder looks again afterwards
             };
-            wire.collect(&mut lock(&self.tls));
-            if wire.send_now(&self.socket).is_err() {
+            outgoing.collect(&mut lock(&self.tls));
+            if outgoing.send_now(&self.socket).is_err() {
                 return; // kept for the next writer, who also meets the error
             }
-            drop(wire);
+            drop(outgoing);
             if !lock(&self.tls).wants_write() {
                 return;
             }
@@ -186,7 +186,7 @@ impl Read for &Session {
     }
 }
 
-/// A write returns when all of it is on the wire. When the socket's send
+/// A write returns when all of it has been sent. When the socket's send
 /// timeout passes, what was encrypted by then counts as written, as in a
 /// socket's own buffer, and the next write or `flush` sends it first; the
 /// timeout is an error (`WouldBlock`) when nothing of this write was taken.
@@ -199,10 +199,10 @@ impl Write for &Session {
         let mut slices = slices.to_vec();
         let mut rest = &mut slices[..];
         IoSlice::advance_slices(&mut rest, 0);
-        let mut wire = lock(&self.wire);
+        let mut outgoing = lock(&self.outgoing);
         let mut written = 0;
         loop {
-            match wire.send_all(&self.socket) {
+            match outgoing.send_all(&self.socket) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return some_or(written, error);
                 }
@@ -213,14 +213,14 @@ impl Write for &Session {
             }
             let mut tls = lock(&self.tls);
             let count = tls.writer().write_vectored(rest)?;
-            wire.collect(&mut tls);
+            outgoing.collect(&mut tls);
             if count == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
             written += count;
             IoSlice::advance_slices(&mut rest, count);
         }
-        drop(wire);
+        drop(outgoing);
         if lock(&self.tls).wants_write() {
             self.send_without_waiting();
         }
@@ -228,7 +228,7 @@ impl Write for &Session {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        lock(&self.wire).send_all(&self.socket)
+        lock(&self.outgoing).send_all(&self.socket)
     }
 }
 

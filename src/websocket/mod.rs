@@ -33,11 +33,11 @@ pub mod handshake;
 pub mod pump;
 mod session;
 
-/// Pauses between two tries to reach a backend that is away or busy: the first, doubled until the
-/// last.
+/// First and longest pause between two tries to reach a backend that is away or busy; each pause is
+/// twice the one before.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 
-/// Longest wait for the walk beneath docroot to be this client's turn.
+/// Longest wait until it is this client's turn for the walk beneath docroot.
 const TURN_WAIT: Duration = Duration::from_secs(5);
 
 /// The settings that answer a request, if it asks for a WebSocket.
@@ -49,8 +49,8 @@ pub(crate) fn settings_for<'a>(
     (request.is_upgrade() && request.method != "OPTIONS").then_some(config)
 }
 
-/// Checks a request, finds its service and connects the backend. Its stack is not the pump's:
-/// inlined, what it needs would stay touched while the client is there.
+/// Checks a request, finds its service and connects the backend. Never inlined: the stack that it
+/// needs would stay in use while the client is connected.
 ///
 /// # Errors
 /// Why there is no WebSocket.
@@ -99,9 +99,11 @@ pub(crate) fn open<'a>(
     }
 }
 
-/// One try to find and connect a backend. With the refusal comes how long, since the first try,
-/// another one is worth while: a backend that restarts is away for a moment, its socket too, and
-/// one whose queue is full accepts again. With `direct` the resolved file stays open until the
+/// Tries once to find and connect a backend.
+///
+/// # Errors
+/// The refusal, and for how long after the first try it is worth trying again: a backend that
+/// restarts is away for a moment, and one whose queue is full will accept again. With `direct` the resolved file stays open until the
 /// hand-over, since closing it takes time; so does the right to its descriptor.
 fn attempt<'a>(
     websocket: &'a WebsocketConfig,
@@ -125,8 +127,8 @@ fn attempt<'a>(
     if service.config.direct && !client.is_tls() {
         direct::prepare(client, websocket.ping);
     }
-    // A service beneath docroot is held open by one descriptor more until it is connected, which
-    // waits for nothing.
+    // A service beneath docroot has one descriptor more open until it is connected. Connecting to
+    // it does not block.
     let mut opening = Some(opening).filter(|_| service.is_held_open());
     let reached = reach(&service, websocket.ping, client, request);
     if !service.config.direct {
@@ -153,8 +155,8 @@ fn attempt<'a>(
     }
 }
 
-/// Whether a backend may be there in a moment: nothing stands at its place, or nobody listens or
-/// reads there (a fifo), or who did has just gone.
+/// Whether a backend may be there in a moment: its socket is missing, nobody listens on it or reads
+/// its fifo, or it has just ended.
 fn is_away(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
     matches!(
@@ -163,7 +165,7 @@ fn is_away(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(nix::libc::ENXIO)
 }
 
-/// Connects a backend and tells it of the client, if it wants to know.
+/// Connects a backend and sends it a PROXY header if `proxy` asks for it.
 fn reach(
     service: &Service<'_>,
     limit: Duration,
@@ -175,7 +177,7 @@ fn reach(
     Ok(backend)
 }
 
-/// Tells the backend who the client is, before anything else, if it wants to know (`proxy`).
+/// Sends the backend a PROXY header if `proxy` asks for it.
 fn introduce(
     client: &Client,
     request: &Request,

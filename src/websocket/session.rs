@@ -1,4 +1,4 @@
-//! Running: an opened WebSocket, relayed or handed over, to its end and its log line.
+//! Running: serves an open WebSocket by relay or hand-over, to its end and its log line.
 
 use std::io;
 #[cfg(feature = "websocket_rt")]
@@ -30,7 +30,7 @@ use crate::websocket::pump::{self, Terms};
 #[cfg(feature = "websocket_rt")]
 use crate::websocket::{direct, handed};
 
-/// A client that has passed every check, and the backend it is to talk to.
+/// What serves a client that has passed every check: its service and the connected backend.
 pub(crate) struct Session<'a> {
     pub(super) upgrade: Upgrade,
     /// The service's name.
@@ -41,15 +41,15 @@ pub(crate) struct Session<'a> {
     /// The file that was resolved, held open until the hand-over, and the right to do so.
     pub(super) held: Option<(Option<OwnedFd>, Opening<'a>)>,
     pub(super) ping: Duration,
-    /// The memory of all clients of the server.
+    /// The memory that all clients of the server share.
     pub(super) budget: &'a Budget,
 }
 
 impl Session<'_> {
-    /// Serves until both sides have ended, or gives the client to the backend.
+    /// Serves until both sides have ended, or hands the client over to the backend.
     ///
     /// # Errors
-    /// The client, when there is no thread for its backend: it can still be refused.
+    /// The client and its refusal if no thread can be created: the 101 has not been sent then.
     pub(crate) fn run(
         mut self,
         slot: &Slot,
@@ -58,7 +58,7 @@ impl Session<'_> {
         #[cfg(feature = "websocket_rt")]
         if self.config.direct
             && !writer.client().is_tls()
-            // Behind a UNIX socket there is no address to tell.
+            // A client of a UNIX socket has no address for the hand-over.
             && let Some(address) = writer.client().peer()
         {
             self.hand_over(slot, writer, address);
@@ -79,7 +79,7 @@ impl Session<'_> {
     /// Copies until both sides have ended.
     ///
     /// # Errors
-    /// When the second thread cannot be created: `greet` has not been called then.
+    /// If the second thread cannot be created. `greet` has not been called then.
     fn relay(&self, writer: &FrameWriter, greet: &pump::Greet<'_>) -> io::Result<()> {
         let start = Instant::now();
         let peer = writer.client();
@@ -106,8 +106,8 @@ impl Session<'_> {
         handshake::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
     }
 
-    /// Sends the 101 and gives the client's descriptor to the backend, which speaks frames
-    /// itself. If that fails the relay serves.
+    /// Sends the 101, then hands the client's descriptor over to the backend, which speaks frames
+    /// itself. If the hand-over fails, the relay serves the client.
     #[cfg(feature = "websocket_rt")]
     fn hand_over(mut self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
         let peer = writer.client().to_string();
@@ -140,7 +140,7 @@ impl Session<'_> {
                 self.name,
                 reason(&error)
             );
-            // The 101 has been sent.
+            // The 101 has been sent, so only a Close can tell the client.
             let _ = writer.open(|| Ok(()));
             let _ = writer.close(Some(CloseCode::Error));
             writer.client().finish();

@@ -1,4 +1,5 @@
-//! A daemon that meets a fault: a library that `cc` makes from faults.c stands before libc.
+//! A daemon that meets a fault: a library, which `cc` makes from faults.c, is preloaded before
+//! libc.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,8 @@
 //! What a client and a backend see of the gateway, from outside.
 //!
-//! Each module proves one part of the promise against the daemon's own binary:
-//! it starts one in a temporary directory, speaks raw WebSocket frames to it on
-//! one side and plays the UNIX server on the other. Every read has a deadline;
-//! nothing here measures speed.
+//! Each module tests one subject against the daemon's own binary: it starts a daemon in a temporary
+//! directory, sends raw WebSocket frames to it, and plays the UNIX server behind it. Every read has
+//! a deadline; nothing here measures speed.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on has to panic, and says where"

@@ -1,4 +1,4 @@
-//! The behaviour matrix: one test a row on which some gateway has failed.
+//! The behaviour matrix (docs/behaviour.md, section 7): one test for each row.
 //!
 //! Rows 8 and 18 to 27 stand in `exactness`, `refusals` and `floods`.
 

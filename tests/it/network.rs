@@ -1,6 +1,6 @@
-//! A client whose network goes away: no reset, no end, nothing comes any more.
+//! A client whose network goes away: neither a reset nor an end of the connection comes.
 //!
-//! It stands in a network namespace of its own, at the other end of a pair of virtual
+//! The client runs in a network namespace of its own, at the other end of a pair of virtual
 //! interfaces (ip-netns(8), veth(4)); then that end is taken down.
 
 use std::fs::File;

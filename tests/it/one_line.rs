@@ -1,4 +1,4 @@
-//! Starting without a file: `-l`, and what `-t` says that it stands for.
+//! Starting without a file: `-l`, and the configuration that `-t` prints for it.
 
 use std::io::Write;
 use std::process::{Output, Stdio};

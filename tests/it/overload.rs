@@ -1,4 +1,4 @@
-//! More than there is room for: clients that dribble, and bursts.
+//! More clients than there are slots for: clients that dribble, and bursts.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What goes to other build systems says the same as what it is made of.
+//! The files for other build systems agree with the sources that they are made from.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Several requests on one connection (RFC 9112, section 9.3), and what is answered beside files.
+//! Several requests on one connection (RFC 9112, section 9.3), and the answers that are no files.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

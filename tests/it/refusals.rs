@@ -311,9 +311,9 @@ fn at_maxclients_a_new_client_gets_503_until_one_leaves() {
     let clients = [gateway.open("echo"), gateway.open("echo")];
     check(&ask(&gateway, &upgrade(&gateway, "/echo", "")), 503);
     drop(clients);
-    wait_until("a free place", || {
+    wait_until("a free slot", || {
         let mut stream = gateway.connect();
-        // Refused at the door, it may end before it has read our request.
+        // Without a slot the connection may end before our request is read.
         let _ = stream.write_all(upgrade(&gateway, "/echo", "").as_bytes());
         Response::read_head(&mut stream).is_some_and(|response| response.status == 101)
     });

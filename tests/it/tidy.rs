@@ -1,4 +1,4 @@
-//! The house rules a program can check. Format and lints are steps of `make check`.
+//! The project's rules that a program can check. Format and lints are steps of `make check`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! TLS through the daemon: a rustls client on one side, a UNIX server on the
-//! other. Versions, names and client certificates are proved inside the crate.
+//! TLS through the daemon: a rustls client on one side, a UNIX server on the other. The unit tests
+//! of `tls` prove versions, names and client certificates.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -16,7 +16,7 @@ from websockets.sync.client import connect as connect_sync
 
 from conftest import DEADLINE, RELEASE, ROOT, wait_until
 
-# Clients of the crowded room: as many as both the gateway and `-m 200` let in.
+# Clients at a time in the chat: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
 
 # What the speaker says: more than fits into the queue of a client that never reads, and into
@@ -198,7 +198,7 @@ def test_nobody_works_for_a_client_that_has_left(site, tmp_path, way):
         except (ConnectionClosed, InvalidStatus):
             return False
 
-    wait_until("the place of the client that has left", is_served)
+    wait_until("the slot of the client that has left", is_served)
 
 
 def test_the_server_that_the_manual_shows_works_as_it_says(site, tmp_path):

@@ -5,17 +5,17 @@
 //! of an empty file; `hash=a5` stores new passwords as the C gateway does;
 //! `delay` is the wait after a first wrong password (250). The methods are in
 //! `methods`, the file in `store`, the passwords in `password`, what is
-//! slow on purpose in `throttle`, and what costs goes through `gate`.
+//! slow on purpose in `throttle`, and `turn` lets one costly check run at a time.
 
 #![deny(unsafe_code)]
 
 mod first;
-mod gate;
 mod methods;
 mod password;
 mod settings;
 mod store;
 mod throttle;
+mod turn;
 
 #[cfg(test)]
 mod tests;

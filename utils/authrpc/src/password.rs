@@ -11,8 +11,8 @@ use rpcplugin::Error;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::gate::Run;
 use crate::throttle::Standing;
+use crate::turn::Run;
 
 /// Memory of one run, in KiB: a router with 32 MiB can spare it for a moment.
 const MEMORY: u32 = 4096;

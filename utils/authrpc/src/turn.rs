@@ -1,8 +1,8 @@
-//! One run of argon2 at a time: on a router the memory and the processor for
-//! many at once would not be there.
+//! Lets one run of argon2 go on at a time: a router has neither the memory nor the processor for
+//! many.
 //!
-//! Those who have not failed go first, and those who have leave the processor
-//! to others for half of the time.
+//! Clients that have not failed go first. Those that have failed leave the processor to others for
+//! half of the time.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
