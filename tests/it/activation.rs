@@ -31,7 +31,7 @@ fn command(socket: OwnedFd, directory: &Path, server: &str) -> Command {
     command
 }
 
-/// Asks for the page; the whole answer.
+/// Asks for the page and returns the whole answer.
 fn ask(mut stream: impl Read + Write) -> String {
     let mut answer = String::new();
     stream
@@ -48,7 +48,7 @@ fn a_passed_tcp_socket_serves_the_server_with_its_address_and_outlives_the_daemo
     let server = format!("addr = \"{}\"; port = {};", address.ip(), address.port());
     let directory = TempDir::new();
     for _ in 0..2 {
-        // It waits in the queue until there is a daemon, as clients do during a restart.
+        // The client waits in the socket's queue until the daemon runs, as during a restart.
         let early = TcpStream::connect(address).unwrap();
         let socket = listener.try_clone().unwrap().into();
         let mut process = Process::start(&mut command(socket, directory.path(), &server));

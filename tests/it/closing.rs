@@ -273,8 +273,8 @@ fn a_second_sigterm_ends_the_daemon_at_once() {
     gateway.process.signal(Signal::SIGTERM);
     client.expect_close(1001);
     gateway.process.signal(Signal::SIGTERM);
-    // After the first alone the daemon waits for the client's Close, for 5 s at the most, and logs
-    // the connection's end.
+    // After one signal the daemon waits up to 5 s for the client's Close, and logs the end of the
+    // connection. After two it does neither.
     let end = gateway.process.find_line(|line| line.contains(&peer));
     assert_eq!(end, None, "it waited for the client");
     assert_eq!(gateway.process.wait().code(), Some(0));
@@ -306,7 +306,7 @@ fn a_backend_that_answers_no_hand_over_is_warned_of_and_the_end_of_one_that_does
     let log = |text: &str| gateway.process.find_line(|line| line.contains(text));
     let _client = gateway.open("direct");
     let mut without = backend.accept();
-    // The address of the client; its descriptor is lost, since nobody asks for it.
+    // The data is the client's address. Its descriptor is lost: this read does not ask for it.
     assert_eq!(without.take(16).len(), 16);
     assert!(log("has not answered the hand-over").is_some());
     let client = gateway.open("direct");

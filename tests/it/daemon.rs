@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{DEADLINE, Process, TempDir, figure};
 
-/// A directory with a configuration; what is detached from it is stopped at the end.
+/// A directory with a configuration. A daemon that was detached from it is stopped at the end.
 pub(crate) struct Home {
     directory: TempDir,
     pub(crate) address: SocketAddr,
@@ -40,15 +40,15 @@ impl Home {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Runs to the end with these options: exit code and standard error.
+    /// Runs the daemon to its end with these options. Returns its exit code and standard error.
     pub(crate) fn run(&self, options: &[&str]) -> (Option<i32>, String) {
         Process::start(daemon().args(options).arg("-f").arg(self.path("conf"))).finish()
     }
 
     /// An executable shell script.
     pub(crate) fn program(&self, name: &str, script: &str) {
-        // By another process: a file that is still open for writing, as it is in a child that
-        // another test is just forking, cannot be run.
+        // Another process writes it: a file that is still open for writing cannot be run, and a
+        // child that another test forks at this moment would have it open.
         let status = std::process::Command::new("sh")
             .args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""])
             .arg(self.path(name))

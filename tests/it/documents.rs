@@ -93,7 +93,7 @@ fn ranges_are_served_and_bad_ones_refused() {
     let response = get(&gateway, "/ten.txt", "Range: bytes=10-\r\n");
     assert_eq!(response.status, 416);
     assert_eq!(response.header("Content-Range"), Some("bytes */10"));
-    // What is not a range of bytes is as if it were not there (RFC 9110, section 14.2).
+    // A Range that is not one of bytes is ignored (RFC 9110, section 14.2).
     for range in ["lines=1-2", "bytes=3-1", "bytes=x", "bytes="] {
         assert_eq!(
             get(&gateway, "/ten.txt", &format!("Range: {range}\r\n")).status,

@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, Random, TEXT, message, noise};
 use crate::gateway::Gateway;
 
-/// Lengths proved one by one.
+/// Every length up to this one is tested.
 const SMALL: usize = 70_000;
 
-/// The largest length, and what the offsets into the noise may add to it.
+/// The largest length, in bytes.
 const LARGEST: usize = (16 << 20) + 1;
 
 /// Every length to prove: 0 to `SMALL`, then 2^k - 1, 2^k, 2^k + 1 to 16 MiB.
@@ -18,8 +18,8 @@ fn lengths() -> impl Iterator<Item = usize> {
     (0..=SMALL).chain(powers)
 }
 
-/// Where in the noise the payload of this length begins: a multiple of four, so
-/// that one masked copy of the noise serves all.
+/// Returns where in the noise the payload of this length begins: a multiple of four, so that one
+/// masked copy of the noise serves all lengths.
 fn offset(length: usize) -> usize {
     4 * (length % 61)
 }

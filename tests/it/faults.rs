@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use crate::gateway::daemon;
 
-/// Why no fault is met in an emulator.
+/// Why these tests are left out in an emulator.
 pub(crate) const NO_FAULTS: &str = "the library of faults is for another processor";
 
-/// A daemon that meets the fault of this name. What it sends with a `value` is in faults.c.
+/// Starts a daemon with the fault of this name. faults.c says what each `value` means.
 pub(crate) fn daemon_with(fault: &str, value: impl AsRef<OsStr>) -> Command {
     let mut command = daemon();
     command.env("LD_PRELOAD", library()).env(fault, value);
@@ -24,7 +24,7 @@ fn library() -> &'static Path {
     LIBRARY.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults.c");
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
-        // Made aside and renamed: another run may have this one loaded.
+        // Made under another name and renamed: another run may have loaded the old one.
         let new = library.with_extension(std::process::id().to_string());
         let made = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])

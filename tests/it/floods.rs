@@ -19,8 +19,8 @@ const FLAT: usize = 64;
 /// After this long without progress a writer counts as stopped.
 const STALL: Duration = Duration::from_secs(2);
 
-/// Writes `chunk` again and again until the other side takes no more; returns
-/// how many bytes it took.
+/// Writes `chunk` again and again until the other side takes no more. Returns how many bytes it
+/// took.
 fn fill(mut stream: impl Write + AsFd, chunk: &[u8]) -> usize {
     nix::sys::socket::setsockopt(
         &stream.as_fd(),
@@ -51,7 +51,7 @@ fn row_24_a_flooding_client_and_a_stalled_backend_cost_no_memory() {
     let sent = fill(&client.stream, &frame);
     let grown = gateway.process.memory().saturating_sub(base);
     assert!(grown <= BUFFERS, "{grown} KiB more, {sent} bytes sent");
-    // And what was taken is still delivered.
+    // What was taken is still delivered.
     client.stream.shutdown(Shutdown::Write).unwrap();
     let whole = sent / frame.len();
     let mut chunk = vec![0; payload.len()];
@@ -94,8 +94,8 @@ fn a_flood_in_both_directions_ends_in_no_deadlock() {
     sender.join().unwrap().unwrap();
 }
 
-/// Says and judges what a flood has cost: memory now against `base`, which was measured when
-/// the flood's first part had made the buffers as large as they get.
+/// Prints and checks the memory that a flood has cost. `base` was measured after its first part,
+/// which makes the buffers as large as they get.
 fn assert_flat(gateway: &Gateway, what: &str, base: usize) {
     if is_emulated("its memory is the emulator's, and is not looked at") {
         return;
@@ -195,7 +195,7 @@ fn a_length_of_2_to_the_62_costs_no_memory() {
         if framing == "length" {
             client.expect_close(1009);
         } else {
-            // Nothing is held whole, so it may begin.
+            // Nothing is held whole, so that the message may begin.
             client.send(&frames::masked(&noise(1_000_000)));
             client.stream.shutdown(Shutdown::Write).unwrap();
             assert!(reader.join().unwrap() >= 1_200_000);
@@ -213,7 +213,8 @@ fn holding(framing: &str) -> Gateway {
     Gateway::with("maxmemory = \"8M\";", &format!("framing = \"{framing}\";"))
 }
 
-/// Judges what the messages of `HOLDERS` have cost, of whom so many were closed with 1013.
+/// Checks the memory that the messages of `HOLDERS` have cost, of which so many were closed with
+/// 1013.
 fn assert_within_maxmemory(gateway: &Gateway, base: usize, closed: usize) {
     let now = gateway.process.memory();
     let (sent, grown) = (HOLDERS * HELD / 1024, now.saturating_sub(base));
@@ -267,7 +268,7 @@ fn messages_that_many_backends_do_not_finish_stay_within_maxmemory() {
     for (mut client, connection) in pairs {
         let mut writer = connection.stream.try_clone().expect("a descriptor");
         let sent = bytes.clone();
-        // The gateway reads no more of one that is closed.
+        // The gateway no longer reads a client that it has closed.
         let sender = std::thread::spawn(move || writer.write_all(&sent));
         client
             .stream

@@ -12,7 +12,7 @@ use crate::process::{DEADLINE, Process, TempDir};
 
 /// A running gateway; it ends with the value.
 pub(crate) struct Gateway {
-    // Before the directory: the process ends first.
+    // Declared before the directory, so that the process ends first.
     pub(crate) process: Process,
     address: SocketAddr,
     directory: TempDir,
@@ -159,17 +159,17 @@ pub(crate) fn daemon() -> Command {
     command
 }
 
-/// Why -D is not tried in an emulator.
+/// Why -D is not tested in an emulator.
 pub(crate) const NO_DETACHING: &str =
     "-D starts the daemon's own file, which this processor cannot run";
 
-/// True where the daemon runs in an emulator, after having said on the terminal that
-/// what comes next in this test is left out there, and why.
+/// Whether the daemon runs in an emulator. If so, prints on the terminal that the rest of the test
+/// is left out, and why.
 pub(crate) fn is_emulated(why: &str) -> bool {
     let Some(_) = emulation() else { return false };
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test").to_owned();
-    // Straight to the terminal: what a passing test prints is never shown.
+    // Written to the terminal itself: the output of a passing test is not shown.
     let _ = writeln!(std::io::stderr(), "unfit for emulation: {test}: {why}");
     true
 }

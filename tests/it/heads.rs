@@ -13,20 +13,20 @@ use crate::process::{figure, wait_until};
 /// Heads that are sent.
 const COUNT: usize = 10_000;
 
-/// How many of them come before a base is taken: the allocator has then seen all kinds.
+/// How many heads come before memory is measured first: the allocator has seen all kinds by then.
 const WARM_UP: usize = 1_000;
 
 /// KiB that memory may have grown by after all the others (`Pss_Anon`).
 const FLAT: usize = 512;
 
-/// Stands in whatever a client may choose, and in no answer.
+/// A word that every head has where a client may choose, and that no answer may have.
 const MARK: &str = "zqxj";
 
-/// What may be answered where a byte was changed at random: it may be right by chance.
+/// Statuses that are right after a random change, which may leave the head well-formed.
 const ANY: &[u16] = &[101, 400, 403, 404, 405, 414, 426, 431];
 
-/// A head that is wrong in the way of this number, and the statuses that are right for it. None
-/// of them stands for an end without an answer, where the client itself ends first.
+/// Returns a head with the error of this number, and the statuses that are right for it. No status
+/// stands for an end without an answer, because the client ends first.
 fn head(gateway: &Gateway, kind: usize, random: &mut Random) -> (Vec<u8>, &'static [u16]) {
     let good = upgrade(gateway, "/echo", "");
     let with = |more: &str| upgrade(gateway, "/echo", more).into_bytes();

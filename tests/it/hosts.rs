@@ -23,7 +23,7 @@ fn status(gateway: &Gateway, host: &str, origin: &str, more: &str) -> u16 {
 /// Host, Origin, X-Forwarded-Host, the statuses of a server without settings, with
 /// `hostname = "gw.example.org, *.example.net"`, and with `trusted` as well.
 const TABLE: [(&str, &str, &str, [u16; 3]); 44] = [
-    // Programs that are no browsers send no Origin, and any Host.
+    // A program that is not a browser sends no Origin, and may use any Host.
     ("127.0.0.1", "", "", [101, 101, 101]),
     ("evil.example", "", "", [101, 101, 101]),
     ("gw.example.org", "", "", [101, 101, 101]),
@@ -54,7 +54,7 @@ const TABLE: [(&str, &str, &str, [u16; 3]); 44] = [
     ("nas.home.arpa", "http://nas.home.arpa", "", [101, 101, 101]),
     ("db.internal", "http://db.internal", "", [101, 101, 101]),
     ("x.localdomain", "http://x.localdomain", "", [101, 101, 101]),
-    // The same from pages of elsewhere: the origin decides.
+    // The same hosts from pages of other sites: the origin decides.
     ("127.0.0.1", "http://evil.example", "", [403, 403, 403]),
     ("router.lan", "http://evil.example", "", [403, 403, 403]),
     (
@@ -65,7 +65,7 @@ const TABLE: [(&str, &str, &str, [u16; 3]); 44] = [
     ),
     ("router.lan", "http://192.168.1.1", "", [403, 403, 403]),
     ("router.lan", "null", "", [403, 403, 403]),
-    // Names that are pointed at us.
+    // Names that an attacker has pointed at the gateway.
     ("evil.example", "http://evil.example", "", [421, 421, 421]),
     (
         "EVIL.example:80",
@@ -134,7 +134,7 @@ const TABLE: [(&str, &str, &str, [u16; 3]); 44] = [
         "",
         [421, 421, 421],
     ),
-    // What a proxy in front was asked for.
+    // The host that a proxy in front was asked for.
     (
         "inner.lan",
         "http://gw.example.org",
@@ -264,7 +264,7 @@ fn a_name_of_the_certificate_is_ours() {
 fn redirect_sends_plain_requests_on_to_the_tls_server() {
     let files = crate::certificates::Files::new();
     let (plain, tls): (SocketAddr, SocketAddr) = (free_address(), free_address());
-    // The server with TLS stands behind the first one of the file.
+    // The server with TLS is the second one of the file.
     let more = format!(
         "redirect = \"https\"; trusted = \"127.0.0.0/8\"; websocket = {{ }}; }}, {{ \
          addr = \"{}\"; port = {}; {}",
@@ -278,7 +278,7 @@ fn redirect_sends_plain_requests_on_to_the_tls_server() {
     assert_eq!(response.status, 301, "{response:?}");
     let wanted = format!("https://router.lan:{}/a%20b?c=d", tls.port());
     assert_eq!(response.header("Location"), Some(wanted.as_str()));
-    // What has come to a proxy by https is not sent round in a circle.
+    // A request that has come to a proxy by https is not redirected again.
     let response = get(&gateway, "/", "X-Forwarded-Proto: https\r\n");
     assert_eq!(response.status, 426, "{response:?}");
 }

@@ -75,7 +75,7 @@ fn only_programs_that_nobody_else_may_change_are_run() {
         log.contains("20-writable is not run: others may write to"),
         "{log}"
     );
-    // A directory that others may write to, or that is missing, is told by a test too.
+    // `-t` also tells of a directory that others may write to, or that is missing.
     mode(directory.clone(), 0o777);
     let (code, errors) = home.run(&["-t"]);
     assert_eq!(code, Some(0), "{errors}");
@@ -124,7 +124,7 @@ fn a_second_term_ends_at_once_and_programs_are_stopped_all_the_same() {
         let start = Instant::now();
         kill(pid, Signal::SIGTERM).unwrap();
         wait_until("the end", || !home.path("pid").exists());
-        // Its programs could keep it for 30.
+        // The programs could delay the end by 30 s.
         assert!(start.elapsed() < Duration::from_secs(20));
         wait_until("its stop", || home.read("ran").contains("10-slow stop\n"));
         assert!(!home.read("ran").contains("10-slow stop done\n"));

@@ -15,7 +15,7 @@ use crate::frames::{self, TEXT};
 use crate::gateway::{Gateway, NO_DETACHING, daemon, free_address, is_emulated};
 use crate::process::{DEADLINE, figure, terminal};
 
-/// What makes the daemon panic where it is sent on: see faults.c.
+/// Bytes at which faults.c makes the daemon panic when it sends them on.
 const POISON: &str = "as the test wants";
 
 #[test]
@@ -27,13 +27,13 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
     let gateway = Gateway::run(&mut command, free_address(), "", "");
     gateway.backend("echo").echo();
     let source = gateway.backend("source");
-    // Who is served has seen the accept loop with all that it keeps.
+    // Once a client is served, the accept loop has everything open that it keeps.
     let mut served = gateway.open("echo");
     served.text("a");
     served.message();
     let base = (gateway.process.descriptors(), gateway.process.threads());
     let mut others: Vec<_> = (0..99).map(|_| gateway.open("echo")).collect();
-    // In the thread that reads the client, which may have told the backend before it fell,
+    // A panic in the thread that reads the client, which may have written to the backend before,
     let mut first = gateway.open("echo");
     first.text(POISON);
     let mut last = first.frame();
@@ -79,7 +79,7 @@ fn the_end_of_a_thread_that_serves_everybody_is_the_end_of_the_daemon() {
     let gateway = Gateway::run(&mut command, free_address(), "maxclients = 1;", "");
     gateway.backend("echo").echo();
     let _served = gateway.open("echo");
-    // One for whom there is no slot is heard by the thread that sees all clients off.
+    // The farewell thread reads a client for whom there is no slot.
     let mut refused = gateway.connect();
     refused.write_all(POISON.as_bytes()).unwrap();
     let (code, log) = gateway.process.finish();
@@ -97,7 +97,7 @@ fn a_kernel_without_nanosleep_is_served() {
     let gateway = Gateway::run(&mut command, free_address(), "", "ping = 1;");
     gateway.backend("echo").echo();
     let mut client = gateway.open("echo");
-    // The thread that watches pauses four times before this comes.
+    // The watch thread pauses four times before this comes.
     assert_eq!(client.frame().opcode, frames::PING);
     let log = gateway.process.log();
     assert!(!log.contains("panicked"), "{log}");
@@ -112,7 +112,7 @@ fn inheritable(pid: &str) -> (usize, Vec<String>) {
         .flatten()
     {
         let number = entry.file_name().into_string().expect("a number");
-        // It may be closed again by now.
+        // The descriptor may be closed again.
         let Ok(text) = fs::read_to_string(entry.path()) else {
             continue;
         };
@@ -187,7 +187,7 @@ fn a_program_of_init_d_inherits_no_descriptor_but_0_to_2() {
     let home = Home::new("init_d = \"DIR/init\";");
     home.init_d();
     let list = home.path("list");
-    // What ls has besides is the directory that it reads.
+    // One more descriptor of ls is the directory that it reads.
     let script = format!(
         "exec ls -l /proc/self/fd | grep -v /proc/ >> {}",
         list.display()
@@ -207,7 +207,7 @@ fn a_program_of_init_d_inherits_no_descriptor_but_0_to_2() {
     assert!(status.success());
     TcpStream::connect(home.address).expect("the passed socket is served");
     let pid = home.read("pid").trim().to_owned();
-    // The number may be one of its own by now.
+    // The daemon may have used the number again for a descriptor of its own.
     let there = fs::read_link(format!("/proc/{pid}/fd/9")).unwrap_or_default();
     assert_ne!(there.to_str(), Some("/dev/null"));
     assert_eq!(home.run(&["-K"]).0, Some(0));
@@ -240,7 +240,7 @@ const NASTY: [&[u8]; 8] = [
     b"a%00",
 ];
 
-/// Sends what could break a log; how many requests that were.
+/// Sends text that could break a log. Returns the number of requests.
 fn write_nasty(connect: impl Fn() -> TcpStream) -> usize {
     let request = |target: &[u8], more: &[u8]| {
         let head = b" HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -270,7 +270,7 @@ fn write_nasty(connect: impl Fn() -> TcpStream) -> usize {
     requests.len()
 }
 
-/// Whether a text has nothing in it that a line of a log must not have.
+/// Whether a text is fit for one line of a log.
 fn is_printable(text: &str) -> bool {
     !text
         .chars()
@@ -295,7 +295,7 @@ fn what_clients_send_stays_one_escaped_line_in_a_file() {
         .collect();
     assert_eq!(refused.len(), count, "{log}");
     for line in log.lines() {
-        // Each begins with its time.
+        // Each line begins with its time.
         assert!(line.starts_with("20") && is_printable(line), "{line:?}");
     }
     figure(format!(
@@ -388,7 +388,7 @@ fn ten_lines_of_a_cause_in_a_second_and_then_a_count() {
         }
     }
     assert_eq!(written + counted, 300, "{log}");
-    // The second in which the last came may be counted in part, and the first.
+    // The first second and the last may be counted in part.
     assert!(
         written as f64 <= 10.0 * (seconds + 2.0),
         "{written} in {seconds} s"

@@ -23,7 +23,7 @@ fn a_serial_line_is_raw_and_has_the_speed_of_its_link() {
     let gateway = Gateway::start(&settings);
     let offer = "Sec-WebSocket-Protocol: chat, at\r\n";
     let mut client = Client::open(&gateway, "modem", offer);
-    // Its own list, not that of the section.
+    // The link's own list counts, not that of the section.
     assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), Some("at"));
     let line = termios::tcgetattr(&master).unwrap();
     assert_eq!(termios::cfgetospeed(&line), BaudRate::B57600);
@@ -156,7 +156,7 @@ fn proxy_v2_names_the_subject_of_a_clients_certificate() {
     let mut answer = [0; 12];
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
-    // Without a certificate nobody gets so far.
+    // A client without a certificate does not get so far.
     let mut nobody = files.connect(&gateway);
     let refused = nobody
         .write_all(request.as_bytes())

@@ -57,7 +57,7 @@ fn a_page_and_its_websocket_share_one_login() {
         assert_eq!(client.message().1, b"hello");
     }
     assert_eq!(status(&gateway, WRONG), 401);
-    // What asks whether the server is there need not log in.
+    // A monitor's request needs no login.
     assert_eq!(get(&gateway, "/.well-known/ouistiti", "").status, 200);
 }
 
@@ -100,7 +100,7 @@ fn a_reload_keeps_who_is_in_and_refuses_the_removed_the_next_time() {
     client.text("still here");
     assert_eq!(client.message().1, b"still here");
     assert_eq!(status(&gateway, GUEST), 101);
-    // A file that cannot be used leaves all as it was.
+    // A file that cannot be read leaves everything as it was.
     std::fs::write(&file, "guest\n").unwrap();
     gateway.process.signal(Signal::SIGHUP);
     let line = gateway

@@ -66,7 +66,7 @@ fn answers_and_ends(settings: &str, stderr: Option<OwnedFd>, then: impl FnOnce(S
     assert_eq!(status.and_then(|status| status.code()), Some(0));
 }
 
-/// Asks for what is not there, which makes a line of the log.
+/// Asks for a service that is not there, which makes a line of the log.
 fn ask(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
@@ -120,7 +120,7 @@ fn a_stopped_terminal_takes_no_line_and_stops_nobody() {
     answers_and_ends("", Some(terminal.into()), |_| {});
 }
 
-/// Fills a terminal that nobody reads with so many lines at most; how many it took whole.
+/// Fills a terminal that nobody reads with so many lines at most. Returns how many it took whole.
 fn fill_tty(path: &str, most: usize) -> usize {
     let mut terminal = tty(path, OFlag::O_NONBLOCK);
     let line = [&[b'x'; 99][..], b"\n"].concat();
@@ -134,7 +134,7 @@ fn a_terminal_that_takes_half_a_line_stops_nobody() {
     let most = fill_tty(&path, usize::MAX);
     let (_master, path) = terminal();
     let terminal = tty(&path, OFlag::empty());
-    // It is ready for more, though not for all that the daemon has to say.
+    // The terminal is ready for more, but not for everything that the daemon logs.
     fill_tty(&path, most);
     answers_and_ends("", Some(terminal.into()), |address| {
         for _ in 0..10 {
@@ -189,7 +189,7 @@ fn root_follows_no_link_that_somebody_put_in_the_place_of_the_log_or_pid_file() 
             assert_eq!(fs::read_to_string(home.path(target)).ok().as_deref(), text);
             fs::remove_file(home.path(name)).unwrap();
         }
-        // A second name of a file is as good as a link.
+        // A second name (a hard link) does as much as a symbolic link.
         fs::hard_link(home.path("precious"), home.path(name)).unwrap();
         let (code, errors) = home.run(&["-D"]);
         assert_eq!(code, Some(1), "{errors}");
@@ -224,8 +224,8 @@ fn a_pid_file_that_somebody_else_wrote_kills_nobody() {
     }
 }
 
-/// A gateway whose standard error is this file, with these settings; what it has written at its
-/// end, after a request that is refused.
+/// Runs a gateway with these settings and this file as its standard error. Returns what the file
+/// has after a refused request and the gateway's end.
 fn lines_of(settings: &str, variables: &[(&str, &str)]) -> String {
     let mut text = String::new();
     let (mut reader, writer) = std::io::pipe().unwrap();
@@ -322,7 +322,7 @@ fn journald_gets_severities_and_no_name() {
     let text = lines_of("", &[("JOURNAL_STREAM", "STREAM")]);
     assert!(text.starts_with("<6>listening on "), "{text}");
     assert!(text.ends_with("<6>stopping\n"), "{text}");
-    // Another stream than journald's.
+    // JOURNAL_STREAM names another stream than standard error.
     let text = lines_of("", &[("JOURNAL_STREAM", "1:1")]);
     assert!(text.starts_with("ouistiti: listening on "), "{text}");
 }

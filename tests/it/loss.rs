@@ -42,7 +42,7 @@ fn row_14_16_megabytes_and_a_close_all_reach_a_slow_backend() {
             0 => break,
             count => got.extend(&chunk[..count]),
         }
-        // Slower than the client, which is all that matters.
+        // The backend only has to be slower than the client.
         std::thread::sleep(Duration::from_millis(3));
     }
     assert!(got == bytes, "{} of {TOTAL} bytes", got.len());
@@ -93,7 +93,7 @@ fn row_16_16_megabytes_of_a_backend_that_ends_all_arrive_before_close_1000() {
 
 #[test]
 fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
-    // Made before: after its Close the gateway serves the client for 5 s at the most.
+    // Made before the Close: after it the gateway serves the client for 5 s at the most.
     let total = match is_emulated("16 megabytes take more than 5 s: it sends one") {
         true => TOTAL / 16,
         false => TOTAL,
@@ -119,8 +119,8 @@ fn row_17_16_megabytes_sent_after_the_backends_last_word_are_delivered() {
 /// Where `backend_process` listens, and whether it reads.
 const SOCKET: &str = "OUISTITI_TEST_SOCKET";
 
-/// No test of its own: a backend that is a process, so that it can be killed. It sends `noise`
-/// again and again, and reads nothing.
+/// Not a test: a backend in a process of its own, so that it can be killed. It sends `noise` again
+/// and again, and reads nothing.
 #[test]
 #[ignore = "it is the backend that other tests start and kill"]
 fn backend_process() {
@@ -137,7 +137,7 @@ fn backend_process() {
 
 #[test]
 fn a_backend_killed_in_the_middle_ends_with_what_it_sent_and_a_close() {
-    // With bytes that it did not read the kernel resets its socket (unix(7)).
+    // The kernel resets a socket that is closed with unread bytes (unix(7)).
     for (unread, code) in [(false, 1000), (true, 1011)] {
         let gateway = Gateway::start("frametype = \"binary\";");
         let path = gateway.path("run/victim");
@@ -153,7 +153,7 @@ fn a_backend_killed_in_the_middle_ends_with_what_it_sent_and_a_close() {
             client.text("never read");
         }
         let mut got = client.bytes(4 << 20);
-        // SIGKILL: no last word, no clean-up.
+        // SIGKILL: the backend can neither write nor clean up.
         victim.kill().unwrap();
         victim.wait().unwrap();
         let last = loop {
@@ -208,7 +208,7 @@ fn texts_cut_at_random_points_never_come_as_an_invalid_text() {
         for _ in 0..1 + random.below(8) {
             text.push_str(letters[random.below(letters.len())]);
         }
-        // Anywhere in this text: within a character more often than not.
+        // The cut is anywhere in the text, mostly within a character.
         cuts.push(start + random.below(text.len() - start));
     }
     cuts.push(text.len());

@@ -257,7 +257,7 @@ fn row_20_an_announced_length_of_2_to_the_62_costs_no_memory() {
     head.extend((1_u64 << 62).to_be_bytes());
     head.extend(frames::KEY);
     client.send(&head);
-    // Nothing need be held whole here, so the message may begin, or be refused.
+    // `stream` holds nothing whole: the message may begin, or be refused.
     let _ = client.stream.write_all(&frames::masked(&noise(100_000)));
     let _ = client.stream.shutdown(Shutdown::Write);
     let delivered = backend.accept().rest();

@@ -205,7 +205,7 @@ fn a_subprotocol_names_the_service_where_the_path_does_not() {
     beside.accept();
 }
 
-/// Listeners that stand outside docroot: nobody may ever call them.
+/// Listeners outside docroot that no client may reach.
 struct Outside(Vec<UnixListener>);
 
 impl Outside {
@@ -225,7 +225,7 @@ impl Outside {
     }
 }
 
-/// Ways to write that something lies above, behind or besides.
+/// Ways to write a path that leads above or beside docroot.
 const WAYS: [&str; 24] = [
     "..",
     ".",
@@ -301,7 +301,7 @@ fn a_thousand_traversals_in_path_query_host_and_subprotocol_reach_nobody_outside
             }
         };
         let status = ask(&gateway, &request).status;
-        // Doubled slashes are forgiven, so some ways lead to the one service inside.
+        // Doubled slashes are forgiven: some of these paths name the one service inside.
         let decoded = way.replace("%2f", "/");
         let segments = decoded.split('/').filter(|segment| !segment.is_empty());
         let right: &[u16] = match number % 4 == 0 && segments.eq(["dir", "s"]) {
@@ -378,7 +378,7 @@ fn a_link_swapped_100_000_times_never_leads_out_without_openat2() {
     }
     let mut command = crate::faults::daemon_with("FAULT_OPENAT2", "1");
     let gateway = Gateway::run(&mut command, crate::gateway::free_address(), "", "");
-    // Without it no link is followed, not even one that stays inside.
+    // Without openat2 no link is followed, not even one that stays inside.
     gateway.backend("socket").echo();
     symlink("socket", gateway.path("run/inward")).unwrap();
     assert_eq!(ask(&gateway, &upgrade(&gateway, "/inward", "")).status, 404);

@@ -24,7 +24,7 @@ struct Cable {
 }
 
 impl Cable {
-    /// `None` where it cannot be made, which is said.
+    /// Makes a cable. Prints why and returns `None` if that cannot be done here.
     fn lay() -> Option<Cable> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !is_root() {
@@ -100,7 +100,7 @@ impl Cable {
         stream
     }
 
-    /// Pulls it out, at the far end.
+    /// Pulls the cable out at its far end.
     fn cut(&self) -> Instant {
         assert!(ip_tool(&[
             "-n",
@@ -153,7 +153,7 @@ fn a_client_cut_off_in_the_middle_of_a_message_is_the_end_for_the_backend() {
     client.read_exact(&mut pong).unwrap();
     assert_eq!(&pong, b"\x8a\x05read?");
     let cut = cable.cut();
-    // Of a message cut off the bytes that came, and not one more.
+    // The backend has got the bytes of the cut message that arrived, and no other.
     assert!(connection.rest() == bytes[1000..]);
     check("the end at the backend", cut);
 }
@@ -172,7 +172,7 @@ fn a_backend_that_streams_to_a_client_cut_off_is_told() {
     });
     client.read_exact(&mut vec![0; 1 << 20]).unwrap();
     let cut = cable.cut();
-    // Its writes fail: nobody is there.
+    // The backend's writes fail: the connection has ended.
     let mut connection = sender.join().unwrap();
     check("the end at the backend", cut);
     assert_eq!(connection.stream.read(&mut [0; 16]).unwrap_or(0), 0);

@@ -14,7 +14,7 @@ use crate::process::{DEADLINE, figure, wait_until};
 /// Clients that dribble.
 const SLOW: usize = 500;
 
-/// Sends one byte more on each connection that still takes it; how many those are.
+/// Sends one byte more on each connection that still takes it. Returns how many do.
 fn dribble(slow: &[TcpStream], byte: u8) -> usize {
     let taken = |mut stream: &TcpStream| stream.write(&[byte]).is_ok();
     slow.iter().filter(|stream| taken(stream)).count()
@@ -54,7 +54,7 @@ fn dribblers_keep_nobody_out(
         gateway.process.threads() + over >= SLOW
     });
     let connected = start.elapsed();
-    // Older than what may not give way; all of them are still at it.
+    // All are old enough to give way, and still dribble.
     while start.elapsed() < connected + Duration::from_millis(700).max(pause) {
         dribble(&slow, b'x');
         std::thread::sleep(pause);
@@ -85,7 +85,7 @@ fn dribblers_keep_nobody_out(
 #[test]
 fn a_burst_of_500_clients_fits_the_queue() {
     let gateway = Gateway::start("");
-    // Nobody is accepted while it stands still; who does not fit gets no answer.
+    // A stopped daemon accepts nobody. A client that does not fit into the queue gets no answer.
     gateway.process.signal(Signal::SIGSTOP);
     let connect = |_| TcpStream::connect_timeout(&gateway.address(), Duration::from_secs(10));
     let waiting: Vec<_> = (0..SLOW).map_while(|number| connect(number).ok()).collect();

@@ -170,7 +170,7 @@ fn a_connection_without_another_request_ends_quietly_after_keepalivetimeout() {
     let start = Instant::now();
     assert!(is_at_end(&mut stream));
     assert!(start.elapsed() >= Duration::from_millis(900));
-    // Half a request is one, and gets its answer.
+    // Half a request counts as a request, and gets its answer.
     let mut stream = gateway.connect();
     ask_for(&mut stream, "/0.txt", "");
     answer(&mut stream);

@@ -27,7 +27,7 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Says what a test has measured. Not by `println`, whose text is kept back when a test passes.
+/// Prints what a test has measured. `println` would not do: its text is hidden if the test passes.
 pub(crate) fn figure(text: impl Display) {
     let thread = std::thread::current();
     let line = format!("figure: {}: {text}\n", thread.name().unwrap_or("a test"));

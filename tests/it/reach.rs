@@ -107,7 +107,8 @@ fn a_proxy_in_front_is_told_on_to_the_backend() {
     ] {
         let backend = gateway.backend("curious");
         let mut stream = gateway.connect();
-        // The address of the PROXY header is no proxy's: what it forwards is its own word.
+        // The PROXY header names an address that is not trusted, so its X-Forwarded-For is not
+        // believed.
         let request = upgrade(&gateway, "/curious", "X-Forwarded-For: 203.0.113.9\r\n");
         stream
             .write_all(&[before, request.as_bytes()].concat())

@@ -41,7 +41,7 @@ fn each_example_of_a_link_serves_its_name_and_no_other() {
         ("serial-port.conf", "modem"),
     ] {
         let gateway = start(file, &[]);
-        // Whether the backend is there is this machine's business.
+        // The backend may or may not run on this machine.
         let found = status(&gateway, name, "");
         assert!([101, 503].contains(&found), "{file}: {found}");
         assert_eq!(status(&gateway, "other", ""), 403, "{file}");
