@@ -9,9 +9,7 @@ use std::ptr;
 use super::built::{BUILT, Built};
 use super::choices::LOG_LEVELS;
 use super::disk::Disk;
-use super::keys::{
-    CONFIG_D, CONTROL, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, PID_FILE, ROOT, SERVERS, USER,
-};
+use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, PID_FILE, ROOT, SERVERS, USER};
 use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
 use super::libconfig::parser;
 use super::libconfig::source::{Sources, Span};
@@ -113,7 +111,6 @@ fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded 
         pid_file: path(&PID_FILE),
         log_file: path(&LOG_FILE),
         log_level: root.choice(&LOG_LEVEL, &LOG_LEVELS),
-        control: path(&CONTROL),
         init_d: path(&INIT_D),
         config_d: path(&CONFIG_D),
         landlock: landlock(&root),

@@ -29,8 +29,6 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Least severe messages that are logged (`log-level`).
     pub log_level: LevelFilter,
-    /// UNIX socket that answers `-S` (`control`); `None` is beside the pid file.
-    pub control: Option<PathBuf>,
     /// Directory of executables run before serving (`init_d`).
     pub init_d: Option<PathBuf>,
     /// Directory of files with more servers (`config_d`).

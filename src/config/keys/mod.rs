@@ -19,7 +19,7 @@ use super::schema::{Key, NEEDED, Section, words};
 pub(crate) static ROOT: Section = Section {
     name: "the file",
     keys: &[
-        &USER, &PID_FILE, &CONTROL, &LOG_FILE, &LOG_LEVEL, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
+        &USER, &PID_FILE, &LOG_FILE, &LOG_LEVEL, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
     ],
     foreign: foreign::FILE,
     ..Section::EMPTY
@@ -35,14 +35,6 @@ pub(crate) static PID_FILE: Key = Key::optional(
     "File with the process id while the daemon runs. 'ouistiti -K' reads it.",
 )
 .absent("none", "/var/run/ouistiti.pid");
-pub(crate) static CONTROL: Key = Key::optional(
-    "control",
-    "UNIX socket that answers 'ouistiti -S'. Only root and the user of the daemon may connect.",
-)
-.absent(
-    "the path of the pid file, ending in .sock",
-    "/var/run/ouistiti.sock",
-);
 pub(crate) static LOG_FILE: Key = Key::optional("log-file", "File to append the log to.").absent(
     "syslog, or standard error in the foreground",
     "/var/log/ouistiti.log",
