@@ -22,7 +22,7 @@ const MAX_LOOKUPS: usize = 16;
 /// Lookups under way.
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
-/// One of them.
+/// A lookup under way, counted in [`LOOKUPS`].
 struct Lookup;
 
 impl Lookup {
@@ -45,7 +45,8 @@ impl Drop for Lookup {
 /// The addresses of `host`, with `port`.
 ///
 /// # Errors
-/// As getaddrinfo(3); `ConnectionAborted` when `go_on` says no, `TimedOut` after `limit`, `WouldBlock` where too many are waited for.
+/// As getaddrinfo(3); `ConnectionAborted` when `go_on` says no; `TimedOut` after `limit`;
+/// `WouldBlock` if too many host names are being looked up.
 pub(crate) fn lookup(
     host: &str,
     port: u16,

@@ -16,7 +16,7 @@ pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
         Refusal::Gone(error) => debug!("{peer}: {}", departure(error)),
         // Browsers send no password before they have been asked for it.
         Refusal::Redirect(_) | Refusal::LoginNeeded(_) => debug!("{peer}: {refusal}"),
-        // What it expected was TLS: it has no status.
+        // A client that expects TLS has got no HTTP answer, and so no status.
         Refusal::NoSession(why) => logging::info_of("TLS", format_args!("{peer} refused: {why}")),
         refusal => {
             let (status, why, cure) = (refusal.status(), reason(refusal), cure(refusal));

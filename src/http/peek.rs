@@ -1,4 +1,4 @@
-//! Opening: bytes of a client, looked at before they are taken off its socket.
+//! Opening: looks at a client's bytes before they are taken off its socket.
 
 use std::io::{self, ErrorKind};
 use std::time::Instant;

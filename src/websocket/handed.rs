@@ -30,17 +30,17 @@ static WATCH: Mutex<Watch> = Mutex::new(Watch {
 });
 
 struct Watch {
-    /// Those that the thread has not seen yet.
+    /// Clients that the thread does not poll yet.
     new: Vec<Handed>,
-    /// How many are watched, those included.
+    /// How many are watched, `new` included.
     count: usize,
-    /// Wakes the thread, while there is one.
+    /// Wakes the thread; `None` if there is no thread.
     wake: Option<PipeWriter>,
 }
 
 /// A client that a backend has taken over.
 struct Handed {
-    /// The UNIX connection over which it went.
+    /// The UNIX connection over which it was handed over.
     backend: OwnedFd,
     /// Client and service, as in the log.
     name: String,
@@ -50,11 +50,11 @@ struct Handed {
 
 #[derive(PartialEq, Eq)]
 enum Answer {
-    /// It is waited for.
+    /// The library's answer is awaited.
     Awaited,
     /// The library has answered.
     Here,
-    /// There was none in time, and the log says so.
+    /// No answer came in time, and the log says so.
     Missing,
 }
 
@@ -131,7 +131,7 @@ fn timeout(watched: &[Handed]) -> PollTimeout {
         .iter()
         .filter(|handed| handed.answer == Answer::Awaited);
     let left = awaited.map(|handed| ANSWER_WAIT.saturating_sub(handed.since.elapsed()));
-    // A millisecond more, so that it is over afterwards.
+    // A millisecond more, so that the time is over afterwards.
     let wait = left.min().map(|left| left + Duration::from_millis(1));
     wait.map_or(PollTimeout::NONE, |wait| {
         PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)

@@ -99,12 +99,12 @@ pub(crate) fn open<'a>(
     }
 }
 
-/// Tries once to find and connect a backend.
+/// Tries once to find and connect a backend. In direct mode the resolved file and the right to its
+/// descriptor are kept until the hand-over, since closing the file takes time.
 ///
 /// # Errors
 /// The refusal, and for how long after the first try it is worth trying again: a backend that
-/// restarts is away for a moment, and one whose queue is full will accept again. With `direct` the resolved file stays open until the
-/// hand-over, since closing it takes time; so does the right to its descriptor.
+/// restarts is away for a moment, and one whose queue is full will accept again.
 fn attempt<'a>(
     websocket: &'a WebsocketConfig,
     slot: &'a Slot,

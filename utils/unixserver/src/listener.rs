@@ -42,7 +42,8 @@ pub(crate) struct SocketFile {
 /// that start together from each taking the other for dead.
 ///
 /// # Errors
-/// [`Error::Directory`], [`Error::Locked`], [`Error::InUse`], [`Error::NotASocket`], [`Error::Bind`].
+/// [`Error::Directory`], [`Error::Locked`], [`Error::InUse`], [`Error::NotASocket`],
+/// [`Error::Bind`].
 pub(crate) fn listen_at(path: &Path, kind: SockType) -> Result<(UnixListener, SocketFile), Error> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let _lock = lock(directory)?;
