@@ -305,11 +305,10 @@ class Attackers:
 
     async def go_on(self, writer):
         """Sends for as long as it can."""
-        with contextlib.suppress(*CUT):
-            while True:
-                writer.write(text("more"))
-                self.counts["messages after Close"] += 1
-                await asyncio.sleep(0.2)
+        while not writer.is_closing():
+            writer.write(text("more"))
+            self.counts["messages after Close"] += 1
+            await asyncio.sleep(0.2)
 
     async def wait_for_nobody(self, name):
         """Clients of a backend that accepts nobody, or of one that is not there."""

@@ -106,8 +106,8 @@ class Site:
         path.write_text(text)
         log = self.log = []
         self.gateway = subprocess.Popen(
-            [*self.runner, *GATEWAY, "-f", path], stdin=subprocess.DEVNULL, env=os.environ | environment,
-            stderr=subprocess.PIPE, text=True, errors="replace",
+            [*self.runner, *GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
+            env=os.environ | environment, stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)
         threading.Thread(target=lambda: log.extend(self.gateway.stderr), daemon=True).start()
