@@ -180,7 +180,9 @@ fn upgrade(
     }
 }
 
-/// Refuses a client and ends its connection.
+/// Refuses a client and ends its connection. As `file::answer` it is never inlined: the stack of a
+/// connection's other ends would lie beneath the pump.
+#[inline(never)]
 fn turn_away(server: &Server, slot: Slot, writer: Arc<FrameWriter>, refusal: &Refusal) {
     refuse(writer.client(), refusal);
     leave(server, slot, writer);
@@ -188,6 +190,7 @@ fn turn_away(server: &Server, slot: Slot, writer: Arc<FrameWriter>, refusal: &Re
 
 /// Ends the connection of a client that has been told everything. Its slot is free before the
 /// client has closed its end.
+#[inline(never)]
 fn leave(server: &Server, slot: Slot, writer: Arc<FrameWriter>) {
     writer.client().finish();
     let client = slot.take(writer);

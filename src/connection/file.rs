@@ -21,6 +21,7 @@ use crate::websocket;
 ///
 /// # Errors
 /// Why no file was sent.
+#[inline(never)]
 pub(super) fn answer(
     server: &Server,
     slot: &Slot,

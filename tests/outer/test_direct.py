@@ -28,6 +28,12 @@ def message_echo():
     return RELEASE / "examples" / "message_echo"
 
 
+def is_watched_only(site, before, clients):
+    """Whether all that the gateway keeps is the UNIX connection over which each client went: by it
+    the log learns of the client's end."""
+    return sockets(site.gateway.pid) == before + clients
+
+
 def sockets(pid):
     """How many sockets a process holds (proc(5))."""
     count = 0
@@ -54,8 +60,9 @@ def test_the_gateway_keeps_nothing_of_a_client_handed_over(site):
             client.send(message)
             assert client.recv(timeout=DEADLINE) == message
         assert client.ping("still there").wait(DEADLINE)
-        wait_until("the gateway to let go", lambda: sockets(site.gateway.pid) == before)
+        wait_until("the gateway to let go", lambda: is_watched_only(site, before, 1))
     assert client.close_code == 1000
+    wait_until("the end of the client to be seen", lambda: sockets(site.gateway.pid) == before)
 
 
 def test_fifty_clients_are_handed_over_and_none_is_kept(site):
@@ -67,7 +74,8 @@ def test_fifty_clients_are_handed_over_and_none_is_kept(site):
             client.send(f"client {number}")
         for number, client in enumerate(clients):
             assert client.recv(timeout=DEADLINE) == f"client {number}"
-        wait_until("the gateway to let go", lambda: sockets(site.gateway.pid) == before)
+        wait_until("the gateway to let go", lambda: is_watched_only(site, before, 50))
+    wait_until("their ends to be seen", lambda: sockets(site.gateway.pid) == before)
     assert [client.close_code for client in clients] == [1000] * 50
 
 

@@ -90,7 +90,7 @@ def curl(site, authority, *options):
     """The status curl gets for a file; None when there is no connection."""
     command = ["curl", "--silent", "--max-time", str(DEADLINE), "--cacert", authority.root,
                "--output", "/dev/null", "--write-out", "%{http_code}", *options]
-    run = subprocess.run([*command, site.url("echo.html", "https")], capture_output=True, text=True)
+    run = subprocess.run([*command, site.url("console.html", "https")], capture_output=True, text=True)
     return int(run.stdout) if run.returncode == 0 else None
 
 
@@ -134,7 +134,7 @@ def test_chromium_talks_to_its_own_origin_over_wss(secure, authority):
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", trust])
         page = browser.new_page()
         page.set_default_timeout(DEADLINE * 1000)
-        page.goto(secure.url("echo.html", "https"))
+        page.goto(secure.url("console.html", "https"))
         page.fill("#name", "echo")
         page.click("#connect")
         expect(page.locator("#state")).to_have_attribute("data-state", "open")
@@ -142,6 +142,7 @@ def test_chromium_talks_to_its_own_origin_over_wss(secure, authority):
         page.fill("#text", "router 🐒 déjà €")
         page.click("#send")
         expect(received).to_contain_text("router 🐒 déjà €")
+        page.click("summary")
         page.click("#sendlarge")
         expect(received).to_have_attribute("data-bytes", str(1 << 20))
         expect(received).to_have_attribute("data-same", "yes")
