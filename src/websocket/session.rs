@@ -51,7 +51,7 @@ impl Session<'_> {
     /// # Errors
     /// The client and its refusal if no thread can be created: the 101 has not been sent then.
     pub(crate) fn run(
-        mut self,
+        mut self: Box<Self>,
         slot: &Slot,
         writer: Arc<FrameWriter>,
     ) -> Result<(), (Arc<FrameWriter>, Refusal)> {
@@ -109,7 +109,7 @@ impl Session<'_> {
     /// Sends the 101, then hands the client's descriptor over to the backend, which speaks frames
     /// itself. If the hand-over fails, the relay serves the client.
     #[cfg(feature = "websocket_rt")]
-    fn hand_over(mut self, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
+    fn hand_over(mut self: Box<Self>, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
         let peer = writer.client().to_string();
         if let Err(error) = self.switch(writer.client()) {
             return debug!("{peer} {}: gone before the 101: {error}", self.name);

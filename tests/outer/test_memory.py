@@ -6,7 +6,7 @@ from conftest import DEADLINE
 
 # KiB of proportional set size: the idle daemon, and each idle connection.
 IDLE = 2048
-CONNECTION = 32
+CONNECTION = 36
 
 CONNECTIONS = 500
 
