@@ -137,13 +137,14 @@ fn a_batch_has_ten_seconds_and_each_of_its_requests_an_answer() {
 
 #[test]
 fn a_call_ends_when_its_client_has_left() {
-    let directory = Directory::new();
-    let plugin = compile(&directory, "tests/plugins/faulty.c", &[]);
-    let server = start(directory, &plugin, &["-m", "1"]);
     for request in [
         r#"{"jsonrpc":"2.0","method":"patient","id":1}"#,
         r#"[{"jsonrpc":"2.0","method":"patient"},{"jsonrpc":"2.0","method":"patient"}]"#,
     ] {
+        // A server of its own: the one place of the last one may still be taken.
+        let directory = Directory::new();
+        let plugin = compile(&directory, "tests/plugins/faulty.c", &[]);
+        let server = start(directory, &plugin, &["-m", "1"]);
         let client = server.connect();
         (&client).write_all(request.as_bytes()).expect("sent");
         drop(client);
