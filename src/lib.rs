@@ -10,21 +10,84 @@
 //!
 //! [`connection`] tells it top to bottom; `ARCHITECTURE.md` says what each folder does.
 #![forbid(unsafe_code)]
+// A build without a feature leaves some items unused, and the linker leaves them out. The full
+// build, which the lints read, has no unused item.
+#![cfg_attr(
+    not(all(
+        feature = "websocket_rt",
+        feature = "tls",
+        feature = "auth",
+        feature = "landlock"
+    )),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 
 #[cfg(feature = "websocket")]
-pub(crate) mod backend;
-pub mod cli;
-pub mod client;
-pub mod config;
-pub mod connection;
-pub mod daemon;
-pub mod frame;
-pub mod http;
-pub mod listen;
-pub(crate) mod logging;
-pub mod server;
-pub(crate) mod system;
+mod backend;
+mod cli;
+mod client;
+mod config;
+mod connection;
+mod daemon;
+mod frame;
+mod http;
+mod listen;
+mod logging;
+mod server;
+mod system;
 #[cfg(feature = "tls")]
-pub mod tls;
+mod tls;
 #[cfg(feature = "websocket")]
-pub mod websocket;
+mod websocket;
+
+/// What others than the library may use: the program (`main.rs`), the fuzz targets, `tests/model`
+/// and the integration tests. Everything else is private to the crate. It is no interface for
+/// other programs: it changes with the daemon.
+pub mod parts {
+    /// The command line: for the program.
+    pub mod cli {
+        pub use crate::cli::{Command, Options, parse};
+    }
+
+    /// A client's socket, to write answers to: for the fuzz target `request`.
+    pub mod client {
+        pub use crate::client::Client;
+    }
+
+    /// The configuration: for the fuzz targets and the tests of the documents.
+    pub mod config {
+        pub use crate::config::{
+            Config, Diagnostic, Network, Severity, Target, Value, WebsocketConfig, from_text, tree,
+        };
+    }
+
+    /// What each command does: for the program.
+    pub mod daemon {
+        pub use crate::daemon::{Error, close_inherited, keep, kill, serve, test};
+    }
+
+    /// Frames on the wire: for the fuzz target `frames` and `tests/model`.
+    pub mod frame {
+        pub use crate::frame::{
+            CloseCode, Control, ControlPayload, Decoder, Event, Header, OpCode, ProtocolError,
+            Summary, header,
+        };
+    }
+
+    /// Requests, PROXY headers and answers: for the fuzz targets `request` and `proxy`.
+    #[cfg(feature = "websocket")]
+    pub mod http {
+        pub use crate::http::proxy::{Found, Told, find, header};
+        pub use crate::http::refusal::Refusal;
+        pub use crate::http::request::{Request, inspect};
+        pub use crate::http::response::refuse;
+        pub use crate::http::trust::{is_trusted, source};
+    }
+
+    /// From a request to a service: for the fuzz target `request`.
+    #[cfg(feature = "websocket")]
+    pub mod websocket {
+        pub use crate::websocket::access::resolve;
+        pub use crate::websocket::handshake::{Upgrade, check, switching_protocols};
+    }
+}

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use ouistiti::cli::{self, Command};
-use ouistiti::daemon::{self, Error};
+use ouistiti::parts::cli::{self, Command};
+use ouistiti::parts::daemon::{self, Error};
 
 fn main() -> ExitCode {
     daemon::close_inherited();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libconfig::{Config as OracleConfig, Value as Oracle};
 use libfuzzer_sys::fuzz_target;
-use ouistiti::config::{self, Diagnostic, Severity, Value};
+use ouistiti::parts::config::{self, Diagnostic, Severity, Value};
 
 /// Deepest nesting of a text that the oracle may see: it overflows the stack.
 const MAX_DEPTH: usize = 100;

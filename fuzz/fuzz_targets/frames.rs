@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ouistiti::frame::{Decoder, Event, ProtocolError};
+use ouistiti::parts::frame::{Decoder, Event, ProtocolError};
 use ouistiti_fuzz::{Opinion, Random, agrees_with_tungstenite};
 use tungstenite::Message;
 

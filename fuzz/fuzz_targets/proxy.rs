@@ -5,9 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::fuzz_target;
-use ouistiti::config::Network;
-use ouistiti::http::proxy::{self, Found, Told};
-use ouistiti::http::trust;
+use ouistiti::parts::config::Network;
+use ouistiti::parts::http::{self, Found, Told};
 use ppp::{HeaderResult, v1, v2};
 
 /// Longest header, in bytes.
@@ -44,7 +43,7 @@ fn they_find(bytes: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
 /// Each part of a header is the beginning of one; bytes behind it change nothing.
 fn check_parts(bytes: &[u8], whole: &Found) {
     for cut in 1..bytes.len().min(MAX_HEADER + 1) {
-        let part = proxy::find(&bytes[..cut]);
+        let part = http::find(&bytes[..cut]);
         match whole {
             Found::Header(length, _) if cut < *length => {
                 assert_eq!(part.ok(), Some(Found::Part), "{cut} of {length} bytes");
@@ -72,7 +71,7 @@ fn check_own(bytes: &[u8]) {
     let source = address(numbers[0]);
     let text = String::from_utf8_lossy(text);
     let (name, origin) = text.split_once('\n').unwrap_or((&text, ""));
-    let header = proxy::header(
+    let header = http::header(
         source,
         address(numbers[1]),
         &[(common::proxy::SERVICE, Some(name)), (common::proxy::ORIGIN, Some(origin))],
@@ -80,7 +79,7 @@ fn check_own(bytes: &[u8]) {
     assert!(header.len() <= MAX_HEADER);
     let wanted = source.map(|source| canonical(source.ip(), source.port()));
     let followed = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
-    let found = proxy::find(&followed).expect("it is good");
+    let found = http::find(&followed).expect("it is good");
     assert_eq!(found, Found::Header(header.len(), wanted));
     assert_eq!(they_find(&followed), Some((header.len(), wanted)));
 }
@@ -95,7 +94,7 @@ fn check_forwarded_for(bytes: &[u8]) {
     let peer = "10.0.0.1:5000".parse().ok();
     let text = String::from_utf8_lossy(bytes);
     let elements = text.split(',').map(str::trim);
-    let source = trust::source(&trusted, peer, Told::Nothing, elements.clone());
+    let source = http::source(&trusted, peer, Told::Nothing, elements.clone());
     if source == peer {
         return;
     }
@@ -106,7 +105,7 @@ fn check_forwarded_for(bytes: &[u8]) {
         address.ok().map(|address| canonical(address.ip(), address.port()))
     };
     let mut right_of_it = elements.rev().map(address).take_while(|found| *found != Some(source));
-    let is_proxy = |found: Option<SocketAddr>| trust::is_trusted(&trusted, found);
+    let is_proxy = |found: Option<SocketAddr>| http::is_trusted(&trusted, found);
     assert!(right_of_it.all(is_proxy), "{source} of {text}");
     assert!(text.split(',').any(|element| address(element.trim()) == Some(source)), "{text}");
 }
@@ -117,7 +116,7 @@ fuzz_target!(|bytes: &[u8]| {
     if bytes.is_empty() {
         return;
     }
-    let Ok(found) = proxy::find(bytes) else {
+    let Ok(found) = http::find(bytes) else {
         return;
     };
     check_parts(bytes, &found);

@@ -14,13 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use ouistiti::client::Client;
-use ouistiti::config::{self, Target, WebsocketConfig};
-use ouistiti::http::refusal::Refusal;
-use ouistiti::http::request::{Request, inspect};
-use ouistiti::http::response;
-use ouistiti::websocket::access;
-use ouistiti::websocket::handshake::{self, Upgrade};
+use ouistiti::parts::client::Client;
+use ouistiti::parts::config::{self, Target, WebsocketConfig};
+use ouistiti::parts::http::{self, Refusal, Request, inspect};
+use ouistiti::parts::websocket::{self, Upgrade};
 use ouistiti_fuzz::Random;
 
 /// Longest head, in bytes: the buffer that is read into ends there.
@@ -122,8 +119,8 @@ fn blank(refusal: &Refusal) -> Refusal {
 }
 
 fn refused(refusal: &Refusal) {
-    let told = answer(|client| response::refuse(client, refusal));
-    let wanted = answer(|client| response::refuse(client, &blank(refusal)));
+    let told = answer(|client| http::refuse(client, refusal));
+    let wanted = answer(|client| http::refuse(client, &blank(refusal)));
     assert_eq!(told, wanted, "an answer with bytes of the client's");
     let log = refusal.to_string();
     assert!(
@@ -194,10 +191,10 @@ fn check_upgrade(request: &Request, upgrade: &Upgrade) {
 }
 
 fn serve(request: &Request) -> Result<(), Refusal> {
-    let upgrade = handshake::check(request)?;
+    let upgrade = websocket::check(request)?;
     check_upgrade(request, &upgrade);
     let world = world();
-    let service = access::resolve(&world.websocket, request, &upgrade, false)?;
+    let service = websocket::resolve(&world.websocket, request, &upgrade, false)?;
     let served = SERVED.iter().find(|(name, _)| *name == service.name);
     let (_, file) = served.unwrap_or_else(|| panic!("{} is served", service.name));
     match &service.target {
@@ -215,7 +212,7 @@ fn serve(request: &Request) -> Result<(), Refusal> {
     }
     let line = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
     assert_eq!(
-        answer(|client| handshake::switching_protocols(client, &upgrade, protocol)),
+        answer(|client| websocket::switching_protocols(client, &upgrade, protocol)),
         format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n{}\r\n",

@@ -16,11 +16,11 @@ use crate::system::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Why a frame was not sent.
 #[derive(Debug)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// Frames may not be sent: a Close has been (RFC 6455, section 5.5.1), or no 101 yet.
     Closed,
     /// The client is gone or too slow.
-    Io(io::Error),
+    Gone,
 }
 
 /// Control frames that wait until the socket takes them.
@@ -40,7 +40,7 @@ impl Owed {
 
 /// Looks of the server at each client in a `ping` period. A client that is silent for as many
 /// looks is pinged; after as many again it is cut.
-pub const WATCHES: u8 = 4;
+pub(crate) const WATCHES: u8 = 4;
 
 /// The reader of the client works on what it has read: the client is not silent.
 const BUSY: u8 = u8::MAX;
@@ -58,7 +58,7 @@ enum Phase {
 }
 
 /// A client and the right to write to it.
-pub struct FrameWriter {
+pub(crate) struct FrameWriter {
     client: Client,
     owed: Mutex<Owed>,
     /// Whether `owed` holds anything; written under its lock only, so that a writer with nothing
@@ -82,7 +82,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FrameWriter {
     /// The writer to a client that has just been accepted.
-    pub fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
             owed: Mutex::default(),
@@ -96,22 +96,22 @@ impl FrameWriter {
     }
 
     /// The client, to read from and to wait for.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// The client itself, when nobody else holds the writer.
-    pub fn into_client(self) -> Client {
+    pub(crate) fn into_client(self) -> Client {
         self.client
     }
 
     /// Whether the 101 has been sent.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.is_open.load(Ordering::Acquire)
     }
 
     /// The code of the Close that was sent, 1005 for a Close without one.
-    pub fn close_sent(&self) -> Option<u16> {
+    pub(crate) fn close_sent(&self) -> Option<u16> {
         match self.close_sent.load(Ordering::Acquire) {
             0 => None,
             code => Some(code),
@@ -119,7 +119,7 @@ impl FrameWriter {
     }
 
     /// Makes the header of a whole frame to the client, and logs it (trace).
-    pub fn header(&self, opcode: OpCode, length: usize) -> Header {
+    pub(crate) fn header(&self, opcode: OpCode, length: usize) -> Header {
         let summary = Summary(opcode, true, length as u64);
         trace!("{} gets {summary}", self.client);
         frame::header(opcode, true, length)
@@ -130,7 +130,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// As [`Client::read`].
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.silence.store(0, Ordering::Relaxed);
         if self.is_owing() {
             self.client.wait_ready();
@@ -143,7 +143,7 @@ impl FrameWriter {
 
     /// One look at the client, [`WATCHES`] of them in each `ping` period: pings a silent client,
     /// and cuts one that has not answered for as long again.
-    pub fn watch(&self) {
+    pub(crate) fn watch(&self) {
         let silence = self.silence.load(Ordering::Relaxed);
         if silence == BUSY || !self.is_open() {
             return;
@@ -171,12 +171,15 @@ impl FrameWriter {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
+    pub(crate) fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
         let result = {
             let mut phase = lock(&self.phase);
             self.pay(&mut phase, true).and_then(|()| match *phase {
                 Phase::Opening | Phase::Closed => Err(SendError::Closed),
-                Phase::Open => self.client.write_all_of(pieces).map_err(SendError::Io),
+                Phase::Open => self
+                    .client
+                    .write_all_of(pieces)
+                    .map_err(|_| SendError::Gone),
             })
         };
         self.has_taken.store(result.is_ok(), Ordering::Relaxed);
@@ -188,14 +191,14 @@ impl FrameWriter {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub fn close(&self, code: Option<CloseCode>) -> Result<(), SendError> {
+    pub(crate) fn close(&self, code: Option<CloseCode>) -> Result<(), SendError> {
         self.owe(|owed| _ = owed.close.get_or_insert(code));
         let mut phase = lock(&self.phase);
         self.pay(&mut phase, true)
     }
 
     /// Owes the client a Close, and sends it if that needs no waiting. Sends no second Close.
-    pub fn owe_close(&self, code: Option<CloseCode>) {
+    pub(crate) fn owe_close(&self, code: Option<CloseCode>) {
         self.owe(|owed| _ = owed.close.get_or_insert(code));
         self.settle();
     }
@@ -204,7 +207,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of `greet`.
-    pub fn open(&self, greet: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn open(&self, greet: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut phase = lock(&self.phase);
         greet()?;
         // The limit of the opening does not hold for frames.
@@ -217,7 +220,7 @@ impl FrameWriter {
     }
 
     /// Ends the client because the server stops: with Close 1001 after its 101, by a cut before.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.owe(|owed| _ = owed.close.get_or_insert(Some(CloseCode::Away)));
         // The thread that sends the 101 holds the lock, and sends owed frames afterwards.
         let is_opening = self
@@ -231,7 +234,7 @@ impl FrameWriter {
     }
 
     /// Owes the client a pong, and sends it if that needs no waiting.
-    pub fn pong(&self, payload: ControlPayload) {
+    pub(crate) fn pong(&self, payload: ControlPayload) {
         self.owe(|owed| owed.pong = Some(payload));
         self.settle();
     }
@@ -243,7 +246,7 @@ impl FrameWriter {
     }
 
     /// Whether control frames are owed that can still be sent.
-    pub fn is_owing(&self) -> bool {
+    pub(crate) fn is_owing(&self) -> bool {
         self.is_owed.load(Ordering::Relaxed) && self.is_open() && self.close_sent().is_none()
     }
 
@@ -256,7 +259,7 @@ impl FrameWriter {
 
     /// Sends owed frames as far as that needs no waiting. Returns if another thread holds the
     /// lock of `phase`: the holder calls this after it unlocks.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         // A thread that owes stores `is_owed` and then tries the lock; the holder unlocks and then
         // loads `is_owed`. With a fence between both steps on each side, at least one of the two
         // threads sees the other's first step: no owed frame is forgotten.
@@ -316,7 +319,7 @@ impl FrameWriter {
         }
         let header = self.header(OpCode::Control(opcode), payload.len());
         let sent = self.client.write_all_of(&[header.bytes(), payload]);
-        sent.map_err(SendError::Io)
+        sent.map_err(|_| SendError::Gone)
     }
 }
 

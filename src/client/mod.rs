@@ -3,7 +3,7 @@
 //! Both copy threads read and write through a shared reference to one [`Client`]. `frames`
 //! decides which thread may write, and when.
 
-pub mod frames;
+pub(crate) mod frames;
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -349,7 +349,7 @@ impl fmt::Display for Client {
 }
 
 /// An address in the log; `None` behind a UNIX socket.
-pub struct Peer(pub Option<SocketAddr>);
+pub(crate) struct Peer(pub Option<SocketAddr>);
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

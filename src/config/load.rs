@@ -25,7 +25,7 @@ use crate::system::trusted;
 const MAX_SERVERS: usize = 64;
 
 /// A configuration and the warnings about it, or its errors and the warnings.
-pub type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
+pub(crate) type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
 
 /// Reads and checks a configuration file, and looks for the directories that it serves.
 ///

@@ -29,25 +29,22 @@ mod tests;
 mod values;
 mod websocket;
 
-pub use auth::{AuthConfig, AuthUsers};
+pub(crate) use auth::{AuthConfig, AuthUsers};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
-pub use input::Input;
+pub(crate) use input::Input;
 pub use libconfig::diagnostic::{Diagnostic, Severity};
-#[doc(hidden)]
-pub use libconfig::value::{Setting, Value};
-pub use link::{Flow, LinkConfig, Parity, SerialConfig, Target};
+pub use libconfig::value::Value;
+pub use link::Target;
+pub(crate) use link::{Flow, LinkConfig, Parity, SerialConfig};
 #[cfg(test)]
 pub(crate) use load::load;
-#[doc(hidden)]
-pub use load::tree;
-pub use load::{Loaded, from_text};
+pub use load::{from_text, tree};
 pub(crate) use manual::manual;
-pub use model::{
-    Config, DocumentConfig, Listen, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair,
-    WebsocketConfig,
-};
-pub(crate) use patterns::matches;
-pub use patterns::{HostPattern, Origins};
+pub use model::{Config, Network, WebsocketConfig};
+pub(crate) use model::{DocumentConfig, Listen, Place, ServerConfig, TlsConfig, TlsPair};
+pub(crate) use patterns::{HostPattern, matches};
 pub(crate) use render::{example, summary};
-pub use service::{FrameType, Framing, Protocols, ServiceConfig};
+#[cfg(test)]
+pub(crate) use service::Protocols;
+pub(crate) use service::{FrameType, Framing, ServiceConfig};

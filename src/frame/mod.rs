@@ -13,7 +13,8 @@ pub use common::ProtocolError;
 use common::{Utf8, close, unmask};
 use log::trace;
 use tungstenite::protocol::frame::FrameHeader;
-pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+pub(crate) use tungstenite::protocol::frame::coding::Data;
+pub use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;

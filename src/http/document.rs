@@ -36,7 +36,7 @@ const REFERRER: &str = "strict-origin-when-cross-origin";
 
 /// A directory of files to serve.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub(crate) struct Document {
     docroot: PathBuf,
     default_page: String,
 }
@@ -53,7 +53,7 @@ struct Content {
 
 impl Document {
     /// The files of a `document` section.
-    pub fn new(config: &DocumentConfig) -> Self {
+    pub(crate) fn new(config: &DocumentConfig) -> Self {
         Self {
             docroot: config.docroot.clone(),
             default_page: config.default_page.clone(),

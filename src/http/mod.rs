@@ -1,7 +1,7 @@
 //! Opening: HTTP/1.1 as far as a WebSocket and static files need it (RFC 9112).
 
 pub(crate) mod authority;
-pub mod document;
+pub(crate) mod document;
 pub(crate) mod host;
 #[cfg(feature = "auth")]
 pub(crate) mod login;
@@ -12,8 +12,8 @@ pub(crate) use no_login as login;
 pub(crate) mod notice;
 pub(crate) mod peek;
 pub(crate) mod probe;
-pub mod proxy;
-pub mod refusal;
-pub mod request;
-pub mod response;
-pub mod trust;
+pub(crate) mod proxy;
+pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod trust;

@@ -59,7 +59,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// `Malformed`; `Timeout` at the deadline, `Gone` when the client leaves.
-pub fn read(client: &Client, deadline: Instant) -> Result<Told, Refusal> {
+pub(crate) fn read(client: &Client, deadline: Instant) -> Result<Told, Refusal> {
     let mut buffer = [0; MAX_V2];
     loop {
         let was_last = client.has_left();

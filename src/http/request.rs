@@ -52,7 +52,7 @@ pub struct Request {
 /// # Errors
 /// `Timeout` at the deadline, `Gone` when the client leaves first, and what is wrong with the
 /// head as soon as it can be seen: 400, 414 or 431.
-pub fn read(client: &Client, limit: usize, deadline: Instant) -> Result<Request, Refusal> {
+pub(crate) fn read(client: &Client, limit: usize, deadline: Instant) -> Result<Request, Refusal> {
     let mut buffer = Vec::new();
     let read = read_into(&mut buffer, client, limit, deadline);
     read.map_err(|refusal| match buffer.starts_with(b"HEAD ") {

@@ -18,10 +18,10 @@ mod x509;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{AcceptError, Failure};
-pub use certificates::Certificates;
-pub use pair::TlsError;
-pub use session::Session;
+pub(crate) use accept::Failure;
+pub(crate) use certificates::Certificates;
+pub(crate) use pair::TlsError;
+pub(crate) use session::Session;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

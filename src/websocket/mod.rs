@@ -23,14 +23,14 @@ use crate::websocket::access::Service;
 use crate::websocket::handshake::Upgrade;
 pub(crate) use crate::websocket::session::Session;
 
-pub mod access;
+pub(crate) mod access;
 #[cfg(feature = "websocket_rt")]
 pub(crate) mod direct;
 pub(crate) mod framing;
 #[cfg(feature = "websocket_rt")]
 mod handed;
-pub mod handshake;
-pub mod pump;
+pub(crate) mod handshake;
+pub(crate) mod pump;
 mod session;
 
 /// First and longest pause between two tries to reach a backend that is away or busy; each pause is

@@ -87,7 +87,7 @@ fn the_example_of_the_readme_has_a_pid_file_to_stop_by() {
     let (_, rest) = readme.split_once("in the format of libconfig:\n").unwrap();
     let lines = rest.lines().skip(1);
     let block: Vec<_> = lines.take_while(|line| line.starts_with("    ")).collect();
-    let loaded = ouistiti::config::from_text(Path::new("README.md"), &block.join("\n"));
+    let loaded = ouistiti::parts::config::from_text(Path::new("README.md"), &block.join("\n"));
     assert!(loaded.expect("it loads").0.pid_file.is_some());
 }
 

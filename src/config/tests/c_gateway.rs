@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::load::load_for;
-use super::super::{Config, FrameType, Listen, Protocols, Target, WebsocketConfig};
+use super::super::service::Protocols;
+use super::super::{Config, FrameType, Listen, Target, WebsocketConfig};
 use super::files::{at, project};
 use super::{ALL, errors, in_websocket, short, warnings};
 

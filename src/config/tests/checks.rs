@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{FrameType, Framing, Listen, MaxPerIp, Origins, Protocols};
+use super::super::model::MaxPerIp;
+use super::super::patterns::Origins;
+use super::super::service::Protocols;
+use super::super::{FrameType, Framing, Listen};
 use super::{errors, good, in_server, in_websocket, load_text, warnings, websocket};
 
 #[test]

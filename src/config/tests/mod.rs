@@ -12,8 +12,9 @@ use std::path::Path;
 
 use super::built::Built;
 use super::libconfig::value::Setting;
+use super::load::Loaded;
 use super::load::text_for;
-use super::{Config, Loaded, tree};
+use super::{Config, tree};
 
 /// A program with every feature.
 const ALL: Built = Built {

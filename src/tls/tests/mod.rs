@@ -23,7 +23,8 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 
-use super::{AcceptError, Certificates, Session};
+use super::accept::AcceptError;
+use super::{Certificates, Session};
 use crate::config::{TlsConfig, TlsPair};
 
 /// Nothing in these tests may take longer, on a machine however slow.

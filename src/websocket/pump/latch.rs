@@ -7,7 +7,7 @@ use crate::system::sync::{Condvar, Mutex, PoisonError};
 
 /// Opens once the direction of a thread is over.
 #[derive(Default)]
-pub struct Latch {
+pub(crate) struct Latch {
     over: Mutex<bool>,
     changed: Condvar,
     /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
@@ -17,20 +17,20 @@ pub struct Latch {
 impl Latch {
     /// Notes that the direction has moved. Only the direction's own thread may call this: it
     /// loads and stores, which costs less than an atomic addition.
-    pub fn moved(&self) {
+    pub(crate) fn moved(&self) {
         let moves = self.moves.load(Ordering::Relaxed);
         self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Notes that the direction is over, and wakes the threads that wait for it.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
     /// Waits until the direction is over. Returns false when it has not moved for `pause`, or has
     /// not ended after `most`.
-    pub fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
+    pub(crate) fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {
         let start = Instant::now();
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

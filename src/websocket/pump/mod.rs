@@ -25,7 +25,7 @@ use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
 
 mod from_client;
-pub mod latch;
+pub(crate) mod latch;
 
 /// Longest wait for the other side's part of an end (docs/behaviour.md, section 3).
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -292,7 +292,7 @@ impl Pump<'_> {
 
     fn unforwarded(&self, forward: Forward) -> BackendEnd {
         match forward {
-            Forward::Send(SendError::Closed | SendError::Io(_)) => BackendEnd::Client,
+            Forward::Send(SendError::Closed | SendError::Gone) => BackendEnd::Client,
             Forward::BadText => BackendEnd::Failed(CloseCode::Invalid),
             Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
             Forward::NoMemory => BackendEnd::Failed(CloseCode::Again),

@@ -9,7 +9,7 @@ use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use shuttle::thread;
 
 /// The two ends of a socket.
-pub struct Client {
+pub(crate) struct Client {
     /// Bytes that the socket holds before a writer has to wait.
     capacity: usize,
     socket: Mutex<Socket>,
@@ -38,7 +38,7 @@ impl fmt::Display for Client {
 
 impl Client {
     /// A client whose socket takes so many bytes.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
             socket: Mutex::default(),
@@ -124,19 +124,19 @@ impl Client {
     // The client's own end.
 
     /// Sends bytes, which the gateway reads one by one.
-    pub fn send(&self, bytes: &[u8]) {
+    pub(crate) fn send(&self, bytes: &[u8]) {
         self.socket().sent.extend(bytes);
         self.changed.notify_all();
     }
 
     /// Ends what it sends.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.socket().ended = true;
         self.changed.notify_all();
     }
 
     /// Takes what comes until so many bytes have, in all, or it has been cut.
-    pub fn take(&self, count: usize) {
+    pub(crate) fn take(&self, count: usize) {
         let mut socket = self.socket();
         loop {
             if socket.held > 0 {
@@ -151,12 +151,12 @@ impl Client {
     }
 
     /// Whether the gateway has cut it.
-    pub fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.socket().cut
     }
 
     /// All that was written to it.
-    pub fn written(&self) -> Vec<u8> {
+    pub(crate) fn written(&self) -> Vec<u8> {
         self.socket().written.clone()
     }
 }

@@ -4,13 +4,15 @@
 //! of memory accesses for all threads (sequential consistency), and no time: a wait with a limit
 //! never ends by itself, so that a wake-up which was lost is found as a deadlock.
 
-pub mod client;
+mod client;
+#[allow(dead_code, reason = "the daemon uses what the model does not")]
 #[path = "../../../src/client/frames.rs"]
-pub mod frames;
+mod frames;
+pub mod hand_over;
 #[path = "../../../src/websocket/pump/latch.rs"]
-pub mod latch;
+mod latch;
 
-pub use ouistiti::frame;
+use ouistiti::parts::frame;
 
 /// What `frames` and `latch` find in the daemon's `system::sync`.
 mod system {
