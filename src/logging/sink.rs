@@ -12,12 +12,13 @@ use std::process;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::calendar;
+use common::syslog::SyslogLine;
 use log::Level;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use nix::unistd::Uid;
-use syslog::{Facility, LogFormat, LoggerBackend, Severity};
+use syslog::{LogFormat, LoggerBackend, Severity};
 
 use crate::system::trusted;
 
@@ -235,17 +236,20 @@ impl Syslog {
     }
 }
 
-/// What the log daemon reads: priority, program, process, text (RFC 3164, section 4.1).
-///
-/// The time is left to the log daemon, which knows the local one; a process with threads may
-/// not ask for it.
+/// The line that the log daemon reads; a process with threads may not ask for the local time, so
+/// that the crate's own formats are of no use.
 struct Line;
 
 impl LogFormat<&str> for Line {
     fn format<W: Write>(&self, to: &mut W, severity: Severity, text: &str) -> syslog::Result<()> {
-        let priority = Facility::LOG_DAEMON as u8 | severity as u8;
-        // The pid changes when the daemon detaches.
-        write!(to, "<{priority}>{PROGRAM}[{}]: {text}", process::id()).map_err(syslog::Error::Write)
+        let line = SyslogLine {
+            severity: severity as u8,
+            program: PROGRAM,
+            // It changes when the daemon detaches.
+            pid: process::id(),
+            text,
+        };
+        write!(to, "{line}").map_err(syslog::Error::Write)
     }
 }
 

@@ -1,16 +1,13 @@
 //! The built websocket_chat over UNIX sockets: who hears what, and who is dropped.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Server, is_ended, read_text};
+use servertest::{Server, is_ended, read_text};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_websocket_chat");
 
@@ -59,7 +56,7 @@ fn without_w_commands_are_messages() {
         hearer
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
-        let end = Instant::now() + support::DEADLINE;
+        let end = Instant::now() + servertest::DEADLINE;
         while Instant::now() < end {
             say(speaker, "WSHello name");
             let mut packet = [0; 32];

@@ -10,6 +10,7 @@ mod error;
 mod escape;
 mod mask;
 pub mod proxy;
+pub mod syslog;
 mod utf8;
 
 pub use error::ProtocolError;

@@ -1,9 +1,6 @@
 //! The built websocket_echo over UNIX sockets: what it answers.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
@@ -12,7 +9,7 @@ use std::process::Command;
 use std::thread;
 
 use nix::sys::socket::{MsgFlags, SockType, send};
-use support::{Server, client, is_ended, read_text};
+use servertest::{Server, client, is_ended, read_text};
 
 const ECHO: &str = env!("CARGO_BIN_EXE_websocket_echo");
 

@@ -1,15 +1,15 @@
 //! How the built websocket_echo starts and ends.
-#![allow(clippy::unwrap_used)]
 
-#[path = "../../unixserver/tests/support/start.rs"]
-mod start;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_echo");
-const MANUAL: &str = include_str!("../../../man/websocket_echo.1");
+use servertest::Directory;
+use servertest::start::Sample;
 
 /// It starts without any option.
-fn needed(_aside: &support::Directory) -> Vec<String> {
+fn needed(_aside: &Directory) -> Vec<String> {
     Vec::new()
 }
+
+servertest::start_tests!(Sample {
+    program: env!("CARGO_BIN_EXE_websocket_echo"),
+    manual: include_str!("../../../man/websocket_echo.1"),
+    needed,
+});

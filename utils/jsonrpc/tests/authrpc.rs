@@ -1,8 +1,6 @@
 //! The built websocket_jsonrpc with authrpc: who becomes the first user, and who waits for whom.
 
 mod plugins;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use plugins::{Client, PROGRAM, built, start};
-use support::{Directory, Server};
+use servertest::{Directory, Server};
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const NOT_FOUND: &str = r#""error":{"code":-32000,"message":"user or password not found"}"#;
@@ -76,7 +74,7 @@ fn the_first_user_is_made_at_the_start_with_a_password_that_is_printed() {
     };
     let ask = |method: &str, params: &str| {
         let socket = directory.path().join("name");
-        let client = support::client(&socket, nix::sys::socket::SockType::Stream);
+        let client = servertest::client(&socket, nix::sys::socket::SockType::Stream);
         Client(BufReader::new(client)).call(method, params)
     };
     let (mut server, said) = started();
@@ -177,7 +175,7 @@ fn a_guess_of_a_client_that_has_left_is_not_waited_for() {
     assert_eq!(client.call("auth", &account("u", "p")), NOT_FOUND);
     client.ask_with("auth", &account("u", "q"));
     drop(client);
-    let end = Instant::now() + support::DEADLINE;
+    let end = Instant::now() + servertest::DEADLINE;
     let next = || Client::from_address(&server, [192, 0, 2, 1]).try_call("none");
     let answer = std::iter::repeat_with(next)
         .take_while(|_| Instant::now() < end)

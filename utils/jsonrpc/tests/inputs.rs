@@ -3,8 +3,6 @@
 
 mod plugins;
 mod random;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io::{BufRead, Write};
@@ -13,7 +11,7 @@ use nix::sys::signal::Signal;
 use plugins::{COUNTER, Client, PROGRAM, allow, compile, start};
 use random::Random;
 use serde_json::{Map, Value, json};
-use support::{Directory, Server};
+use servertest::{Directory, Server};
 
 /// A plugin of the C gateway.
 const GATEWAY: &str = "tests/plugins/gateway.c";

@@ -1,8 +1,6 @@
 //! The built websocket_jsonrpc with clients that ask for all of its time and memory.
 
 mod plugins;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -10,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use plugins::{COUNTER, Client, built, compile, start};
 use serde_json::Value;
-use support::{DEADLINE, Directory, Server, read_text};
+use servertest::{DEADLINE, Directory, Server, read_text};
 
 /// What a client is told when the memory of all is taken.
 const BUSY: &str = r#""error":{"code":-32000,"message":"busy","data":"too little memory is left for this: ask again later"}"#;
@@ -257,7 +255,7 @@ fn the_memory_of_the_clients_is_an_option() {
     assert_eq!(Client::of(&server).call("echo", &text), BUSY);
     for wrong in ["0", "-1", "x", "99999999999999999999"] {
         let options = ["-L", plugin.to_str().expect("UTF-8"), "-M", wrong];
-        let output = support::run(plugins::PROGRAM, &options);
+        let output = servertest::run(plugins::PROGRAM, &options);
         assert_eq!(output.status.code(), Some(2), "{wrong}");
     }
 }

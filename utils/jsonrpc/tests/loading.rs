@@ -1,15 +1,13 @@
 //! Which plugins the built websocket_jsonrpc loads, and with which it does not start.
 
 mod plugins;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use plugins::{COUNTER, Client, PROGRAM, allow, built, compile, start};
-use support::{Directory, run};
+use servertest::{Directory, run};
 
 #[test]
 fn a_command_line_without_a_plugin_is_a_usage_error() {

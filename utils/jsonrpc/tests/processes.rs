@@ -2,15 +2,13 @@
 //! blocks harms one client alone.
 
 mod plugins;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use plugins::{COUNTER, Client, compile, start};
-use support::{DEADLINE, Directory, Server, is_ended};
+use servertest::{DEADLINE, Directory, Server, is_ended};
 
 const FAULTY: &str = "tests/plugins/faulty.c";
 

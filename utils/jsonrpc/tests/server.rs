@@ -2,8 +2,6 @@
 //! here, and authrpc and jsonsql.
 
 mod plugins;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
 use plugins::{COUNTER, Client, built, compile, start};
-use support::{Directory, is_ended};
+use servertest::{Directory, is_ended};
 
 #[test]
 fn the_example_in_c_counts_for_each_client() {

@@ -1,15 +1,15 @@
 //! How the built websocket_terminal starts and ends.
-#![allow(clippy::unwrap_used)]
 
-#[path = "../../unixserver/tests/support/start.rs"]
-mod start;
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_terminal");
-const MANUAL: &str = include_str!("../../../man/websocket_terminal.1");
+use servertest::Directory;
+use servertest::start::Sample;
 
 /// A program.
-fn needed(_aside: &support::Directory) -> Vec<String> {
+fn needed(_aside: &Directory) -> Vec<String> {
     ["--", "cat"].map(str::to_owned).to_vec()
 }
+
+servertest::start_tests!(Sample {
+    program: env!("CARGO_BIN_EXE_websocket_terminal"),
+    manual: include_str!("../../../man/websocket_terminal.1"),
+    needed,
+});

@@ -1,9 +1,6 @@
 //! The built websocket_terminal over UNIX sockets: what a program and its client see.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../unixserver/tests/support/mod.rs"]
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -14,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{DEADLINE, Server, run};
+use servertest::{DEADLINE, Server, run};
 
 const TERMINAL: &str = env!("CARGO_BIN_EXE_websocket_terminal");
 

@@ -5,12 +5,13 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
 use common::Escaped;
+use common::syslog::SyslogLine;
 
 /// Where the system's log daemon listens.
 const SYSTEM_LOG: &str = "/dev/log";
 
-/// Facility daemon, severity notice, as syslog counts them (RFC 3164, section 4.1.1).
-const PRIORITY: u8 = 3 * 8 + 5;
+/// Normal, and worth to know (RFC 3164, section 4.1.1).
+const NOTICE: u8 = 5;
 
 static NAME: OnceLock<&str> = OnceLock::new();
 static SYSTEM: OnceLock<UnixDatagram> = OnceLock::new();
@@ -22,12 +23,14 @@ pub fn log(message: &str) {
     match SYSTEM.get() {
         None => say(&format!("{name}: {message}")),
         Some(socket) => {
-            let pid = std::process::id();
+            let line = SyslogLine {
+                severity: NOTICE,
+                program: name,
+                pid: std::process::id(),
+                text: message,
+            };
             // A log daemon that is full or gone must not stop the server.
-            let _ = socket.send_to(
-                format!("<{PRIORITY}>{name}[{pid}]: {message}").as_bytes(),
-                SYSTEM_LOG,
-            );
+            let _ = socket.send_to(line.to_string().as_bytes(), SYSTEM_LOG);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Directory, Server};
+use servertest::{Directory, Server};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket_jsonrpc");
 pub const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,7 +1,8 @@
-//! Tests of a sample server: the built program in a directory of its own, and its clients.
-//!
-//! A test includes this file with `#[path]`; every wait in it has a deadline.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+//! Tests of the sample servers: a built program in a directory of its own, its clients, and the
+//! tests that each of them passes. Every wait has a deadline.
+#![allow(clippy::unwrap_used)]
+
+pub mod start;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -27,6 +28,11 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Directory(PathBuf);
 
 impl Directory {
+    /// Makes an empty one.
+    #[allow(
+        clippy::new_without_default,
+        reason = "each call makes another directory"
+    )]
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,6 +41,7 @@ impl Directory {
         Self(path)
     }
 
+    /// Its path; absolute.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -51,6 +58,7 @@ pub struct Server {
     child: Child,
     stderr: UnixStream,
     lines: Mutex<Receiver<String>>,
+    /// Where its socket is.
     pub directory: Directory,
 }
 
@@ -89,10 +97,12 @@ impl Server {
         server
     }
 
+    /// The path of its socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("name")
     }
 
+    /// Its process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
@@ -191,4 +201,36 @@ pub fn is_ended(mut client: &UnixStream) -> bool {
         Ok(length) => length == 0,
         Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
     }
+}
+
+/// Makes each function of [`start`] a test of the [`Sample`](start::Sample) that `$sample` is.
+#[macro_export]
+macro_rules! start_tests {
+    ($sample:expr) => {
+        $crate::start_tests! {
+            $sample;
+            options_that_only_tell_exit_with_0,
+            the_manual_has_every_option_of_the_help,
+            a_wrong_command_line_exits_with_2,
+            an_unknown_user_ends_the_start_before_a_socket_is_made,
+            root_becomes_the_user_for_good,
+            a_missing_directory_is_made_for_all_to_enter_and_the_socket_for_all_to_connect,
+            a_detached_server_listens_when_its_start_returns,
+            signals_end_the_server_and_remove_its_socket,
+            a_stale_socket_is_replaced_and_a_live_one_is_not,
+            the_socket_of_a_later_server_stays,
+            a_file_that_is_not_a_socket_stays_as_it_is,
+            a_client_too_many_is_closed,
+            a_server_whose_stderr_is_gone_serves_on,
+            a_directory_that_another_program_keeps_locked_ends_the_start
+        }
+    };
+    ($sample:expr; $($name:ident),+) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::start::$name(&$sample);
+            }
+        )+
+    };
 }
