@@ -1,6 +1,5 @@
 //! The load: raw frames from one client, and what they cost the program under it.
 
-#[path = "peer.rs"]
 mod peer;
 
 use std::io::{self, Read, Write};
