@@ -55,7 +55,11 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
     }
 }
 
-fn connect_unix_as(path: &Path, kind: SockType, limit: Duration) -> nix::Result<OwnedFd> {
+pub(super) fn connect_unix_as(
+    path: &Path,
+    kind: SockType,
+    limit: Duration,
+) -> nix::Result<OwnedFd> {
     let address = unix_address(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, kind, flags, None)?;

@@ -24,6 +24,7 @@ use nix::unistd::read;
 
 mod connect;
 pub(crate) mod lookup;
+pub(crate) mod presence;
 pub(crate) mod serial;
 mod waiting;
 

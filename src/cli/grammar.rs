@@ -151,6 +151,7 @@ pub(super) fn version() -> String {
         (cfg!(feature = "websocket_rt"), " websocket_rt"),
         (cfg!(feature = "tls"), " tls"),
         (cfg!(feature = "landlock"), " landlock"),
+        (cfg!(feature = "console"), " console"),
     ];
     let built: String = features
         .iter()

@@ -45,6 +45,10 @@ impl OneLine {
         if !origins.is_empty() {
             put(&mut text, 2, "origins", &origins.join(","));
         }
+        text.push_str("        list = true;\n");
+        if cfg!(feature = "console") {
+            text.push_str("        console = true;\n");
+        }
         match (&self.directory, &self.backend) {
             (Some(directory), None) => put(&mut text, 2, "docroot", &path(base, directory)?),
             (None, Some(backend)) => put_link(&mut text, base, backend)?,

@@ -11,6 +11,8 @@ pub(crate) struct Built {
     pub(crate) tls: bool,
     /// Logins (`auth`).
     pub(crate) auth: bool,
+    /// The console page (`console`).
+    pub(crate) console: bool,
     /// Confinement by Landlock (`landlock`).
     pub(crate) landlock: bool,
 }
@@ -21,5 +23,6 @@ pub(crate) const BUILT: Built = Built {
     websocket_rt: cfg!(feature = "websocket_rt"),
     tls: cfg!(feature = "tls"),
     auth: cfg!(feature = "auth"),
+    console: cfg!(feature = "console"),
     landlock: cfg!(feature = "landlock"),
 };

@@ -235,6 +235,10 @@ pub struct WebsocketConfig {
     pub origins: Origins,
     /// Seconds of silence before a ping (`ping`).
     pub ping: Duration,
+    /// Whether clients may list the services (`list`).
+    pub list: bool,
+    /// Whether the console that is built in is shown (`console`).
+    pub console: bool,
     /// How each service found beneath `docroot` is spoken to.
     pub service: ServiceConfig,
     /// Services outside `docroot` (`links`). They come first: the first whose glob matches the name

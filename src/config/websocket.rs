@@ -7,8 +7,8 @@ use glob::Pattern;
 
 use super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
 use super::keys::websocket::{
-    ALLOW, DENY, DENYLAST, DOCROOT, FRAMETYPE, FRAMING, LINKS, MAXMESSAGE, MERGE, OPTIONS, ORIGIN,
-    ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
+    ALLOW, CONSOLE, DENY, DENYLAST, DOCROOT, FRAMETYPE, FRAMING, LINKS, LIST, MAXMESSAGE, MERGE,
+    OPTIONS, ORIGIN, ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
 };
 use super::link::LinkConfig;
 use super::model::WebsocketConfig;
@@ -31,6 +31,8 @@ pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConf
         deny_last: reader.flag(&DENYLAST),
         origins: origins(reader),
         ping: Duration::from_secs(reader.count(&PING).into()),
+        list: reader.flag(&LIST),
+        console: console(reader),
         service,
         links: Vec::new(),
     };
@@ -44,6 +46,16 @@ pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConf
     warn_of_deny(reader, &config);
     warn_of_docroot(reader, &config);
     config
+}
+
+/// Reads whether the console is shown, which a small build may lack.
+fn console(reader: &Reader) -> bool {
+    let console = reader.flag(&CONSOLE);
+    if console && !reader.built.console {
+        let message = "this ouistiti was built without the console (feature 'console')";
+        reader.error(&CONSOLE, message);
+    }
+    console
 }
 
 /// Warns of `deny = "*"`. In the C gateway the names of `allow` are served in spite of it.

@@ -6,6 +6,8 @@ use log::debug;
 
 use crate::client::Client;
 use crate::connection::REFUSAL_WAIT;
+#[cfg(feature = "console")]
+use crate::http::console;
 use crate::http::document::Document;
 use crate::http::probe;
 use crate::http::refusal::Refusal;
@@ -15,7 +17,7 @@ use crate::logging::Seconds;
 use crate::server::Server;
 use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
-use crate::websocket;
+use crate::{config::WebsocketConfig, http::host, websocket, websocket::listing};
 
 /// Answers a request without an upgrade. Returns what becomes of the connection.
 ///
@@ -40,28 +42,73 @@ pub(super) fn answer(
     if request.is_spoiled_upgrade() {
         return Err(Refusal::SpoiledUpgrade);
     }
+    #[cfg(feature = "websocket")]
+    if let Some(config) = lists(server, request) {
+        return send_list(server, config, slot, request, after, client);
+    }
     let sent = match server.document() {
         Some(document) => send_file(document, slot, request, after, client),
         None => Err(Refusal::NotAnUpgrade),
     };
+    #[cfg(feature = "console")]
+    let sent = sent.or_else(|refusal| match shows_console(server, &refusal) {
+        true => console::serve(client, request, after),
+        false => Err(refusal),
+    });
     match sent {
         Ok(()) => Ok(after),
         #[cfg(feature = "websocket")]
-        Err(Refusal::NoFile(_) | Refusal::NotAnUpgrade) if is_service(server, slot, request) => {
-            Err(Refusal::IsService(request.path.clone()))
+        Err(refusal @ (Refusal::NoFile(_) | Refusal::NotAnUpgrade)) => {
+            Err(of_service(server, slot, request).unwrap_or(refusal))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
-/// Whether the path of a plain request names a WebSocket service.
+/// What a plain request gets whose path names a WebSocket service.
 #[cfg(feature = "websocket")]
-fn is_service(server: &Server, slot: &Slot, request: &Request) -> bool {
-    let Some(config) = &server.config().websocket else {
-        return false;
-    };
-    let opening = slot.opening(Instant::now() + REFUSAL_WAIT);
-    opening.is_some_and(|_opening| websocket::access::is_service(config, &request.path))
+fn of_service(server: &Server, slot: &Slot, request: &Request) -> Option<Refusal> {
+    let config = server.config().websocket.as_ref()?;
+    let _opening = slot.opening(Instant::now() + REFUSAL_WAIT)?;
+    websocket::access::is_service(config, &request.path)
+}
+
+/// The gateway whose services a request wants listed, if it lists them.
+#[cfg(feature = "websocket")]
+fn lists<'a>(server: &'a Server, request: &Request) -> Option<&'a WebsocketConfig> {
+    let config = server.config().websocket.as_ref()?;
+    let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
+    (config.list && is_read && request.path == listing::PATH).then_some(config)
+}
+
+/// Sends the list of services, to no page of a name that somebody has pointed at this machine.
+#[cfg(feature = "websocket")]
+fn send_list(
+    server: &Server,
+    config: &WebsocketConfig,
+    slot: &Slot,
+    request: &Request,
+    after: After,
+    client: &Client,
+) -> Result<After, Refusal> {
+    host::demand(request, &server.config().hostnames, |name| {
+        server.security().certifies(name)
+    })?;
+    let deadline = Instant::now() + REFUSAL_WAIT;
+    let opening = slot.opening(deadline).ok_or(Refusal::TooManyClients)?;
+    let answer = listing::answer(config, request.is_head(), after);
+    drop(opening);
+    let deadline = Instant::now() + REFUSAL_WAIT;
+    let written = client.write_all_until(answer.as_bytes(), deadline);
+    written.map(|()| after).map_err(Refusal::Gone)
+}
+
+/// Whether the console may answer where there is no file.
+#[cfg(feature = "console")]
+fn shows_console(server: &Server, refusal: &Refusal) -> bool {
+    let config = server.config().websocket.as_ref();
+    matches!(refusal, Refusal::NoFile(_) | Refusal::NotAnUpgrade)
+        && config.is_some_and(|config| config.console)
 }
 
 fn send_file(

@@ -108,7 +108,12 @@ impl Files {
             let Some(websocket) = &server.websocket else {
                 continue;
             };
-            rights.push((websocket.docroot.clone(), device));
+            let listed = if websocket.list {
+                read
+            } else {
+                BitFlags::empty()
+            };
+            rights.push((websocket.docroot.clone(), device | listed));
             for link in &websocket.links {
                 match &link.target {
                     Target::Unix(_) => {}

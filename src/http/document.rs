@@ -30,9 +30,9 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 const WELL_KNOWN: &str = ".well-known";
 /// Pages of other sites may not put ours into a frame and have people click there. What else a
 /// page may load or run is its own to say: it may narrow this with a `<meta>` element.
-const POLICY: &str = "frame-ancestors 'self'";
+pub(super) const POLICY: &str = "frame-ancestors 'self'";
 /// Other sites are told from which host people come, not from which page or query.
-const REFERRER: &str = "strict-origin-when-cross-origin";
+pub(super) const REFERRER: &str = "strict-origin-when-cross-origin";
 
 /// A directory of files to serve.
 #[derive(Debug, Clone)]

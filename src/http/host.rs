@@ -34,10 +34,26 @@ pub(crate) fn check(
     hostnames: &[HostPattern],
     certified: impl FnOnce(&str) -> bool,
 ) -> Result<(), Refusal> {
-    if request.header("Origin").is_none() || is_own(&request.host, hostnames, certified) {
-        return Ok(());
+    match request.header("Origin") {
+        Some(_) => demand(request, hostnames, certified),
+        None => Ok(()),
     }
-    Err(Refusal::WrongHost(request.host.clone()))
+}
+
+/// Checks the Host of any request, for an answer that no page of a stranger's name may read: a
+/// browser sends no Origin with a GET of the page's own host.
+///
+/// # Errors
+/// `WrongHost`.
+pub(crate) fn demand(
+    request: &Request,
+    hostnames: &[HostPattern],
+    certified: impl FnOnce(&str) -> bool,
+) -> Result<(), Refusal> {
+    match is_own(&request.host, hostnames, certified) {
+        true => Ok(()),
+        false => Err(Refusal::WrongHost(request.host.clone())),
+    }
 }
 
 /// Where a plain request is sent on to: the same host and target by https (`redirect`).

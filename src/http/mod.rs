@@ -1,6 +1,8 @@
 //! Opening: HTTP/1.1 as far as a WebSocket and static files need it (RFC 9112).
 
 pub(crate) mod authority;
+#[cfg(feature = "console")]
+pub(crate) mod console;
 pub(crate) mod document;
 pub(crate) mod host;
 #[cfg(feature = "auth")]

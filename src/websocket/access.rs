@@ -67,22 +67,29 @@ pub fn resolve<'a>(
     find(config, name, upgrade)
 }
 
+/// Whether a link serves this name.
+pub(super) fn is_linked(config: &WebsocketConfig, name: &str) -> bool {
+    config.links.iter().any(|link| is_meant(link, name))
+}
+
 /// Whether a link serves a name. `ws://host/` has none: only a link with the empty glob serves it.
-fn is_meant(link: &LinkConfig, name: &str) -> bool {
+pub(super) fn is_meant(link: &LinkConfig, name: &str) -> bool {
     match name.is_empty() {
         true => link.origin.as_str().is_empty(),
         false => matches(&link.origin, name),
     }
 }
 
-/// Whether a path names a service that a WebSocket without a subprotocol may have.
-pub(crate) fn is_service(config: &WebsocketConfig, path: &str) -> bool {
-    let Ok(name) = name_of(path) else {
-        return false;
-    };
-    let is_link = || (config.links.iter()).any(|link| is_meant(link, &name));
+/// What a plain request of a path gets that names a service: a WebSocket without a subprotocol may
+/// have it, or it is not allowed. `None` where no service stands.
+pub(crate) fn is_service(config: &WebsocketConfig, path: &str) -> Option<Refusal> {
+    let name = name_of(path).ok()?;
     let is_found = || !name.is_empty() && matches!(open(config, &name), Ok(Found::Service(..)));
-    check_name(config, &name).is_ok() && (is_link() || is_found())
+    if !is_linked(config, &name) && !is_found() {
+        return None;
+    }
+    let allowed = check_name(config, &name).map(|()| Refusal::IsService(path.to_owned()));
+    Some(allowed.unwrap_or_else(|refusal| refusal))
 }
 
 /// Looks a name up beneath docroot. Where it is a directory or nothing, the offered subprotocols
@@ -141,7 +148,7 @@ fn find<'a>(
 }
 
 /// What stands under a name.
-enum Found {
+pub(super) enum Found {
     Service(Target, OwnedFd),
     Directory,
     /// Neither: a file, or a link out of docroot.
@@ -149,7 +156,7 @@ enum Found {
     Nothing,
 }
 
-fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
+pub(super) fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusal> {
     let file = match open_beneath(&config.docroot, name, OFlag::O_PATH) {
         Ok(file) => file,
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
@@ -198,7 +205,7 @@ fn name_of(path: &str) -> Result<String, Refusal> {
 }
 
 /// Whether this is a name (docs/behaviour.md, section 1.4).
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.split('/').all(|segment| {
             !matches!(segment, "" | "." | "..")

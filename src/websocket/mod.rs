@@ -30,6 +30,7 @@ pub(crate) mod framing;
 #[cfg(feature = "websocket_rt")]
 mod handed;
 pub(crate) mod handshake;
+pub(crate) mod listing;
 pub(crate) mod pump;
 mod session;
 

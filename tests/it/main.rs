@@ -32,6 +32,7 @@ mod hosts;
 mod init_d;
 mod isolation;
 mod links;
+mod listing;
 #[cfg(feature = "auth")]
 mod logins;
 mod logs;

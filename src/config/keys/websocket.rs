@@ -22,6 +22,8 @@ pub(crate) static WEBSOCKET_SECTION: Section = Section {
         &MERGE,
         &PROXY,
         &WAIT,
+        &LIST,
+        &CONSOLE,
         &LINKS,
     ],
     foreign: foreign::WEBSOCKET,
@@ -110,6 +112,14 @@ pub(crate) static WAIT: Key = Key::number(
     Some(0),
     (0, 60),
     "Seconds that a handshake waits for a backend that is restarting.",
+);
+pub(crate) static LIST: Key = Key::flag(
+    "list",
+    "A GET of /-/services lists the services that 'allow' and 'deny' let this server's clients have, and whether they run, as JSON.",
+);
+pub(crate) static CONSOLE: Key = Key::flag(
+    "console",
+    "The console, a page that talks to any service, stands at / where 'document' has no page.",
 );
 pub(crate) static LINKS: Key = Key::list(
     &LINK,

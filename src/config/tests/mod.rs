@@ -19,6 +19,7 @@ use super::{Config, tree};
 /// A program with every feature.
 const ALL: Built = Built {
     auth: true,
+    console: true,
     landlock: true,
     websocket: true,
     websocket_rt: true,
