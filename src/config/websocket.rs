@@ -15,7 +15,7 @@ use super::model::WebsocketConfig;
 use super::patterns::{HostPattern, Origins};
 use super::reader::Reader;
 use super::schema::Key;
-use super::service::{Framing, Protocols, ServiceConfig};
+use super::service::{FrameType, Framing, Protocols, ServiceConfig};
 use super::suggest;
 use super::target::target;
 
@@ -23,7 +23,7 @@ use super::target::target;
 pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConfig {
     let links = reader.list(&LINKS);
     let service = service(reader, has_tls);
-    refuse_proxy_with_direct(reader, &service);
+    check_direct(reader, &service);
     let mut config = WebsocketConfig {
         docroot: base.join(reader.text(&DOCROOT).unwrap_or_default()),
         allow: names(reader, &ALLOW),
@@ -130,9 +130,14 @@ fn direct(reader: &Reader, has_tls: bool) -> bool {
     direct
 }
 
-/// Notes an error for a PROXY header to a direct backend: its library takes the first message for
-/// the hand-over.
-fn refuse_proxy_with_direct(reader: &Reader, service: &ServiceConfig) {
+/// Notes an error for a PROXY header to a direct backend, whose library takes the first message for
+/// the hand-over, and a warning for a type of messages that an old library does not know of.
+fn check_direct(reader: &Reader, service: &ServiceConfig) {
+    if service.direct && service.frame_type != FrameType::Auto && reader.sets(&FRAMETYPE) {
+        let message = "in direct mode a backend needs libwebsocket.so for this: with the C \
+             gateway's library it sends text";
+        reader.report.warning(reader.span(&FRAMETYPE), message);
+    }
     if service.proxy && service.direct {
         let message =
             "'proxy' cannot go with 'direct', where the backend gets the client's address anyway";
@@ -237,7 +242,7 @@ fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
         }
         service.direct = false;
     }
-    refuse_proxy_with_direct(reader, &service);
+    check_direct(reader, &service);
     Some(LinkConfig {
         origin: origin?,
         target: target?,

@@ -3,7 +3,8 @@
 //!
 //! The form is that of the C gateway and its library: one sendmsg(2) over the new
 //! UNIX connection, with one descriptor (SCM_RIGHTS, unix(7)) and the client's
-//! address as data, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28). The caller
+//! address as data, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28). What the
+//! backend should know beside it stands behind the address ([`Told`]). The caller
 //! decides whether to hand over, and what to do when it fails.
 
 use std::io::{self, IoSlice};
@@ -11,11 +12,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use common::{MessageType, handover};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::client::Client;
+use crate::config::{FrameType, ServiceConfig};
 
 /// Undoes what the gateway set on the client's socket, and sets what the backend
 /// relies on: options and timeouts belong to the open file, which the backend
@@ -26,6 +29,46 @@ pub(crate) fn prepare(client: &Client, silence: Duration) {
     // A socket that refuses them stays with its timeouts, and is served.
     let _ = client.set_read_timeout(None);
     let _ = client.set_write_timeout(None);
+}
+
+/// What a backend is told of a client beside its address (docs/behaviour.md, section 5): nothing
+/// unless something is added.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Vec<u8>);
+
+impl Told {
+    /// What the settings of a service say, and the subprotocol that was chosen.
+    pub(crate) fn of(config: &ServiceConfig, protocol: Option<&str>) -> Self {
+        let frames = match config.frame_type {
+            FrameType::Text => MessageType::fixed(true),
+            FrameType::Binary => MessageType::fixed(false),
+            FrameType::Auto => MessageType::new(protocol),
+        };
+        let mut told = Self::default();
+        if let Some(code) = frames.code() {
+            told.add(handover::MESSAGE_TYPE, &[code]);
+        }
+        told
+    }
+
+    /// Adds a TLV. One that does not fit is left out, and false returned.
+    pub(crate) fn add(&mut self, kind: u8, value: &[u8]) -> bool {
+        let mark: &[u8] = match self.0.is_empty() {
+            true => &handover::MARK,
+            false => &[],
+        };
+        let Ok(length) = u16::try_from(value.len()) else {
+            return false;
+        };
+        if self.0.len() + mark.len() + 3 + value.len() > handover::MAX {
+            return false;
+        }
+        self.0.extend_from_slice(mark);
+        self.0.push(kind);
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(value);
+        true
+    }
 }
 
 /// Gives a prepared client to the backend; the gateway's own descriptor is closed.
@@ -40,14 +83,20 @@ pub(crate) fn hand_over(
     client: TcpStream,
     backend: BorrowedFd<'_>,
     peer: SocketAddr,
+    told: &Told,
 ) -> Result<(), (TcpStream, io::Error)> {
-    match send(&client, backend, peer) {
+    match send(&client, backend, peer, told) {
         Ok(()) => Ok(()),
         Err(error) => Err((client, error)),
     }
 }
 
-fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<()> {
+fn send(
+    client: &TcpStream,
+    backend: BorrowedFd<'_>,
+    peer: SocketAddr,
+    told: &Told,
+) -> io::Result<()> {
     let (address, len) = address_bytes(peer);
     let address = &address[..len];
     let descriptors = [client.as_raw_fd()];
@@ -55,14 +104,14 @@ fn send(client: &TcpStream, backend: BorrowedFd<'_>, peer: SocketAddr) -> io::Re
     // is better than a wait without a deadline.
     let sent = sendmsg::<()>(
         backend.as_raw_fd(),
-        &[IoSlice::new(address)],
+        &[IoSlice::new(address), IoSlice::new(&told.0)],
         &[ControlMessage::ScmRights(&descriptors)],
         MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
         None,
     )
     .map_err(operation_failed)?;
     // A stream socket may take less in theory; the descriptor has gone then.
-    debug_assert_eq!(sent, len, "an address is one write");
+    debug_assert_eq!(sent, len + told.0.len(), "a hand-over is one write");
     Ok(())
 }
 
@@ -143,7 +192,7 @@ mod tests {
         let (client, mut far) = tcp_pair();
         let (gateway, backend) = UnixStream::pair().unwrap();
         let peer: SocketAddr = "192.0.2.7:4660".parse().unwrap();
-        hand_over(client, gateway.as_fd(), peer).unwrap();
+        hand_over(client, gateway.as_fd(), peer, &Told::default()).unwrap();
         let (data, descriptors) = receive(&backend);
         let family = (libc::AF_INET as u16).to_ne_bytes();
         let mut expected = family.to_vec();
@@ -164,7 +213,13 @@ mod tests {
     fn an_ipv6_peer_is_twenty_eight_bytes() {
         let (client, _far) = tcp_pair();
         let (gateway, backend) = UnixStream::pair().unwrap();
-        hand_over(client, gateway.as_fd(), "[2001:db8::1]:80".parse().unwrap()).unwrap();
+        hand_over(
+            client,
+            gateway.as_fd(),
+            "[2001:db8::1]:80".parse().unwrap(),
+            &Told::default(),
+        )
+        .unwrap();
         let (data, descriptors) = receive(&backend);
         assert_eq!(data.len(), 28);
         assert_eq!(&data[2..4], &[0, 80]);
@@ -187,7 +242,13 @@ mod tests {
         prepare(&client, Duration::from_secs(25));
         let client = client.into_plain().ok().unwrap();
         let (gateway, _backend) = UnixStream::pair().unwrap();
-        hand_over(client, gateway.as_fd(), "127.0.0.1:1".parse().unwrap()).unwrap();
+        hand_over(
+            client,
+            gateway.as_fd(),
+            "127.0.0.1:1".parse().unwrap(),
+            &Told::default(),
+        )
+        .unwrap();
         let flags = OFlag::from_bits_retain(fcntl(&twin, FcntlArg::F_GETFL).unwrap());
         assert!(!flags.contains(OFlag::O_NONBLOCK));
         assert_eq!(twin.read_timeout().unwrap(), None);
@@ -200,7 +261,8 @@ mod tests {
         let (gateway, backend) = UnixStream::pair().unwrap();
         drop(backend);
         let peer = "127.0.0.1:1".parse().unwrap();
-        let (mut client, error) = hand_over(client, gateway.as_fd(), peer).unwrap_err();
+        let (mut client, error) =
+            hand_over(client, gateway.as_fd(), peer, &Told::default()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert!(
             error
@@ -219,7 +281,13 @@ mod tests {
         let number = client.as_raw_fd();
         let inode = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
         let (gateway, _backend) = UnixStream::pair().unwrap();
-        hand_over(client, gateway.as_fd(), "127.0.0.1:1".parse().unwrap()).unwrap();
+        hand_over(
+            client,
+            gateway.as_fd(),
+            "127.0.0.1:1".parse().unwrap(),
+            &Told::default(),
+        )
+        .unwrap();
         for entry in std::fs::read_dir(Path::new("/proc/self/fd")).unwrap() {
             let target = std::fs::read_link(entry.unwrap().path());
             assert!(target.map_or(true, |target| target != inode));

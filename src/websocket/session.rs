@@ -111,13 +111,15 @@ impl Session<'_> {
     #[cfg(feature = "websocket_rt")]
     fn hand_over(mut self: Box<Self>, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
         let peer = writer.client().to_string();
+        // Made before the 101: nothing stands between that and the hand-over.
+        let told = direct::Told::of(self.config, self.protocol.as_deref());
         if let Err(error) = self.switch(writer.client()) {
             return debug!("{peer} {}: gone before the 101: {error}", self.name);
         }
         let client = slot.take(writer);
         let source = client.source();
         let left = match client.into_plain() {
-            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address) {
+            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address, &told) {
                 Ok(()) => {
                     let name = format!("{peer} {}", self.name);
                     return handed::watch(self.backend.into_fd(), name, slot.pool());

@@ -55,6 +55,31 @@ fn frametype_binary_and_text_are_kept() {
 }
 
 #[test]
+fn a_direct_backend_is_told_the_frametype_behind_the_address() {
+    for (setting, offer, told) in [
+        ("", "", &b""[..]),
+        ("", "Sec-WebSocket-Protocol: chat\r\n", b""),
+        (
+            "",
+            "Sec-WebSocket-Protocol: mqtt\r\n",
+            b"WS\x01\xe7\0\x01\x03",
+        ),
+        ("frametype = \"text\";", "", b"WS\x01\xe7\0\x01\x01"),
+        (
+            "frametype = \"binary\";",
+            "Sec-WebSocket-Protocol: mqtt\r\n",
+            b"WS\x01\xe7\0\x01\x02",
+        ),
+    ] {
+        let gateway = Gateway::start(&format!("options = \"direct\"; {setting}"));
+        let backend = gateway.backend("direct");
+        let _client = Client::open(&gateway, "direct", offer);
+        let data = backend.accept().read();
+        assert_eq!(&data[16..], told, "{setting} {offer}");
+    }
+}
+
+#[test]
 fn frametype_auto_sends_binary_where_the_backend_greets_with_a_binary_protocol() {
     let gateway = Gateway::start("");
     let backend = gateway.backend("vnc");

@@ -69,7 +69,8 @@ pub(crate) static FRAMETYPE: Key = Key::choice(
     "frametype",
     "auto",
     &words(&FRAMETYPES),
-    "Type of the messages to the client.",
+    "Type of the messages to the client. In direct mode libwebsocket.so keeps it; the C gateway's \
+     library sends text.",
 );
 pub(crate) static FRAMING: Key = Key::choice(
     "framing",

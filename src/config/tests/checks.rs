@@ -284,4 +284,11 @@ fn settings_that_do_not_go_together_are_told() {
         warnings(&in_websocket("framing = \"nul\"; merge = true;"))[0]
             .contains("'merge' has no effect")
     );
+    let direct = |frametype| format!("options = \"direct\"; frametype = \"{frametype}\";");
+    assert!(warnings(&in_websocket(&direct("auto"))).is_empty());
+    let found = warnings(&in_websocket(&direct("binary")));
+    assert!(
+        found.len() == 1 && found[0].contains("needs libwebsocket.so"),
+        "{found:?}"
+    );
 }

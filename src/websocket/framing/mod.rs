@@ -4,11 +4,9 @@
 //! the backend's bytes (docs/behaviour.md, section 4). Neither knows of threads or of
 //! closing: `pump` does.
 
-mod kind;
 mod to_backend;
 mod to_client;
 
-pub(crate) use kind::Kind;
 pub(crate) use to_backend::{Delivery, ToBackend};
 pub(crate) use to_client::{Forward, ToClient};
 

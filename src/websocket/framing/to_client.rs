@@ -1,6 +1,8 @@
 //! Running, backend to client: makes messages of bytes.
 
-use super::{BINARY, Boundary, Kind, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
+use common::MessageType;
+
+use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
 use crate::backend::Backend;
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::{FrameType, ServiceConfig};
@@ -39,7 +41,7 @@ pub(crate) struct ToClient<'a> {
     boundary: Boundary,
     frame_type: FrameType,
     /// What the client expects (`frametype = "auto"`).
-    kind: &'a Kind,
+    kind: &'a MessageType,
     max_message: usize,
     buffer: Vec<u8>,
     /// What the buffer has grown by.
@@ -68,7 +70,7 @@ impl<'a> ToClient<'a> {
         writer: &'a FrameWriter,
         backend: &Backend,
         config: &ServiceConfig,
-        kind: &'a Kind,
+        kind: &'a MessageType,
         budget: &'a Budget,
     ) -> Self {
         let boundary = Boundary::of(config, backend);

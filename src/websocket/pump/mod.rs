@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::MessageType;
 use log::{debug, warn};
 
 use crate::backend::{Backend, Input};
@@ -20,7 +21,7 @@ use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::system::budget::Budget;
 use crate::system::threads;
-use crate::websocket::framing::{Forward, Kind, ToClient};
+use crate::websocket::framing::{Forward, ToClient};
 use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
 
@@ -86,7 +87,7 @@ struct Pump<'a> {
     writer: &'a FrameWriter,
     backend: &'a Backend,
     terms: &'a Terms<'a>,
-    kind: Kind,
+    kind: MessageType,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
     from_client: Latch,
@@ -112,7 +113,7 @@ pub(crate) fn run(
         writer,
         backend,
         terms,
-        kind: Kind::new(terms.protocol),
+        kind: MessageType::new(terms.protocol),
         client_over: AtomicBool::new(false),
         from_client: Latch::default(),
         from_backend: Latch::default(),

@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recvmsg, send};
 
 use crate::WebSocket;
+use common::handover;
 
 /// How long a fresh connection may keep silent before it counts as a plain
 /// client. The gateway sends at once.
@@ -49,9 +50,9 @@ pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     if !is_there(&connection)? || !is_hand_over(&connection)? {
         return Ok(Accepted::Plain(connection));
     }
-    let mut address = [0; 128];
-    let (len, client) = receive(&connection, &mut address)?;
-    let peer = parse_address(&address[..len]);
+    let mut data = [0; handover::MAX_DATA];
+    let (len, client) = receive(&connection, &mut data)?;
+    let peer = parse_address(&data[..len]);
     let mut client = WebSocket::new(TcpStream::from(client), peer)?;
     // A gateway that does not listen for the answer may have closed the connection.
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
@@ -81,23 +82,17 @@ fn is_there(connection: &UnixStream) -> io::Result<bool> {
 /// it was cut, with no room for any. A plain client's own control data may be
 /// descriptors, or credentials if the server asks for them.
 fn is_hand_over(connection: &UnixStream) -> io::Result<bool> {
-    // Enough to see that there is more than an address.
-    let mut bytes = [0; size_of::<libc::sockaddr_in6>() + 1];
+    let mut bytes = [0; handover::SHOWN];
     let mut data = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<()>(connection.as_raw_fd(), &mut data, None, flags)?;
     let (len, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
-    Ok(cut && is_address(&bytes[..len]))
+    Ok(cut && begins_hand_over(&bytes[..len]))
 }
 
-/// What the gateway sends is exactly a `sockaddr_in` or a `sockaddr_in6`.
-fn is_address(bytes: &[u8]) -> bool {
-    let size = match parse_address(bytes) {
-        Some(SocketAddr::V4(_)) => size_of::<libc::sockaddr_in>(),
-        Some(SocketAddr::V6(_)) => size_of::<libc::sockaddr_in6>(),
-        None => return false,
-    };
-    bytes.len() == size
+/// What the gateway sends is a `sockaddr_in` or a `sockaddr_in6`, and what it says of the client.
+fn begins_hand_over(bytes: &[u8]) -> bool {
+    handover::address_len(bytes, libc::AF_INET as u16, libc::AF_INET6 as u16).is_some()
 }
 
 /// Takes the gateway's message. Every descriptor in it is owned at once, so that those of a
@@ -106,11 +101,11 @@ fn is_address(bytes: &[u8]) -> bool {
     clippy::unnecessary_cast,
     reason = "musl has other types for these lengths"
 )]
-fn receive(connection: &UnixStream, address: &mut [u8]) -> io::Result<(usize, OwnedFd)> {
+fn receive(connection: &UnixStream, data: &mut [u8]) -> io::Result<(usize, OwnedFd)> {
     let mut control = cmsg_space!([RawFd; SCM_MAX_FD], libc::ucred);
     let mut part = libc::iovec {
-        iov_base: address.as_mut_ptr().cast(),
-        iov_len: address.len(),
+        iov_base: data.as_mut_ptr().cast(),
+        iov_len: data.len(),
     };
     let mut descriptors = Vec::new();
     // SAFETY: an all-zero msghdr is an empty one; data and control are as long as it says, and
@@ -189,13 +184,14 @@ mod tests {
         let mut v4 = (libc::AF_INET as u16).to_ne_bytes().to_vec();
         v4.extend([0x12, 0x34, 192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(parse_address(&v4), "192.0.2.7:4660".parse().ok());
-        assert!(is_address(&v4) && !is_address(&[&v4[..], b"!"].concat()));
+        assert!(begins_hand_over(&v4) && begins_hand_over(&[&v4[..], b"WS\x01"].concat()));
+        assert!(!begins_hand_over(&[&v4[..], b"!"].concat()));
         let mut v6 = (libc::AF_INET6 as u16).to_ne_bytes().to_vec();
         v6.extend([0, 80, 0, 0, 0, 0]);
         v6.extend(Ipv6Addr::LOCALHOST.octets());
         v6.extend([0xde, 0xad, 0xbe, 0xef]);
         assert_eq!(parse_address(&v6), "[::1]:80".parse().ok());
-        assert!(is_address(&v6) && !is_address(&v6[..24]));
+        assert!(begins_hand_over(&v6) && !begins_hand_over(&v6[..24]));
         assert_eq!(parse_address(&v6[..20]), None);
         assert_eq!(parse_address(b"hello, world"), None);
     }

@@ -266,6 +266,38 @@ fn a_server_may_speak_before_its_client_has_come() {
     }
 }
 
+/// What the gateway says of the type of the messages (docs/behaviour.md, section 5), behind a TLV
+/// that is none of ours.
+fn typed(code: u8) -> Vec<u8> {
+    let mut told = b"WS\x01\x70\0\x02??\xe7\0\x01".to_vec();
+    told.push(code);
+    told
+}
+
+#[test]
+fn the_frametype_that_the_gateway_tells_is_kept() {
+    const BINARY: u8 = 0x82;
+    let server = c_server("greeting", None);
+    for (code, first, then) in [
+        (1, TEXT, TEXT),
+        (2, BINARY, BINARY),
+        (3, BINARY, TEXT),
+        (77, TEXT, TEXT),
+    ] {
+        let mut client = server.client_told_of(&server.plain(), &typed(code));
+        assert_eq!(client.frame(), (first, b"hello".to_vec()), "{code}");
+        client.send(TEXT, b"text");
+        assert_eq!(client.frame(), (then, b"text".to_vec()), "{code}");
+        client.send(0x88, b"");
+        assert_eq!(client.frame().0, 0x88);
+    }
+    // A client that gets text only, and bytes that are none.
+    let mut client = server.client_told_of(&server.plain(), &typed(1));
+    client.frame();
+    client.send(BINARY, b"\xff");
+    assert_eq!(client.closed(), Some(1007));
+}
+
 #[test]
 fn the_gateway_gets_one_byte_when_its_client_has_come_and_the_end_with_it() {
     for name in ["thread", "fork", "poll", "select", "epoll"] {

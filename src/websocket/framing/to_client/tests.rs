@@ -75,7 +75,7 @@ fn forward_to(
     let (writer, far) = open_writer();
     let reader = std::thread::spawn(move || messages(far));
     let (backend, mut end) = stream_pair();
-    let kind = Kind::new(None);
+    let kind = MessageType::new(None);
     kind.set(client_sends_text);
     let mut out = ToClient::new(&writer, &backend, config, &kind, &AMPLE);
     let mut go = || {
@@ -214,7 +214,7 @@ fn a_message_that_does_not_fit_the_servers_memory_is_not_held() {
     let budget = Budget::new(8 << 10);
     let (writer, _far) = open_writer();
     let (backend, mut end) = stream_pair();
-    let (config, kind) = (service(Framing::Nul), Kind::new(None));
+    let (config, kind) = (service(Framing::Nul), MessageType::new(None));
     let mut out = ToClient::new(&writer, &backend, &config, &kind, &budget);
     let mut taken = 0;
     let error = loop {
@@ -317,7 +317,7 @@ fn a_short_packet_ends_a_message() {
             let (writer, far) = open_writer();
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
-            let kind = Kind::new(Some("binary"));
+            let kind = MessageType::new(Some("binary"));
             let mut out = ToClient::new(&writer, &backend, &service(framing), &kind, &AMPLE);
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);

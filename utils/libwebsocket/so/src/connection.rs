@@ -10,6 +10,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
+use common::MessageType;
 use libwebsocket::frame::MAX_CONTROL_PAYLOAD;
 use libwebsocket::receive::Receiver;
 use libwebsocket::send::Sender;
@@ -62,8 +63,8 @@ pub(crate) struct Connection {
     kind: AtomicU8,
     /// The generation of the process that last used it.
     used: AtomicU32,
-    /// The client's last message was text; so are the server's frames then.
-    pub(crate) text: AtomicBool,
+    /// The type of the server's frames.
+    pub(crate) message_type: MessageType,
     /// The server uses websocket.h, where empty messages count.
     pub(crate) messages: AtomicBool,
     /// An edge-triggered epoll watches the socket.
@@ -96,7 +97,7 @@ impl Connection {
         Connection {
             kind: AtomicU8::new(Kind::Unknown as u8),
             used: AtomicU32::new(process::generation()),
-            text: AtomicBool::new(true),
+            message_type: MessageType::unknown(),
             messages: AtomicBool::new(false),
             edge: AtomicBool::new(false),
             nonblocking: AtomicBool::new(nonblocking),

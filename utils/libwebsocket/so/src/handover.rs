@@ -1,8 +1,8 @@
 //! Is an accepted connection the gateway's, which brings a client, or a plain
 //! UNIX client's?
 //!
-//! The gateway connects and sends one message: the client's `sockaddr` with
-//! the client's descriptor. A connection without such a message is a plain
+//! The gateway connects and sends one message: the client's `sockaddr`, what
+//! else it says of the client, and the client's descriptor. A connection without such a message is a plain
 //! client's and stays as it is, whatever it sends. Which of the two it is
 //! shows at its first use, never by a wait in accept: a read waits for bytes
 //! in any case, and only a write has to know before there are any.
@@ -12,12 +12,13 @@
 //! own.
 
 use core::ffi::c_int;
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::zeroed;
 use core::sync::atomic::Ordering;
 
+use common::handover;
 use libc::{
-    EAGAIN, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, SO_RCVTIMEO,
-    SO_SNDTIMEO, SOL_SOCKET, iovec, msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t,
+    AF_INET, AF_INET6, EAGAIN, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK,
+    SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, iovec, msghdr, socklen_t,
 };
 
 use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
@@ -52,7 +53,10 @@ pub(crate) fn look(connection: &Ref, fd: c_int) -> Kind {
             First::None => {}
             First::Other => refuse_or_leave(connection, fd),
             First::HandOver => match receive_client(fd) {
-                Ok(client) => arrival.gateway = take_over(connection, fd, client),
+                Ok((client, code)) => {
+                    connection.message_type.set_code(code);
+                    arrival.gateway = take_over(connection, fd, client);
+                }
                 // The client is lost: to the server it is one that has left.
                 Err(_) => {
                     // SAFETY: a plain system call.
@@ -145,14 +149,10 @@ enum First {
 /// cut, with no room for any. A plain client's own control data may be
 /// descriptors, or credentials if the server asks for them.
 fn first_message(fd: c_int) -> First {
-    const SIZE_V4: usize = size_of::<sockaddr_in>();
-    const SIZE_V6: usize = size_of::<sockaddr_in6>();
-    /// Enough to see that there is more than an address.
-    const ROOM: usize = SIZE_V6 + 1;
-    let mut data = [0u8; ROOM];
+    let mut data = [0u8; handover::SHOWN];
     let mut part = iovec {
         iov_base: data.as_mut_ptr().cast(),
-        iov_len: ROOM,
+        iov_len: data.len(),
     };
     // SAFETY: an all-zero msghdr is an empty one; the bytes are this call's.
     let (result, is_cut) = unsafe {
@@ -162,46 +162,57 @@ fn first_message(fd: c_int) -> First {
         let n = from_c(sys::recvmsg(fd, &mut message, MSG_PEEK | MSG_DONTWAIT));
         (n, message.msg_flags & MSG_CTRUNC != 0)
     };
-    let family = c_int::from(u16::from_ne_bytes([data[0], data[1]]));
-    match (result, family) {
-        (Err(Errno(EAGAIN | libc::EINTR)), _) => First::None,
-        (Ok(SIZE_V4), libc::AF_INET) | (Ok(SIZE_V6), libc::AF_INET6) if is_cut => First::HandOver,
+    match result {
+        Err(Errno(EAGAIN | libc::EINTR)) => First::None,
+        Ok(n) if is_cut && address_len(&data[..n]).is_some() => First::HandOver,
         _ => First::Other,
     }
 }
 
-/// Takes the gateway's message, and gives the client's socket, close-on-exec.
-fn receive_client(fd: c_int) -> Result<c_int, Errno> {
-    let client = receive_descriptor(fd)?;
+/// The length of the address in a hand-over's first bytes, if they are one's.
+fn address_len(data: &[u8]) -> Option<usize> {
+    handover::address_len(data, AF_INET as u16, AF_INET6 as u16)
+}
+
+/// Takes the gateway's message. Gives the client's socket, close-on-exec, and
+/// the code of its messages' type, 0 for none.
+fn receive_client(fd: c_int) -> Result<(c_int, u8), Errno> {
+    let mut data = [0; handover::MAX_DATA];
+    let (client, n) = receive_descriptor(fd, &mut data)?;
+    let behind = address_len(&data[..n]).map_or(&[][..], |len| &data[len..n]);
+    let code = match handover::find(behind, handover::MESSAGE_TYPE) {
+        Some(&[code]) => code,
+        _ => 0,
+    };
     if sys::socket_option(client, libc::SO_TYPE) == Some(libc::SOCK_STREAM) {
-        return Ok(client);
+        return Ok((client, code));
     }
     // SAFETY: the descriptor has just come and is known to nobody else.
     unsafe { sys::close(client) };
     Err(Errno(libc::ECONNABORTED))
 }
 
-fn receive_descriptor(fd: c_int) -> Result<c_int, Errno> {
+/// The descriptor, and how many bytes of data came with it.
+fn receive_descriptor(fd: c_int, data: &mut [u8]) -> Result<(c_int, usize), Errno> {
     /// Room for more descriptors than the one there should be. The kernel
     /// gives out no more than there is room for, and the further ones are
     /// closed here. As words, for their alignment.
     type Control = [usize; 16];
-    let mut data = MaybeUninit::<sockaddr_storage>::uninit();
     let mut control: Control = [0; 16];
     let mut part = iovec {
         iov_base: data.as_mut_ptr().cast(),
-        iov_len: size_of::<sockaddr_storage>(),
+        iov_len: data.len(),
     };
     let mut found = None;
     // SAFETY: an all-zero msghdr is an empty one; data and control are this
     // call's and as long as it says; the CMSG macros stay within them.
-    unsafe {
+    let n = unsafe {
         let mut message: msghdr = zeroed();
         message.msg_iov = &mut part;
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<Control>() as _;
-        from_c(sys::recvmsg(
+        let n = from_c(sys::recvmsg(
             fd,
             &mut message,
             MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
@@ -220,8 +231,11 @@ fn receive_descriptor(fd: c_int) -> Result<c_int, Errno> {
             }
             header = libc::CMSG_NXTHDR(&message, header);
         }
-    }
-    found.ok_or(Errno(libc::ECONNABORTED))
+        n
+    };
+    found
+        .map(|client| (client, n))
+        .ok_or(Errno(libc::ECONNABORTED))
 }
 
 /// Puts the client's socket in the place of the gateway's connection; gives
@@ -282,7 +296,7 @@ pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
         First::Other => return Err(Errno(libc::EPROTO)),
         First::HandOver => {}
     }
-    let client = receive_client(gateway)?;
+    let (client, code) = receive_client(gateway)?;
     let flags = sys::file_flags(client) & !libc::O_NONBLOCK;
     // SAFETY: a plain system call, with a number as argument.
     unsafe { sys::fcntl(client, libc::F_SETFL, flags as usize) };
@@ -293,6 +307,7 @@ pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
         return Err(Errno(libc::ENOMEM));
     };
     connection.messages.store(true, Ordering::Relaxed);
+    connection.message_type.set_code(code);
     connection.set_kind(Kind::Client);
     answer(gateway);
     Ok(client)

@@ -257,7 +257,7 @@ fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
         return rx.stop();
     }
     let is_text = rx.opcode() == Opcode::Text;
-    connection.text.store(is_text, Ordering::Relaxed);
+    connection.message_type.set(is_text);
     let _ = rx.take_payload(bytes);
 }
 

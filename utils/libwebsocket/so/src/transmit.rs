@@ -1,21 +1,24 @@
 //! From the server's buffer to frames on the client's socket.
 
 use core::ffi::c_int;
-use core::sync::atomic::Ordering;
 
+use common::Utf8;
 use libc::{MSG_NOSIGNAL, iovec};
 use libwebsocket::Opcode;
 use libwebsocket::frame::FIN;
 use libwebsocket::send::Sender;
-use common::Utf8;
 
 use crate::connection::Connection;
 use crate::output::{MAX_PIECES, Source, lock, send};
 use crate::sys::Errno;
 use crate::{control, hold};
 
-/// write(2) and its family: each call one message, of the type the client
-/// last sent; but bytes that are no text never go out as text.
+/// Close code of text that is not UTF-8 (RFC 6455, section 7.4.1).
+const NOT_UTF8: u16 = 1007;
+
+/// write(2) and its family: each call one message, of the type that the
+/// gateway's frametype asks for; but bytes that are no text never go out as
+/// text.
 pub(crate) fn write(
     connection: &Connection,
     fd: c_int,
@@ -60,8 +63,13 @@ fn write_frame(
             return Ok(0);
         }
         control::take_waiting(connection, tx)?;
-        let text = connection.text.load(Ordering::Relaxed);
+        let frames = &connection.message_type;
+        let text = frames.is_text(pieces[0]);
         let (opcode, unfinished) = kind_of(tx.held(), pieces, text);
+        if opcode == Opcode::Binary && frames.must_be_text() {
+            connection.waiting.lock().close.get_or_insert(NOT_UTF8);
+            return Err(Errno(libc::EPIPE));
+        }
         if unfinished == tx.held().len() + len {
             pieces.iter().for_each(|piece| tx.hold(piece));
             source.skip(len);

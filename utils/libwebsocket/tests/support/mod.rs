@@ -147,10 +147,15 @@ impl Server {
 
     /// The same over a connection to the server that is there already.
     pub fn client_over(&self, gateway: &UnixStream) -> Client {
+        self.client_told_of(gateway, &[])
+    }
+
+    /// The same where the gateway says more than the address.
+    pub fn client_told_of(&self, gateway: &UnixStream, told: &[u8]) -> Client {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
-        hand_over(&theirs, gateway, &stream);
+        hand_over(&theirs, gateway, &stream, told);
         Client::new(stream)
     }
 
@@ -246,8 +251,8 @@ impl Drop for Server {
     }
 }
 
-/// The gateway's one message: the client's address and descriptor.
-pub fn hand_over(theirs: &TcpStream, backend: &UnixStream, client: &TcpStream) {
+/// The gateway's one message: the client's address, what else it says, and the descriptor.
+pub fn hand_over(theirs: &TcpStream, backend: &UnixStream, client: &TcpStream, told: &[u8]) {
     let mut address = [0; 16];
     let family = nix::libc::AF_INET as u16;
     address[..2].copy_from_slice(&match machine() {
@@ -259,12 +264,12 @@ pub fn hand_over(theirs: &TcpStream, backend: &UnixStream, client: &TcpStream) {
     let descriptors = [theirs.as_raw_fd()];
     let sent = sendmsg::<()>(
         backend.as_raw_fd(),
-        &[IoSlice::new(&address)],
+        &[IoSlice::new(&address), IoSlice::new(told)],
         &[ControlMessage::ScmRights(&descriptors)],
         MsgFlags::MSG_NOSIGNAL,
         None,
     );
-    assert_eq!(sent, Ok(16));
+    assert_eq!(sent, Ok(16 + told.len()));
 }
 
 /// The frame as a client sends it.
