@@ -7,8 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-pub(crate) use common::proxy::{AUTHORITY, ORIGIN, SERVICE, SUBJECT, USER};
-use common::proxy::{FIXED, Family, LOCAL, PROXY, SIGNATURE, split_tlv};
+pub(crate) use common::proxy::{AUTHORITY, COOKIES, ID, ORIGIN, QUERY, SERVICE, SUBJECT, USER};
+use common::proxy::{FIXED, Family, LOCAL, MAX_REST, PROXY, SIGNATURE, split_tlv};
 
 use crate::client::Client;
 use crate::http::peek::{consume, peek};
@@ -18,7 +18,7 @@ use crate::http::refusal::Refusal;
 const V1_SIGNATURE: &[u8; 6] = b"PROXY ";
 /// Longest line of version 1 with its CRLF, in bytes (section 2.1).
 const MAX_V1: usize = 107;
-/// Longest header of version 2 taken or sent, in bytes (our limit): what fits the smallest TCP
+/// Longest header of version 2 taken, in bytes (our limit): what fits the smallest TCP
 /// segment every IPv4 host takes (RFC 9293, section 3.7.1).
 const MAX_V2: usize = 536;
 
@@ -173,7 +173,8 @@ fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
 }
 
 /// Makes a version 2 header for a backend: the client's address, ours in the same family, and
-/// TLVs. A TLV that would make the header longer than 536 bytes is left out.
+/// TLVs, the most important first. A TLV that does not fit what is left of [`MAX_REST`] is left out
+/// whole.
 pub fn header(
     source: Option<SocketAddr>,
     local: Option<SocketAddr>,
@@ -209,14 +210,14 @@ pub fn header(
     for (kind, value) in tlvs {
         let Some(value) = value else { continue };
         // Type and length of a TLV take three bytes.
-        let fits = body.len() + 3 + value.len() <= MAX_V2 - FIXED;
+        let fits = body.len() + 3 + value.len() <= MAX_REST;
         if let (true, Ok(length)) = (fits, u16::try_from(value.len())) {
             body.push(*kind);
             body.extend(length.to_be_bytes());
             body.extend(value.bytes());
         }
     }
-    let length = u16::try_from(body.len()).expect("a body has 520 bytes at most");
+    let length = u16::try_from(body.len()).expect("a body has MAX_REST bytes at most");
     let [high, low] = length.to_be_bytes();
     let fixed = [command, family.code(), high, low];
     [&SIGNATURE[..], &fixed, &body].concat()

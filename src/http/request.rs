@@ -232,6 +232,12 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The cookies; those of several lines as one (RFC 9113, section 8.2.3).
+    pub fn cookies(&self) -> Option<String> {
+        let lines: Vec<_> = self.headers("Cookie").collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+
     /// The value of a header that may come once.
     ///
     /// # Errors

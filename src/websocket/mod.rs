@@ -131,7 +131,7 @@ fn attempt<'a>(
     // A service beneath docroot has one descriptor more open until it is connected. Connecting to
     // it does not block.
     let mut opening = Some(opening).filter(|_| service.is_held_open());
-    let reached = reach(&service, websocket.ping, client, request);
+    let reached = reach(&service, websocket.ping, client, slot.number(), request);
     if !service.config.direct {
         drop((service.file.take(), opening.take()));
     }
@@ -171,16 +171,18 @@ fn reach(
     service: &Service<'_>,
     limit: Duration,
     client: &Client,
+    id: usize,
     request: &Request,
 ) -> io::Result<Backend> {
     let backend = backend::connect_while(&service.target, limit, &|| !client.has_left())?;
-    introduce(client, request, service, &backend)?;
+    introduce(client, id, request, service, &backend)?;
     Ok(backend)
 }
 
 /// Sends the backend a PROXY header if `proxy` asks for it.
 fn introduce(
     client: &Client,
+    id: usize,
     request: &Request,
     service: &Service<'_>,
     backend: &Backend,
@@ -192,11 +194,14 @@ fn introduce(
         client.source(),
         client.local(),
         &[
-            (proxy::AUTHORITY, client.server_name().as_deref()),
-            (proxy::SERVICE, Some(&service.name)),
-            (proxy::ORIGIN, request.header("Origin")),
-            (proxy::SUBJECT, client.subject().as_deref()),
             (proxy::USER, request.user.as_deref()),
+            (proxy::ID, Some(&id.to_string())),
+            (proxy::SERVICE, Some(&service.name)),
+            (proxy::AUTHORITY, client.server_name().as_deref()),
+            (proxy::SUBJECT, client.subject().as_deref()),
+            (proxy::ORIGIN, request.header("Origin")),
+            (proxy::QUERY, request.query.as_deref()),
+            (proxy::COOKIES, request.cookies().as_deref()),
         ],
     );
     backend.write_all_of(&[&header, &[]], || false)

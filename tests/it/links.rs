@@ -12,6 +12,8 @@ use crate::frames::{self, TEXT};
 use crate::gateway::{Gateway, is_emulated};
 use crate::http::{ask, upgrade};
 use crate::process::{figure, terminal};
+#[cfg(feature = "tls")]
+use crate::told::values;
 
 #[test]
 fn a_serial_line_is_raw_and_has_the_speed_of_its_link() {
@@ -113,18 +115,6 @@ fn a_tcp_backend_is_found_by_name_and_refused_when_it_is_gone() {
     assert!(answer.header("Retry-After").is_some());
 }
 
-/// The values of a PROXY protocol v2 header by their types (its section 2.2).
-#[cfg(feature = "tls")]
-fn values(mut tlvs: &[u8]) -> Vec<(u8, String)> {
-    let mut found = Vec::new();
-    while let [kind, high, low, rest @ ..] = tlvs {
-        let (value, after) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-        found.push((*kind, String::from_utf8(value.to_vec()).expect("text")));
-        tlvs = after;
-    }
-    found
-}
-
 #[cfg(feature = "tls")]
 #[test]
 fn proxy_v2_names_the_subject_of_a_clients_certificate() {
@@ -146,13 +136,15 @@ fn proxy_v2_names_the_subject_of_a_clients_certificate() {
     let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
     let rest = connection.take(length);
     let wanted = [
-        (0x02, "gateway.test"),
         (0xe0, "curious"),
-        (0xe1, "https://a.test"),
+        (0x02, "gateway.test"),
         (0xe2, "CN=alice,O=Example"),
+        (0xe1, "https://a.test"),
     ];
     let wanted: Vec<_> = wanted.map(|(kind, value)| (kind, value.to_owned())).into();
-    assert_eq!(values(&rest[12..]), wanted);
+    let told = values(&rest[12..]);
+    assert_eq!(told[0].0, 0xe6, "the client's id");
+    assert_eq!(told[1..], wanted);
     let mut answer = [0; 12];
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");

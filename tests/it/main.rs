@@ -55,4 +55,5 @@ mod starvation;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+mod told;
 mod trust;

@@ -224,8 +224,11 @@ def test_the_server_that_the_manual_shows_is_told_who_its_client_is(site, tmp_pa
     run(site, tmp_path / "who.py")
     site.start(websocket=f'{setting} proxy = "v2";')
     origin = f"http://{site.host}:{site.port}"
-    with connect_sync(site.url("who"), origin=origin) as client:
+    cookie = {"Cookie": "theme=dark; lang=en"}
+    with connect_sync(site.url("who?room=7"), origin=origin, additional_headers=cookie) as client:
         told = json.loads(client.recv(timeout=DEADLINE))
+    assert (told["query"], told["cookies"]) == ("room=7", "theme=dark; lang=en")
+    assert told["id"].isdigit()
     assert told["address"].startswith("127.")
     assert (told["service"], told["origin"]) == ("who", origin)
 

@@ -106,7 +106,7 @@ pub(crate) static PROXY: Key = Key::choice(
     "proxy",
     "none",
     &words(&PROXIES),
-    "Header that a backend gets before anything else. It has the client's address, and as TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin and 0xE2 the subject of the client's certificate. It has at most 536 bytes: a TLV that does not fit is left out.",
+    "Header that a backend gets before anything else. It has the client's address, and as TLVs 0x02 the TLS server name, 0xE0 the service's name, 0xE1 the Origin, 0xE2 the subject of the client's certificate, 0xE3 the user who has logged in, 0xE4 the query, 0xE5 the cookies and 0xE6 the client's id. Query and cookies come last; a TLV that does not fit 31 KiB is left out.",
 );
 pub(crate) static WAIT: Key = Key::number(
     "wait",

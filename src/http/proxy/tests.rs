@@ -58,10 +58,11 @@ fn an_unknown_address_is_local() {
 
 #[test]
 fn a_value_too_long_for_the_header_is_left_out() {
-    let (fits, beyond) = ("x".repeat(505), "x".repeat(506));
-    let whole = header(address("192.0.2.1:1"), None, &[(ORIGIN, Some(&fits))]);
-    assert_eq!(whole.len(), MAX_V2);
-    let tlvs = [(ORIGIN, Some(&beyond[..])), (SUBJECT, Some("CN=x"))];
+    let room = MAX_REST - 12 - 3;
+    let (fits, beyond) = ("x".repeat(room), "x".repeat(room + 1));
+    let whole = header(address("192.0.2.1:1"), None, &[(COOKIES, Some(&fits))]);
+    assert_eq!(whole.len(), FIXED + MAX_REST);
+    let tlvs = [(COOKIES, Some(&beyond[..])), (SUBJECT, Some("CN=x"))];
     let header = header(address("192.0.2.1:1"), None, &tlvs);
     assert_eq!(header[28..], *b"\xe2\x00\x04CN=x");
     assert_eq!(header[14..16], [0, 19]);
@@ -89,15 +90,13 @@ fn a_header_cut_anywhere_is_a_part_and_ends_where_it_ends() {
 #[test]
 fn a_header_is_never_longer_than_its_limit() {
     for room in 0..8 {
-        let name = "n".repeat(536 - 28 - 3 - room);
+        let name = "n".repeat(MAX_REST - 12 - 3 - room);
         let tlvs = [(SERVICE, Some(name.as_str())), (ORIGIN, Some(""))];
         let header = header(address("192.0.2.1:1"), None, &tlvs);
-        assert!(header.len() <= 536, "{} bytes", header.len());
-        assert_eq!(
-            header.len() == 536,
-            room == 0 || room == 3,
-            "room for {room}"
-        );
+        let full = FIXED + MAX_REST;
+        assert!(header.len() <= full, "{} bytes", header.len());
+        let is_full = room == 0 || room == 3;
+        assert_eq!(header.len() == full, is_full, "room for {room}");
     }
 }
 

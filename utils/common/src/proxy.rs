@@ -8,6 +8,9 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Length of the part before the addresses, in bytes (section 2.2).
 pub const FIXED: usize = 16;
+/// Longest rest that the gateway sends and its servers take, in bytes (our limit; the field has 16
+/// bits): query and cookies of a request head, and with the fixed part one packet of 32 KiB.
+pub const MAX_REST: usize = 31 * 1024;
 
 /// Version 2 with the command LOCAL: the proxy's own connection, addresses have no meaning
 /// (section 2.2).

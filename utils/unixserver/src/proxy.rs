@@ -10,11 +10,9 @@ use std::net::SocketAddr;
 
 pub(crate) use common::proxy::FIXED;
 use common::proxy::{
-    AUTHORITY, COOKIES, Family, ID, ORIGIN, QUERY, SERVICE, SIGNATURE, SUBJECT, USER, split_tlv,
+    AUTHORITY, COOKIES, Family, ID, MAX_REST, ORIGIN, QUERY, SERVICE, SIGNATURE, SUBJECT, USER,
+    split_tlv,
 };
-
-/// Longest rest taken, in bytes: cookies can be several KiB.
-const MAX_REST: usize = 31 * 1024;
 
 /// What the gateway knows of a client and tells with `proxy = "v2"`. A field is `None` where
 /// the gateway does not know it or has left it out, all are without `-P`.
