@@ -2,31 +2,105 @@
 #
 # ouistiti
 #
-# Copy this directory to package/ouistiti, and the line
-#     source "package/ouistiti/Config.in"
-# into package/Config.in.
-#
 ################################################################################
 
+# Copy this directory to package/ouistiti, and put the line
+#     source "package/ouistiti/Config.in"
+# into package/Config.in. The archive is made by package/archive of the source;
+# until a release is uploaded to this address, put it into dl/ouistiti.
 OUISTITI_VERSION = 0.1.0
 OUISTITI_LICENSE = MIT
 OUISTITI_LICENSE_FILES = LICENSE
+OUISTITI_INSTALL_STAGING = YES
 
 OUISTITI_PROGRAMS = ouistiti
 ifeq ($(BR2_PACKAGE_OUISTITI_SERVERS),y)
-OUISTITI_PROGRAMS += websocket_echo websocket_chat
+OUISTITI_PROGRAMS += websocket_echo websocket_chat websocket_terminal
+endif
+
+# ouistiti is a daemon, the others are not.
+ouistiti-directory = $(if $(filter ouistiti,$(1)),sbin,bin)
+
+ifeq ($(BR2_mips)$(BR2_mipsel),y)
+
+OUISTITI_SITE = $(call qstrip,$(BR2_PACKAGE_OUISTITI_PREBUILT))
+OUISTITI_SITE_METHOD = local
+ouistiti-program = $(@D)/$(call ouistiti-directory,$(1))/$(1)
+OUISTITI_LIBRARY = $(@D)/lib/libwebsocket.so.0
+OUISTITI_HEADER = $(@D)/include/websocket.h
+OUISTITI_PAGES = $(@D)/htdocs
+
+else
+
+OUISTITI_SITE = https://example.invalid/ouistiti/releases
+ouistiti-program = $(@D)/target/$(RUSTC_TARGET_NAME)/release/$(1)
+OUISTITI_LIBRARY = $(@D)/target-so/$(RUSTC_TARGET_NAME)/release/libwebsocket.so
+OUISTITI_HEADER = $(@D)/utils/libwebsocket/include/websocket.h
+OUISTITI_PAGES = $(@D)/utils/htdocs
+OUISTITI_CARGO_ENV = CARGO_PROFILE_RELEASE_OPT_LEVEL=z
+OUISTITI_CARGO_BUILD_OPTS = --package ouistiti --no-default-features \
+	--features "$(if $(BR2_PACKAGE_OUISTITI_TLS),ouistiti/tls )ouistiti/websocket_rt ouistiti/landlock ouistiti/auth"
+ifeq ($(BR2_PACKAGE_OUISTITI_SERVERS),y)
+OUISTITI_CARGO_BUILD_OPTS += $(foreach program,\
+	$(filter-out ouistiti,$(OUISTITI_PROGRAMS)),--package $(program))
+endif
+
+# Without the standard library it must abort on panic, and so is a workspace.
+define OUISTITI_BUILD_LIBRARY
+	$(TARGET_MAKE_ENV) $(TARGET_CONFIGURE_OPTS) $(PKG_CARGO_ENV) \
+		CARGO_TARGET_DIR=$(@D)/target-so \
+		cargo build --offline --release --locked \
+		--manifest-path $(@D)/utils/libwebsocket/so/Cargo.toml
+endef
+ifeq ($(BR2_PACKAGE_OUISTITI_LIBRARY),y)
+OUISTITI_POST_BUILD_HOOKS += OUISTITI_BUILD_LIBRARY
+endif
+
+endif
+
+ifeq ($(BR2_PACKAGE_OUISTITI_LIBRARY),y)
+define OUISTITI_INSTALL_LIBRARY
+	$(INSTALL) -D -m 0755 $(OUISTITI_LIBRARY) $(1)/usr/lib/libwebsocket.so.0
+	ln -sf libwebsocket.so.0 $(1)/usr/lib/libwebsocket.so
+endef
+define OUISTITI_INSTALL_STAGING_CMDS
+	$(call OUISTITI_INSTALL_LIBRARY,$(STAGING_DIR))
+	$(INSTALL) -D -m 0644 $(OUISTITI_HEADER) \
+		$(STAGING_DIR)/usr/include/websocket.h
+	mkdir -p $(STAGING_DIR)/usr/lib/pkgconfig
+	printf '%s\n' 'Name: libwebsocket' 'Version: $(OUISTITI_VERSION)' \
+		'Description: WebSocket on clients that ouistiti hands over' \
+		'Libs: -L/usr/lib -lwebsocket' 'Cflags: -I/usr/include' \
+		>$(STAGING_DIR)/usr/lib/pkgconfig/libwebsocket.pc
+endef
+else
+define OUISTITI_INSTALL_STAGING_CMDS
+	true
+endef
+endif
+
+ifeq ($(BR2_PACKAGE_OUISTITI_PAGES),y)
+define OUISTITI_INSTALL_PAGES
+	mkdir -p $(TARGET_DIR)/usr/share/ouistiti/htdocs
+	$(INSTALL) -m 0644 $(OUISTITI_PAGES)/* \
+		$(TARGET_DIR)/usr/share/ouistiti/htdocs
+endef
 endif
 
 define OUISTITI_INSTALL_TARGET_CMDS
 	$(foreach program,$(OUISTITI_PROGRAMS),\
-		$(INSTALL) -D -m 0755 $(OUISTITI_BUILT)/$(program) \
-			$(TARGET_DIR)/usr/$(if $(filter ouistiti,$(program)),sbin,bin)/$(program)
+		$(INSTALL) -D -m 0755 $(call ouistiti-program,$(program)) \
+			$(TARGET_DIR)/usr/$(call ouistiti-directory,$(program))/$(program)
 	)
-	$(INSTALL) -D -m 0644 $(@D)/etc/ouistiti.conf $(TARGET_DIR)/etc/ouistiti.conf
+	$(INSTALL) -D -m 0644 $(@D)/etc/ouistiti.conf \
+		$(TARGET_DIR)/etc/ouistiti.conf
+	$(call OUISTITI_INSTALL_LIBRARY,$(TARGET_DIR))
+	$(OUISTITI_INSTALL_PAGES)
 endef
 
 define OUISTITI_INSTALL_INIT_SYSV
-	$(INSTALL) -D -m 0755 $(@D)/init/S50ouistiti $(TARGET_DIR)/etc/init.d/S50ouistiti
+	$(INSTALL) -D -m 0755 $(@D)/init/S50ouistiti \
+		$(TARGET_DIR)/etc/init.d/S50ouistiti
 endef
 
 define OUISTITI_INSTALL_INIT_SYSTEMD
@@ -37,22 +111,7 @@ define OUISTITI_INSTALL_INIT_SYSTEMD
 endef
 
 ifeq ($(BR2_mips)$(BR2_mipsel),y)
-
-OUISTITI_SITE = $(call qstrip,$(BR2_PACKAGE_OUISTITI_PREBUILT))
-OUISTITI_SITE_METHOD = local
-OUISTITI_BUILT = $(@D)/target/cross/$(if $(BR2_mips),mips,mipsel)-unknown-linux-musl/release
 $(eval $(generic-package))
-
 else
-
-OUISTITI_SITE = $(call qstrip,$(BR2_PACKAGE_OUISTITI_SITE))
-OUISTITI_BUILT = $(@D)/target/$(RUSTC_TARGET_NAME)/release
-OUISTITI_CARGO_ENV = CARGO_PROFILE_RELEASE_OPT_LEVEL=z
-OUISTITI_CARGO_BUILD_OPTS = --package ouistiti --no-default-features \
-	--features "$(if $(BR2_PACKAGE_OUISTITI_TLS),ouistiti/tls )ouistiti/websocket_rt"
-ifeq ($(BR2_PACKAGE_OUISTITI_SERVERS),y)
-OUISTITI_CARGO_BUILD_OPTS += --package websocket_echo --package websocket_chat
-endif
 $(eval $(cargo-package))
-
 endif

@@ -40,11 +40,22 @@ fn packages_have_the_version_of_the_program() {
         let expected = format!("{line}{version}\n");
         assert!(read(path).contains(&expected), "{path}: {expected}");
     }
-    let archive = format!("ouistiti-{version}.tar.gz");
-    assert!(
-        read("package/buildroot/Config.in").contains(&archive),
-        "{archive}"
-    );
+    for (path, name) in [
+        (
+            "package/buildroot/ouistiti.hash",
+            format!("ouistiti-{version}.tar.gz\n"),
+        ),
+        (
+            "package/buildroot/Config.in",
+            format!("ouistiti-{version}-mips-tls.tar.gz"),
+        ),
+        (
+            "package/buildroot/ouistiti.fragment",
+            format!("ouistiti-{version}-mipsel-tls"),
+        ),
+    ] {
+        assert!(read(path).contains(&name), "{path}: {name}");
+    }
 }
 
 #[test]
@@ -60,6 +71,50 @@ fn the_busybox_script_is_as_buildroot_wants_it() {
     }
 }
 
+/// Rules of buildroot's utils/check-package.
+#[test]
+fn the_recipe_for_buildroot_is_as_its_check_wants_it() {
+    for path in ["Config.in", "ouistiti.mk", "ouistiti.hash"] {
+        let text = read(&format!("package/buildroot/{path}"));
+        assert!(
+            text.ends_with('\n') && !text.ends_with("\n\n"),
+            "{path}: its end"
+        );
+        assert!(!text.contains("\n\n\n"), "{path}: two empty lines");
+        for (number, line) in text.lines().enumerate() {
+            let number = number + 1;
+            assert_eq!(line, line.trim_end(), "{path}, line {number}: its end");
+            assert!(!line.starts_with(' '), "{path}, line {number}: no tab");
+        }
+    }
+    let recipe = read("package/buildroot/ouistiti.mk");
+    let rule = "#".repeat(80);
+    let head = format!("{rule}\n#\n# ouistiti\n#\n{rule}\n\n");
+    assert!(recipe.starts_with(&head), "its head");
+    let choices = read("package/buildroot/Config.in");
+    let mut help = false;
+    for line in choices.lines() {
+        if line.starts_with("config ") || line == "if BR2_PACKAGE_OUISTITI" || line == "endif" {
+            help = false;
+        } else if line == "\thelp" {
+            help = true;
+        } else if help && !line.is_empty() {
+            assert!(line.starts_with("\t  "), "a help text: {line}");
+            assert!(line.len() <= 2 + 62, "longer than 72 columns: {line}");
+        }
+    }
+    for line in read("package/buildroot/ouistiti.hash").lines() {
+        if !line.starts_with('#') {
+            let words: Vec<_> = line.split("  ").collect();
+            assert_eq!(
+                (words[0], words[1].len(), words.len()),
+                ("sha256", 64, 3),
+                "{line}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_socket_unit_has_the_port_of_a_server_without_one() {
     let unit = read("init/ouistiti.socket");
@@ -72,12 +127,86 @@ fn the_socket_unit_has_the_port_of_a_server_without_one() {
 }
 
 #[test]
-fn the_package_for_openwrt_leaves_port_80_to_uhttpd() {
+fn the_package_for_openwrt_has_what_packages_of_openwrt_have() {
     let recipe = read("package/openwrt/Makefile");
-    let mark = r"s/.\(port = 8080;\)/\1/";
-    assert!(recipe.contains(mark), "{mark}");
-    let example = read("etc/ouistiti.conf");
-    assert_eq!(example.matches("#port = 8080;").count(), 1);
+    // The fields of ttyd, mosquitto and lighttpd in the feed `packages`.
+    for field in [
+        "PKG_NAME",
+        "PKG_VERSION",
+        "PKG_RELEASE",
+        "PKG_SOURCE",
+        "PKG_SOURCE_URL",
+        "PKG_HASH",
+        "PKG_MAINTAINER",
+        "PKG_LICENSE",
+        "PKG_LICENSE_FILES",
+        "  SECTION",
+        "  CATEGORY",
+        "  TITLE",
+        "  URL",
+        "  DEPENDS",
+    ] {
+        let mut lines = recipe.lines();
+        let start = format!("{field}:=");
+        let value = lines.find_map(|line| line.strip_prefix(&start));
+        assert!(value.is_some_and(|value| !value.is_empty()), "{field}");
+    }
+    let hash = recipe
+        .lines()
+        .find_map(|line| line.strip_prefix("PKG_HASH:="));
+    let archive = format!("sha256  {}  ouistiti-", hash.expect("it has one"));
+    assert!(
+        read("package/buildroot/ouistiti.hash").contains(&archive),
+        "{archive}"
+    );
+    for package in [
+        "ouistiti",
+        "ouistiti-tls",
+        "ouistiti-servers",
+        "ouistiti-terminal",
+        "ouistiti-jsonrpc",
+        "ouistiti-pages",
+        "libouistiti-websocket",
+    ] {
+        for line in [
+            format!("define Package/{package}\n"),
+            format!("$(eval $(call BuildPackage,{package}))"),
+        ] {
+            assert!(recipe.contains(&line), "{line}");
+        }
+        assert!(
+            recipe.contains(&format!("define Package/{package}/install\n"))
+                || recipe.contains(&format!("\nPackage/{package}/install=")),
+            "{package} installs nothing"
+        );
+    }
+}
+
+#[test]
+fn the_package_for_openwrt_has_the_default_features() {
+    let recipe = read("package/openwrt/Makefile");
+    let manifest = read("Cargo.toml");
+    let default = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("default = ["));
+    let default = default.expect("it has a list").trim_end_matches(']');
+    let mut expected: Vec<_> = default
+        .split(", ")
+        .map(|word| word.trim_matches('"'))
+        .collect();
+    expected.retain(|feature| *feature != "tls");
+    let mark = "OUISTITI_FEATURES:=";
+    let own = recipe.lines().find_map(|line| line.strip_prefix(mark));
+    assert_eq!(own.expect("it has a list"), expected.join(" "));
+    assert!(recipe.contains("  OUISTITI_FEATURES+=tls\n"));
+}
+
+/// uhttpd, the router's own pages, has port 80: pages of it connect to another port.
+#[test]
+fn the_package_for_openwrt_leaves_port_80_to_uhttpd() {
+    let settings = read("package/openwrt/files/ouistiti.config");
+    assert!(settings.contains("option port '8080'\n"));
+    assert!(settings.contains("list origins 'same-host'\n"));
 }
 
 #[cfg(feature = "websocket")]
