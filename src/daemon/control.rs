@@ -1,7 +1,7 @@
 //! Running: what signals ask for, until everything has stopped.
 
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use log::{debug, error, info, warn};
 use nix::errno::Errno;
@@ -14,6 +14,8 @@ use crate::config::{Diagnostic, Severity};
 use crate::daemon::keeper::Keeper;
 use crate::daemon::{descriptors, settings, signals};
 use crate::listen::{STOP_WAIT, Servers};
+use crate::system::interfaces::Changes;
+use crate::system::reason::reason;
 use crate::system::threads;
 
 /// What the daemon is told from outside, or by itself.
@@ -25,6 +27,8 @@ enum Control {
     Reload,
     /// USR1: tell in the log what goes on.
     Tell,
+    /// An interface has got or lost an address.
+    Addresses,
     /// What was being stopped has stopped.
     Stopped,
 }
@@ -43,29 +47,40 @@ impl Controls {
         Ok(Self(SignalFd::with_flags(&signals::blocked(), flags)?))
     }
 
-    /// The next signal that means something.
+    /// The next signal that means something, or a change of addresses.
     ///
     /// # Errors
     /// As poll(2) and signalfd(2).
-    fn next(&self) -> io::Result<Control> {
-        self.next_or_end(None)
+    fn next(&self, changes: Option<&Changes>) -> io::Result<Control> {
+        let control = self.next_or(changes.map(|changes| (changes.as_fd(), Control::Addresses)))?;
+        if let (Control::Addresses, Some(changes)) = (control, changes) {
+            changes.forget();
+        }
+        Ok(control)
     }
 
     /// The next signal that means something; `Stopped` once the other end of `work` is closed.
     ///
     /// # Errors
     /// As poll(2) and signalfd(2).
-    fn next_or_end(&self, work: Option<&PipeReader>) -> io::Result<Control> {
+    fn next_or_end(&self, work: &PipeReader) -> io::Result<Control> {
+        self.next_or(Some((work.as_fd(), Control::Stopped)))
+    }
+
+    /// The next signal that means something, or what it means that something can be read.
+    fn next_or(&self, other: Option<(BorrowedFd<'_>, Control)>) -> io::Result<Control> {
         loop {
             let signals = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
             let mut fds = vec![signals];
-            fds.extend(work.map(|work| PollFd::new(work.as_fd(), PollFlags::POLLIN)));
+            fds.extend(other.map(|(fd, _)| PollFd::new(fd, PollFlags::POLLIN)));
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 result => result?,
             };
-            if fds.get(1).is_some_and(|work| work.any() != Some(false)) {
-                return Ok(Control::Stopped);
+            if let (Some(fd), Some((_, control))) = (fds.get(1), other)
+                && fd.any() != Some(false)
+            {
+                return Ok(control);
             }
             if let Some(control) = self.read()? {
                 return Ok(control);
@@ -109,9 +124,14 @@ impl Running<'_> {
     /// When signals can no longer be received.
     pub(crate) fn run(self, controls: &Controls) -> io::Result<()> {
         let mut servers = self.servers;
+        let mut changes = follow(&mut servers);
         loop {
-            match controls.next()? {
-                Control::Reload => reload(self.options, &mut servers, &self.user),
+            match controls.next(changes.as_ref())? {
+                Control::Reload => {
+                    reload(self.options, &mut servers, &self.user);
+                    changes = follow(&mut servers);
+                }
+                Control::Addresses => servers.refresh(),
                 Control::Tell => servers.tell_state(),
                 Control::Stop | Control::Stopped => break,
             }
@@ -122,6 +142,25 @@ impl Running<'_> {
             stop_programs(keeper, last, controls)?;
         }
         Ok(())
+    }
+}
+
+/// Listens for changes of the interfaces that servers follow, if any does, and takes those that
+/// came before.
+fn follow(servers: &mut Servers) -> Option<Changes> {
+    if !servers.follow_interfaces() {
+        return None;
+    }
+    match Changes::new() {
+        Ok(changes) => {
+            servers.refresh();
+            Some(changes)
+        }
+        Err(error) => {
+            let reason = reason(&error);
+            warn!("changes of interfaces are taken at HUP only: {reason}");
+            None
+        }
     }
 }
 
@@ -153,8 +192,8 @@ fn wait_for(
         return Ok(Control::Stop);
     }
     loop {
-        match controls.next_or_end(Some(&reader))? {
-            Control::Reload | Control::Tell => {}
+        match controls.next_or_end(&reader)? {
+            Control::Reload | Control::Tell | Control::Addresses => {}
             end => return Ok(end),
         }
     }

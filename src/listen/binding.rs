@@ -3,13 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
+use log::{info, warn};
+
 use crate::config::{Listen, ServerConfig};
 use crate::listen::accept::{Spare, accept};
 use crate::listen::listener::Listener;
 use crate::server::clients::Clients;
 use crate::server::resources::Resources;
 use crate::server::{Server, StartError};
+use crate::system::reason::reason;
 use crate::system::{interfaces, threads};
+
+/// What becomes of an address that is not there.
+const AWAITED: &str = "clients are served when it is there";
 
 /// A server and the listeners that lead to it.
 pub(crate) struct Binding {
@@ -36,7 +42,12 @@ impl Binding {
                 let place = config.listen_place.clone();
                 StartError::Bind(listen.clone(), place, error)
             };
-            for address in &addresses(listen).map_err(failed)? {
+            let found = addresses(listen).map_err(failed)?;
+            if found.is_empty() {
+                let place = &config.listen_place;
+                warn!("{place}: {listen}: no such interface yet, or it has no address; {AWAITED}");
+            }
+            for address in &found {
                 let listener = match kept.iter().position(|old| old.address().is_same(address)) {
                     Some(index) => kept.remove(index),
                     None => Listener::open(address).map(Arc::new).map_err(failed)?,
@@ -70,7 +81,63 @@ impl Binding {
         let tls = self.server.config().tls.is_some();
         let name = |listener: &Arc<Listener>| listener.name(tls);
         let names: Vec<_> = self.listeners.iter().map(name).collect();
-        names.join(" ")
+        match names.is_empty() {
+            true => "no address yet".to_owned(),
+            false => names.join(" "),
+        }
+    }
+
+    /// Whether it listens on addresses that an interface has.
+    pub(crate) fn follows_interfaces(&self) -> bool {
+        let mut listens = self.server.config().listen.iter();
+        listens.any(|listen| matches!(listen, Listen::Interface(..) | Listen::Scoped { .. }))
+    }
+
+    /// Listens on the addresses that its interfaces have now. What cannot be bound is logged.
+    pub(crate) fn refresh(&mut self) {
+        if !self.follows_interfaces() {
+            return;
+        }
+        let server = Arc::clone(&self.server);
+        let mut wanted = Vec::new();
+        for listen in &server.config().listen {
+            match addresses(listen) {
+                Ok(found) => wanted.extend(found),
+                Err(error) => return warn!("{listen}: {}", reason(&error)),
+            }
+        }
+        self.listeners.retain(|listener| {
+            let is_wanted = wanted
+                .iter()
+                .any(|address| listener.address().is_same(address));
+            if !is_wanted {
+                info!("no longer listening on {}", listener.address());
+                listener.close();
+            }
+            is_wanted
+        });
+        for address in wanted {
+            if self
+                .listeners
+                .iter()
+                .any(|old| old.address().is_same(&address))
+            {
+                continue;
+            }
+            match Listener::open(&address) {
+                Ok(listener) => {
+                    info!("now also listening on {address}");
+                    self.listeners.push(Arc::new(listener));
+                }
+                Err(error) => {
+                    let place = self.server.config().listen_place.clone();
+                    warn!("{}", StartError::Bind(address, place, error));
+                }
+            }
+        }
+        if let Err(error) = self.start() {
+            warn!("{error}");
+        }
     }
 
     /// Starts an accept thread for each listener that has none yet.
@@ -113,18 +180,17 @@ impl Binding {
 }
 
 /// Returns the addresses that an element of `addr` stands for now: for an interface, all that it
-/// has.
+/// has; none for an address on an interface that is not there.
 ///
 /// # Errors
-/// `AddrNotAvailable` if an interface has none; as getifaddrs(3).
+/// As getifaddrs(3).
 fn addresses(listen: &Listen) -> io::Result<Vec<Listen>> {
-    let Listen::Interface(name, port) = listen else {
-        return Ok(vec![listen.clone()]);
-    };
-    let found = interfaces::addresses(name, *port)?;
-    if found.is_empty() {
-        let message = "there is no such interface, or it has no address";
-        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
+    match listen {
+        Listen::Interface(name, port) => {
+            let found = interfaces::addresses(name, *port)?;
+            Ok(found.into_iter().map(Listen::Tcp).collect())
+        }
+        Listen::Scoped { interface, .. } if !interfaces::is_there(interface) => Ok(Vec::new()),
+        listen => Ok(vec![listen.clone()]),
     }
-    Ok(found.into_iter().map(Listen::Tcp).collect())
 }

@@ -4,21 +4,21 @@
 //! the new server, and no client that connects in between is lost.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{Backlog, Shutdown, listen, shutdown};
+use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Group;
 
 use crate::config::Listen;
+use crate::listen::tcp;
 use crate::server::Server;
 use crate::system::threads;
 
@@ -58,12 +58,12 @@ impl Listener {
     /// As bind(2) and listen(2).
     pub(crate) fn open(address: &Listen) -> io::Result<Self> {
         let socket = match address {
-            Listen::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
+            Listen::Tcp(address) => tcp::bind(*address).map(Socket::Tcp),
             Listen::Scoped {
                 address,
                 interface,
                 port,
-            } => bind_scoped(*address, interface, *port).map(Socket::Tcp),
+            } => tcp::bind_scoped(*address, interface, *port).map(Socket::Tcp),
             // An interface stands for addresses, which `binding` opens one by one.
             Listen::Interface(..) => Err(io::ErrorKind::AddrNotAvailable.into()),
             Listen::Unix { path, mode, group } => {
@@ -233,34 +233,6 @@ impl Socket {
             Self::Unix(listener) => listener.as_fd(),
         }
     }
-}
-
-/// Binds a TCP address. "All addresses" is one socket for IPv6 and IPv4, or IPv4 alone on a kernel
-/// without IPv6.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let bound = match TcpListener::bind(address) {
-        Err(error)
-            if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
-                && address.ip().is_unspecified() =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
-        }
-        result => result,
-    };
-    let listener = bound?;
-    // std has listened with a queue of 128; this asks for the longest that the kernel allows
-    // (net.core.somaxconn). A full queue drops a client's first packet, which costs it a second.
-    listen(&listener, Backlog::MAXALLOWABLE)?;
-    Ok(listener)
-}
-
-/// Binds an IPv6 address on the interface of this name or index.
-fn bind_scoped(address: Ipv6Addr, interface: &str, port: u16) -> io::Result<TcpListener> {
-    let scope = match interface.parse() {
-        Ok(index) => index,
-        Err(_) => if_nametoindex(interface)?,
-    };
-    bind_tcp(SocketAddrV6::new(address, port, 0, scope).into())
 }
 
 /// Binds a UNIX socket. It replaces the socket of a daemon that is gone, never one that somebody

@@ -8,6 +8,7 @@ mod accept;
 pub(crate) mod binding;
 pub(crate) mod inherited;
 pub(crate) mod listener;
+mod tcp;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,6 +99,17 @@ impl Servers {
         });
         self.reload_certificates();
         Ok(())
+    }
+
+    /// Whether some of its addresses are those of an interface, and change with it.
+    pub(crate) fn follow_interfaces(&self) -> bool {
+        self.current.iter().any(Binding::follows_interfaces)
+    }
+
+    /// Listens on what interfaces have come to have, and no longer on what they have lost.
+    /// Connections are kept.
+    pub(crate) fn refresh(&mut self) {
+        self.current.iter_mut().for_each(Binding::refresh);
     }
 
     /// Reads the certificates again. If that fails, the old ones stay.

@@ -1,7 +1,8 @@
 //! A client whose network goes away: neither a reset nor an end of the connection comes.
 //!
 //! The client runs in a network namespace of its own, at the other end of a pair of virtual
-//! interfaces (ip-netns(8), veth(4)); then that end is taken down.
+//! interfaces (ip-netns(8), veth(4)); then that end is taken down. At the near end addresses come
+//! and go while the gateway runs.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,7 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::frames::{self, BINARY, PING, message, noise};
 use crate::gateway::{Gateway, daemon};
 use crate::http::upgrade;
-use crate::process::{DEADLINE, figure, is_root};
+use crate::process::{DEADLINE, Process, TempDir, figure, is_root};
 
 /// A cable with a namespace at its far end; gone with the value.
 struct Cable {
@@ -202,4 +203,70 @@ fn a_client_cut_off_while_the_backend_reads_nothing_is_let_go() {
     let got = connection.rest();
     let right = |chunk: &[u8]| chunk == &payload[..chunk.len()];
     assert!(got.len() <= sent && got.chunks(payload.len()).all(right));
+}
+
+impl Cable {
+    /// A third address, which the near end does not have yet.
+    fn spare(&self) -> SocketAddr {
+        let mut spare = self.near;
+        let std::net::IpAddr::V4(ip) = spare.ip() else {
+            panic!("an IPv4 address")
+        };
+        // Of 100.64.0.0/10, which no host has of its own (RFC 6598).
+        let bits = 100 << 24 | 64 << 16 | u32::from(ip) & 0x1_ffff;
+        spare.set_ip(std::net::Ipv4Addr::from(bits).into());
+        spare
+    }
+
+    /// Adds the third address to the near end, or takes it away.
+    fn change(&self, what: &str) {
+        let spare = format!("{}/32", self.spare().ip());
+        assert!(ip_tool(&["addr", what, &spare, "dev", &self.name]));
+    }
+}
+
+/// Starts a daemon that listens on these addresses.
+fn listening(directory: &TempDir, addr: &str) -> Process {
+    let file = directory.path().join("ouistiti.conf");
+    let text = format!(
+        "servers = ( {{\n addr = \"{addr}\"; port = 8080; document = {{ docroot = \"/\"; }};\n}} );\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    Process::start(daemon().arg("-f").arg(&file))
+}
+
+fn has_line(process: &Process, wanted: &str) {
+    let line = process.find_line(|line| line.contains(wanted));
+    assert!(line.is_some(), "{wanted}: {}", process.log());
+}
+
+#[test]
+fn an_address_that_is_not_there_yet_is_served_when_it_is_and_keeps_nobody_out() {
+    let Some(cable) = Cable::lay() else { return };
+    let (near, spare) = (cable.near, cable.spare());
+    let directory = TempDir::new();
+    let process = listening(&directory, &format!("{},{}", spare.ip(), near.ip()));
+    has_line(
+        &process,
+        &format!("{spare} is no address of this machine yet"),
+    );
+    has_line(&process, &format!("http://{near}"));
+    TcpStream::connect(near).expect("the other address is served");
+    cable.change("add");
+    TcpStream::connect(spare).expect("it is there now");
+}
+
+#[test]
+fn the_addresses_that_an_interface_gets_and_loses_are_followed() {
+    let Some(cable) = Cable::lay() else { return };
+    let directory = TempDir::new();
+    let process = listening(&directory, &cable.name);
+    let (near, spare) = (cable.near, cable.spare());
+    has_line(&process, &format!("http://{near}"));
+    cable.change("add");
+    has_line(&process, &format!("now also listening on {spare}"));
+    TcpStream::connect(spare).expect("it is listened on");
+    cable.change("del");
+    has_line(&process, &format!("no longer listening on {spare}"));
+    TcpStream::connect(near).expect("the first address is still served");
 }

@@ -116,7 +116,9 @@ pub(crate) static ADDR: Key = Key::words(
     "Addresses to listen on, between commas. IPv4 or IPv6, each with ':port' if it \
      is to differ from 'port' ([::1]:8080), IPv6 with a scope where it needs one (fe80::1%eth0), \
      '*' for all, 'unix:/run/x.sock' for a UNIX socket, or the name of a network interface for \
-     the addresses that it has at the start or reload (br-lan, br-lan:8080).",
+     the addresses that it has and comes to have (br-lan, br-lan:8080). What is not there yet is a \
+     warning, and is served when it is; the addresses that an interface gets after the start need a \
+     port from 1024 on if 'user' is set.",
 )
 .absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(
