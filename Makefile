@@ -61,7 +61,8 @@ size: all
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include $(share)/ouistiti/htdocs $(share)/doc/ouistiti \
+		$(DESTDIR)$(PREFIX)/include $(share)/ouistiti/htdocs \
+		$(share)/doc/ouistiti/etc $(share)/doc/ouistiti/init $(share)/doc/ouistiti/examples \
 		$(share)/man/man1 $(share)/man/man3 $(share)/man/man5 $(share)/man/man8 $(DESTDIR)/etc
 	$(INSTALL) -m 755 $(release)/ouistiti $(DESTDIR)$(PREFIX)/sbin
 	$(INSTALL) -m 755 $(release)/websocket_echo $(release)/websocket_chat \
@@ -77,7 +78,11 @@ install: all
 	$(INSTALL) -m 644 utils/htdocs/* $(share)/ouistiti/htdocs
 	test ! -e utils/terminal/htdocs/xterm.js || \
 		$(INSTALL) -m 644 utils/terminal/htdocs/* $(share)/ouistiti/htdocs
-	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(share)/doc/ouistiti
+	$(INSTALL) -m 644 README.md CHANGELOG.md SECURITY.md LICENSE $(share)/doc/ouistiti
+	$(INSTALL) -m 644 etc/*.conf $(share)/doc/ouistiti/etc
+	$(INSTALL) -m 644 init/* $(share)/doc/ouistiti/init
+	$(INSTALL) -m 644 utils/libwebsocket/examples/* utils/rpcplugin/examples/* \
+		$(share)/doc/ouistiti/examples
 	for section in 1 3 5 8; do \
 		$(INSTALL) -m 644 man/*.$$section $(share)/man/man$$section || exit; done
 	for name in $$(sed -n 's/^[a-z].*\(websocket_[a-z_]*\)(.*/\1/p' \

@@ -87,6 +87,8 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     enter_directory(options)?;
     let config = settings::load(options, to_stderr)?;
     let user = find_user(&config)?;
+    // Looked up now: landlock may forbid it later.
+    let name = (user.as_ref()).map_or_else(user::own_name, |user| user.name.clone());
     let lent = inherited::listeners().context("cannot use a socket passed by LISTEN_FDS")?;
     let pid_file = lock_pid_file(&config)?;
     begin_log(options, &config, user.as_ref())?;
@@ -105,12 +107,11 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     give_up_privileges(user.as_ref(), files)?;
     let controls = Controls::new().context("cannot wait for signals")?;
     servers.start()?;
-    let user = user.map_or_else(|| "the starting user".to_owned(), |user| user.name);
-    servers.announce(&user);
+    servers.announce(&name);
     tell_serving(ready, manager.as_ref())?;
     let running = Running {
         options,
-        user,
+        user: name,
         servers,
         keeper,
     };

@@ -19,6 +19,13 @@ pub(crate) fn find(name: &str) -> io::Result<User> {
     })
 }
 
+/// The name of the user that this process is, or its number where the list of users has none.
+pub(crate) fn own_name() -> String {
+    let uid = geteuid();
+    let known = User::from_uid(uid).ok().flatten();
+    known.map_or_else(|| format!("user {uid}"), |user| user.name)
+}
+
 /// Becomes `user`, if one is given, with its groups, its group and all ids of each; then gives
 /// every capability up, as root too (capabilities(7)). Neither this process nor a program it
 /// runs gets any of it again (prctl(2), PR_SET_NO_NEW_PRIVS).

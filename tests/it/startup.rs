@@ -79,6 +79,16 @@ fn the_name_of_an_interface_stands_for_its_addresses() {
 }
 
 #[test]
+fn the_start_line_names_the_user_root_too() {
+    let gateway = Gateway::start("");
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap();
+    let user = user.expect("a user with a name").name;
+    let wanted = format!(" as {user}, services in ");
+    let log = gateway.process.log();
+    assert!(log.contains(&wanted), "{log}");
+}
+
+#[test]
 fn an_absent_file_ends_the_start_with_78() {
     let file = "/nonexistent/ouistiti.conf";
     let (code, errors) = Process::start(daemon().args(["-f", file])).finish();

@@ -104,9 +104,17 @@ class Site:
         with these variables beside those of its environment."""
         path = self.directory / "ouistiti.conf"
         path.write_text(text)
+        return self.run_with(["-f", path], **environment)
+
+    def without_file(self, *options):
+        """Starts the gateway without a file: with `-l` and these options."""
+        return self.run_with(["-l", f"{self.host}:{self.port}", *options])
+
+    def run_with(self, options, **environment):
+        """Starts the gateway with these options; it listens on `host` and `port`."""
         log = self.log = []
         self.gateway = subprocess.Popen(
-            [*self.runner, *GATEWAY, "-f", path], stdin=subprocess.DEVNULL,
+            [*self.runner, *GATEWAY, *options], stdin=subprocess.DEVNULL,
             env=os.environ | environment, stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)

@@ -1,6 +1,7 @@
 """The console as the index page of a gateway without a configuration file, in Chromium."""
 
 import json
+import socket
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -8,8 +9,9 @@ from playwright.sync_api import expect, sync_playwright
 from conftest import DEADLINE
 from stub import REFUSED, echo, stub
 
-# Services that the stand-in lists; the first is the one that a console connects to by itself.
-LISTING = json.dumps({"services": [{"name": "echo"}, {"name": "zoo/ape"}, {"name": 7}, {}], "more": 1})
+# Services that the stand-in lists; a console connects by itself to the first that can be had.
+LISTING = json.dumps({"services": [{"name": "dead", "state": "stopped"}, {"name": "echo", "state": "running"},
+                                   {"name": "zoo/ape"}, {"name": 7}, {}], "more": 1})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_the_index_page_connects_by_itself_under_a_strict_policy(window):
     with stub(echo, LISTING) as url:
         page = window(url)
         is_open(page)
-        expect(page.locator("#services button")).to_have_text(["echo", "zoo/ape"])
+        expect(page.locator("#services button")).to_have_text(["dead not running", "echo", "zoo/ape"])
         expect(page.locator("nav")).to_be_hidden()
         page.keyboard.press("Tab")
         page.focus("#text")
@@ -194,3 +196,40 @@ def test_the_subprotocol_that_was_chosen_is_shown(window):
         page.press("#protocols", "Enter")
         expect(page.locator("#state")).to_contain_text("x, mqtt")
         is_open(page)
+
+
+def test_a_start_without_a_file_shows_the_services_and_connects(window, site):
+    site.backend("echo")
+    dead(site.run / "gone")
+    site.without_file("-d", site.run)
+    page = window(site.url("", "http"))
+    is_open(page)
+    expect(page.locator("#state")).to_contain_text("/echo")
+    expect(page.locator("#services button")).to_have_text(["echo", "gone not running"])
+    expect(page.locator("nav")).to_be_hidden()
+    page.fill("#text", "hello")
+    page.press("#text", "Enter")
+    expect(received(page)).to_contain_text("hello")
+
+
+def test_not_running_not_allowed_and_not_there_are_three_things(window, site):
+    site.backend("secret")
+    dead(site.run / "gone")
+    site.start(websocket='list = true; deny = "secret";')
+    page = window(site.url("console.html?name=gone", "http"))
+    newest = page.locator("#log li[data-kind=error]").first
+    for name, words in (
+        ("gone", "gone is not running"),
+        ("secret", "secret is not allowed by the gateway"),
+        ("absent", "absent is not there"),
+    ):
+        page.fill("#name", name)
+        page.press("#name", "Enter")
+        expect(newest).to_contain_text(words)
+    expect(page.locator("#services button")).to_have_text(["gone not running"])
+
+
+def dead(path):
+    """Leaves a socket that nobody listens on any more."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))

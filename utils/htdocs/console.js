@@ -353,9 +353,11 @@ byId('close').addEventListener('click', () => {
   }
 });
 
-function serviceRow(name) {
+function serviceRow(service) {
+  const { name } = service;
   const row = element('li');
-  const button = element('button', 'mono', name || '/');
+  const button = element('button');
+  button.append(...serviceParts(service));
   button.dataset.name = name;
   button.type = 'button';
   button.addEventListener('click', () => connect(name));
@@ -363,14 +365,15 @@ function serviceRow(name) {
   return row;
 }
 
-/** Connects by itself: to what the query names, else to the first service there is. */
+/** Connects by itself: to what the query names, else to the first service that can be had. */
 async function start() {
   byId('address').textContent = serviceUrl('');
   // Where the gateway shows this page by itself, the other pages are not there.
   byId('pages').hidden = !location.pathname.endsWith('/console.html');
-  const names = (await listServices()) ?? [];
-  fillList(byId('services'), names, serviceRow);
-  connect(serviceName(names[0] ?? FALLBACK));
+  const services = (await listServices()) ?? [];
+  fillList(byId('services'), services, serviceRow);
+  const first = services.find(({ state }) => !STATES[state]) ?? services[0];
+  connect(serviceName(first?.name ?? FALLBACK));
 }
 
 start();

@@ -22,18 +22,19 @@ function look(node) {
   };
 }
 
-function serviceRow(name) {
+function serviceRow(service) {
   const row = element('li');
-  const link = element('a', 'mono', name || '/');
-  link.href = `console.html?${new URLSearchParams({ name })}`;
+  const link = element('a');
+  link.append(...serviceParts(service));
+  link.href = `console.html?${new URLSearchParams({ name: service.name })}`;
   row.append(link);
   return row;
 }
 
 async function list() {
-  const names = await listServices();
-  if (names === null) return;
-  fillList(byId('services'), names, serviceRow);
+  const services = await listServices();
+  if (services === null) return;
+  fillList(byId('services'), services, serviceRow);
   byId('all').hidden = false;
 }
 

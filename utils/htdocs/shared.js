@@ -12,7 +12,7 @@ const GOOD_TIME = 5000;
 /** Longest wait for the gateway's answer to a plain request, in milliseconds. */
 const REASON_TIME = 5000;
 
-/** Where the gateway lists its services: {"services": [{"name": "echo"}, ...]}. */
+/** Where the gateway lists its services: {"services": [{"name": "echo", "state": "running"}, ...]}. */
 const LISTING = '/-/services';
 
 /** Most services listed. */
@@ -50,14 +50,20 @@ function serviceUrl(name) {
   return `${scheme}//${location.host}${servicePath(name)}`;
 }
 
-/** The names of the services there are; null if the gateway does not list them. */
+/** What the list says of a service that cannot be had now; of others it says nothing here. */
+const STATES = {
+  stopped: 'not running',
+  denied: 'not open to the gateway',
+};
+
+/** The services there are: name and state, by name; null if the gateway does not list them. */
 async function listServices() {
   try {
     const answer = await fetch(LISTING, { cache: 'no-store', signal: AbortSignal.timeout(REASON_TIME) });
     if (!answer.ok) return null;
     const { services } = await answer.json();
-    const names = services.map((service) => service.name).filter((name) => typeof name === 'string');
-    return names.slice(0, SERVICES).sort((a, b) => a.localeCompare(b));
+    const named = services.filter(({ name }) => typeof name === 'string');
+    return named.slice(0, SERVICES).sort((a, b) => a.name.localeCompare(b.name));
   } catch {
     return null;
   }
@@ -94,8 +100,22 @@ async function findReason(name) {
     // A page stands at / beside a service, whether that runs or not.
     if (name) return reason('file', 'is not a service but a page or file', true);
   }
-  const known = REASONS[answer.ok ? 426 : answer.status];
+  const status = answer.ok ? 426 : answer.status;
+  if (status === 426) {
+    const listed = (await listServices())?.find((service) => service.name === name);
+    if (listed?.state === 'denied') {
+      return reason('closed', "is running, but the gateway's user may not connect to its socket");
+    }
+  }
+  const known = REASONS[status];
   return known ? reason(...known) : reason('refused', `is refused with status ${answer.status}`);
+}
+
+/** What a list shows of a service: its name, and why it cannot be had. */
+function serviceParts({ name, state }) {
+  const parts = [element('span', 'mono', name || '/')];
+  if (STATES[state]) parts.push(' ', element('span', 'aside', STATES[state]));
+  return parts;
 }
 
 /** What a close code means (RFC 6455, section 7.4.1, and the IANA registry). */
