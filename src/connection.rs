@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::http::host;
+use crate::http::login::Login;
 use crate::http::notice;
 use crate::http::peek::peek;
 use crate::http::probe;
@@ -150,13 +151,25 @@ fn check(
     {
         return Err(host::redirect(request, port));
     }
-    if let Some(login) = server.login()
-        && (request.is_upgrade() || !probe::is_one(request))
-    {
-        let source = client.source().map(|address| address.ip());
-        request.user = login.check(request, source)?;
+    if !request.is_upgrade() && probe::is_one(request) {
+        return Ok(());
     }
-    Ok(())
+    match login_for(server, request) {
+        Some(login) => login.admit(request, client),
+        None => Ok(()),
+    }
+}
+
+/// What somebody needs who sends a request; `None` for nothing.
+fn login_for<'a>(server: &'a Server, request: &Request) -> Option<&'a Login> {
+    #[cfg(not(feature = "websocket"))]
+    let _ = request;
+    #[cfg(feature = "websocket")]
+    if let Some(config) = websocket::settings_for(server, request) {
+        let link = websocket::access::link_of(config, &request.path);
+        return server.logins().of_service(link);
+    }
+    server.logins().of_files()
 }
 
 /// Opens a WebSocket and serves it to its end.

@@ -58,6 +58,28 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
     ),
 ];
 
+/// How people log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthType {
+    /// They need not.
+    None,
+    /// With user and password.
+    Basic,
+    /// With a client certificate.
+    Certificate,
+}
+
+/// Words of `type` of auth, in any case.
+pub(crate) const AUTH_TYPES: [Choice<AuthType>; 3] = [
+    choice("None", AuthType::None, "everybody may come in"),
+    choice("Basic", AuthType::Basic, "with user and password"),
+    choice(
+        "certificate",
+        AuthType::Certificate,
+        "with a client certificate",
+    ),
+];
+
 /// Whether clients are asked for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientAuth {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use glob::Pattern;
 
+use super::auth::AuthConfig;
 use super::service::ServiceConfig;
 
 /// A service outside `docroot`: one element of `links`.
@@ -13,6 +14,8 @@ pub struct LinkConfig {
     pub origin: Pattern,
     /// Where its backend is (`type`, `destination`, `port`, and the settings of a serial line).
     pub target: Target,
+    /// Who may use it, if it is not as the section or the server says (`auth`).
+    pub auth: Option<AuthConfig>,
     /// How it is spoken to: the section's values with this entry's own over them.
     pub service: ServiceConfig,
 }

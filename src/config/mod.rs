@@ -14,6 +14,7 @@ mod keys;
 mod libconfig;
 mod link;
 mod load;
+mod login;
 mod manual;
 mod model;
 mod patterns;
@@ -29,7 +30,7 @@ mod tests;
 mod values;
 mod websocket;
 
-pub(crate) use auth::{AuthConfig, AuthUsers};
+pub(crate) use auth::{AuthConfig, AuthKind, AuthUsers};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
 pub(crate) use input::Input;

@@ -85,6 +85,18 @@ impl Listen {
 }
 
 impl ServerConfig {
+    /// Its `auth`, and those of its parts.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = &AuthConfig> {
+        let document = self.document.iter().map(|document| &document.auth);
+        let websocket = self.websocket.iter();
+        let services = websocket.flat_map(|websocket| {
+            let links = websocket.links.iter().map(|link| &link.auth);
+            [&websocket.auth].into_iter().chain(links)
+        });
+        let all = [&self.auth].into_iter().chain(document).chain(services);
+        all.flatten()
+    }
+
     /// Most clients of a peer address; `None` is no limit. A peer without an address has come by a
     /// UNIX socket and has no limit either.
     pub(crate) fn max_of(&self, ip: IpAddr) -> Option<usize> {
@@ -218,6 +230,8 @@ pub struct DocumentConfig {
     pub docroot: PathBuf,
     /// File served for a directory (`defaultpage`).
     pub default_page: String,
+    /// Who may have the files, if it is not as the server says (`auth`).
+    pub auth: Option<AuthConfig>,
 }
 
 /// The `websocket` section.
@@ -239,6 +253,8 @@ pub struct WebsocketConfig {
     pub list: bool,
     /// Whether the console that is built in is shown (`console`).
     pub console: bool,
+    /// Who may use services, if it is not as the server says (`auth`).
+    pub auth: Option<AuthConfig>,
     /// How each service found beneath `docroot` is spoken to.
     pub service: ServiceConfig,
     /// Services outside `docroot` (`links`). They come first: the first whose glob matches the name

@@ -6,6 +6,7 @@ use std::path::Path;
 use glob::PatternError;
 
 use super::built::Built;
+use super::choices::AUTH_TYPES;
 use super::disk::Disk;
 use super::keys::foreign::{ANYWHERE, Foreign};
 use super::keys::{AUTH, IGNORE, ROOT};
@@ -115,18 +116,16 @@ impl<'a> Reader<'a> {
         let key = self.section.find(&setting.name)?;
         let is_group = matches!(setting.node.value, Value::Group(_) | Value::List(_));
         let is_ours = !is_group || foreign(self.section, &setting.name).is_none();
-        // Of the logins of the C gateway one is ours; the others are refused by their name.
-        let is_known = key.name != AUTH.name || is_login(setting, "basic");
+        // Some logins of the C gateway are ours; the others are refused by their name.
+        let is_known = key.name != AUTH.name || is_known_login(setting);
         (is_ours && is_known).then_some(key)
     }
 
     /// Notes a setting that keeps people out in the C gateway: an error unless `ignore` names it.
     fn refuse(&self, setting: &Setting) {
         let name = &setting.name;
-        let lets_in = name == AUTH.name && is_login(setting, "none");
-        let is_waived = lets_in
-            || self.section.find(IGNORE.name).is_some()
-                && self.words(&IGNORE).unwrap_or_default().contains(name);
+        let is_waived = self.section.find(IGNORE.name).is_some()
+            && self.words(&IGNORE).unwrap_or_default().contains(name);
         if is_waived {
             let message =
                 format!("'{name}' of the C gateway has no effect here: everybody may come in");
@@ -238,12 +237,18 @@ impl<'a> Reader<'a> {
             unreachable!("'{}' is read as a group", key.name);
         };
         let setting = self.find(key)?;
-        if let Value::List(_) = setting.node.value {
-            let message = format!("a server has at most one '{0}': {0} = {{ ... }};", key.name);
-            self.report.error(setting.name_span, message);
-            return None;
+        match &setting.node.value {
+            // Files of the C gateway have lists.
+            Value::List(nodes) if nodes.len() == 1 => {
+                self.inner(section, &nodes[0], setting.name_span)
+            }
+            Value::List(_) => {
+                let message = format!("a server has at most one '{0}': {0} = {{ ... }};", key.name);
+                self.report.error(setting.name_span, message);
+                None
+            }
+            _ => self.inner(section, &setting.node, setting.name_span),
         }
-        self.inner(section, &setting.node, setting.name_span)
     }
 
     /// Returns the elements of a list of groups.
@@ -274,13 +279,17 @@ fn foreign(section: &Section, name: &str) -> Option<&'static Foreign> {
     all.find(|(foreign, _)| *foreign == name)
 }
 
-/// Whether an `auth` is of this type.
-fn is_login(auth: &Setting, word: &str) -> bool {
-    matches!(&auth.node.value, Value::Group(settings)
-        if settings.iter().any(|setting| is_type(setting, word)))
-}
-
-fn is_type(setting: &Setting, word: &str) -> bool {
-    matches!(&setting.node.value, Value::Text(text)
-        if setting.name == "type" && text.eq_ignore_ascii_case(word))
+/// Whether an `auth` is of a type that is known here.
+fn is_known_login(auth: &Setting) -> bool {
+    let group = match &auth.node.value {
+        Value::List(nodes) => nodes.first().map(|node| &node.value),
+        value => Some(value),
+    };
+    let Some(Value::Group(settings)) = group else {
+        return false;
+    };
+    settings.iter().any(|setting| {
+        matches!(&setting.node.value, Value::Text(text) if setting.name == "type"
+            && AUTH_TYPES.iter().any(|known| known.word.eq_ignore_ascii_case(text)))
+    })
 }

@@ -11,13 +11,14 @@ use super::keys::{
     MAXMEMORY, MAXPERIP, REDIRECT, SERVER_ROOT, TLS, TRUSTED, WEBSOCKET,
 };
 use super::libconfig::source::Sources;
+use super::login::Surroundings;
 use super::model::{
     DocumentConfig, Listen, MaxPerIp, Network, Place, ServerConfig, TlsConfig, TlsPair,
 };
 use super::patterns::HostPattern;
 use super::reader::Reader;
 use super::schema::Kind;
-use super::{addresses, auth, websocket};
+use super::{addresses, login, websocket};
 
 /// The port of https://.
 const HTTPS: u16 = 443;
@@ -46,7 +47,12 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
     let base = PathBuf::from(reader.text(&SERVER_ROOT).unwrap_or_default());
     let place = sources.place(addresses::span(reader));
     let listen = addresses::listen(reader, has_tls);
-    let is_open = !has_tls && !listen.iter().all(Listen::is_local);
+    let tls = tls_group.and_then(|group| tls(&group, &base));
+    let around = Surroundings {
+        is_open: !has_tls && !listen.iter().all(Listen::is_local),
+        asks_for_certificates: tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+        base: &base,
+    };
     ServerConfig {
         hostnames: hostnames(reader),
         listen,
@@ -61,10 +67,10 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
         head_size: reader.size(&HEADSIZE),
         trusted: trusted(reader),
         redirect: redirects.then_some(HTTPS),
-        auth: auth::read(reader, is_open, &base),
-        tls: tls_group.and_then(|group| tls(&group, &base)),
-        websocket: websocket_group.map(|group| websocket::read(&group, has_tls, &base)),
-        document: document_group.and_then(|group| document(&group, &base)),
+        auth: login::read(reader, around),
+        websocket: websocket_group.map(|group| websocket::read(&group, has_tls, around)),
+        document: document_group.and_then(|group| document(&group, around)),
+        tls,
     }
 }
 
@@ -162,8 +168,10 @@ fn pair(reader: &Reader, base: &Path) -> Option<TlsPair> {
     })
 }
 
-fn document(reader: &Reader, base: &Path) -> Option<DocumentConfig> {
-    let docroot = reader.needed(&DOCUMENT_ROOT).map(|path| base.join(path));
+fn document(reader: &Reader, around: Surroundings) -> Option<DocumentConfig> {
+    let docroot = reader.needed(&DOCUMENT_ROOT);
+    let docroot = docroot.map(|path| around.base.join(path));
+    let auth = login::read(reader, around);
     let default_page = reader.text(&DEFAULTPAGE).unwrap_or_default();
     if default_page.contains('/') {
         let message = "'defaultpage' is the name of a file, without '/'";
@@ -174,6 +182,7 @@ fn document(reader: &Reader, base: &Path) -> Option<DocumentConfig> {
     Some(DocumentConfig {
         docroot,
         default_page,
+        auth,
     })
 }
 

@@ -1,6 +1,5 @@
 //! The `websocket` section and its `links`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -11,6 +10,7 @@ use super::keys::websocket::{
     OPTIONS, ORIGIN, ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
 };
 use super::link::LinkConfig;
+use super::login::{self, Surroundings};
 use super::model::WebsocketConfig;
 use super::patterns::{HostPattern, Origins};
 use super::reader::Reader;
@@ -19,13 +19,13 @@ use super::service::{FrameType, Framing, Protocols, ServiceConfig};
 use super::suggest;
 use super::target::target;
 
-/// Reads the section of a server, which may have TLS. Relative paths begin in `base`.
-pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConfig {
+/// Reads the section of a server, which may have TLS. `around` says what its logins must know.
+pub(crate) fn read(reader: &Reader, has_tls: bool, around: Surroundings) -> WebsocketConfig {
     let links = reader.list(&LINKS);
     let service = service(reader, has_tls);
     check_direct(reader, &service);
     let mut config = WebsocketConfig {
-        docroot: base.join(reader.text(&DOCROOT).unwrap_or_default()),
+        docroot: around.base.join(reader.text(&DOCROOT).unwrap_or_default()),
         allow: names(reader, &ALLOW),
         deny: names(reader, &DENY),
         deny_last: reader.flag(&DENYLAST),
@@ -33,12 +33,13 @@ pub(crate) fn read(reader: &Reader, has_tls: bool, base: &Path) -> WebsocketConf
         ping: Duration::from_secs(reader.count(&PING).into()),
         list: reader.flag(&LIST),
         console: console(reader),
+        auth: login::read(reader, around),
         service,
         links: Vec::new(),
     };
     for entry in links {
         let entry = entry.within(reader);
-        if let Some(link) = link(&entry, has_tls) {
+        if let Some(link) = link(&entry, has_tls, around) {
             warn_of_link(&entry, &config, link.origin.as_str());
             config.links.push(link);
         }
@@ -227,7 +228,7 @@ fn protocols(reader: &Reader) -> Protocols {
     }
 }
 
-fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
+fn link(reader: &Reader, has_tls: bool, around: Surroundings) -> Option<LinkConfig> {
     let kind = reader.choice(&TYPE, &LINK_TYPES);
     let origin = reader
         .needed(&ORIGIN)
@@ -243,9 +244,11 @@ fn link(reader: &Reader, has_tls: bool) -> Option<LinkConfig> {
         service.direct = false;
     }
     check_direct(reader, &service);
+    let auth = login::read(reader, around);
     Some(LinkConfig {
         origin: origin?,
         target: target?,
+        auth,
         service,
     })
 }

@@ -12,7 +12,7 @@ use landlock::{
 };
 use log::{info, warn};
 
-use crate::config::{AuthUsers, Config, Listen, Target};
+use crate::config::{AuthConfig, Config, Listen, Target};
 
 /// The rights this is written for; what an older kernel does not know it does not restrict.
 const KNOWN: ABI = ABI::V6;
@@ -96,9 +96,8 @@ impl Files {
                         .map(|path| (directory(path), read)),
                 );
             }
-            if let Some(AuthUsers::File(path)) = server.auth.as_ref().map(|auth| &auth.users) {
-                rights.push((directory(path), read));
-            }
+            let files = server.logins().flat_map(AuthConfig::files);
+            rights.extend(files.map(|path| (directory(path), read)));
             rights.extend(
                 server
                     .document

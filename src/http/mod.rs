@@ -1,6 +1,7 @@
 //! Opening: HTTP/1.1 as far as a WebSocket and static files need it (RFC 9112).
 
 pub(crate) mod authority;
+pub(crate) mod challenge;
 #[cfg(feature = "console")]
 pub(crate) mod console;
 pub(crate) mod document;

@@ -1,14 +1,17 @@
 //! Opening: everybody may come in, in a build without the feature `auth`.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::IpAddr;
 
-use crate::config::AuthConfig;
+use crate::client::Client;
+use crate::config::ServerConfig;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
 /// Who may come in. A configuration that limits it is refused before this is made.
-pub(crate) struct Login;
+pub(crate) struct Logins;
+
+/// What somebody needs to come in: there is none.
+pub(crate) enum Login {}
 
 /// Why users cannot be had: there is no reason.
 #[derive(Debug)]
@@ -21,12 +24,22 @@ impl Display for UsersError {
 }
 
 #[expect(clippy::unnecessary_wraps, clippy::unused_self)]
-impl Login {
-    pub(crate) fn load(_: &AuthConfig) -> Result<Self, UsersError> {
+impl Logins {
+    pub(crate) fn load(_: &ServerConfig) -> Result<Self, UsersError> {
         Ok(Self)
     }
 
-    pub(crate) fn check(&self, _: &Request, _: Option<IpAddr>) -> Result<Option<String>, Refusal> {
-        Ok(None)
+    pub(crate) fn of_files(&self) -> Option<&Login> {
+        None
+    }
+
+    pub(crate) fn of_service(&self, _: Option<usize>) -> Option<&Login> {
+        None
+    }
+}
+
+impl Login {
+    pub(crate) fn admit(&self, _: &mut Request, _: &Client) -> Result<(), Refusal> {
+        match *self {}
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use common::Escaped;
 
+use crate::http::challenge::Challenge;
+
 /// Why a client is refused; each variant carries the value that broke the rule.
 #[derive(Debug)]
 pub enum Refusal {
@@ -27,10 +29,14 @@ pub enum Refusal {
     NotAllowed(String),
     /// A page of this origin may not connect.
     OriginNotAllowed(String),
-    /// A user and password are needed; the realm.
-    LoginNeeded(String),
-    /// A user or password was wrong; the realm and the user.
-    WrongPassword(String, String),
+    /// Somebody must log in first; what is asked for.
+    LoginNeeded(Challenge),
+    /// A user or password was wrong; what is asked for again, and the user.
+    WrongPassword(Challenge, String),
+    /// A client certificate is needed.
+    NoCertificate,
+    /// The subject of the client's certificate is not one of those that may come in.
+    WrongCertificate(String),
     /// A user who has logged in is in none of the groups that may come in.
     NotInGroup(String),
     /// An address has sent wrong passwords; how long it has to wait.
@@ -111,6 +117,7 @@ impl Refusal {
             Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
             Self::LoginNeeded(_) | Self::WrongPassword(..) => 401,
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) | Self::NotInGroup(_) => 403,
+            Self::NoCertificate | Self::WrongCertificate(_) => 403,
             Self::TooManyFailures(_) => 429,
             Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
             Self::BadMethod(..) => 405,
@@ -140,7 +147,9 @@ impl Refusal {
             Self::BadProtocol(_) => "Sec-WebSocket-Protocol must list different tokens",
             Self::NotAllowed(_) => "this name is not served",
             Self::OriginNotAllowed(_) => "pages of this origin may not connect",
-            Self::LoginNeeded(_) => "a user and a password are needed",
+            Self::LoginNeeded(challenge) => challenge.body(),
+            Self::NoCertificate => "a client certificate is needed",
+            Self::WrongCertificate(_) => "this client certificate is not one that may come in",
             Self::WrongPassword(..) => "the user or the password is wrong",
             Self::NotInGroup(_) => "this user may not come in here",
             Self::TooManyFailures(_) => "too many wrong passwords came from your address, wait",
@@ -187,6 +196,10 @@ impl Display for Refusal {
             Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
             Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
             Self::WrongPassword(_, user) => ("wrong password, or no such user: ", user.as_str()),
+            Self::WrongCertificate(subject) => (
+                "not matched by 'subject' of auth: the certificate of ",
+                subject.as_str(),
+            ),
             Self::NotInGroup(user) => ("in none of 'groups' of auth: the user ", user.as_str()),
             Self::WrongHost(host) => (
                 "not a name of this server ('hostname' lists them): ",
@@ -195,7 +208,8 @@ impl Display for Refusal {
             Self::NoService(name) | Self::Away(name) => ("no service ", name.as_str()),
             Self::NoFile(name) => ("no file ", name.as_str()),
             Self::IsService(name) => ("no upgrade, of the service ", name.as_str()),
-            Self::Redirect(address) => ("sent on to ", address.as_str()),
+            // A query may have a token.
+            Self::Redirect(address) => ("sent on to ", without_query(address)),
             Self::BadMethod(method, _) => ("method not served: ", method.as_str()),
             Self::BadVersion(version) => ("bad WebSocket version ", version.as_str()),
             Self::Internal(what) => ("internal error: ", *what),
@@ -210,6 +224,7 @@ impl Display for Refusal {
             | Self::NotAnUpgrade
             | Self::SpoiledUpgrade
             | Self::LoginNeeded(_)
+            | Self::NoCertificate
             | Self::TooManyFailures(_)
             | Self::HeadTooLarge
             | Self::TooManyHeaders
@@ -226,6 +241,12 @@ impl std::error::Error for Refusal {
             _ => None,
         }
     }
+}
+
+fn without_query(address: &str) -> &str {
+    address
+        .split_once('?')
+        .map_or(address, |(address, _)| address)
 }
 
 #[cfg(test)]

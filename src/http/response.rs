@@ -44,10 +44,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             header(&mut answer, "Upgrade", "websocket");
             header(&mut answer, "Sec-WebSocket-Version", "13");
         }
-        Refusal::LoginNeeded(realm) | Refusal::WrongPassword(realm, _) => {
-            // RFC 7617, section 2.1.
-            let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
-            header(&mut answer, "WWW-Authenticate", &challenge);
+        Refusal::LoginNeeded(challenge) | Refusal::WrongPassword(challenge, _) => {
+            header(&mut answer, "WWW-Authenticate", &challenge.to_string());
         }
         Refusal::TooManyFailures(wait) => {
             let seconds = wait.as_secs() + 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Listen, Place, ServerConfig};
 use crate::http::document::Document;
-use crate::http::login::{Login, UsersError};
+use crate::http::login::{Logins, UsersError};
 use crate::server::clients::Clients;
 use crate::server::farewell::Farewell;
 use crate::server::resources::Resources;
@@ -33,7 +33,7 @@ pub(crate) mod table;
 pub(crate) struct Server {
     config: ServerConfig,
     document: Option<Document>,
-    login: Option<Login>,
+    logins: Logins,
     security: Security,
     clients: Arc<Clients>,
     resources: Arc<Resources>,
@@ -57,10 +57,7 @@ impl Server {
         clients.budget().set_limit(config.max_memory);
         Ok(Self {
             document: config.document.as_ref().map(Document::new),
-            login: (config.auth.as_ref())
-                .map(Login::load)
-                .transpose()
-                .map_err(StartError::Users)?,
+            logins: Logins::load(&config).map_err(StartError::Users)?,
             security,
             clients,
             resources: Arc::clone(resources),
@@ -73,9 +70,9 @@ impl Server {
         &self.config
     }
 
-    /// Checks who may come in; `None` if everybody may.
-    pub(crate) fn login(&self) -> Option<&Login> {
-        self.login.as_ref()
+    /// Checks who may come in.
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// Its static files.
@@ -104,12 +101,13 @@ impl Server {
     }
 }
 
-/// Reads the files of a server's `tls` section, as a start would.
+/// Reads the certificates and users of a server, as a start would.
 ///
 /// # Errors
-/// Which certificate cannot be used, and why.
+/// Which certificate or file of users cannot be used, and why.
 pub(crate) fn test(config: &ServerConfig) -> Result<(), StartError> {
-    Security::new(config, None).map(drop)
+    Security::new(config, None)?;
+    Logins::load(config).map(drop).map_err(StartError::Users)
 }
 
 /// The first port that needs no privilege (ip(7)).

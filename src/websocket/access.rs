@@ -72,6 +72,12 @@ pub(super) fn is_linked(config: &WebsocketConfig, name: &str) -> bool {
     config.links.iter().any(|link| is_meant(link, name))
 }
 
+/// The place among `links` of the one that serves a path, as [`resolve`] finds it.
+pub(crate) fn link_of(config: &WebsocketConfig, path: &str) -> Option<usize> {
+    let name = name_of(path).ok()?;
+    (config.links.iter()).position(|link| is_meant(link, &name))
+}
+
 /// Whether a link serves a name. `ws://host/` has none: only a link with the empty glob serves it.
 pub(super) fn is_meant(link: &LinkConfig, name: &str) -> bool {
     match name.is_empty() {

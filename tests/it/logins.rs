@@ -83,6 +83,42 @@ fn unprotect_opens_some_paths() {
 }
 
 #[test]
+fn a_part_of_a_server_may_have_a_login_of_its_own() {
+    let auth = |user: &str| {
+        format!("auth = {{ type = \"Basic\"; user = \"{user}\"; passwd = \"{user}\"; }};")
+    };
+    let settings = format!(
+        "{} document = {{ docroot = \"DIR/www\"; auth = {{ type = \"None\"; }}; }};",
+        auth("admin")
+    );
+    let links = format!(
+        "links = ( {{ origin = \"own\"; destination = \"DIR/run/echo\"; {} }}, \
+         {{ origin = \"open\"; destination = \"DIR/run/echo\"; auth = {{ type = \"None\"; }}; }}, \
+         {{ origin = \"as-all\"; destination = \"DIR/run/echo\"; }} );",
+        auth("guest")
+    );
+    let gateway = Gateway::run(&mut daemon(), free_address(), &settings, &links);
+    std::fs::write(gateway.path("www/index.html"), "<p>page").unwrap();
+    gateway.backend("echo").echo();
+    // "admin:admin"
+    let admin = "Authorization: Basic YWRtaW46YWRtaW4=\r\n";
+    assert_eq!(get(&gateway, "/", "").body, b"<p>page");
+    for (path, without, of_admin, of_guest) in [
+        ("/echo", 401, 101, 401),
+        ("/as-all", 401, 101, 401),
+        ("/own", 401, 401, 101),
+        ("//own/", 401, 401, 101),
+        ("/%6Fwn", 401, 401, 101),
+        ("/open", 101, 101, 101),
+    ] {
+        for (more, wanted) in [("", without), (GUEST, of_guest), (admin, of_admin)] {
+            let answer = ask(&gateway, &upgrade(&gateway, path, more));
+            assert_eq!(answer.status, wanted, "{path} {more}");
+        }
+    }
+}
+
+#[test]
 fn a_reload_keeps_who_is_in_and_refuses_the_removed_the_next_time() {
     let users = crate::process::TempDir::new();
     let file = users.path().join("users");

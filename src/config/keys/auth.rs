@@ -1,12 +1,14 @@
 //! The keys of the `auth` section.
 
+use super::super::choices::AuthType;
 use super::super::schema::{Key, NEEDED, Section};
 
 /// The `auth` section.
 pub(crate) static AUTH_SECTION: Section = Section {
     name: "auth",
     keys: &[
-        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &PROTECT, &UNPROTECT, &GROUPS,
+        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &SUBJECT, &PROTECT, &UNPROTECT,
+        &GROUPS,
     ],
     foreign: &[
         ("algorithm", "the form of a stored password says it"),
@@ -16,10 +18,22 @@ pub(crate) static AUTH_SECTION: Section = Section {
     ..Section::EMPTY
 };
 
+/// Keys that only some types have.
+pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 6] = [
+    (&FILE, &[AuthType::Basic]),
+    (&USER, &[AuthType::Basic, AuthType::None]),
+    (&PASSWD, &[AuthType::Basic]),
+    (&GROUP, &[AuthType::Basic]),
+    (&HOME, &[AuthType::Basic]),
+    (&SUBJECT, &[AuthType::Certificate]),
+];
+
 pub(crate) static TYPE: Key = Key::optional(
     "type",
-    "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"None\" asks for \
-     nothing. Other types of the C gateway are an error.",
+    "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"certificate\" wants \
+     a client certificate (clientauth of tls), whose common name then is the user, \"None\" asks \
+     for nothing, which opens a part of a server that has a login. Other types of the C gateway \
+     are an error.",
 )
 .absent(NEEDED, "Basic");
 pub(crate) static REALM: Key = Key::text(
@@ -48,6 +62,11 @@ pub(crate) static HOME: Key = Key::optional(
     "Accepted for the sake of old files and unused: every user has the same docroot.",
 )
 .absent("none", "/home/admin");
+pub(crate) static SUBJECT: Key = Key::text(
+    "subject",
+    "*",
+    "Glob of the subjects of client certificates that may come in, in the form CN=anna,O=example.",
+);
 pub(crate) static PROTECT: Key = Key::words(
     "protect",
     None,

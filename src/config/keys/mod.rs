@@ -217,6 +217,7 @@ pub(crate) static DOCUMENT: Key = Key::group(
 pub(crate) static DOCUMENT_SECTION: Section = Section {
     name: "document",
     keys: &[&DOCUMENT_ROOT, &DEFAULTPAGE],
+    inherited: &[&AUTH],
     foreign: foreign::DOCUMENT,
     ..Section::EMPTY
 };

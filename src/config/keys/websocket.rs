@@ -2,7 +2,7 @@
 
 use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, LINK_TYPES, PARITIES, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
-use super::foreign;
+use super::{AUTH, foreign};
 
 /// The `websocket` section.
 pub(crate) static WEBSOCKET_SECTION: Section = Section {
@@ -26,6 +26,7 @@ pub(crate) static WEBSOCKET_SECTION: Section = Section {
         &CONSOLE,
         &LINKS,
     ],
+    inherited: &[&AUTH],
     foreign: foreign::WEBSOCKET,
     ..Section::EMPTY
 };
@@ -151,6 +152,7 @@ pub(crate) static LINK: Section = Section {
         &MERGE,
         &PROXY,
         &WAIT,
+        &AUTH,
     ],
     ..Section::EMPTY
 };

@@ -113,14 +113,13 @@ fn a_file_with_the_first_names_loads() {
             "chunksize",
             "version",
             "static_file",
-            "auth",
             "accepted_ext",
             "mbedtls",
             "accepted_ext",
             "transfer_type",
         ],
     );
-    assert_eq!(warnings.len(), 11, "{warnings:#?}");
+    assert_eq!(warnings.len(), 10, "{warnings:#?}");
     let first = websocket(&config, 0);
     assert_eq!(first.docroot, Path::new("/var/run/ouistiti"));
     let listed = vec!["echo".to_owned(), "chat".to_owned()];

@@ -38,6 +38,7 @@ fn site() -> (Scratch, Document) {
     mkfifo(&docroot.join("fifo"), Mode::S_IRUSR).expect("mkfifo");
     drop(UnixListener::bind(docroot.join("socket")).expect("bind"));
     let config = DocumentConfig {
+        auth: None,
         docroot,
         default_page: "index.html".into(),
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::basic::Credentials;
+use super::credentials::Credentials;
 
 /// How long a right answer is remembered: a page of many files costs one check.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -32,7 +32,8 @@ pub(super) struct Guard {
 
 #[derive(Default)]
 struct State {
-    remembered: HashMap<[u8; 32], Instant>,
+    /// Since when, and the groups of the user.
+    remembered: HashMap<[u8; 32], (Instant, Vec<String>)>,
     failures: HashMap<IpAddr, Failures>,
 }
 
@@ -42,25 +43,35 @@ struct Failures {
 }
 
 impl Guard {
-    /// Whether these were right less than a minute ago.
-    pub(super) fn remembers(&self, credentials: &Credentials) -> bool {
+    /// The groups of the user if these were right less than a minute ago.
+    pub(super) fn recall(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let digest = self.digest(credentials);
         let state = self.state();
-        (state.remembered.get(&digest)).is_some_and(|since| since.elapsed() < MEMORY)
+        let (since, groups) = state.remembered.get(&digest)?;
+        (since.elapsed() < MEMORY).then(|| groups.clone())
     }
 
-    /// Remembers right ones; their address need not wait any more.
-    pub(super) fn remember(&self, credentials: &Credentials, source: Option<IpAddr>) {
+    /// Remembers right ones, and the groups of the user; their address need not wait any more.
+    pub(super) fn remember(
+        &self,
+        credentials: &Credentials,
+        groups: &[String],
+        source: Option<IpAddr>,
+    ) {
         let digest = self.digest(credentials);
         let mut state = self.state();
         if let Some(ip) = source {
             state.failures.remove(&network(ip));
         }
         if state.remembered.len() >= MAX_REMEMBERED {
-            state.remembered.retain(|_, since| since.elapsed() < MEMORY);
+            state
+                .remembered
+                .retain(|_, (since, _)| since.elapsed() < MEMORY);
         }
         if state.remembered.len() < MAX_REMEMBERED {
-            state.remembered.insert(digest, Instant::now());
+            state
+                .remembered
+                .insert(digest, (Instant::now(), groups.to_owned()));
         }
     }
 
@@ -182,13 +193,17 @@ mod tests {
             user: user.to_owned(),
             password: password.to_owned(),
         };
-        guard.remember(&credentials("a", "b"), None);
-        assert!(guard.remembers(&credentials("a", "b")));
-        assert!(!guard.remembers(&credentials("a", "c")));
-        assert!(!guard.remembers(&credentials("b", "b")));
-        assert!(!Guard::default().remembers(&credentials("a", "b")));
+        let groups = ["staff".to_owned()];
+        guard.remember(&credentials("a", "b"), &groups, None);
+        assert_eq!(
+            guard.recall(&credentials("a", "b")).as_deref(),
+            Some(&groups[..])
+        );
+        assert_eq!(guard.recall(&credentials("a", "c")), None);
+        assert_eq!(guard.recall(&credentials("b", "b")), None);
+        assert_eq!(Guard::default().recall(&credentials("a", "b")), None);
         for number in 0..2 * MAX_REMEMBERED {
-            guard.remember(&credentials("a", &number.to_string()), None);
+            guard.remember(&credentials("a", &number.to_string()), &[], None);
         }
         assert_eq!(guard.state().remembered.len(), MAX_REMEMBERED);
     }

@@ -1,80 +1,80 @@
-//! Opening: whether somebody may come in, by user and password (`auth`; RFC 7617).
+//! Opening: whether somebody may come in (`auth`), and who it is.
 //!
-//! The users are read at the start and at a reload, never for a request. A right answer is
-//! remembered for a minute, wrong ones slow down the address they come from and nobody else.
+//! Each type of login has a file. What it needs is read at the start and at a reload, never for a
+//! request.
 
-mod basic;
+mod certificate;
+mod credentials;
 mod guard;
 mod md5_crypt;
 mod password;
+mod passwords;
+mod places;
 mod users;
-
-use std::net::IpAddr;
 
 use glob::Pattern;
 
-use crate::config::{AuthConfig, matches};
+use crate::client::Client;
+use crate::config::{AuthConfig, AuthKind, matches};
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
-use guard::Guard;
+use passwords::Passwords;
+pub(crate) use places::Logins;
 use users::Users;
 pub(crate) use users::UsersError;
 
-/// Who may come in, where an `auth` section says so.
+/// Who may come in, as one `auth` section says.
 pub(crate) struct Login {
-    config: AuthConfig,
-    users: Users,
-    guard: Guard,
+    protect: Vec<Pattern>,
+    unprotect: Vec<Pattern>,
+    groups: Vec<String>,
+    way: Way,
+}
+
+/// How people log in, with what that needs.
+enum Way {
+    /// They need not.
+    Open,
+    /// With user and password, compared with those that were read.
+    Basic(Passwords, Users),
+    /// With a client certificate whose subject matches.
+    Certificate(Pattern),
+}
+
+/// Somebody who has logged in.
+struct Known {
+    user: String,
+    groups: Vec<String>,
 }
 
 impl Login {
-    /// Reads the users of an `auth` section.
+    /// Reads what an `auth` section needs.
     ///
     /// # Errors
     /// Which file cannot be used, and why.
     pub(crate) fn load(config: &AuthConfig) -> Result<Self, UsersError> {
         Ok(Self {
-            config: config.clone(),
-            users: Users::load(&config.users)?,
-            guard: Guard::default(),
+            protect: config.protect.clone(),
+            unprotect: config.unprotect.clone(),
+            groups: config.groups.clone(),
+            way: Way::load(config)?,
         })
     }
 
-    /// Checks who sends a request from an address: the user's name, or `None` where nobody has to
-    /// log in.
+    /// Checks who sends a request, and notes the user in it where somebody has to log in.
     ///
     /// # Errors
-    /// `LoginNeeded`, `NotInGroup`, or `TooManyFailures` for an address that has to wait.
-    pub(crate) fn check(
-        &self,
-        request: &Request,
-        source: Option<IpAddr>,
-    ) -> Result<Option<String>, Refusal> {
-        if !self.is_protected(request) {
-            return Ok(None);
-        }
-        let needed = || Refusal::LoginNeeded(self.config.realm.clone());
-        let Some(value) = request.once("Authorization")? else {
-            return Err(needed());
-        };
-        let credentials = basic::parse(value).ok_or_else(needed)?;
-        let user = match self.guard.remembers(&credentials) {
-            true => credentials.user,
-            false => {
-                self.guard.admit(source).map_err(Refusal::TooManyFailures)?;
-                if !self.users.check(&credentials) {
-                    self.guard.note_failure(source);
-                    let realm = self.config.realm.clone();
-                    return Err(Refusal::WrongPassword(realm, credentials.user));
-                }
-                self.guard.remember(&credentials, source);
-                credentials.user
+    /// Why the client may not come in.
+    pub(crate) fn admit(&self, request: &mut Request, client: &Client) -> Result<(), Refusal> {
+        if self.is_protected(request)
+            && let Some(known) = self.way.check(request, client)?
+        {
+            if !is_in_one_of(&known.groups, &self.groups) {
+                return Err(Refusal::NotInGroup(known.user));
             }
-        };
-        match self.users.is_in_one_of(&user, &self.config.groups) {
-            true => Ok(Some(user)),
-            false => Err(Refusal::NotInGroup(user)),
+            request.user = Some(known.user);
         }
+        Ok(())
     }
 
     /// Whether one of the names that a request may lead to needs a login.
@@ -93,10 +93,37 @@ impl Login {
         names.push(path);
         names.iter().any(|name| {
             let listed = |globs: &[Pattern]| globs.iter().any(|glob| matches(glob, name));
-            listed(&self.config.protect)
-                || self.config.protect.is_empty() && !listed(&self.config.unprotect)
+            listed(&self.protect) || self.protect.is_empty() && !listed(&self.unprotect)
         })
     }
+}
+
+impl Way {
+    fn load(config: &AuthConfig) -> Result<Self, UsersError> {
+        Ok(match &config.kind {
+            AuthKind::Open => Self::Open,
+            AuthKind::Basic(users) => {
+                Self::Basic(Passwords::new(&config.realm), Users::load(users)?)
+            }
+            AuthKind::Certificate(subject) => Self::Certificate(subject.clone()),
+        })
+    }
+
+    /// Checks who sends a request; `None` where nobody has to log in.
+    fn check(&self, request: &Request, client: &Client) -> Result<Option<Known>, Refusal> {
+        match self {
+            Self::Open => Ok(None),
+            Self::Basic(passwords, users) => passwords
+                .check(request, client, |credentials| Ok(users.check(credentials)))
+                .map(Some),
+            Self::Certificate(allowed) => certificate::check(client.subject(), allowed).map(Some),
+        }
+    }
+}
+
+/// Whether somebody is in one of these groups; everybody is if there are none.
+fn is_in_one_of(own: &[String], groups: &[String]) -> bool {
+    groups.is_empty() || own.iter().any(|group| groups.contains(group))
 }
 
 /// A path as a service's name is made of it: doubled slashes and one at the end mean nothing, so

@@ -1,6 +1,7 @@
 //! Tests of `login`: paths, groups, and what a wrong password costs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
@@ -8,7 +9,17 @@ use glob::Pattern;
 
 use super::*;
 use crate::config::AuthUsers;
-use crate::http::request::tests::parse;
+use crate::http::challenge::Challenge;
+use crate::http::request::tests::{pair, parse};
+
+fn users() -> AuthUsers {
+    AuthUsers::One {
+        user: "admin".into(),
+        // "test"
+        password: "$5$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0".into(),
+        group: "root, staff".into(),
+    }
+}
 
 fn login(protect: &[&str], unprotect: &[&str], groups: &[&str]) -> Login {
     let globs = |list: &[&str]| {
@@ -18,12 +29,7 @@ fn login(protect: &[&str], unprotect: &[&str], groups: &[&str]) -> Login {
     };
     let config = AuthConfig {
         realm: "router".into(),
-        users: AuthUsers::One {
-            user: "admin".into(),
-            // "test"
-            password: "$5$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0".into(),
-            group: "root, staff".into(),
-        },
+        kind: AuthKind::Basic(users()),
         protect: globs(protect),
         unprotect: globs(unprotect),
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
@@ -43,14 +49,25 @@ fn request(path: &str, credentials: &str, lines: &str) -> Request {
     parse(head.as_bytes()).expect("a good head")
 }
 
-fn ip(text: &str) -> Option<IpAddr> {
-    text.parse().ok()
+/// A client that comes from an address.
+fn client(address: &str) -> Client {
+    let client = Client::plain(pair().1);
+    let ip: IpAddr = address.parse().expect("an address");
+    client.set_source((ip, 1).into());
+    client
+}
+
+/// Lets a request in, or not: the user.
+fn check(login: &Login, mut request: Request, from: &str) -> Result<Option<String>, Refusal> {
+    login.admit(&mut request, &client(from))?;
+    Ok(request.user)
 }
 
 fn status(login: &Login, path: &str, credentials: &str, lines: &str) -> u16 {
     // Each try from an address of its own, so that none has to wait.
-    let source = IpAddr::from(Instant::now().elapsed().as_nanos().to_be_bytes());
-    let checked = login.check(&request(path, credentials, lines), Some(source));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let source = Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed)).to_string();
+    let checked = check(login, request(path, credentials, lines), &source);
     checked.map_or_else(|refusal| refusal.status(), |_| 200)
 }
 
@@ -58,15 +75,18 @@ fn status(login: &Login, path: &str, credentials: &str, lines: &str) -> u16 {
 fn the_right_password_comes_in_and_names_its_user() {
     let login = login(&[], &[], &[]);
     for _ in 0..2 {
-        let user = login.check(&request("/", "admin:test", ""), ip("192.0.2.1"));
+        let user = check(&login, request("/", "admin:test", ""), "192.0.2.1");
         assert_eq!(user.expect("right"), Some("admin".to_owned()));
     }
-    let asked = login.check(&request("/", "", ""), None);
-    assert!(matches!(asked, Err(Refusal::LoginNeeded(realm)) if realm == "router"));
-    for credentials in ["admin:", "admin:Test", "Admin:test", "other:test", ":"] {
-        let refused = login.check(&request("/", credentials, ""), None);
+    let asked = check(&login, request("/", "", ""), "192.0.2.1");
+    let router = Challenge::Basic("router".into());
+    assert!(matches!(asked, Err(Refusal::LoginNeeded(challenge)) if challenge == router));
+    let wrong = ["admin:", "admin:Test", "Admin:test", "other:test", ":"];
+    for (host, credentials) in wrong.iter().enumerate() {
+        let from = format!("192.0.2.{host}");
+        let refused = check(&login, request("/", credentials, ""), &from);
         let refused = refused.expect_err(credentials);
-        assert!(matches!(&refused, Refusal::WrongPassword(realm, _) if realm == "router"));
+        assert!(matches!(&refused, Refusal::WrongPassword(challenge, _) if *challenge == router));
     }
     let twice = "Authorization: Basic eDp5\r\n";
     assert_eq!(status(&login, "/", "admin:test", twice), 400);
@@ -138,29 +158,29 @@ fn twenty_addresses_that_guess_do_not_keep_the_right_user_waiting() {
     for round in 0..10 {
         for host in 0..20 {
             let guess = request("/", &format!("admin:{round}"), "");
-            let _ = login.check(&guess, ip(&format!("192.0.2.{host}")));
+            let _ = check(&login, guess, &format!("192.0.2.{host}"));
         }
     }
-    let guess = login.check(&request("/", "admin:test", ""), ip("192.0.2.1"));
+    let guess = check(&login, request("/", "admin:test", ""), "192.0.2.1");
     let refused = guess.expect_err("it has to wait, whatever it says");
     assert_eq!(refused.status(), 429);
-    let right = login.check(&request("/", "admin:test", ""), ip("192.0.2.100"));
+    let right = check(&login, request("/", "admin:test", ""), "192.0.2.100");
     assert!(right.is_ok());
 }
 
 #[test]
 fn an_unknown_user_costs_as_much_as_a_wrong_password() {
     const CHECKS: u32 = 200;
-    let login = login(&[], &[], &[]);
+    let users = Users::load(&users()).expect("good users");
     let mut took = [Duration::ZERO; 2];
     for number in 0..CHECKS {
         for (user, took) in ["admin", "nobody"].iter().zip(&mut took) {
-            let credentials = basic::Credentials {
+            let credentials = credentials::Credentials {
                 user: (*user).to_owned(),
                 password: format!("wrong {number}"),
             };
             let start = Instant::now();
-            assert!(!login.users.check(&credentials));
+            assert!(users.check(&credentials).is_none());
             *took += start.elapsed();
         }
     }

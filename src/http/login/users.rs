@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use super::basic::Credentials;
+use super::credentials::Credentials;
 use super::password::Stored;
 use crate::config::AuthUsers;
 
@@ -88,23 +88,18 @@ impl Users {
         Ok(Self { by_name, decoy })
     }
 
-    /// Whether these are a user's. An unknown user costs as much as a wrong password.
-    pub(super) fn check(&self, credentials: &Credentials) -> bool {
+    /// The groups of a user whose password this is, or else `None`. An unknown user costs as much
+    /// as a wrong password.
+    pub(super) fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let Credentials { user, password } = credentials;
         match self.by_name.get(user) {
-            Some(known) => known.password.fits(user, password),
+            Some(known) => (known.password.fits(user, password)).then(|| known.groups.clone()),
             None => {
                 let decoy = self.decoy.as_ref();
                 let _ = std::hint::black_box(decoy.map(|decoy| decoy.fits(user, password)));
-                false
+                None
             }
         }
-    }
-
-    /// Whether a user is in one of these groups; everybody is if there are none.
-    pub(super) fn is_in_one_of(&self, user: &str, groups: &[String]) -> bool {
-        let own = self.by_name.get(user).map(|user| &user.groups);
-        groups.is_empty() || own.is_some_and(|own| own.iter().any(|group| groups.contains(group)))
     }
 }
 
@@ -177,10 +172,11 @@ mod tests {
     }
 
     fn is_right(users: &Users, user: &str, password: &str) -> bool {
-        users.check(&Credentials {
+        let credentials = Credentials {
             user: user.to_owned(),
             password: password.to_owned(),
-        })
+        };
+        users.check(&credentials).is_some()
     }
 
     #[test]
@@ -200,16 +196,11 @@ mod tests {
         ] {
             assert!(!is_right(&users, user, password), "{user}");
         }
-        let groups = |names: &[&str]| {
-            names
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert!(users.is_in_one_of("guest", &groups(&["other"])));
-        assert!(!users.is_in_one_of("guest", &groups(&["root"])));
-        assert!(users.is_in_one_of("bare", &[]));
-        assert!(!users.is_in_one_of("bare", &groups(&["root"])));
+        let groups = |user: &str| users.by_name[user].groups.join(" ");
+        assert_eq!(
+            [groups("root"), groups("guest"), groups("bare")],
+            ["root", "users other", ""]
+        );
     }
 
     #[test]
