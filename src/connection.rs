@@ -25,6 +25,8 @@ use crate::server::slot::Slot;
 #[cfg(feature = "websocket")]
 use crate::{config::WebsocketConfig, websocket};
 
+#[cfg(feature = "state")]
+pub(crate) mod explain;
 mod file;
 
 /// Longest wait for a refused client to take its answer.
@@ -186,6 +188,7 @@ fn upgrade(
 ) -> Result<(), (Arc<FrameWriter>, Refusal)> {
     match websocket::open(server, config, slot, &request, writer.client()) {
         Ok(session) => {
+            slot.set_service(session.name(), request.user.as_deref());
             drop(request);
             session.run(slot, writer)
         }

@@ -34,7 +34,10 @@ mod http;
 mod listen;
 mod logging;
 mod server;
+#[cfg(feature = "state")]
+mod state;
 mod system;
+mod tally;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "websocket")]
@@ -63,7 +66,7 @@ pub mod parts {
 
     /// What each command does: for the program.
     pub mod daemon {
-        pub use crate::daemon::{Error, close_inherited, keep, kill, serve, test};
+        pub use crate::daemon::{Error, ask, close_inherited, keep, kill, serve, test};
     }
 
     /// Frames on the wire: for the fuzz target `frames` and `tests/model`.

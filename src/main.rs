@@ -22,6 +22,7 @@ fn run() -> Result<ExitCode, Error> {
         Command::Print(text) => print!("{text}"),
         Command::Test(options) => daemon::test(&options)?,
         Command::Kill(options) => daemon::kill(&options)?,
+        Command::Ask(options, words) => return daemon::ask(&options, &words),
         Command::Serve(options) => return daemon::serve(&options),
     }
     Ok(ExitCode::SUCCESS)

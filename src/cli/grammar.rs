@@ -18,7 +18,7 @@ struct Opt {
 }
 
 /// All options, in the order of the help.
-const OPTIONS: [Opt; 18] = [
+const OPTIONS: [Opt; 19] = [
     one(
         "f",
         "FILE",
@@ -30,6 +30,7 @@ const OPTIONS: [Opt; 18] = [
     ),
     flag("D", "detach; return 0 only when the daemon serves"),
     flag("K", "stop the daemon of the pid file"),
+    flag("S", "ask the daemon: [json | kick ID [CODE] | explain URL]"),
     one(
         "p",
         "PIDFILE",
@@ -122,7 +123,7 @@ pub(super) fn parser() -> Parser {
 /// Returns the text of `-h`: one screen of 80 columns.
 pub(super) fn help() -> String {
     let mut text = String::from(
-        "Usage: ouistiti [-f FILE] [-t | -D | -K] [OPTIONS]\n\
+        "Usage: ouistiti [-f FILE] [-t | -D | -K | -S ...] [OPTIONS]\n\
          \x20      ouistiti -l [ADDR:]PORT (-b BACKEND | -d DIR) [-w DIR] [-o ORIGINS]\n\
          A WebSocket gateway to UNIX servers.\n",
     );
@@ -152,6 +153,7 @@ pub(super) fn version() -> String {
         (cfg!(feature = "tls"), " tls"),
         (cfg!(feature = "landlock"), " landlock"),
         (cfg!(feature = "console"), " console"),
+        (cfg!(feature = "state"), " state"),
     ];
     let built: String = features
         .iter()

@@ -28,6 +28,8 @@ pub enum Command {
     Test(Options),
     /// To stop the daemon whose id is in the pid file (`-K`).
     Kill(Options),
+    /// To ask the running daemon (`-S`), with the words that follow.
+    Ask(Options, Vec<String>),
     /// To print this text and end with 0 (`-h`, `-V`, `--generate`).
     Print(String),
 }
@@ -71,6 +73,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
         return generate(&what).map(Command::Print);
     }
     match matches.free.first() {
+        Some(_) if matches.opt_present("S") => command(&matches),
         Some(argument) => Err(UsageError(format!("unexpected argument '{argument}'"))),
         None => command(&matches),
     }
@@ -78,13 +81,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
 
 fn command(matches: &Matches) -> Result<Command, UsageError> {
     let options = options(matches)?;
-    let given: Vec<_> = ["t", "D", "K"]
+    let given: Vec<_> = ["t", "D", "K", "S"]
         .into_iter()
         .filter(|name| matches.opt_present(name))
         .collect();
     match given[..] {
         ["t"] => Ok(Command::Test(options)),
         ["K"] => Ok(Command::Kill(options)),
+        ["S"] => Ok(Command::Ask(options, matches.free.clone())),
         [] | [_] => Ok(Command::Serve(options)),
         [first, second, ..] => Err(UsageError(format!(
             "-{first} and -{second} exclude each other"

@@ -17,6 +17,7 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use std::os::fd::AsRawFd;
 
 use crate::system::keepalive::keep_alive;
+use crate::tally::Traffic;
 
 #[cfg(feature = "tls")]
 use crate::tls::Session;
@@ -30,6 +31,9 @@ pub struct Client {
     peer: Option<SocketAddr>,
     /// Where it comes from, as a proxy in front says.
     source: OnceLock<SocketAddr>,
+    traffic: Traffic,
+    /// It stands for a client with TLS: see [`Client::posing`].
+    poses: bool,
 }
 
 enum Stream {
@@ -52,6 +56,17 @@ impl Client {
             stream: Stream::Plain(socket),
             peer,
             source: OnceLock::new(),
+            traffic: Traffic::default(),
+            poses: false,
+        }
+    }
+
+    /// Stands for a client with or without TLS whose request is only explained.
+    #[cfg(feature = "state")]
+    pub(crate) fn posing(socket: TcpStream, tls: bool) -> Self {
+        Self {
+            poses: tls,
+            ..Self::accepted(socket, None)
         }
     }
 
@@ -62,6 +77,8 @@ impl Client {
             stream: Stream::Tls(Box::new(session)),
             peer,
             source: OnceLock::new(),
+            traffic: Traffic::default(),
+            poses: false,
         }
     }
 
@@ -79,6 +96,11 @@ impl Client {
     /// Records where it comes from, once, when its peer is a proxy.
     pub fn set_source(&self, source: SocketAddr) {
         self.source.get_or_init(|| source);
+    }
+
+    /// The bytes of its WebSocket.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The address it has connected to; `None` behind a UNIX socket.
@@ -107,7 +129,7 @@ impl Client {
     /// Whether what it sends is encrypted.
     pub fn is_tls(&self) -> bool {
         match self.stream {
-            Stream::Plain(_) => false,
+            Stream::Plain(_) => self.poses,
             #[cfg(feature = "tls")]
             Stream::Tls(_) => true,
         }

@@ -13,6 +13,8 @@ pub(crate) struct Built {
     pub(crate) auth: bool,
     /// The console page (`console`).
     pub(crate) console: bool,
+    /// What the daemon does, seen while it runs (`state`).
+    pub(crate) state: bool,
     /// Confinement by Landlock (`landlock`).
     pub(crate) landlock: bool,
 }
@@ -24,5 +26,6 @@ pub(crate) const BUILT: Built = Built {
     tls: cfg!(feature = "tls"),
     auth: cfg!(feature = "auth"),
     console: cfg!(feature = "console"),
+    state: cfg!(feature = "state"),
     landlock: cfg!(feature = "landlock"),
 };

@@ -3,23 +3,30 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
 use super::built::{BUILT, Built};
 use super::choices::LOG_LEVELS;
 use super::disk::Disk;
-use super::keys::{CONFIG_D, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, PID_FILE, ROOT, SERVERS, USER};
+use super::keys::{
+    CONFIG_D, CONTROL, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, METRICS, PID_FILE, ROOT, SERVERS,
+    USER,
+};
 use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
 use super::libconfig::parser;
 use super::libconfig::source::{Sources, Span};
 use super::libconfig::value::{Setting, Value};
-use super::model::{Config, Listen, ServerConfig};
+use super::model::{Config, Listen, MAX_SOCKET_PATH, ServerConfig};
 use super::reader::{Context, Reader};
 use super::schema::Key;
 use super::server;
 use crate::system::reason::reason;
 use crate::system::trusted;
+
+/// Permissions of a UNIX socket for metrics: for the group of the starting user too.
+const METRICS_MODE: u32 = 0o660;
 
 /// Most servers. Each has a thread of its own and reserves slots for clients.
 const MAX_SERVERS: usize = 64;
@@ -111,6 +118,8 @@ fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded 
         pid_file: path(&PID_FILE),
         log_file: path(&LOG_FILE),
         log_level: root.choice(&LOG_LEVEL, &LOG_LEVELS),
+        control: control(&root),
+        metrics: metrics(&root),
         init_d: path(&INIT_D),
         config_d: path(&CONFIG_D),
         landlock: landlock(&root),
@@ -147,6 +156,51 @@ fn all_servers(root: &Reader, sources: &mut Sources, context: Context) -> Vec<Se
     }
     redirect(&mut servers, report);
     servers.into_iter().map(|(server, _)| server).collect()
+}
+
+fn control(root: &Reader) -> Option<PathBuf> {
+    let path = PathBuf::from(root.text(&CONTROL)?);
+    refuse_unbuilt(root, &CONTROL);
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        root.error(
+            &CONTROL,
+            "the path is longer than the 107 bytes of a socket's",
+        );
+    }
+    Some(path)
+}
+
+/// Reads where metrics are served: nowhere but on this machine, since they have no login.
+fn metrics(root: &Reader) -> Option<Listen> {
+    let word = root.text(&METRICS)?;
+    refuse_unbuilt(root, &METRICS);
+    if let Some(path) = word.strip_prefix("unix:")
+        && path.len() <= MAX_SOCKET_PATH
+    {
+        let (path, mode, group) = (PathBuf::from(path), METRICS_MODE, None);
+        return Some(Listen::Unix { path, mode, group });
+    }
+    match word.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Some(Listen::Tcp(address)),
+        Ok(_) => {
+            let message = "metrics have no login: a loopback address such as 127.0.0.1:9180, \
+                 or 'unix:/PATH'";
+            root.error(&METRICS, message);
+            None
+        }
+        Err(_) => {
+            let message = format!("'{word}' is neither 127.0.0.1:PORT, [::1]:PORT nor unix:/PATH");
+            root.error(&METRICS, message);
+            None
+        }
+    }
+}
+
+fn refuse_unbuilt(root: &Reader, key: &'static Key) {
+    if !root.built.state {
+        let message = "this ouistiti was built without it (feature 'state')";
+        root.error(key, message);
+    }
 }
 
 fn landlock(root: &Reader) -> bool {

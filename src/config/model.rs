@@ -29,6 +29,10 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Least severe messages that are logged (`log-level`).
     pub log_level: LevelFilter,
+    /// Socket that answers `-S` (`control`); empty for none, `None` for one beside the pid file.
+    pub control: Option<PathBuf>,
+    /// Where metrics are read (`metrics`).
+    pub metrics: Option<Listen>,
     /// Directory of executables run before serving (`init_d`).
     pub init_d: Option<PathBuf>,
     /// Directory of files with more servers (`config_d`).

@@ -81,6 +81,11 @@ impl Files {
         rights.extend(config.log_file.iter().map(|path| (directory(path), append)));
         let pid_file = config.pid_file.iter();
         rights.extend(pid_file.map(|path| (directory(path), AccessFs::RemoveFile.into())));
+        let control = config.control.iter();
+        rights.extend(control.map(|path| (directory(path), AccessFs::RemoveFile.into())));
+        if let Some(Listen::Unix { path, .. }) = &config.metrics {
+            rights.push((directory(path), AccessFs::RemoveFile.into()));
+        }
         for server in &config.servers {
             for listen in &server.listen {
                 if let Listen::Unix { path, .. } = listen {

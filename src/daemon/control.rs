@@ -17,6 +17,7 @@ use crate::listen::{STOP_WAIT, Servers};
 use crate::system::interfaces::Changes;
 use crate::system::reason::reason;
 use crate::system::threads;
+use crate::tally;
 
 /// What the daemon is told from outside, or by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +220,7 @@ fn reload(options: &Options, servers: &mut Servers, user: &str) {
         return error!("{error}; all stays as it was");
     }
     log.begin();
+    tally::reloaded();
     info!("configuration read again");
     servers.announce(user);
 }

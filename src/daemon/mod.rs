@@ -4,6 +4,10 @@
 //! other files in order. Then `control` runs what signals ask for until everything has stopped.
 //! Nothing here knows of clients.
 
+#[cfg(feature = "state")]
+mod answers;
+#[cfg(feature = "state")]
+mod ask;
 #[cfg(feature = "landlock")]
 mod confine;
 mod control;
@@ -19,16 +23,38 @@ mod signals;
 mod startup;
 mod user;
 
+#[cfg(feature = "state")]
+pub use ask::ask;
 pub use descriptors::close_inherited;
 pub use error::Error;
 pub use keeper::keep;
 pub use startup::{kill, serve, test};
+#[cfg(not(feature = "state"))]
+pub use unasked::ask;
 
 /// The daemon's own name, as it stands before its messages.
 const NAME: &str = "ouistiti";
 
 /// Set for the keeper: how many of its arguments are programs; the others are files to read.
 const KEEPER: &str = "OUISTITI_STOPS";
+
+/// In a build without the feature `state` nobody can ask.
+#[cfg(not(feature = "state"))]
+mod unasked {
+    use std::process::ExitCode;
+
+    use crate::cli::Options;
+    use crate::daemon::Error;
+
+    /// Asks nothing.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn ask(_: &Options, _: &[String]) -> Result<ExitCode, Error> {
+        let text = "-S: this ouistiti was built without it (feature 'state')";
+        Err(Error::Usage(text.to_owned()))
+    }
+}
 
 /// In a build without the feature `landlock` nothing is confined.
 #[cfg(not(feature = "landlock"))]

@@ -33,6 +33,9 @@ pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Conf
     if let Some(path) = &options.pid_file {
         config.pid_file = Some(path.clone());
     }
+    if config.control.is_none() {
+        config.control = (config.pid_file.as_ref()).map(|path| path.with_extension("sock"));
+    }
     if let Some(path) = &options.log_file {
         config.log_file = Some(path.clone());
     }

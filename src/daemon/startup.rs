@@ -11,6 +11,8 @@ use nix::unistd::{User, geteuid};
 
 use crate::cli::Options;
 use crate::config::{Config, Diagnostic, Input};
+#[cfg(feature = "state")]
+use crate::daemon::answers::Answers;
 use crate::daemon::confine::Files;
 use crate::daemon::control::{Controls, Running};
 use crate::daemon::detach::{Ready, Role, detach};
@@ -102,11 +104,15 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     }
     // Programs are started by the user we still are, with the limits we were given.
     let keeper = leave_keeper(&config.init_d, user.as_ref(), &keys)?;
+    #[cfg(feature = "state")]
+    let answers = Answers::bind(&config.control, &config.metrics, user.as_ref())?;
     descriptors::raise_limit();
     let manager = Manager::find();
     give_up_privileges(user.as_ref(), files)?;
     let controls = Controls::new().context("cannot wait for signals")?;
     servers.start()?;
+    #[cfg(feature = "state")]
+    answers.start().context("cannot create a thread")?;
     servers.announce(&name);
     tell_serving(ready, manager.as_ref())?;
     let running = Running {
@@ -116,12 +122,14 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
         keeper,
     };
     let ended = running.run(&controls);
+    #[cfg(feature = "state")]
+    answers.close();
     log::logger().flush();
     ended.context("cannot wait for signals")
 }
 
 /// Changes to the directory of `-W`, before any path is used.
-fn enter_directory(options: &Options) -> Result<(), Error> {
+pub(super) fn enter_directory(options: &Options) -> Result<(), Error> {
     match &options.directory {
         Some(path) => {
             let entered = std::env::set_current_dir(path);

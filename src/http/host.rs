@@ -56,6 +56,13 @@ pub(crate) fn demand(
     }
 }
 
+/// Whether a Host can only be meant for this machine or its network: an address, or a name that
+/// nobody can register.
+#[cfg(feature = "state")]
+pub(crate) fn is_local(host: &str) -> bool {
+    is_own(host, &[], |_| false)
+}
+
 /// Where a plain request is sent on to: the same host and target by https (`redirect`).
 ///
 /// # Errors

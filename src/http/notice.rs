@@ -8,10 +8,14 @@ use log::debug;
 use crate::http::refusal::Refusal;
 use crate::logging;
 use crate::system::reason::reason;
+use crate::tally;
 
 /// Tells the administrator of a refusal. Of each cause ten lines a second are written; a client
 /// that left by itself was not refused.
 pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
+    if let Some(cause) = refusal.cause() {
+        tally::refused(cause);
+    }
     match refusal {
         Refusal::Gone(error) => debug!("{peer}: {}", departure(error)),
         // Browsers send no password before they have been asked for it.
@@ -39,7 +43,7 @@ fn departure(error: &io::Error) -> String {
     }
 }
 
-/// The setting that decides, or what else helps; empty where only the client can do something.
+/// What else helps, beside the reason; empty where only the client can do something.
 fn cure(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::OfHead(refusal) => cure(refusal),
@@ -47,12 +51,94 @@ fn cure(refusal: &Refusal) -> &'static str {
         Refusal::NoService(_) | Refusal::Away(_) => {
             "; there is no socket of that name in 'docroot', and no entry of 'links'"
         }
+        Refusal::NoFile(_) => "; there is no such file in 'docroot' of 'document'",
+        Refusal::NotInGroup(_) => "; 'groups' says which come in",
+        Refusal::TooManyFailures(_) => "; it may try again when the wait is over",
         Refusal::NotAnUpgrade => "; a page or a program opens it by ws:// or wss://",
         Refusal::Timeout => "; 'keepalivetimeout' is how long it may take",
         Refusal::TargetTooLong | Refusal::HeadTooLarge => "; 'headsize' is the limit",
         Refusal::Unavailable(_) => "; its server must run, and let the gateway's user connect",
         Refusal::TooManyClients => "; 'maxclients' and 'maxperip' are the limits",
         _ => "",
+    }
+}
+
+/// The settings that decide about a refusal, or what does where none does.
+#[cfg(feature = "state")]
+pub(crate) fn setting(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::OfHead(refusal) => setting(refusal),
+        Refusal::NotAllowed(_) => "allow, deny (websocket)",
+        Refusal::OriginNotAllowed(_) => "origins (websocket)",
+        Refusal::WrongHost(_) => "hostname (servers)",
+        Refusal::LoginNeeded(_) | Refusal::WrongPassword(..) => "auth (servers)",
+        Refusal::TooManyFailures(_) => "auth (servers)",
+        Refusal::NotInGroup(_) => "groups (auth)",
+        Refusal::NoCertificate | Refusal::WrongCertificate(_) => "auth (servers), clientauth (tls)",
+        Refusal::NoService(_) | Refusal::Away(_) => "docroot, links (websocket)",
+        Refusal::NoFile(_) => "docroot (document)",
+        Refusal::NotAnUpgrade => "document (servers)",
+        Refusal::Redirect(_) => "redirect (servers)",
+        Refusal::Timeout => "keepalivetimeout (servers)",
+        Refusal::TargetTooLong | Refusal::HeadTooLarge => "headsize (servers)",
+        Refusal::TooManyClients => "maxclients, maxperip (servers)",
+        Refusal::NoSession(_) => "tls (servers)",
+        Refusal::Unavailable(_) => {
+            "docroot, links, user: the backend must run and let the daemon's user connect"
+        }
+        Refusal::SpoiledUpgrade => "none here: the proxy in front, such as proxy_http_version",
+        Refusal::IsService(_) => "none: the client must ask for a WebSocket",
+        _ => "none: the client must send another request",
+    }
+}
+
+/// A step of a request on its way to a WebSocket or a file.
+#[cfg(feature = "state")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Head,
+    Host,
+    Login,
+    Handshake,
+    Origin,
+    Name,
+    Backend,
+    File,
+}
+
+#[cfg(feature = "state")]
+impl Step {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Head => "request",
+            Self::Host => "host",
+            Self::Login => "login",
+            Self::Handshake => "handshake",
+            Self::Origin => "origin",
+            Self::Name => "name",
+            Self::Backend => "backend",
+            Self::File => "file",
+        }
+    }
+}
+
+/// The step at which a client is refused.
+#[cfg(feature = "state")]
+pub(crate) fn step(refusal: &Refusal) -> Step {
+    match refusal {
+        Refusal::OfHead(refusal) => step(refusal),
+        Refusal::WrongHost(_) | Refusal::Redirect(_) => Step::Host,
+        Refusal::LoginNeeded(_) | Refusal::WrongPassword(..) => Step::Login,
+        Refusal::TooManyFailures(_) | Refusal::NotInGroup(_) => Step::Login,
+        Refusal::NoCertificate | Refusal::WrongCertificate(_) => Step::Login,
+        Refusal::BadKey(_) | Refusal::BadProtocol(_) | Refusal::BadVersion(_) => Step::Handshake,
+        Refusal::OriginNotAllowed(_) => Step::Origin,
+        Refusal::NotAllowed(_) | Refusal::NoService(_) | Refusal::Away(_) => Step::Name,
+        Refusal::Unavailable(_) | Refusal::Gone(_) => Step::Backend,
+        Refusal::NoFile(_) | Refusal::BadRange(_) | Refusal::BadMethod(..) => Step::File,
+        Refusal::NotAnUpgrade | Refusal::IsService(_) | Refusal::SpoiledUpgrade => Step::File,
+        _ => Step::Head,
     }
 }
 

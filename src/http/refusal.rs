@@ -136,6 +136,35 @@ impl Refusal {
         }
     }
 
+    /// A word for it, by which refusals are counted; `None` for a client that left by itself, and
+    /// for one that is sent on.
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Gone(_) | Self::Redirect(_) => return None,
+            Self::Malformed(_) | Self::Repeated(_) | Self::Body | Self::BadName(_) => "malformed",
+            Self::BadKey(_) | Self::BadProtocol(_) | Self::BadVersion(_) => "handshake",
+            Self::NotAnUpgrade | Self::IsService(_) => "no_upgrade",
+            Self::SpoiledUpgrade => "proxy",
+            Self::NotAllowed(_) => "name",
+            Self::OriginNotAllowed(_) => "origin",
+            Self::WrongHost(_) => "host",
+            Self::LoginNeeded(_) => "login",
+            Self::WrongPassword(..) | Self::NotInGroup(_) | Self::TooManyFailures(_) => "user",
+            Self::NoService(_) | Self::Away(_) => "no_service",
+            Self::NoFile(_) => "no_file",
+            Self::BadMethod(..) => "method",
+            Self::BadRange(_) => "range",
+            Self::Timeout => "timeout",
+            Self::TargetTooLong | Self::HeadTooLarge | Self::TooManyHeaders => "size",
+            Self::NoCertificate | Self::WrongCertificate(_) => "certificate",
+            Self::Unavailable(_) => "backend",
+            Self::TooManyClients => "maxclients",
+            Self::NoSession(_) => "tls",
+            Self::Internal(_) => "internal",
+            Self::OfHead(refusal) => return refusal.cause(),
+        })
+    }
+
     /// One line for the person who reads the answer, without a byte that the client sent.
     pub fn body(&self) -> &'static str {
         match self {

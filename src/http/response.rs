@@ -102,6 +102,12 @@ pub(crate) fn header(answer: &mut String, name: &str, value: &str) {
     let _ = write!(answer, "{name}: {value}\r\n");
 }
 
+/// A status and its phrase.
+#[cfg(feature = "state")]
+pub(crate) fn status_line(status: u16) -> String {
+    format!("{status} {}", reason(status))
+}
+
 /// The phrase of a status that we send (RFC 9110, section 15; RFC 6585).
 fn reason(status: u16) -> &'static str {
     match status {

@@ -8,18 +8,20 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::warn;
 
 use crate::client::Peer;
 use crate::connection;
 use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::listen::listener::Listener;
+use crate::logging;
 use crate::server::Server;
 use crate::server::slot::Slot;
 use crate::server::table::Full;
 use crate::system::reason::reason;
 use crate::system::threads;
+use crate::tally;
 
 /// Pause of an accept loop after it found no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -81,11 +83,12 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
 
 /// Gives a new client a slot and a thread, or turns it away.
 fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
+    tally::accepted();
     let (clients, config) = (server.clients(), server.config());
     match Slot::admit(clients, config, server.resources(), &socket, peer) {
         Ok(slot) => start(server, slot, socket),
         Err(full) if config.tls.is_some() => {
-            info!("{} refused: 503, {full}", Peer(peer));
+            tell(peer, full);
             // The client can be told only after its TLS handshake.
             let resources = server.resources();
             if let Some(slot) = Slot::find_to_refuse(clients, config, resources, &socket, peer) {
@@ -123,11 +126,18 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
 /// Tells a client that there is no slot for it, without waiting for anything. A client that
 /// expects TLS is closed without an answer.
 fn turn_away(server: &Server, socket: TcpStream, peer: Option<SocketAddr>, full: Full) {
-    info!("{} refused: 503, {full}", Peer(peer));
+    tell(peer, full);
     if server.config().tls.is_none() {
         let answer = response::refusal(&Refusal::TooManyClients);
         server.farewell().refuse(socket, answer);
     }
+}
+
+/// Logs and counts a client that is turned away.
+fn tell(peer: Option<SocketAddr>, full: Full) {
+    tally::refused(full.cause());
+    let line = format_args!("{} refused: 503, {full}", Peer(peer));
+    logging::info_of(full.cause(), line);
 }
 
 /// Takes what is passed to a thread. The first to call it gets it: the thread, or the loop if the

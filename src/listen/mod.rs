@@ -21,6 +21,9 @@ use crate::listen::listener::Listener;
 use crate::server::StartError;
 use crate::server::clients::Clients;
 use crate::server::resources::Resources;
+#[cfg(feature = "state")]
+use crate::state::{self, Shown};
+use crate::tally;
 
 /// Longest wait at a stop for the clients' answers to our Close.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -73,7 +76,10 @@ impl Servers {
         let listeners = listeners.sum();
         self.resources
             .measure(listeners, listeners + self.current.len());
-        self.current.iter().try_for_each(Binding::start)
+        self.current.iter().try_for_each(Binding::start)?;
+        #[cfg(feature = "state")]
+        self.show();
+        Ok(())
     }
 
     /// Replaces the servers by those of a new configuration. Connections are kept.
@@ -98,6 +104,8 @@ impl Servers {
             !old.is_empty() && !current.iter().any(kept)
         });
         self.reload_certificates();
+        #[cfg(feature = "state")]
+        self.show();
         Ok(())
     }
 
@@ -110,6 +118,19 @@ impl Servers {
     /// Connections are kept.
     pub(crate) fn refresh(&mut self) {
         self.current.iter_mut().for_each(Binding::refresh);
+        #[cfg(feature = "state")]
+        self.show();
+    }
+
+    /// Shows the servers to whoever asks for the state.
+    #[cfg(feature = "state")]
+    fn show(&self) {
+        let shown = self.current.iter().map(|binding| Shown {
+            name: binding.names(),
+            server: Arc::downgrade(binding.server()),
+        });
+        let retired = self.retired.iter().map(Arc::downgrade).collect();
+        state::show(shown.collect(), retired);
     }
 
     /// Reads the certificates again. If that fails, the old ones stay.
@@ -137,7 +158,7 @@ impl Servers {
         }
     }
 
-    /// Logs how many clients each server has.
+    /// Logs how many clients each server has, and what was counted since the start.
     pub(crate) fn tell_state(&self) {
         for binding in &self.current {
             let most = binding.server().config().max_clients;
@@ -148,6 +169,14 @@ impl Servers {
         if left > 0 {
             info!("{left} clients of addresses that a reload has given up");
         }
+        let totals = tally::with(|totals| totals.clone());
+        let refused: u64 = totals.refusals.iter().map(|(_, count)| count).sum();
+        let ended: u64 = totals.closes.iter().map(|(_, count)| count).sum();
+        info!(
+            "since the start: {} connections, {refused} refusals, {ended} WebSockets have ended, \
+             {} were handed over, {} reloads",
+            totals.connections, totals.handed_over, totals.reloads
+        );
     }
 
     /// Stops gracefully: accepts no new client, sends Close 1001 to those that are connected, and

@@ -57,7 +57,8 @@ impl Clients {
 
     /// Watches every client once. Returns the pause until the next time.
     fn watch_once(&self) -> Option<Duration> {
-        for entry in self.table().entries() {
+        for entry in self.table().entries_mut() {
+            entry.look();
             if let Hold::Writer(writer) = &entry.hold {
                 writer.watch();
             }

@@ -26,8 +26,16 @@ mod plain;
 pub(crate) mod resources;
 #[cfg(feature = "tls")]
 mod secure;
+#[cfg(feature = "state")]
+mod seen;
+#[cfg(feature = "state")]
+pub(crate) mod sight;
 pub(crate) mod slot;
 pub(crate) mod table;
+#[cfg(not(feature = "state"))]
+mod unseen;
+#[cfg(not(feature = "state"))]
+use unseen as seen;
 
 /// One element of `servers`.
 pub(crate) struct Server {

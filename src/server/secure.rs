@@ -51,6 +51,12 @@ impl Security {
         (self.0.as_ref()).is_some_and(|certificates| certificates.covers(host))
     }
 
+    /// The files of the certificates, and the second since 1970 at which each ends.
+    #[cfg(feature = "state")]
+    pub(crate) fn ends(&self) -> Vec<(String, i64)> {
+        (self.0.as_ref()).map_or_else(Vec::new, |certificates| certificates.ends())
+    }
+
     /// Does the TLS handshake, if the server speaks TLS.
     ///
     /// # Errors

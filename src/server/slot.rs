@@ -89,6 +89,27 @@ impl Slot {
         )))
     }
 
+    /// Enters a request that is only explained, beside all limits. Returns `None` if no descriptor
+    /// is left, or if too many clients are being refused.
+    #[cfg(feature = "state")]
+    pub(crate) fn aside(
+        clients: &Arc<Clients>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+    ) -> Option<Self> {
+        let mut table = clients.table();
+        if table.refused >= MAX_REFUSED {
+            return None;
+        }
+        let promise = resources.promise(descriptors(config))?;
+        let mut entry = Entry::new(Hold::Socket(None), None, false);
+        entry.counts = Counts::Refused;
+        let (index, number) = table.add(entry);
+        drop(table);
+        let trusted = is_trusted(&config.trusted, None);
+        Some(Self::new(clients, index, number, None, trusted, promise))
+    }
+
     fn new(
         clients: &Arc<Clients>,
         index: usize,
@@ -119,7 +140,7 @@ impl Slot {
         self.is_refused
     }
 
-    /// Returns a number that no other client of the server has.
+    /// Returns a number that no other client of the process has.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
@@ -183,6 +204,14 @@ impl Slot {
             entry.is_answered = true;
             let was_unassigned = std::mem::take(&mut entry.is_unassigned);
             table.unassigned -= usize::from(was_unassigned);
+        }
+    }
+
+    /// Notes which service the client's WebSocket is for, and who has logged in.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn set_service(&self, service: &str, user: Option<&str>) {
+        if let Some(entry) = self.clients.table().entry(self.index) {
+            entry.seen.set_service(service, user);
         }
     }
 

@@ -4,13 +4,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::client::frames::FrameWriter;
 use crate::server::addresses::Addresses;
+use crate::server::seen::Seen;
 
 /// Most clients that have given way and are not gone yet.
 pub(super) const MAX_LEAVING: usize = 16;
+
+/// The number of the next client: no two clients of the process have the same.
+static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
@@ -26,6 +31,18 @@ pub(crate) enum Full {
     Proxy,
     /// There is no descriptor or no thread for it.
     Resources,
+}
+
+impl Full {
+    /// Returns a word for it, by which refusals are counted.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::Clients => "maxclients",
+            Self::Address => "maxperip",
+            Self::Proxy => "proxy",
+            Self::Resources => "resources",
+        }
+    }
 }
 
 impl fmt::Display for Full {
@@ -44,7 +61,6 @@ impl fmt::Display for Full {
 pub(super) struct Table {
     pub(super) entries: Vec<Option<Entry>>,
     pub(super) unused: Vec<usize>,
-    pub(super) next_number: usize,
     /// Index and number of clients that may have to give way, the oldest first.
     pub(super) opening: VecDeque<(usize, usize)>,
     pub(super) addresses: Addresses,
@@ -64,8 +80,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn add(&mut self, entry: Entry) -> (usize, usize) {
-        let number = self.next_number;
-        self.next_number = number.wrapping_add(1);
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         *self.counter(entry.counts) += 1;
         self.unassigned += usize::from(entry.is_unassigned);
         if let Some(ip) = entry.address {
@@ -101,7 +116,6 @@ impl Table {
         if self.is_empty() {
             // Gives back the memory that many clients took.
             *self = Self {
-                next_number: self.next_number,
                 is_stopping: self.is_stopping,
                 waiting: self.waiting,
                 ..Self::default()
@@ -171,6 +185,10 @@ impl Table {
         self.entries.get_mut(index)?.as_mut()
     }
 
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().flatten()
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().flatten()
     }
@@ -198,6 +216,8 @@ pub(super) struct Entry {
     /// Its peer is a trusted proxy that has not named the client yet.
     pub(super) is_unassigned: bool,
     pub(super) hold: Hold,
+    /// What is shown of it.
+    pub(super) seen: Seen,
 }
 
 /// What other threads end a client by.
@@ -219,6 +239,20 @@ impl Entry {
             address,
             is_unassigned,
             hold,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Notes whether data has moved since the last look, and cuts a client that was told to leave
+    /// and has not.
+    pub(super) fn look(&mut self) {
+        if let Hold::Writer(writer) = &self.hold {
+            let traffic = writer.client().traffic();
+            let bytes = traffic.to_backend.get() + traffic.to_client.get();
+            self.seen.note(bytes);
+        }
+        if self.seen.is_overdue() {
+            self.cut();
         }
     }
 

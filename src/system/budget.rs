@@ -24,6 +24,13 @@ impl Budget {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Returns how many bytes are taken, and the limit.
+    #[cfg(feature = "state")]
+    pub(crate) fn figures(&self) -> (usize, usize) {
+        let order = Ordering::Relaxed;
+        (self.taken.load(order), self.limit.load(order))
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= limit);

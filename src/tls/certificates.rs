@@ -94,6 +94,17 @@ impl Certificates {
         pairs.any(|pair| covers(&pair.cert[0], &name))
     }
 
+    /// The files of the certificates in use, and the second since 1970 at which each ends.
+    #[cfg(feature = "state")]
+    pub(crate) fn ends(&self) -> Vec<(String, i64)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let end = |pair: &CertifiedKey| Some(x509::validity(pair.cert.first()?)?.1.seconds);
+        let files = self.files.pairs.iter().zip(&current.pairs);
+        files
+            .filter_map(|(file, pair)| Some((file.certificate.display().to_string(), end(pair)?)))
+            .collect()
+    }
+
     /// Reads the files again, for the handshakes to come.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use crate::server::resources::Opening;
 use crate::server::slot::Slot;
 use crate::system::budget::Budget;
 use crate::system::reason::reason;
+use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Terms};
 #[cfg(feature = "websocket_rt")]
@@ -46,6 +47,22 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// The service's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The subprotocol that was chosen.
+    #[cfg(feature = "state")]
+    pub(crate) fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// The subprotocols that the client has offered.
+    pub(crate) fn offered(&self) -> &[String] {
+        &self.upgrade.protocols
+    }
+
     /// Serves until both sides have ended, or hands the client over to the backend.
     ///
     /// # Errors
@@ -91,6 +108,7 @@ impl Session<'_> {
             budget: self.budget,
         };
         let report = pump::run(writer, &self.backend, &terms, greet)?;
+        tally::ended(report.code, start.elapsed(), peer.traffic());
         info!(
             "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
             report.code,
@@ -121,6 +139,7 @@ impl Session<'_> {
         let left = match client.into_plain() {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address, &told) {
                 Ok(()) => {
+                    tally::handed_over();
                     let name = format!("{peer} {}", self.name);
                     return handed::watch(self.backend.into_fd(), name, slot.pool());
                 }

@@ -52,6 +52,8 @@ mod sandbox;
 mod slots;
 mod startup;
 mod starvation;
+#[cfg(feature = "state")]
+mod state;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;

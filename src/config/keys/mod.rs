@@ -19,7 +19,8 @@ use super::schema::{Key, NEEDED, Section, words};
 pub(crate) static ROOT: Section = Section {
     name: "the file",
     keys: &[
-        &USER, &PID_FILE, &LOG_FILE, &LOG_LEVEL, &CONFIG_D, &INIT_D, &LANDLOCK, &SERVERS,
+        &USER, &PID_FILE, &LOG_FILE, &LOG_LEVEL, &CONTROL, &METRICS, &CONFIG_D, &INIT_D, &LANDLOCK,
+        &SERVERS,
     ],
     foreign: foreign::FILE,
     ..Section::EMPTY
@@ -45,6 +46,17 @@ pub(crate) static LOG_LEVEL: Key = Key::choice(
     &words(&LOG_LEVELS),
     "Least severe messages that are logged. '-v' tells more, once debug, twice trace.",
 );
+pub(crate) static CONTROL: Key = Key::optional(
+    "control",
+    "UNIX socket that answers 'ouistiti -S', to root and the daemon's user. The empty string is for none. It stays until the next start.",
+)
+.absent("the pid file's name with the ending .sock; none without a pid file", "/var/run/ouistiti.sock")
+.may_be_empty();
+pub(crate) static METRICS: Key = Key::optional(
+    "metrics",
+    "Where Prometheus reads metrics by HTTP: a loopback address with its port, or 'unix:/PATH'. It stays until the next start.",
+)
+.absent("none", "127.0.0.1:9180");
 pub(crate) static CONFIG_D: Key = Key::optional(
     "config_d",
     "Directory of files *.conf with more servers, or one such file. They are read in the order of their names, and only their 'servers' have an effect. They must belong to root or the starting user, and nobody else may write to them or to the directory.",

@@ -181,6 +181,7 @@ fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
     let text = "landlock = true; servers = ({ websocket = { }; });";
     let without = Built {
         auth: false,
+        state: false,
         landlock: false,
         ..ALL
     };

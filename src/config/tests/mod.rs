@@ -20,6 +20,7 @@ use super::{Config, tree};
 const ALL: Built = Built {
     auth: true,
     console: true,
+    state: true,
     landlock: true,
     websocket: true,
     websocket_rt: true,

@@ -58,6 +58,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                         return end;
                     }
                     self.out.adapt(count, space);
+                    let traffic = self.pump.writer.client().traffic();
+                    traffic.to_backend.set(self.out.count());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.vanished(),

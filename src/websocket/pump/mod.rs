@@ -131,6 +131,8 @@ pub(crate) fn run(
             .spawn_scoped(scope, || pump.copy_backend(greet))?;
         let to_backend = pump.copy_client();
         let to_client = copier.join().unwrap_or(0);
+        client.traffic().to_backend.set(to_backend);
+        client.traffic().to_client.set(to_client);
         Ok(Report {
             code: writer.close_sent().unwrap_or(1006),
             to_backend,
@@ -285,6 +287,7 @@ impl Pump<'_> {
                 }
             };
             self.from_backend.moved();
+            self.writer.client().traffic().to_client.set(out.count());
             if let Err(forward) = forwarded {
                 return self.unforwarded(forward);
             }
