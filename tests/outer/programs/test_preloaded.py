@@ -163,26 +163,43 @@ def test_mosquitto(site):
         assert one.read(2) == b"\xd0\0"
 
 
-@pytest.fixture
-def postgres(site):
-    """A site whose server is postgres, which does not run as root."""
+@contextlib.contextmanager
+def database(site):
+    """The command of a postgres with an empty database, its directory, and its user: it does not
+    run as root."""
     places = sorted(str(path) for path in pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
     initdb, server = program("initdb", *places), program("postgres", *places)
     user = "postgres" if os.getuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="pg-") as directory:
-        site.run = pathlib.Path(directory)
         if user:
             os.chmod(directory, 0o755)
             shutil.chown(directory, user)
-        data = site.run / "data"
+        data = pathlib.Path(directory) / "data"
         subprocess.run([initdb, "-D", data, "-U", "tester", "-A", "trust", "--no-sync"], user=user,
                        extra_groups=[] if user else None, cwd=directory, check=True,
                        stdout=subprocess.DEVNULL)
-        preloaded(site, [server, "-D", data, "-k", directory, "-h", "", "-c", "fsync=off"],
-                  name=".s.PGSQL.5432", user=user)
+        yield [server, "-D", data, "-k", directory, "-h", "", "-c", "fsync=off"], directory, user
+
+
+@pytest.fixture
+def postgres(site):
+    """A site whose server is postgres."""
+    with database(site) as (command, directory, user):
+        site.run = pathlib.Path(directory)
+        preloaded(site, command, name=".s.PGSQL.5432", user=user)
         yield site
         # It ends before its directory does.
         site.stop()
+
+
+def greet(client):
+    """Logs in."""
+    hello = struct.pack(">I", 196608) + b"user\0tester\0database\0postgres\0\0"
+    client.send(struct.pack(">I", len(hello) + 4) + hello)
+    while (kind := client.read(1)) != b"Z":
+        body = client.read(struct.unpack(">I", client.read(4))[0] - 4)
+        assert kind != b"E", body
+    client.read(5)
 
 
 def query(client, text):
@@ -200,14 +217,9 @@ def query(client, text):
 
 
 def test_postgres(postgres):
-    hello = struct.pack(">I", 196608) + b"user\0tester\0database\0postgres\0\0"
     with stream(postgres, ".s.PGSQL.5432") as one, stream(postgres, ".s.PGSQL.5432") as two:
         for client in (one, two):
-            client.send(struct.pack(">I", len(hello) + 4) + hello)
-            while (kind := client.read(1)) != b"Z":
-                body = client.read(struct.unpack(">I", client.read(4))[0] - 4)
-                assert kind != b"E", body
-            client.read(5)
+            greet(client)
         assert query(one, "select inet_client_addr() is null") == [b"t"]
         query(one, "create table t (i int)")
         query(one, "insert into t select generate_series(1, 1000)")
