@@ -171,6 +171,10 @@ fn login_for<'a>(server: &'a Server, request: &Request) -> Option<&'a Login> {
         let link = websocket::access::link_of(config, &request.path);
         return server.logins().of_service(link);
     }
+    #[cfg(feature = "websocket")]
+    if file::lists(server, request).is_some() {
+        return server.logins().of_service(None);
+    }
     server.logins().of_files()
 }
 

@@ -1,5 +1,7 @@
 //! Opening: answers a request without an upgrade: with a file, or with what the client should do.
 
+#[cfg(feature = "websocket")]
+use std::ptr;
 use std::time::Instant;
 
 use log::debug;
@@ -75,7 +77,7 @@ fn of_service(server: &Server, slot: &Slot, request: &Request) -> Option<Refusal
 
 /// The gateway whose services a request wants listed, if it lists them.
 #[cfg(feature = "websocket")]
-fn lists<'a>(server: &'a Server, request: &Request) -> Option<&'a WebsocketConfig> {
+pub(super) fn lists<'a>(server: &'a Server, request: &Request) -> Option<&'a WebsocketConfig> {
     let config = server.config().websocket.as_ref()?;
     let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
     (config.list && is_read && request.path == listing::PATH).then_some(config)
@@ -96,7 +98,18 @@ fn send_list(
     })?;
     let deadline = Instant::now() + REFUSAL_WAIT;
     let opening = slot.opening(deadline).ok_or(Refusal::TooManyClients)?;
-    let answer = listing::answer(config, request.is_head(), after);
+    let logins = server.logins();
+    let own = logins.of_service(None);
+    let admits = |link, name: &str| {
+        let login = logins.of_service(link);
+        // Who has logged in for the list has done so for all that need the same login.
+        let is_done = request.user.is_some()
+            && login
+                .zip(own)
+                .is_some_and(|(one, other)| ptr::eq(one, other));
+        is_done || login.is_none_or(|login| !login.keeps(name))
+    };
+    let answer = listing::answer(config, &admits, request.is_head(), after);
     drop(opening);
     let deadline = Instant::now() + REFUSAL_WAIT;
     let written = client.write_all_until(answer.as_bytes(), deadline);

@@ -39,6 +39,11 @@ impl Logins {
 }
 
 impl Login {
+    #[cfg(feature = "websocket")]
+    pub(crate) fn keeps(&self, _: &str) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn admit(&self, _: &mut Request, _: &Client) -> Result<(), Refusal> {
         match *self {}
     }

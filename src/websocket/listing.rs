@@ -23,6 +23,10 @@ const MAX_SERVICES: usize = 200;
 /// Most entries of directories that are looked at.
 const MAX_ENTRIES: usize = 1024;
 
+/// Whether a client may have a service of this name, that of a link by its number, as far as logins
+/// are concerned.
+pub(crate) type Admits<'a> = dyn Fn(Option<usize>, &str) -> bool + 'a;
+
 /// The services that there are, at most so many.
 struct Listing {
     /// Names and states, each name once.
@@ -32,8 +36,13 @@ struct Listing {
 }
 
 /// Returns the answer to a GET, or to a HEAD, of the list.
-pub(crate) fn answer(config: &WebsocketConfig, is_head: bool, after: After) -> String {
-    let body = Listing::of(config).json();
+pub(crate) fn answer(
+    config: &WebsocketConfig,
+    admits: &Admits<'_>,
+    is_head: bool,
+    after: After,
+) -> String {
+    let body = Listing::of(config, admits).json();
     let mut answer = start(200, after);
     header(&mut answer, "Content-Type", "application/json");
     header(&mut answer, "Content-Length", &body.len().to_string());
@@ -46,24 +55,25 @@ pub(crate) fn answer(config: &WebsocketConfig, is_head: bool, after: After) -> S
 }
 
 impl Listing {
-    fn of(config: &WebsocketConfig) -> Self {
+    fn of(config: &WebsocketConfig, admits: &Admits<'_>) -> Self {
         let mut listing = Self {
             services: Vec::new(),
             is_cut: false,
         };
         let listeners = Listeners::read();
-        for link in &config.links {
+        for (number, link) in config.links.iter().enumerate() {
             let Some(name) = name_of_link(link.origin.as_str(), &link.target) else {
                 continue;
             };
             // The first link that matches a name serves it.
             let mut links = config.links.iter();
             let first = links.find(|link| access::is_meant(link, &name));
-            if first.is_some_and(|first| std::ptr::eq(first, link)) {
+            let is_own = first.is_some_and(|first| std::ptr::eq(first, link));
+            if is_own && admits(Some(number), &name) {
                 listing.add(config, name, &link.target, &listeners);
             }
         }
-        listing.walk(config, &listeners);
+        listing.walk(config, admits, &listeners);
         listing
             .services
             .sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -71,15 +81,16 @@ impl Listing {
     }
 
     /// Adds what stands beneath docroot, the directory itself first.
-    fn walk(&mut self, config: &WebsocketConfig, listeners: &Listeners) {
+    fn walk(&mut self, config: &WebsocketConfig, admits: &Admits<'_>, listeners: &Listeners) {
         let mut entries = 0;
         let mut directories = VecDeque::from([String::new()]);
         while let Some(directory) = directories.pop_front() {
             for name in self.names_in(config, &directory, &mut entries) {
                 match access::open(config, &name) {
                     Ok(Found::Directory) => directories.push_back(name),
-                    // The link of this name has been asked already.
-                    Ok(Found::Service(..)) if access::is_linked(config, &name) => {}
+                    // A link of this name has been asked already.
+                    Ok(Found::Service(..))
+                        if access::is_linked(config, &name) || !admits(None, &name) => {}
                     // The file stays open for as long as its path is looked at.
                     Ok(Found::Service(target, _file)) => {
                         self.add(config, name, &target, listeners);

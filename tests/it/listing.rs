@@ -32,6 +32,34 @@ fn a_page_of_a_name_that_is_not_the_servers_gets_no_list() {
     assert_eq!(ask(&gateway, request).status, 421);
 }
 
+#[cfg(feature = "auth")]
+#[test]
+fn who_has_not_logged_in_sees_only_what_needs_no_login() {
+    let own = "{ type = \"Basic\"; user = \"ann\"; passwd = \"x\"; }";
+    let settings = format!(
+        "list = true; auth = {{ type = \"Basic\"; user = \"admin\"; passwd = \"test\"; protect = \"PROTECT\"; }};
+         links = ({{ origin = \"anns\"; destination = \"/nowhere/anns\"; auth = {own}; }},
+                  {{ origin = \"open\"; destination = \"/nowhere/open\"; auth = {{ type = \"None\"; }}; }});"
+    );
+    let some = Gateway::start(&settings.replace("PROTECT", "/secret*"));
+    let all = Gateway::start(&settings.replace("PROTECT", "*"));
+    for gateway in [&some, &all] {
+        drop(gateway.backend("secret"));
+        drop(gateway.backend("free"));
+    }
+    let names = |list: &str| {
+        let parts = list.split("\"name\":\"").skip(1);
+        let names = parts.filter_map(|part| part.split('"').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&list(&some)), ["free", "open"]);
+    assert_eq!(get(&all, "/-/services", "").status, 401);
+    let admin = "Authorization: Basic YWRtaW46dGVzdA==\r\n";
+    let answer = get(&all, "/-/services", admin);
+    let body = String::from_utf8(answer.body).expect("UTF-8");
+    assert_eq!(names(&body), ["free", "open", "secret"]);
+}
+
 #[test]
 fn a_plain_request_of_a_service_that_is_not_allowed_is_told_so() {
     let gateway = Gateway::start("deny = \"hidden\";");

@@ -91,10 +91,19 @@ impl Login {
             })
             .collect();
         names.push(path);
-        names.iter().any(|name| {
-            let listed = |globs: &[Pattern]| globs.iter().any(|glob| matches(glob, name));
-            listed(&self.protect) || self.protect.is_empty() && !listed(&self.unprotect)
-        })
+        names.iter().any(|name| self.covers(name))
+    }
+
+    /// Whether a path is one of those that need a login.
+    fn covers(&self, path: &str) -> bool {
+        let listed = |globs: &[Pattern]| globs.iter().any(|glob| matches(glob, path));
+        listed(&self.protect) || self.protect.is_empty() && !listed(&self.unprotect)
+    }
+
+    /// Whether a service of this name is kept from whoever has not logged in.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        !matches!(self.way, Way::Open) && self.covers(&format!("/{name}"))
     }
 }
 

@@ -14,7 +14,7 @@ fn section(scratch: &Scratch, more: &str) -> WebsocketConfig {
 }
 
 fn names(config: &WebsocketConfig) -> Vec<String> {
-    let listing = Listing::of(config);
+    let listing = Listing::of(config, &|_, _| true);
     listing.services.into_iter().map(|(name, _)| name).collect()
 }
 
@@ -29,7 +29,7 @@ fn sockets_links_and_directories_are_listed_with_their_states() {
     let links = "links = ({ origin = \"\"; type = \"tcp\"; destination = \"::1\"; port = 1; },
                           { origin = \"m*\"; destination = \"/nowhere/modem\"; },
                           { origin = \"x*\"; destination = \"/nowhere/modem\"; });";
-    let json = Listing::of(&section(&scratch, links)).json();
+    let json = Listing::of(&section(&scratch, links), &|_, _| true).json();
     let wanted = "{\"services\":[\n\
                   {\"name\":\"\"},\n\
                   {\"name\":\"dead\",\"state\":\"stopped\"},\n\
@@ -58,7 +58,7 @@ fn a_link_is_named_once_and_before_the_socket_of_its_name() {
     let _socket = UnixListener::bind(scratch.0.join("echo")).expect("a socket");
     let links = "links = ({ origin = \"echo\"; destination = \"/nowhere/echo\"; },
                           { origin = \"*\"; destination = \"/nowhere/echo\"; });";
-    let listing = Listing::of(&section(&scratch, links));
+    let listing = Listing::of(&section(&scratch, links), &|_, _| true);
     let wanted = [(
         "echo".to_owned(),
         Some(crate::backend::presence::State::Stopped),
@@ -72,7 +72,7 @@ fn more_services_than_are_named_are_told_of() {
     for number in 0..=MAX_SERVICES {
         drop(UnixListener::bind(scratch.0.join(number.to_string())).expect("a socket"));
     }
-    let listing = Listing::of(&section(&scratch, ""));
+    let listing = Listing::of(&section(&scratch, ""), &|_, _| true);
     assert_eq!(listing.services.len(), MAX_SERVICES);
     assert!(listing.json().ends_with("\"more\":true}\n"));
 }
