@@ -19,7 +19,7 @@
         feature = "auth",
         feature = "landlock"
     )),
-    allow(dead_code, unreachable_pub, unused_imports)
+    allow(dead_code, unreachable_pub, unused_imports, unused_mut)
 )]
 
 #[cfg(feature = "websocket")]

@@ -6,13 +6,14 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::time::Duration;
 
 use super::built::{BUILT, Built};
 use super::choices::LOG_LEVELS;
 use super::disk::Disk;
 use super::keys::{
     CONFIG_D, CONTROL, INIT_D, LANDLOCK, LOG_FILE, LOG_LEVEL, METRICS, PID_FILE, ROOT, SERVERS,
-    USER,
+    UPGRADE_LIMIT, USER,
 };
 use super::libconfig::diagnostic::{Diagnostic, Report, Severity};
 use super::libconfig::parser;
@@ -123,6 +124,10 @@ fn check(mut sources: Sources, file: usize, built: Built, look: bool) -> Loaded 
         init_d: path(&INIT_D),
         config_d: path(&CONFIG_D),
         landlock: landlock(&root),
+        upgrade_limit: match root.count(&UPGRADE_LIMIT) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds.into())),
+        },
         servers,
     };
     let diagnostics = report.finish(&sources);

@@ -39,6 +39,8 @@ pub struct Config {
     pub config_d: Option<PathBuf>,
     /// Let the kernel keep the daemon to the files it needs (`landlock`).
     pub landlock: bool,
+    /// How long a process serves its clients after another has taken over (`upgrade-limit`).
+    pub upgrade_limit: Option<Duration>,
     /// The `servers` list, those of `config_d` included.
     pub servers: Vec<ServerConfig>,
 }

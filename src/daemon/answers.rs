@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -59,16 +60,17 @@ impl Answers {
         control: &Option<PathBuf>,
         metrics: &Option<Listen>,
         user: Option<&User>,
+        lent: &mut Vec<Listener>,
     ) -> Result<Self, Error> {
         let control = control
             .as_deref()
             .filter(|path| !path.as_os_str().is_empty());
         let control = control.map(|path| {
-            let bound = bind_control(path, user);
+            let bound = bind_control(path, user, lent);
             bound.context(format_args!("control = \"{}\"", path.display()))
         });
         let metrics = metrics.as_ref().map(|address| {
-            let bound = Listener::open(address).map(Arc::new);
+            let bound = open(address, lent).map(|(listener, _)| Arc::new(listener));
             bound.context(format_args!("metrics = \"{address}\""))
         });
         Ok(Self {
@@ -91,6 +93,22 @@ impl Answers {
         Ok(())
     }
 
+    /// Each socket, and its address as the configuration writes it: for the process that takes over.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub(crate) fn share(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let listeners = self.control.iter().chain(&self.metrics);
+        listeners.map(|listener| listener.share()).collect()
+    }
+
+    /// Leaves the sockets to the process that takes over.
+    pub(crate) fn leave(&self) {
+        for listener in self.control.iter().chain(&self.metrics) {
+            listener.leave();
+        }
+    }
+
     /// Closes the sockets and removes them.
     pub(crate) fn close(&self) {
         for listener in self.control.iter().chain(&self.metrics) {
@@ -99,14 +117,27 @@ impl Answers {
     }
 }
 
-fn bind_control(path: &Path, user: Option<&User>) -> io::Result<Arc<Listener>> {
+/// The socket of this address among those that the process before us has bound, or a new one; and
+/// whether it is new.
+fn open(address: &Listen, lent: &mut Vec<Listener>) -> io::Result<(Listener, bool)> {
+    match lent.iter().position(|lent| lent.is_on(address)) {
+        Some(index) => Ok((lent.remove(index), false)),
+        None => Ok((Listener::open(address)?, true)),
+    }
+}
+
+fn bind_control(
+    path: &Path,
+    user: Option<&User>,
+    lent: &mut Vec<Listener>,
+) -> io::Result<Arc<Listener>> {
     let address = Listen::Unix {
         path: path.to_owned(),
         mode: CONTROL_MODE,
         group: None,
     };
-    let listener = Listener::open(&address)?;
-    if let Some(user) = user.filter(|_| nix::unistd::geteuid().is_root()) {
+    let (listener, is_new) = open(&address, lent)?;
+    if let Some(user) = user.filter(|_| is_new && nix::unistd::geteuid().is_root()) {
         chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }
     Ok(Arc::new(listener))
@@ -120,7 +151,7 @@ fn serve(listener: &Arc<Listener>, name: &'static str, answer: fn(TcpStream)) ->
         loop {
             let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
-                Err(error) if error.kind() == ErrorKind::InvalidInput => return,
+                Err(_) if listener.is_ended() => return,
                 Err(error) => {
                     warn!("{name}: cannot accept: {}", reason(&error));
                     threads::sleep(PAUSE);

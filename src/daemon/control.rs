@@ -1,110 +1,27 @@
 //! Running: what signals ask for, until everything has stopped.
 
-use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
 
-use log::{debug, error, info, warn};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use log::{error, info, warn};
 
 use crate::cli::Options;
-use crate::config::{Diagnostic, Severity};
+use crate::config::{Diagnostic, Input, Severity};
+#[cfg(feature = "state")]
+use crate::daemon::answers::Answers;
+use crate::daemon::controls::{Control, Controls, Event};
 use crate::daemon::keeper::Keeper;
-use crate::daemon::{descriptors, settings, signals};
+use crate::daemon::leaving::{self, Leaving};
+use crate::daemon::notify::Manager;
+use crate::daemon::pid_file::PidFile;
+use crate::daemon::upgrade::{Attempt, Link, Passed, Program, Successor, Word};
+use crate::daemon::{descriptors, settings};
 use crate::listen::{STOP_WAIT, Servers};
 use crate::system::interfaces::Changes;
 use crate::system::reason::reason;
-use crate::system::threads;
 use crate::tally;
-
-/// What the daemon is told from outside, or by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Control {
-    /// TERM or INT: stop, gracefully the first time.
-    Stop,
-    /// HUP: read what may have changed again.
-    Reload,
-    /// USR1: tell in the log what goes on.
-    Tell,
-    /// An interface has got or lost an address.
-    Addresses,
-    /// What was being stopped has stopped.
-    Stopped,
-}
-
-/// Where the main thread waits to be told something. It waits in poll(2), not for a lock: that
-/// works on a kernel without the 32-bit system calls for time as well.
-pub(crate) struct Controls(SignalFd);
-
-impl Controls {
-    /// Receives the signals that are blocked.
-    ///
-    /// # Errors
-    /// When there is no descriptor left, or the kernel has no signalfd(2).
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&signals::blocked(), flags)?))
-    }
-
-    /// The next signal that means something, or a change of addresses.
-    ///
-    /// # Errors
-    /// As poll(2) and signalfd(2).
-    fn next(&self, changes: Option<&Changes>) -> io::Result<Control> {
-        let control = self.next_or(changes.map(|changes| (changes.as_fd(), Control::Addresses)))?;
-        if let (Control::Addresses, Some(changes)) = (control, changes) {
-            changes.forget();
-        }
-        Ok(control)
-    }
-
-    /// The next signal that means something; `Stopped` once the other end of `work` is closed.
-    ///
-    /// # Errors
-    /// As poll(2) and signalfd(2).
-    fn next_or_end(&self, work: &PipeReader) -> io::Result<Control> {
-        self.next_or(Some((work.as_fd(), Control::Stopped)))
-    }
-
-    /// The next signal that means something, or what it means that something can be read.
-    fn next_or(&self, other: Option<(BorrowedFd<'_>, Control)>) -> io::Result<Control> {
-        loop {
-            let signals = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
-            let mut fds = vec![signals];
-            fds.extend(other.map(|(fd, _)| PollFd::new(fd, PollFlags::POLLIN)));
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                result => result?,
-            };
-            if let (Some(fd), Some((_, control))) = (fds.get(1), other)
-                && fd.any() != Some(false)
-            {
-                return Ok(control);
-            }
-            if let Some(control) = self.read()? {
-                return Ok(control);
-            }
-        }
-    }
-
-    /// Takes a signal; `None` if it means nothing.
-    fn read(&self) -> io::Result<Option<Control>> {
-        let Some(signal) = self.0.read_signal()? else {
-            return Ok(None);
-        };
-        match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
-            Ok(Ok(Signal::SIGHUP)) => Ok(Some(Control::Reload)),
-            Ok(Ok(Signal::SIGUSR1)) => Ok(Some(Control::Tell)),
-            Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => Ok(Some(Control::Stop)),
-            _ => {
-                debug!("signal {} is ignored", signal.ssi_signo);
-                Ok(None)
-            }
-        }
-    }
-}
 
 /// A daemon that serves.
 pub(crate) struct Running<'a> {
@@ -116,34 +33,192 @@ pub(crate) struct Running<'a> {
     pub(crate) servers: Servers,
     /// Who stops the programs of `init_d`.
     pub(crate) keeper: Option<Keeper>,
+    /// Its locked pid file.
+    pub(crate) pid_file: Option<PidFile>,
+    /// The service manager that it tells.
+    pub(crate) manager: Option<Manager>,
+    /// Its starter waits for its end.
+    pub(crate) is_watched: bool,
+    /// The program that an upgrade starts.
+    pub(crate) program: Arc<Program>,
+    /// The processes that it took over from and that still have clients.
+    pub(crate) links: Vec<Link>,
+    /// How long a process serves its clients after an upgrade (`upgrade-limit`).
+    pub(crate) upgrade_limit: Option<Duration>,
+    /// What answers those who ask what it does.
+    #[cfg(feature = "state")]
+    pub(crate) answers: Answers,
 }
 
 impl Running<'_> {
-    /// Does what signals ask for, until everything has stopped.
+    /// Does what signals ask for, until everything has stopped or another process serves.
     ///
     /// # Errors
     /// When signals can no longer be received.
-    pub(crate) fn run(self, controls: &Controls) -> io::Result<()> {
-        let mut servers = self.servers;
-        let mut changes = follow(&mut servers);
+    pub(crate) fn run(mut self, controls: &Controls) -> io::Result<()> {
+        let mut attempt: Option<Attempt> = None;
+        let mut changes = follow(&mut self.servers);
         loop {
-            match controls.next(changes.as_ref())? {
-                Control::Reload => {
-                    reload(self.options, &mut servers, &self.user);
-                    changes = follow(&mut servers);
+            let asked = match self.wait(controls, attempt.as_ref(), changes.as_ref())? {
+                Told::Control(control) => control,
+                Told::Addresses => {
+                    self.servers.refresh();
+                    continue;
                 }
-                Control::Addresses => servers.refresh(),
-                Control::Tell => servers.tell_state(),
-                Control::Stop | Control::Stopped => break,
+                Told::Tried => match attempt.take().map(Attempt::result) {
+                    Some(Ok(successor)) => return self.leave(successor, controls),
+                    Some(Err(text)) => {
+                        error!("no upgrade: {text}; all stays as it was");
+                        continue;
+                    }
+                    None => continue,
+                },
+            };
+            match asked {
+                Control::Reload => {
+                    reload(self.options, &mut self.servers, &self.user);
+                    changes = follow(&mut self.servers);
+                }
+                Control::Tell => self.servers.tell_state(),
+                Control::Upgrade if attempt.is_some() => {}
+                Control::Upgrade => match self.upgrade() {
+                    Ok(begun) => attempt = Some(begun),
+                    Err(error) => error!("no upgrade: {}; all stays as it was", reason(&error)),
+                },
+                Control::Stop => break,
             }
         }
+        if let Some(attempt) = attempt {
+            attempt.give_up();
+        }
+        self.stop(controls)
+    }
+
+    /// Waits for a signal, for a word of a process before this one, for the end of an attempt, or
+    /// for a change of addresses.
+    fn wait(
+        &mut self,
+        controls: &Controls,
+        attempt: Option<&Attempt>,
+        changes: Option<&Changes>,
+    ) -> io::Result<Told> {
+        loop {
+            let links = self.links.iter().map(AsFd::as_fd);
+            let others = links.chain(changes.map(AsFd::as_fd));
+            let others: Vec<_> = others.chain(attempt.map(Attempt::done)).collect();
+            let index = match controls.next(&others, None)? {
+                Event::Control(control) => return Ok(Told::Control(control)),
+                Event::Ready(index) => index,
+                Event::Quiet => continue,
+            };
+            let Some(link) = self.links.get(index) else {
+                let changes = changes.filter(|_| index == self.links.len());
+                return Ok(changes.map_or(Told::Tried, |changes| {
+                    changes.forget();
+                    Told::Addresses
+                }));
+            };
+            match link.next() {
+                Ok(Some(word)) => {
+                    if let Some(control) = leaving::control(word) {
+                        return Ok(Told::Control(control));
+                    }
+                }
+                // Whoever watches it takes its end for ours.
+                Ok(None) if link.is_followed => return Ok(Told::Control(Control::Stop)),
+                // Its last client has gone.
+                Ok(None) => drop(self.links.remove(index)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Stops everything, gracefully; a second signal hurries.
+    fn stop(self, controls: &Controls) -> io::Result<()> {
         info!("stopping");
-        let last = wait_for("stop", move || servers.stop(STOP_WAIT), controls)?;
+        for link in &self.links {
+            link.tell(Word::Stop);
+        }
+        let servers = self.servers;
+        #[cfg(feature = "state")]
+        self.answers.close();
+        let is_hurried = !controls.wait_for("stop", move || servers.stop(STOP_WAIT))?;
         if let Some(keeper) = self.keeper {
-            stop_programs(keeper, last, controls)?;
+            stop_programs(keeper, is_hurried, controls)?;
         }
         Ok(())
     }
+
+    /// Starts the program that is now on disk.
+    fn upgrade(&self) -> io::Result<Attempt> {
+        if matches!(self.options.config, Input::Stdin(_)) {
+            let text = "a configuration from standard input cannot be read again";
+            return Err(io::Error::other(text));
+        }
+        #[cfg_attr(not(feature = "state"), allow(unused_mut))]
+        let mut listeners = self.servers.share()?;
+        #[cfg(feature = "state")]
+        listeners.extend(self.answers.share()?);
+        let passed = Passed {
+            listeners,
+            pid_file: self.pid_file.as_ref().map(PidFile::share).transpose()?,
+            links: (self.links.iter())
+                .map(|link| Ok((link.share()?, link.is_followed)))
+                .collect::<io::Result<_>>()?,
+        };
+        info!("upgrade: starting {}", self.program.path.display());
+        Attempt::begin(Arc::clone(&self.program), passed)
+    }
+
+    /// Leaves everything to the process that serves from now on, but the clients that are here.
+    fn leave(self, successor: Successor, controls: &Controls) -> io::Result<()> {
+        let Self {
+            mut servers,
+            keeper,
+            pid_file,
+            manager,
+            #[cfg(feature = "state")]
+            answers,
+            ..
+        } = self;
+        #[cfg(feature = "state")]
+        answers.leave();
+        servers.leave();
+        if let Some(file) = pid_file {
+            file.leave();
+        }
+        if let Some(manager) = &manager {
+            manager.tell_main(successor.pid);
+        }
+        // Whoever watches this process would take its end for that of the daemon.
+        let stays = self.is_watched && manager.is_none();
+        let word = if stays { Word::Follow } else { Word::Serve };
+        successor.link.tell(word);
+        // Its own keeper stops the programs.
+        if let Some(keeper) = keeper {
+            keeper.leave();
+        }
+        info!(
+            "process {} serves from now on; this one serves its clients to their end",
+            successor.pid
+        );
+        let leaving = Leaving {
+            servers,
+            stays,
+            limit: self.upgrade_limit,
+            successor,
+        };
+        leaving.run(controls)
+    }
+}
+
+/// What ended a wait of the daemon.
+enum Told {
+    Control(Control),
+    /// An attempt to upgrade has ended.
+    Tried,
+    /// An interface has got or lost an address.
+    Addresses,
 }
 
 /// Listens for changes of the interfaces that servers follow, if any does, and takes those that
@@ -165,39 +240,15 @@ fn follow(servers: &mut Servers) -> Option<Changes> {
     }
 }
 
-/// Has the programs of `init_d` stopped, and waits for that unless `last`, or a signal that
-/// comes meanwhile, is to stop at once.
-fn stop_programs(mut keeper: Keeper, last: Control, controls: &Controls) -> io::Result<()> {
+/// Has the programs of `init_d` stopped, and waits for that unless it is hurried, or a signal that
+/// comes meanwhile is to stop at once.
+fn stop_programs(mut keeper: Keeper, is_hurried: bool, controls: &Controls) -> io::Result<()> {
     keeper.stop();
-    match last {
-        Control::Stop => keeper.leave(),
-        _ => drop(wait_for("programs", move || keeper.wait(), controls)?),
+    match is_hurried {
+        true => keeper.leave(),
+        false => drop(controls.wait_for("programs", move || keeper.wait())?),
     }
     Ok(())
-}
-
-/// Does `work` on a thread of its own and waits for its end; `Stop` if it is to be waited for no
-/// longer.
-fn wait_for(
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-    controls: &Controls,
-) -> io::Result<Control> {
-    let (reader, writer) = io::pipe()?;
-    let work = move || {
-        // Closed at the end of the thread, however it ends.
-        let _open: PipeWriter = writer;
-        work();
-    };
-    if threads::spawn(name, work).is_err() {
-        return Ok(Control::Stop);
-    }
-    loop {
-        match controls.next_or_end(&reader)? {
-            Control::Reload | Control::Tell | Control::Addresses => {}
-            end => return Ok(end),
-        }
-    }
 }
 
 /// Reads the configuration, the certificates and the name of the log file again. Whatever

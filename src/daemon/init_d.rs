@@ -16,7 +16,7 @@ use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::daemon::{KEEPER, NAME, detach, notify, signals};
+use crate::daemon::{KEEPER, NAME, detach, notify, signals, upgrade};
 use crate::system::reason::reason;
 use crate::system::{threads, trusted};
 
@@ -149,6 +149,7 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
         .env_remove(detach::VARIABLE)
         .env_remove(notify::VARIABLE)
         .env_remove(KEEPER)
+        .env_remove(upgrade::VARIABLE)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

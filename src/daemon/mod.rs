@@ -11,16 +11,19 @@ mod ask;
 #[cfg(feature = "landlock")]
 mod confine;
 mod control;
+mod controls;
 mod descriptors;
 mod detach;
 mod error;
 mod init_d;
 mod keeper;
+mod leaving;
 mod notify;
 mod pid_file;
 mod settings;
 mod signals;
 mod startup;
+mod upgrade;
 mod user;
 
 #[cfg(feature = "state")]
@@ -35,7 +38,7 @@ pub use unasked::ask;
 /// The daemon's own name, as it stands before its messages.
 const NAME: &str = "ouistiti";
 
-/// Set for the keeper: how many of its arguments are programs; the others are files to read.
+/// Set for the keeper: how many of its arguments are programs, and how many files to read.
 const KEEPER: &str = "OUISTITI_STOPS";
 
 /// In a build without the feature `state` nobody can ask.

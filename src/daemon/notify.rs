@@ -29,6 +29,13 @@ impl Manager {
             warn!("cannot tell {VARIABLE}: {error}");
         }
     }
+
+    /// Tells it that another process is the daemon from now on.
+    pub(crate) fn tell_main(&self, pid: u32) {
+        if let Err(error) = self.0.send(format!("MAINPID={pid}").as_bytes()) {
+            warn!("cannot tell {VARIABLE}: {error}");
+        }
+    }
 }
 
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +20,9 @@ use crate::system::{threads, trusted};
 
 /// Longest wait for a daemon to end: the close handshakes, then its programs.
 const KILL_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for the signature of a process that takes the file over.
+const SIGN_WAIT: Duration = Duration::from_secs(1);
 
 /// Pause between two looks whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -38,6 +41,8 @@ pub(crate) struct PidFile {
     path: PathBuf,
     /// Locked until it is closed.
     file: File,
+    /// It is another process's from now on.
+    is_left: bool,
 }
 
 impl PidFile {
@@ -63,7 +68,11 @@ impl PidFile {
                 // One that was there may have another mode; its owner may be another user.
                 let _ = file.set_permissions(Permissions::from_mode(FILE_MODE));
                 let path = path.to_owned();
-                return Ok(Self { path, file });
+                return Ok(Self {
+                    path,
+                    file,
+                    is_left: false,
+                });
             }
         }
         Err(io::Error::other("it is removed again and again").into())
@@ -74,12 +83,59 @@ impl PidFile {
     /// # Errors
     /// As write(2).
     pub(crate) fn write(&self) -> io::Result<()> {
-        writeln!(&self.file, "{}", std::process::id())
+        let text = format!("{}\n", std::process::id());
+        // At its beginning: a file that another process has passed to us is not empty.
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.set_len(text.len() as u64)
+    }
+
+    /// Takes the locked file of the process before us, if it is the one of this path. The lock is
+    /// ours from then on, and the file is signed by [`PidFile::take_over`].
+    ///
+    /// # Errors
+    /// As open(2) and fstat(2).
+    pub(crate) fn taken(path: &Path, file: &File) -> io::Result<Option<Self>> {
+        let there = trusted::open(path, File::options().read(true).write(true), None)?;
+        let [there, passed] = [there.metadata()?, file.metadata()?];
+        if (there.dev(), there.ino()) != (passed.dev(), passed.ino()) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file: file.try_clone()?,
+            is_left: false,
+        }))
+    }
+
+    /// Signs the file of the process before us, and writes this process's id.
+    ///
+    /// # Errors
+    /// As fcntl(2) and write(2).
+    pub(crate) fn take_over(&self) -> io::Result<()> {
+        sign(&self.file)?;
+        self.write()
+    }
+
+    /// A second descriptor of the file, for the process after us.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub(crate) fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Leaves the file to the process after us, which has it open.
+    pub(crate) fn leave(mut self) {
+        let _ = fcntl(&self.file, FcntlArg::F_SETLK(&record(F_UNLCK)));
+        self.is_left = true;
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Where the user may not remove it, at least nobody is named in it.
         let _ = self.file.set_len(0);
         let _ = fs::remove_file(&self.path);
@@ -101,7 +157,7 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
     if !is_held(&file)? {
         return Err(PidFileError::NotRunning);
     }
-    let pid = signer(&file)?.filter(|pid| is_this_program(*pid));
+    let pid = wait_for_signer(&file)?.filter(|pid| is_this_program(*pid));
     let pid = pid.ok_or(PidFileError::NotOurs)?;
     signal::kill(pid, Signal::SIGTERM).map_err(io::Error::from)?;
     let deadline = Instant::now() + KILL_WAIT;
@@ -128,6 +184,19 @@ fn signer(file: &File) -> io::Result<Option<Pid>> {
     fcntl(file, FcntlArg::F_GETLK(&mut found))?;
     let is_locked = i32::from(found.l_type) != F_UNLCK && found.l_pid > 1;
     Ok(is_locked.then(|| Pid::from_raw(found.l_pid)))
+}
+
+/// The process that has signed the file. One that takes it over signs it a moment after the one
+/// before it has left it.
+fn wait_for_signer(file: &File) -> io::Result<Option<Pid>> {
+    let deadline = Instant::now() + SIGN_WAIT;
+    loop {
+        let found = signer(file)?;
+        if found.is_some() || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        threads::sleep(LOOK_EVERY);
+    }
 }
 
 /// A lock of a whole file.

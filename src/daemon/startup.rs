@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{LevelFilter, error};
 use nix::unistd::{User, geteuid};
@@ -14,12 +15,14 @@ use crate::config::{Config, Diagnostic, Input};
 #[cfg(feature = "state")]
 use crate::daemon::answers::Answers;
 use crate::daemon::confine::Files;
-use crate::daemon::control::{Controls, Running};
+use crate::daemon::control::Running;
+use crate::daemon::controls::Controls;
 use crate::daemon::detach::{Ready, Role, detach};
 use crate::daemon::error::{Context, Error};
 use crate::daemon::keeper::Keeper;
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::{self, PidFile};
+use crate::daemon::upgrade::{Link, Predecessor, Program};
 use crate::daemon::{descriptors, init_d, settings, signals, user};
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
@@ -69,7 +72,9 @@ pub fn kill(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// Why it does not serve.
 pub fn serve(options: &Options) -> Result<ExitCode, Error> {
-    let ready = match options.detach.then(detach).transpose() {
+    // One that takes over is where the process before it is.
+    let detaches = options.detach && !Predecessor::is_there();
+    let ready = match detaches.then(detach).transpose() {
         Ok(Some(Role::Caller(code))) => return Ok(ExitCode::from(code)),
         Ok(Some(Role::Daemon(ready))) => Some(ready),
         Ok(None) => None,
@@ -86,26 +91,45 @@ pub fn serve(options: &Options) -> Result<ExitCode, Error> {
 
 fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     signals::block().context("cannot block signals")?;
-    enter_directory(options)?;
+    let mut before = Predecessor::find().context("cannot take over")?;
+    let program = Program::find().context("cannot find this program")?;
+    if before.is_none() {
+        // The process before this one has entered it.
+        enter_directory(options)?;
+    }
     let config = settings::load(options, to_stderr)?;
     let user = find_user(&config)?;
     // Looked up now: landlock may forbid it later.
     let name = (user.as_ref()).map_or_else(user::own_name, |user| user.name.clone());
-    let lent = inherited::listeners().context("cannot use a socket passed by LISTEN_FDS")?;
-    let pid_file = lock_pid_file(&config)?;
+    let mut lent = match &mut before {
+        Some(before) => before.listeners(),
+        None => inherited::listeners().context("cannot use a socket passed by LISTEN_FDS")?,
+    };
+    let pid_file = lock_pid_file(&config, before.as_ref())?;
     begin_log(options, &config, user.as_ref())?;
     descriptors::check_limit(&config.servers);
     let files = Files::of(&config, options.config.file());
     let keys = keys(&config);
+    #[cfg(feature = "state")]
+    let answers = Answers::bind(&config.control, &config.metrics, user.as_ref(), &mut lent)?;
     let servers = Servers::bind(config.servers, lent)?;
-    if let (Some(file), Some(path)) = (&pid_file, &config.pid_file) {
+    if let (Some(file), Some(path), None) = (&pid_file, &config.pid_file, &before) {
         let written = file.write();
         written.context(format_args!("pid file {}", path.display()))?;
     }
     // Programs are started by the user we still are, with the limits we were given.
-    let keeper = leave_keeper(&config.init_d, user.as_ref(), &keys)?;
-    #[cfg(feature = "state")]
-    let answers = Answers::bind(&config.control, &config.metrics, user.as_ref())?;
+    let programs = programs(&config.init_d, before.is_some())?;
+    let keys = match is_given_up(user.as_ref()) {
+        true => keys,
+        false => Vec::new(),
+    };
+    // Something to stop, to read again, or to start that the kernel will not let us.
+    let has_work = !programs.is_empty() || !keys.is_empty() || files.is_some();
+    let leave = || Keeper::leave_behind(&programs, &keys, &program, before.is_none());
+    let keeper = has_work
+        .then(leave)
+        .transpose()
+        .context("cannot keep privileges")?;
     descriptors::raise_limit();
     let manager = Manager::find();
     give_up_privileges(user.as_ref(), files)?;
@@ -114,16 +138,27 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     #[cfg(feature = "state")]
     answers.start().context("cannot create a thread")?;
     servers.announce(&name);
+    let is_watched = !options.detach && before.is_none();
+    let links = match before {
+        Some(before) => take_over(before, pid_file.as_ref())?,
+        None => Vec::new(),
+    };
     tell_serving(ready, manager.as_ref())?;
     let running = Running {
         options,
         user: name,
         servers,
         keeper,
+        pid_file,
+        manager,
+        is_watched,
+        program: Arc::new(program),
+        links,
+        upgrade_limit: config.upgrade_limit,
+        #[cfg(feature = "state")]
+        answers,
     };
     let ended = running.run(&controls);
-    #[cfg(feature = "state")]
-    answers.close();
     log::logger().flush();
     ended.context("cannot wait for signals")
 }
@@ -149,10 +184,18 @@ fn find_user(config: &Config) -> Result<Option<User>, Error> {
     found.map(Some).map_err(unusable)
 }
 
-/// Keeps a second instance out.
-fn lock_pid_file(config: &Config) -> Result<Option<PidFile>, Error> {
-    let lock = |path| PidFile::lock(path).context(format_args!("pid file {}", path.display()));
-    config.pid_file.as_deref().map(lock).transpose()
+/// Keeps a second instance out. The file of the process before this one is taken over.
+fn lock_pid_file(config: &Config, before: Option<&Predecessor>) -> Result<Option<PidFile>, Error> {
+    let Some(path) = config.pid_file.as_deref() else {
+        return Ok(None);
+    };
+    let taken = match before.and_then(Predecessor::pid_file) {
+        Some(file) => PidFile::taken(path, file).context(path.display())?,
+        None => None,
+    };
+    let file = taken.map_or_else(|| PidFile::lock(path), Ok);
+    file.map(Some)
+        .context(format_args!("pid file {}", path.display()))
 }
 
 /// Opens the log; a panic becomes a line of it.
@@ -173,20 +216,28 @@ fn keys(config: &Config) -> Vec<PathBuf> {
     pairs.map(|pair| pair.key.clone()).collect()
 }
 
-/// Runs the programs of `init_d`, and leaves a process behind that can stop them, and that reads
-/// renewed keys for the user we become.
-fn leave_keeper(
-    init_d: &Option<PathBuf>,
-    user: Option<&User>,
-    keys: &[PathBuf],
-) -> Result<Option<Keeper>, Error> {
-    let programs = match init_d {
-        Some(path) => init_d::start(path).context(path.display())?,
-        None => Vec::new(),
-    };
-    let is_given_up = user.is_some_and(|user| geteuid() != user.uid);
-    let keys = if is_given_up { keys } else { &[] };
-    Keeper::leave_behind(&programs, keys).context("cannot keep privileges")
+/// Runs the programs of `init_d`; those of the process before this one run already.
+fn programs(init_d: &Option<PathBuf>, are_running: bool) -> Result<Vec<PathBuf>, Error> {
+    match init_d {
+        Some(path) if are_running => Ok(init_d::find(path)),
+        Some(path) => init_d::start(path).context(path.display()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Whether another user is become.
+fn is_given_up(user: Option<&User>) -> bool {
+    user.is_some_and(|user| geteuid() != user.uid)
+}
+
+/// Becomes the daemon in the place of the process before this one. Returns the links to it and to
+/// those before it.
+fn take_over(mut before: Predecessor, pid_file: Option<&PidFile>) -> Result<Vec<Link>, Error> {
+    before.take_over().context("cannot take over")?;
+    if let Some(file) = pid_file {
+        file.take_over().context("cannot take the pid file over")?;
+    }
+    Ok(before.into_links())
 }
 
 /// Becomes the user, without capabilities, and confined to the files of the configuration.

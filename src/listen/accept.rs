@@ -61,6 +61,7 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
                 admit(&server, socket, peer);
                 continue;
             }
+            Err(_) if listener.is_left() => return,
             Err(error) => error,
         };
         match error.raw_os_error() {

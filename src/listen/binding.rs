@@ -48,7 +48,7 @@ impl Binding {
                 warn!("{place}: {listen}: no such interface yet, or it has no address; {AWAITED}");
             }
             for address in &found {
-                let listener = match kept.iter().position(|old| old.address().is_same(address)) {
+                let listener = match kept.iter().position(|old| old.is_on(address)) {
                     Some(index) => kept.remove(index),
                     None => Listener::open(address).map(Arc::new).map_err(failed)?,
                 };
@@ -107,9 +107,7 @@ impl Binding {
             }
         }
         self.listeners.retain(|listener| {
-            let is_wanted = wanted
-                .iter()
-                .any(|address| listener.address().is_same(address));
+            let is_wanted = wanted.iter().any(|address| listener.is_on(address));
             if !is_wanted {
                 info!("no longer listening on {}", listener.address());
                 listener.close();
@@ -117,11 +115,7 @@ impl Binding {
             is_wanted
         });
         for address in wanted {
-            if self
-                .listeners
-                .iter()
-                .any(|old| old.address().is_same(&address))
-            {
+            if self.listeners.iter().any(|old| old.is_on(&address)) {
                 continue;
             }
             match Listener::open(&address) {

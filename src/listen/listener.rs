@@ -6,35 +6,36 @@
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, lchown};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{
+    AddressFamily, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
+};
 use nix::sys::socket::{Shutdown, shutdown};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::Group;
 
 use crate::config::Listen;
-use crate::listen::tcp;
+use crate::listen::{tcp, unix};
 use crate::server::Server;
-use crate::system::threads;
 
 /// A listening socket, and the server it leads to.
 pub(crate) struct Listener {
     address: Listen,
+    /// How the configuration wrote the address of a socket that the process before us has bound.
+    written: Option<String>,
     socket: Socket,
     state: Mutex<State>,
-    lent: Option<Lent>,
+    wake: Wake,
+    /// Another process has bound it and keeps it.
+    is_lent: bool,
 }
 
-/// A pipe that ends the wait for clients on a socket which another process has bound and keeps.
-/// shutdown(2) would end that socket for the other process and the next start too.
-struct Lent {
-    closed: PipeReader,
-    close: PipeWriter,
+/// A pipe that ends the wait for clients. shutdown(2) would do the same, but would also end the
+/// socket for another process that listens on it.
+struct Wake {
+    woken: PipeReader,
+    wake: PipeWriter,
 }
 
 enum State {
@@ -42,6 +43,8 @@ enum State {
     New,
     /// It leads to this server.
     Serving(Weak<Server>),
+    /// Another process accepts from now on; a client that is accepted still is this server's.
+    Left(Weak<Server>),
     /// It leads to no server any more.
     Closed,
 }
@@ -67,15 +70,40 @@ impl Listener {
             // An interface stands for addresses, which `binding` opens one by one.
             Listen::Interface(..) => Err(io::ErrorKind::AddrNotAvailable.into()),
             Listen::Unix { path, mode, group } => {
-                bind_unix(path, *mode, group.as_deref()).map(Socket::Unix)
+                unix::bind(path, *mode, group.as_deref()).map(Socket::Unix)
             }
         };
-        Ok(Self {
-            address: address.clone(),
-            socket: socket?,
-            state: Mutex::new(State::New),
-            lent: None,
-        })
+        Self::new(address.clone(), socket?)
+    }
+
+    /// Takes a socket that the process before us has bound. `written` is its address as that
+    /// process's configuration has it.
+    ///
+    /// # Errors
+    /// If it is no listening stream socket of TCP or UNIX; as getsockname(2) and pipe(2).
+    pub(crate) fn taken(socket: OwnedFd, written: &str) -> io::Result<Self> {
+        if !getsockopt(&socket, sockopt::AcceptConn)? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let is_unix = getsockname::<SockaddrStorage>(socket.as_raw_fd())?.family()
+            == Some(AddressFamily::Unix);
+        let mut taken = match is_unix {
+            true => Self::unix(socket.into())?,
+            false => Self::tcp(socket.into())?,
+        };
+        taken.written = Some(written.to_owned());
+        Ok(taken)
+    }
+
+    /// The address as the configuration writes it, and a second descriptor of the socket, for
+    /// another process.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub(crate) fn share(&self) -> io::Result<(String, OwnedFd)> {
+        let written = self.written.clone();
+        let written = written.unwrap_or_else(|| self.address.to_string());
+        Ok((written, self.socket.as_fd().try_clone_to_owned()?))
     }
 
     /// Takes a TCP socket that another process has bound and keeps.
@@ -83,9 +111,7 @@ impl Listener {
     /// # Errors
     /// As getsockname(2), fcntl(2) and pipe(2).
     pub(crate) fn lent_tcp(listener: TcpListener) -> io::Result<Self> {
-        let address = Listen::Tcp(listener.local_addr()?);
-        listener.set_nonblocking(true)?;
-        Self::lent(address, Socket::Tcp(listener))
+        Self::tcp(listener).map(Self::lent)
     }
 
     /// Takes a UNIX socket that another process has bound and keeps.
@@ -93,32 +119,54 @@ impl Listener {
     /// # Errors
     /// If it has no path; as getsockname(2), fcntl(2) and pipe(2).
     pub(crate) fn lent_unix(listener: UnixListener) -> io::Result<Self> {
+        Self::unix(listener).map(Self::lent)
+    }
+
+    fn lent(mut self) -> Self {
+        self.is_lent = true;
+        self
+    }
+
+    fn tcp(listener: TcpListener) -> io::Result<Self> {
+        Self::new(Listen::Tcp(listener.local_addr()?), Socket::Tcp(listener))
+    }
+
+    fn unix(listener: UnixListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let path = address
             .as_pathname()
             .ok_or_else(|| io::Error::other("a UNIX socket without a path"))?;
-        listener.set_nonblocking(true)?;
         let address = Listen::Unix {
             path: path.to_owned(),
             mode: 0,
             group: None,
         };
-        Self::lent(address, Socket::Unix(listener))
+        Self::new(address, Socket::Unix(listener))
     }
 
-    fn lent(address: Listen, socket: Socket) -> io::Result<Self> {
-        let (closed, close) = io::pipe()?;
+    fn new(address: Listen, socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking()?;
+        let (woken, wake) = io::pipe()?;
         Ok(Self {
             address,
+            written: None,
             socket,
             state: Mutex::new(State::New),
-            lent: Some(Lent { closed, close }),
+            wake: Wake { woken, wake },
+            is_lent: false,
         })
     }
 
     /// Returns the address as it is configured.
     pub(crate) fn address(&self) -> &Listen {
         &self.address
+    }
+
+    /// Whether it listens on an address of a configuration.
+    pub(crate) fn is_on(&self, address: &Listen) -> bool {
+        let written = self.written.as_ref();
+        self.address.is_same(address)
+            || written.is_some_and(|written| *written == address.to_string())
     }
 
     /// Makes it lead to `server`. Returns true if it led to none before: then nobody accepts yet.
@@ -136,22 +184,31 @@ impl Listener {
     pub(crate) fn server(&self) -> Option<Arc<Server>> {
         match &*self.state() {
             State::Serving(server) => server.upgrade(),
+            State::Left(server) => server.upgrade(),
             State::New | State::Closed => None,
         }
+    }
+
+    /// Whether nobody accepts here any more.
+    #[cfg(feature = "state")]
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(*self.state(), State::Left(_) | State::Closed)
+    }
+
+    /// Whether another process accepts from now on.
+    pub(crate) fn is_left(&self) -> bool {
+        matches!(*self.state(), State::Left(_))
     }
 
     /// Accepts a client. Returns its socket and its address, `None` on a UNIX socket.
     ///
     /// # Errors
-    /// As accept(2). After [`Listener::close`] it always fails.
+    /// As accept(2). `ConnectionAborted` after [`Listener::close`] and [`Listener::leave`].
     pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        let Some(lent) = &self.lent else {
-            return self.socket.accept();
-        };
         loop {
-            lent.wait(self.socket.as_fd())?;
+            self.wake.wait(self.socket.as_fd())?;
             match self.socket.accept() {
-                // The client has left, or the other process has accepted it.
+                // The client has left, or another process has accepted it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
@@ -161,12 +218,22 @@ impl Listener {
     /// Closes it for good and wakes its accept loop, which then finds no server and ends.
     pub(crate) fn close(&self) {
         *self.state() = State::Closed;
-        match &self.lent {
-            // This cannot block: the pipe is empty.
-            Some(lent) => drop((&lent.close).write(&[0])),
-            None => drop(shutdown(self.socket.as_fd().as_raw_fd(), Shutdown::Both)),
+        self.wake.wake();
+        if !self.is_lent {
+            let _ = shutdown(self.socket.as_fd().as_raw_fd(), Shutdown::Both);
         }
         self.remove_socket();
+    }
+
+    /// Leaves the socket to another process that accepts on it, and ends the accept loop. A client
+    /// that the loop has accepted is served.
+    pub(crate) fn leave(&self) {
+        let server = self
+            .server()
+            .as_ref()
+            .map_or_else(Weak::new, Arc::downgrade);
+        *self.state() = State::Left(server);
+        self.wake.wake();
     }
 
     /// Returns its address as the start line has it.
@@ -182,7 +249,7 @@ impl Listener {
     }
 
     fn remove_socket(&self) {
-        if let (Listen::Unix { path, .. }, None) = (&self.address, &self.lent) {
+        if let (Listen::Unix { path, .. }, false) = (&self.address, self.is_lent) {
             // If the user may not remove it, the next start replaces it.
             let _ = std::fs::remove_file(path);
         }
@@ -195,19 +262,25 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if !matches!(*self.state(), State::Closed) {
+        if !self.is_left() && !matches!(*self.state(), State::Closed) {
             self.remove_socket();
         }
     }
 }
 
-impl Lent {
+impl Wake {
+    /// Ends this wait and all that follow: the byte stays in the pipe.
+    fn wake(&self) {
+        // This cannot block: the pipe is empty.
+        let _ = (&self.wake).write(&[0]);
+    }
+
     /// Waits for a client.
     ///
     /// # Errors
-    /// `ConnectionAborted` once the listener is closed; as poll(2).
+    /// `ConnectionAborted` once the listener is closed or left; as poll(2).
     fn wait(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
-        let mut fds = [listener, self.closed.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds = [listener, self.woken.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         poll(&mut fds, PollTimeout::NONE)?;
         match fds[1].any() {
             Some(false) => Ok(()),
@@ -217,6 +290,13 @@ impl Lent {
 }
 
 impl Socket {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(true),
+            Self::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
     fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(socket, peer)| (socket, Some(peer))),
@@ -232,105 +312,5 @@ impl Socket {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener) => listener.as_fd(),
         }
-    }
-}
-
-/// Binds a UNIX socket. It replaces the socket of a daemon that is gone, never one that somebody
-/// listens on. Connecting needs the right to write to the socket and to enter its directory
-/// (unix(7)).
-fn bind_unix(path: &Path, mode: u32, group: Option<&str>) -> io::Result<UnixListener> {
-    let bound = match bind_with_mode(path, mode) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && std::fs::symlink_metadata(path)?.file_type().is_socket()
-                && UnixStream::connect(path)
-                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) =>
-        {
-            std::fs::remove_file(path)?;
-            bind_with_mode(path, mode)
-        }
-        result => result,
-    };
-    let listener = bound?;
-    if let Some(name) = group {
-        let group = Group::from_name(name)?
-            .ok_or_else(|| io::Error::other(format!("there is no group '{name}'")))?;
-        lchown(path, None, Some(group.gid.as_raw()))?;
-    }
-    Ok(listener)
-}
-
-/// Binds a socket that has its mode from its first moment on. A chmod(2) afterwards, by name, could
-/// change a file that somebody has put in its place.
-fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let path = path.to_owned();
-    // umask(2) changes all threads. So the socket is bound by a thread with a umask of its own.
-    let bind = move || {
-        // A container may forbid this. The other threads make no file in the meantime.
-        let _ = unshare(CloneFlags::CLONE_FS);
-        let before = umask(Mode::from_bits_truncate(0o777 & !mode));
-        let bound = UnixListener::bind(path);
-        umask(before);
-        bound
-    };
-    let bound = threads::named("bind").spawn(bind)?.join();
-    bound.unwrap_or_else(|_| Err(io::Error::other("the thread that binds has failed")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use crate::system::beneath::tests::Scratch;
-
-    #[test]
-    fn a_unix_socket_gets_the_mode_of_the_configuration() {
-        let scratch = Scratch::new();
-        let path = scratch.0.join("x.sock");
-        let _listener = bind_unix(&path, 0o660, None).expect("a free name");
-        let mode = std::fs::metadata(&path).expect("a socket").permissions();
-        assert_eq!(mode.mode() & 0o777, 0o660);
-    }
-
-    #[test]
-    fn a_unix_socket_never_has_another_mode() {
-        let scratch = Scratch::new();
-        let path = scratch.0.join("x.sock");
-        let done = AtomicBool::new(false);
-        let seen = std::thread::scope(|scope| {
-            let watch = scope.spawn(|| {
-                let mut seen = Vec::new();
-                while !done.load(Ordering::Relaxed) {
-                    if let Ok(found) = std::fs::symlink_metadata(&path) {
-                        seen.push(found.permissions().mode() & 0o777);
-                    }
-                }
-                seen
-            });
-            for _ in 0..300 {
-                let _listener = bind_unix(&path, 0o622, None).expect("a free name");
-                std::fs::remove_file(&path).expect("a socket");
-            }
-            done.store(true, Ordering::Relaxed);
-            watch.join().expect("no panic")
-        });
-        assert!(seen.iter().all(|mode| *mode == 0o622), "{seen:?}");
-    }
-
-    #[test]
-    fn a_unix_socket_of_a_daemon_that_is_gone_is_replaced_and_a_live_one_is_not() {
-        let scratch = Scratch::new();
-        let path = scratch.0.join("x.sock");
-        let first = bind_unix(&path, 0o660, None).expect("a free name");
-        let refused = bind_unix(&path, 0o660, None).expect_err("it is listened on");
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
-        drop(first);
-        bind_unix(&path, 0o660, None).expect("stale");
-        std::fs::remove_file(&path).expect("a socket");
-        std::fs::write(&path, "precious").expect("a file");
-        assert!(bind_unix(&path, 0o660, None).is_err());
-        assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
     }
 }

@@ -9,7 +9,10 @@ pub(crate) mod binding;
 pub(crate) mod inherited;
 pub(crate) mod listener;
 mod tcp;
+mod unix;
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,7 @@ pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
 const CUT_SHARE: u32 = 5;
 
 /// The servers that run.
+#[derive(Default)]
 pub(crate) struct Servers {
     current: Vec<Binding>,
     /// The clients of servers whose addresses are gone, for as long as there are any.
@@ -177,6 +181,34 @@ impl Servers {
              {} were handed over, {} reloads",
             totals.connections, totals.handed_over, totals.reloads
         );
+    }
+
+    /// Each listening socket, and its address as the configuration writes it: for the process that
+    /// takes over.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub(crate) fn share(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let listeners = self.current.iter().flat_map(Binding::listeners);
+        listeners.map(|listener| listener.share()).collect()
+    }
+
+    /// Leaves the listening sockets to another process that accepts on them. The clients stay.
+    pub(crate) fn leave(&mut self) {
+        for binding in std::mem::take(&mut self.current) {
+            binding
+                .listeners()
+                .iter()
+                .for_each(|listener| listener.leave());
+            self.retired.push(clients(&binding));
+        }
+    }
+
+    /// Whether there is no client.
+    pub(crate) fn is_empty(&self) -> bool {
+        let current = self.current.iter().map(clients);
+        let mut tables = current.chain(self.retired.iter().cloned());
+        tables.all(|clients| clients.is_empty())
     }
 
     /// Stops gracefully: accepts no new client, sends Close 1001 to those that are connected, and

@@ -5,6 +5,7 @@ pub(crate) mod beneath;
 pub(crate) mod budget;
 pub(crate) mod interfaces;
 pub(crate) mod keepalive;
+pub(crate) mod passing;
 pub(crate) mod privileged;
 #[cfg(feature = "websocket")]
 pub(crate) mod queue;

@@ -1,7 +1,7 @@
-//! Ground: reads files that the daemon may no longer read after it gave up its privileges.
+//! Ground: what the daemon may no longer do itself after it gave up its privileges.
 //!
-//! A process that has kept the privileges reads them on request: only files that were named at the
-//! start, one at a time, up to a length.
+//! A process that has kept the privileges does it on request. It reads files: only those that were
+//! named at the start, one at a time, up to a length. And it starts the daemon's program anew.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::system::passing;
 use crate::system::trusted;
 
 /// Bytes of a request.
@@ -18,6 +19,8 @@ pub(crate) const REQUEST: usize = 5;
 const READ: [u8; REQUEST - 1] = *b"read";
 /// Longest file, in bytes: a key and its chain take some 10 KiB.
 const MAX_LENGTH: u32 = 256 * 1024;
+/// The request to start the daemon's program anew, and the answer to it.
+pub(crate) const START: [u8; REQUEST] = *b"start";
 /// The length that says that the file cannot be read.
 const UNREADABLE: u32 = u32::MAX;
 /// Longest wait for an answer.
@@ -77,6 +80,24 @@ fn ask(socket: &mut UnixStream, number: u8) -> io::Result<Option<Vec<u8>>> {
     let mut content = vec![0; length.min(MAX_LENGTH) as usize];
     socket.read_exact(&mut content)?;
     Ok(Some(content))
+}
+
+/// Has the daemon's program started anew. Returns the socket that is its standard input; `None` if
+/// no other process has kept privileges.
+///
+/// # Errors
+/// If it cannot be started; as read(2) and write(2).
+pub(crate) fn start() -> io::Result<Option<UnixStream>> {
+    let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((socket, _)) = &mut *reader else {
+        return Ok(None);
+    };
+    socket.write_all(&START)?;
+    let (_, passed) = passing::receive(socket, &mut [0; REQUEST])?;
+    match passed.into_iter().next() {
+        Some(link) => Ok(Some(link.into())),
+        None => Err(io::Error::other("the keeper cannot start it")),
+    }
 }
 
 /// Answers a request, in the process that has the privileges. Returns `None` if it is not a request

@@ -37,6 +37,17 @@ impl Gateway {
         server: &str,
         websocket: &str,
     ) -> Gateway {
+        Gateway::run_with(command, address, "", server, websocket)
+    }
+
+    /// The same, with these settings at the top of the file.
+    pub(crate) fn run_with(
+        command: &mut Command,
+        address: SocketAddr,
+        top: &str,
+        server: &str,
+        websocket: &str,
+    ) -> Gateway {
         let directory = TempDir::new();
         std::fs::create_dir(directory.path().join("run")).expect("a docroot");
         std::fs::create_dir(directory.path().join("www")).expect("a document root");
@@ -47,7 +58,7 @@ impl Gateway {
             false => "ping = 3600;",
         };
         let text = format!(
-            "servers = ( {{\n    addr = \"{ip}\";\n    port = {port};\n    {server}\n    \
+            "{top}servers = ( {{\n    addr = \"{ip}\";\n    port = {port};\n    {server}\n    \
              websocket = {{\n        docroot = \"DIR/run\";\n        {websocket} {ping}\n    }};\n}} );\n"
         );
         let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));

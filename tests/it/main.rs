@@ -59,3 +59,4 @@ mod tidy;
 mod tls;
 mod told;
 mod trust;
+mod upgrades;

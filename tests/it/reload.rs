@@ -140,7 +140,7 @@ fn clients_of_before_count_among_the_most() {
 fn log_level_changes() {
     let gateway = Gateway::start("");
     reload(&gateway, |text| format!("log-level = \"debug\";\n{text}"));
-    gateway.process.signal(Signal::SIGUSR2);
+    gateway.process.signal(Signal::SIGALRM);
     let line = gateway.process.find_line(|line| line.contains("debug: "));
     line.expect("a signal without a meaning is told to whoever debugs");
 }

@@ -19,7 +19,16 @@ use super::schema::{Key, NEEDED, Section, words};
 pub(crate) static ROOT: Section = Section {
     name: "the file",
     keys: &[
-        &USER, &PID_FILE, &LOG_FILE, &LOG_LEVEL, &CONTROL, &METRICS, &CONFIG_D, &INIT_D, &LANDLOCK,
+        &USER,
+        &PID_FILE,
+        &LOG_FILE,
+        &LOG_LEVEL,
+        &CONTROL,
+        &METRICS,
+        &CONFIG_D,
+        &INIT_D,
+        &LANDLOCK,
+        &UPGRADE_LIMIT,
         &SERVERS,
     ],
     foreign: foreign::FILE,
@@ -70,6 +79,12 @@ pub(crate) static INIT_D: Key = Key::optional(
 pub(crate) static LANDLOCK: Key = Key::flag(
     "landlock",
     "Once the daemon serves, the kernel lets it open only the files that the configuration names, if the kernel has Landlock. ouistiti(8) says what a reload can then not do.",
+);
+pub(crate) static UPGRADE_LIMIT: Key = Key::number(
+    "upgrade-limit",
+    Some(86400),
+    (0, 31_536_000),
+    "Seconds for which the process before an upgrade (signal USR2) goes on serving its clients. Those that are left then get Close 1001. 0 sets no limit.",
 );
 pub(crate) static SERVERS: Key = Key::list(
     &SERVER,
