@@ -22,8 +22,9 @@ use crate::http::response::{self, After};
 use crate::http::trust;
 use crate::server::Server;
 use crate::server::slot::Slot;
+use crate::server::workers::Place;
 #[cfg(feature = "websocket")]
-use crate::{config::WebsocketConfig, websocket};
+use crate::websocket;
 
 #[cfg(feature = "state")]
 pub(crate) mod explain;
@@ -32,9 +33,17 @@ mod file;
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
-/// Serves one client on its own thread, and returns when the client is gone. TLS handshake and
+/// Serves one client, and returns when the client is gone or other threads serve it. TLS handshake and
 /// first request head must be complete at `deadline`.
-pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: Instant) {
+pub(crate) fn serve(
+    server: &Server,
+    slot: Slot,
+    socket: TcpStream,
+    deadline: Instant,
+    place: &mut Place,
+) {
+    #[cfg(not(feature = "websocket"))]
+    let _ = place;
     let (client, told) = match greet(server, &slot, socket, deadline) {
         Ok(greeted) => greeted,
         Err(refused) => {
@@ -53,11 +62,14 @@ pub(crate) fn serve(server: &Server, slot: Slot, socket: TcpStream, deadline: In
         };
         #[cfg(feature = "websocket")]
         if let Some(config) = websocket::settings_for(server, &request) {
-            let refused = upgrade(server, config, &slot, request, writer);
-            if let Err((writer, refusal)) = refused {
-                turn_away(server, slot, writer, &refusal);
-            }
-            return;
+            return match websocket::open(server, config, &slot, &request, writer.client()) {
+                Ok(session) => {
+                    slot.set_service(session.name(), request.user.as_deref());
+                    drop(request);
+                    session.run(slot, writer, place);
+                }
+                Err(refusal) => turn_away(server, slot, writer, &request.refused(refusal)),
+            };
         }
         match file::answer(server, &slot, &request, writer.client()) {
             Ok(After::Close) => return leave(server, slot, writer),
@@ -176,28 +188,6 @@ fn login_for<'a>(server: &'a Server, request: &Request) -> Option<&'a Login> {
         return server.logins().of_service(None);
     }
     server.logins().of_files()
-}
-
-/// Opens a WebSocket and serves it to its end.
-///
-/// # Errors
-/// The client, and why there is none.
-#[cfg(feature = "websocket")]
-fn upgrade(
-    server: &Server,
-    config: &WebsocketConfig,
-    slot: &Slot,
-    request: Request,
-    writer: Arc<FrameWriter>,
-) -> Result<(), (Arc<FrameWriter>, Refusal)> {
-    match websocket::open(server, config, slot, &request, writer.client()) {
-        Ok(session) => {
-            slot.set_service(session.name(), request.user.as_deref());
-            drop(request);
-            session.run(slot, writer)
-        }
-        Err(refusal) => Err((writer, request.refused(refusal))),
-    }
 }
 
 /// Refuses a client and ends its connection. As `file::answer` it is never inlined: the stack of a

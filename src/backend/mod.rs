@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::GetStruct;
+use nix::sys::socket::sockopt::{GetStruct, ReceiveTimeout};
 use nix::sys::socket::{
-    MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, shutdown,
+    MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, setsockopt, shutdown,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::sys::uio::writev;
 use nix::unistd::read;
 
@@ -103,10 +104,30 @@ impl Backend {
         matches!(self.kind, Kind::Packet)
     }
 
+    /// Whether it can be waited for by epoll(7): a socket. Devices and pipes are read otherwise.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.kind, Kind::Stream | Kind::Packet)
+    }
+
+    /// Sets how long a read of a socket waits.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub(crate) fn set_read_timeout(&self, limit: Duration) -> io::Result<()> {
+        let limit = TimeVal::milliseconds(limit.as_millis() as i64);
+        Ok(setsockopt(&self.fd, ReceiveTimeout, &limit)?)
+    }
+
+    /// Whether a read of a socket would return at once.
+    pub(crate) fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
     /// Reads what is there, or one packet, waiting for it.
     ///
     /// # Errors
-    /// As recv(2); a packet longer than `buffer` is an error, since its rest is lost.
+    /// As recv(2), `WouldBlock` when the limit of reads has passed; a packet longer than `buffer` is an error, since its rest is lost.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
         match &self.kind {
             Kind::Stream => self.stream_input(retry(|| {

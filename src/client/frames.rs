@@ -126,19 +126,34 @@ impl FrameWriter {
     }
 
     /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts its silence.
-    /// Sends owed frames first, as soon as the socket takes them.
+    /// Sends owed frames first, as soon as the socket takes them. When the limit of the client's
+    /// reads has passed, its silence goes on.
     ///
     /// # Errors
     /// As [`Client::read`].
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.silence.store(0, Ordering::Relaxed);
+        if self.silence.load(Ordering::Relaxed) == BUSY {
+            self.silence.store(0, Ordering::Relaxed);
+        }
         if self.is_owing() {
             self.client.wait_ready();
             self.settle();
         }
         let result = self.client.read(buffer);
-        self.silence.store(BUSY, Ordering::Relaxed);
+        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.set_busy();
+        }
         result
+    }
+
+    /// Ends the client's silence: it has sent what a thread will read.
+    pub(crate) fn set_busy(&self) {
+        self.silence.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Lets the client's silence begin anew: it has sent a pong.
+    pub(crate) fn set_answered(&self) {
+        self.silence.store(0, Ordering::Relaxed);
     }
 
     /// One look at the client, [`WATCHES`] of them in each `ping` period: pings a silent client,

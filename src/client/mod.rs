@@ -4,6 +4,7 @@
 //! decides which thread may write, and when.
 
 pub(crate) mod frames;
+mod readiness;
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -12,7 +13,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use std::os::fd::AsRawFd;
 
@@ -291,39 +291,6 @@ impl Client {
     /// has vanished, even while a backend that does not read keeps us from reading.
     pub fn tune(&self, silence: Duration) {
         keep_alive(self.socket(), silence);
-    }
-
-    /// Whether the socket takes a control frame without waiting.
-    pub fn is_writable(&self) -> bool {
-        self.poll(PollFlags::POLLOUT, PollTimeout::ZERO)
-            .contains(PollFlags::POLLOUT)
-    }
-
-    /// Waits until the socket has something to read or takes something to write.
-    pub fn wait_ready(&self) {
-        #[cfg(feature = "tls")]
-        if let Stream::Tls(session) = &self.stream
-            && session.buffered()
-        {
-            return;
-        }
-        self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
-    }
-
-    /// Whether the other side has closed its end or is gone.
-    pub fn has_left(&self) -> bool {
-        // Only this, POLLHUP and POLLERR can come back.
-        let closed = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
-        let mut fds = [PollFd::new(self.socket().as_fd(), closed)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
-    }
-
-    fn poll(&self, events: PollFlags, limit: PollTimeout) -> PollFlags {
-        let mut fds = [PollFd::new(self.socket().as_fd(), events)];
-        match poll(&mut fds, limit) {
-            Ok(_) => fds[0].revents().unwrap_or(PollFlags::empty()),
-            Err(_) => PollFlags::empty(),
-        }
     }
 
     /// Ends what is written: close_notify on TLS, then FIN.

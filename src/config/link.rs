@@ -1,6 +1,7 @@
 //! A service outside `docroot`: one element of `links`, as plain data.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use glob::Pattern;
 
@@ -17,7 +18,7 @@ pub struct LinkConfig {
     /// Who may use it, if it is not as the section or the server says (`auth`).
     pub auth: Option<AuthConfig>,
     /// How it is spoken to: the section's values with this entry's own over them.
-    pub service: ServiceConfig,
+    pub service: Arc<ServiceConfig>,
 }
 
 /// Where a link's backend is.

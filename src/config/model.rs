@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -59,6 +60,8 @@ pub struct ServerConfig {
     /// Most bytes that messages held whole and grown buffers of all clients together may take
     /// (`maxmemory`).
     pub max_memory: usize,
+    /// Most threads that copy at a time (`maxthreads`).
+    pub max_threads: usize,
     /// Most clients of one peer address (`maxperip`).
     pub max_per_ip: MaxPerIp,
     /// Time for the TLS handshake and the request head together (`keepalivetimeout`).
@@ -261,8 +264,10 @@ pub struct WebsocketConfig {
     pub console: bool,
     /// Who may use services, if it is not as the server says (`auth`).
     pub auth: Option<AuthConfig>,
+    /// Silence after which a direction holds no thread; `None` if it keeps it (`park`).
+    pub park: Option<Duration>,
     /// How each service found beneath `docroot` is spoken to.
-    pub service: ServiceConfig,
+    pub service: Arc<ServiceConfig>,
     /// Services outside `docroot` (`links`). They come first: the first whose glob matches the name
     /// serves it.
     pub links: Vec<LinkConfig>,

@@ -8,7 +8,7 @@ use super::choices::{CLIENTAUTHS, ClientAuth, REDIRECTS};
 use super::keys::tls::{CACHAIN, CERTIFICATES, CLIENTAUTH, CRTFILE, DHMFILE, KEYFILE};
 use super::keys::{
     DEFAULTPAGE, DOCUMENT, DOCUMENT_ROOT, HEADSIZE, HOSTNAME, KEEPALIVETIMEOUT, MAXCLIENTS,
-    MAXMEMORY, MAXPERIP, REDIRECT, SERVER_ROOT, TLS, TRUSTED, WEBSOCKET,
+    MAXMEMORY, MAXPERIP, MAXTHREADS, REDIRECT, SERVER_ROOT, TLS, TRUSTED, WEBSOCKET,
 };
 use super::libconfig::source::Sources;
 use super::login::Surroundings;
@@ -22,6 +22,9 @@ use super::{addresses, login, websocket};
 
 /// The port of https://.
 const HTTPS: u16 = 443;
+
+/// Default of `maxthreads` at most.
+const DEFAULT_THREADS: usize = 256;
 
 /// Reads one server of the files in `sources`.
 pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
@@ -62,6 +65,7 @@ pub(crate) fn read(reader: &Reader, sources: &Sources) -> ServerConfig {
         },
         max_clients: reader.count(&MAXCLIENTS) as usize,
         max_memory: reader.size(&MAXMEMORY),
+        max_threads: max_threads(reader),
         max_per_ip: max_per_ip(reader),
         head_timeout: head_timeout(reader),
         head_size: reader.size(&HEADSIZE),
@@ -97,6 +101,13 @@ fn head_timeout(reader: &Reader) -> Duration {
         (seconds, _) => seconds.into(),
     };
     Duration::from_secs(seconds)
+}
+
+fn max_threads(reader: &Reader) -> usize {
+    match reader.number(&MAXTHREADS) {
+        Some(limit) => usize::try_from(limit).unwrap_or(DEFAULT_THREADS),
+        None => (2 * reader.count(&MAXCLIENTS) as usize).min(DEFAULT_THREADS),
+    }
 }
 
 fn max_per_ip(reader: &Reader) -> MaxPerIp {

@@ -1,5 +1,6 @@
 //! The `websocket` section and its `links`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -7,7 +8,7 @@ use glob::Pattern;
 use super::choices::{FRAMETYPES, FRAMINGS, LINK_TYPES, LinkType, MODES, PROXIES};
 use super::keys::websocket::{
     ALLOW, CONSOLE, DENY, DENYLAST, DOCROOT, FRAMETYPE, FRAMING, LINKS, LIST, MAXMESSAGE, MERGE,
-    OPTIONS, ORIGIN, ORIGINS, PING, PROTOCOLS, PROXY, TYPE, WAIT,
+    OPTIONS, ORIGIN, ORIGINS, PARK, PING, PROTOCOLS, PROXY, TYPE, WAIT,
 };
 use super::link::LinkConfig;
 use super::login::{self, Surroundings};
@@ -34,7 +35,10 @@ pub(crate) fn read(reader: &Reader, has_tls: bool, around: Surroundings) -> Webs
         list: reader.flag(&LIST),
         console: console(reader),
         auth: login::read(reader, around),
-        service,
+        park: Some(reader.count(&PARK))
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| Duration::from_secs(seconds.into())),
+        service: Arc::new(service),
         links: Vec::new(),
     };
     for entry in links {
@@ -249,6 +253,6 @@ fn link(reader: &Reader, has_tls: bool, around: Surroundings) -> Option<LinkConf
         origin: origin?,
         target: target?,
         auth,
-        service,
+        service: Arc::new(service),
     })
 }

@@ -99,7 +99,7 @@ fn from_file(
     headers: &[String],
 ) -> Result<Result<String, String>, Error> {
     let resources = Arc::new(Resources::default());
-    resources.measure(0, 0);
+    resources.measure(0, 0, 0);
     let mut servers = Vec::new();
     for config in configs {
         let name = config

@@ -5,7 +5,6 @@
 //! makes the header of a frame to the client. Neither uses a socket or collects a
 //! message: `pump` and `framing` do.
 
-use std::fmt;
 use std::io::Cursor;
 use std::ops::Range;
 
@@ -15,6 +14,12 @@ use log::trace;
 use tungstenite::protocol::frame::FrameHeader;
 pub(crate) use tungstenite::protocol::frame::coding::Data;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
+
+mod pong;
+mod summary;
+
+pub(crate) use pong::are_pongs;
+pub use summary::Summary;
 
 /// Longest frame header, in bytes (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
@@ -189,6 +194,11 @@ impl Decoder {
         }
     }
 
+    /// Whether nothing has been read of the next message: no frame and no fragment has begun.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
     /// The payload of the ping that the last event was.
     pub fn control(&self) -> &ControlPayload {
         &self.control
@@ -352,17 +362,6 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
             }
             Ok(Some(CloseCode::from(number)))
         }
-    }
-}
-
-/// A frame header in the log: opcode, FIN, and the length of the payload.
-pub struct Summary(pub OpCode, pub bool, pub u64);
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(opcode, last, length) = self;
-        let fin = if *last { ", FIN" } else { "" };
-        write!(f, "{opcode}{fin}, {length} bytes")
     }
 }
 

@@ -19,6 +19,7 @@ use crate::logging;
 use crate::server::Server;
 use crate::server::slot::Slot;
 use crate::server::table::Full;
+use crate::server::workers::{Place, Work};
 use crate::system::reason::reason;
 use crate::system::threads;
 use crate::tally;
@@ -103,19 +104,20 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
 /// Starts the thread of a client.
 fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
     let deadline = Instant::now() + server.config().head_timeout;
-    let (name, peer) = (format!("c{}", slot.number()), slot.peer());
+    let peer = slot.peer();
     // If the thread cannot be created, the client is still in `client`, and is turned away.
     let client = Arc::new(Mutex::new(Some((slot, socket))));
     let passed = Arc::clone(&client);
     let served = Arc::clone(server);
-    let spawned = threads::spawn(name, move || {
+    let workers = server.clients().workers();
+    let work: Work = Box::new(move |place| {
         let client = take(&passed);
         drop(passed);
         if let Some((slot, socket)) = client {
-            connection::serve(&served, slot, socket, deadline);
+            connection::serve(&served, slot, socket, deadline, place);
         }
     });
-    if let Err(error) = spawned {
+    if let Err((_, error)) = workers.start(work, Place::new(workers)) {
         warn!("cannot create a thread for a client: {}", reason(&error));
         if let Some((slot, socket)) = take(&client) {
             drop(slot);

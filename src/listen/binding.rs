@@ -140,6 +140,9 @@ impl Binding {
     /// When a thread cannot be created.
     pub(crate) fn start(&self) -> Result<(), StartError> {
         if let Some(websocket) = &self.server.config().websocket {
+            let most = self.server.resources().copying();
+            let wanted = self.server.config().max_threads;
+            self.server.clients().workers().set_limit(wanted.min(most));
             let watched = self.server.clients().watch(websocket.ping);
             watched.map_err(StartError::Thread)?;
         }

@@ -75,11 +75,15 @@ impl Servers {
     pub(crate) fn start(&self) -> Result<(), StartError> {
         let farewell = self.resources.farewell();
         farewell.start().map_err(StartError::Thread)?;
-        // Each listener has an accept thread with a spare descriptor, each server a watch thread.
+        // Each listener has an accept thread with a spare descriptor, each server a watch thread
+        // with an epoll(7) set.
         let listeners = self.current.iter().map(|binding| binding.listeners().len());
-        let listeners = listeners.sum();
-        self.resources
-            .measure(listeners, listeners + self.current.len());
+        let own = listeners.sum::<usize>() + self.current.len();
+        let copying = (self.current.iter())
+            .map(|binding| binding.server().config())
+            .filter(|config| (config.websocket.as_ref()).is_some_and(|it| it.park.is_some()));
+        let copying = copying.map(|config| config.max_threads).sum();
+        self.resources.measure(own, own, copying);
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]
         self.show();

@@ -6,10 +6,15 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 use crate::client::frames::WATCHES;
+use crate::server::parking::Parking;
 use crate::server::table::{Entry, Hold, Table};
+use crate::server::workers::Workers;
 #[cfg(feature = "websocket")]
 use crate::system::budget::Budget;
+use crate::system::reason::reason;
 use crate::system::threads;
 
 /// Pause between two tries to send a Close to clients whose sockets are full.
@@ -24,6 +29,10 @@ pub(crate) struct Clients {
     /// The memory of messages held whole and of grown buffers (`maxmemory`).
     #[cfg(feature = "websocket")]
     budget: Budget,
+    /// The threads of the clients.
+    workers: Arc<Workers>,
+    /// Directions of connections that hold no thread.
+    parking: Arc<Parking>,
     /// The pause of the thread that watches silent clients; `None` if there is no such thread.
     watch: Mutex<Option<Duration>>,
 }
@@ -35,8 +44,18 @@ impl Clients {
         &self.budget
     }
 
+    /// Returns the threads of the clients.
+    pub(crate) fn workers(&self) -> &Arc<Workers> {
+        &self.workers
+    }
+
+    /// Returns where directions of connections wait without a thread.
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
     /// Starts the thread that watches for clients that are silent for `ping`, unless it runs, and
-    /// sets its pause. It ends with the table.
+    /// sets its pause. It gives threads to parked directions, too. It ends with the table.
     ///
     /// # Errors
     /// If the thread cannot be created.
@@ -44,10 +63,17 @@ impl Clients {
         let pause = ping / u32::from(WATCHES);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
+            if let Err(error) = self.parking.open() {
+                warn!(
+                    "silent clients keep their threads: no epoll(7): {}",
+                    reason(&error)
+                );
+            }
             let clients = Arc::downgrade(self);
+            let (parking, workers) = (Arc::clone(&self.parking), Arc::clone(&self.workers));
             threads::spawn_vital("watch", move || {
                 while let Some(pause) = clients.upgrade().and_then(|clients| clients.watch_once()) {
-                    threads::sleep(pause);
+                    parking.wait_until(Instant::now() + pause, &workers);
                 }
             })?;
         }

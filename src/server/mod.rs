@@ -21,6 +21,7 @@ use secure::Security;
 mod addresses;
 pub(crate) mod clients;
 pub(crate) mod farewell;
+pub(crate) mod parking;
 #[cfg(not(feature = "tls"))]
 mod plain;
 pub(crate) mod resources;
@@ -36,6 +37,7 @@ pub(crate) mod table;
 mod unseen;
 #[cfg(not(feature = "state"))]
 use unseen as seen;
+pub(crate) mod workers;
 
 /// One element of `servers`.
 pub(crate) struct Server {

@@ -6,6 +6,7 @@
 //! for a moment; it comes from a small pool that all openings share.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,8 +15,8 @@ use nix::unistd::Uid;
 
 use crate::server::farewell::Farewell;
 
-/// Threads of a client: one reads it, one reads its backend.
-const THREADS: usize = 2;
+/// Threads of a client whose directions keep them: one reads it, one reads its backend.
+pub(super) const THREADS: usize = 2;
 
 /// Descriptors kept for the daemon's own work: a reload, the log, a client yet to be turned away.
 const OWN_DESCRIPTORS: usize = 6;
@@ -39,6 +40,8 @@ const LEFT: (usize, usize) = (4, 64);
 struct Free {
     descriptors: usize,
     threads: usize,
+    /// Most threads that may copy at a time (`maxthreads`).
+    copying: usize,
     openings: usize,
     /// How many sockets may be leaving at a time.
     #[cfg(feature = "websocket_rt")]
@@ -56,8 +59,10 @@ pub(crate) struct Resources {
 
 impl Resources {
     /// Measures what the limits of getrlimit(2) leave for clients. Call it when the daemon's own
-    /// descriptors are open; it still needs `descriptors` and `threads` more.
-    pub(crate) fn measure(&self, descriptors: usize, threads: usize) {
+    /// descriptors are open; it still needs `descriptors` and `threads` more. `copying` threads
+    /// copy for clients that give theirs up when they are silent (`maxthreads`); they get half of
+    /// what is left at most, and the other half is for clients that open.
+    pub(crate) fn measure(&self, descriptors: usize, threads: usize, copying: usize) {
         let limit = limit_of(Resource::RLIMIT_NOFILE);
         let pool = |(least, most): (usize, usize)| (limit / SHARE).clamp(least, most);
         let (openings, left) = (pool(OPENINGS), pool(LEFT));
@@ -69,27 +74,36 @@ impl Resources {
         let pools = openings + left + handed_over + OWN_DESCRIPTORS;
         let own = descriptors_in_use() + descriptors + pools;
         self.farewell.set_limit(left);
+        let threads = threads_left().saturating_sub(threads + OWN_THREADS);
+        let copying = copying.min(threads / 2);
         *self.free() = Free {
             descriptors: limit.saturating_sub(own),
-            threads: threads_left().saturating_sub(threads + OWN_THREADS),
+            threads: threads - copying,
+            copying,
             openings,
             #[cfg(feature = "websocket_rt")]
             left,
         };
     }
 
-    /// Promises a client `descriptors`, its own socket included, and two threads. Returns `None` if
+    /// How many threads may copy at a time, in all.
+    pub(crate) fn copying(&self) -> usize {
+        self.free().copying
+    }
+
+    /// Promises a client `descriptors`, its own socket included, and `threads`. Returns `None` if
     /// they are not left.
-    pub(crate) fn promise(self: &Arc<Self>, descriptors: usize) -> Option<Promise> {
+    pub(crate) fn promise(self: &Arc<Self>, descriptors: usize, threads: usize) -> Option<Promise> {
         let mut free = self.free();
         let left = (
             free.descriptors.checked_sub(descriptors)?,
-            free.threads.checked_sub(THREADS)?,
+            free.threads.checked_sub(threads)?,
         );
         (free.descriptors, free.threads) = left;
         Some(Promise {
             resources: Arc::clone(self),
             descriptors,
+            threads: AtomicUsize::new(threads),
         })
     }
 
@@ -107,9 +121,16 @@ impl Resources {
 pub(crate) struct Promise {
     resources: Arc<Resources>,
     descriptors: usize,
+    threads: AtomicUsize,
 }
 
 impl Promise {
+    /// Gives the threads back: from now on others copy for the client.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn release_threads(&self) {
+        self.resources.free().threads += self.threads.swap(0, Ordering::Relaxed);
+    }
+
     /// Descriptors of clients that have left their slots already, of each kind at most.
     #[cfg(feature = "websocket_rt")]
     pub(crate) fn pool(&self) -> usize {
@@ -118,13 +139,13 @@ impl Promise {
 
     /// Waits for the descriptor that a walk beneath docroot needs. Returns `None` at the deadline.
     /// The holder may wait for the file system only.
-    pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
+    pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening> {
         let left = deadline.saturating_duration_since(Instant::now());
         let none = |free: &mut Free| free.openings == 0;
         let waited = (self.resources.opened).wait_timeout_while(self.resources.free(), left, none);
         let mut free = waited.unwrap_or_else(PoisonError::into_inner).0;
         free.openings = free.openings.checked_sub(1)?;
-        Some(Opening(&self.resources))
+        Some(Opening(Arc::clone(&self.resources)))
     }
 }
 
@@ -132,14 +153,14 @@ impl Drop for Promise {
     fn drop(&mut self) {
         let mut free = self.resources.free();
         free.descriptors += self.descriptors;
-        free.threads += THREADS;
+        free.threads += self.threads.load(Ordering::Relaxed);
     }
 }
 
 /// The right to one descriptor of the pool; dropping it gives it back.
-pub(crate) struct Opening<'a>(&'a Resources);
+pub(crate) struct Opening(Arc<Resources>);
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
         self.0.free().openings += 1;
         self.0.opened.notify_one();
@@ -193,6 +214,7 @@ mod tests {
         *resources.free() = Free {
             descriptors,
             threads,
+            copying: 0,
             openings: 1,
             #[cfg(feature = "websocket_rt")]
             left: 4,
@@ -204,18 +226,20 @@ mod tests {
     fn what_is_promised_to_one_is_not_promised_to_the_next() {
         for (descriptors, threads) in [(5, 100), (100, 5)] {
             let resources = resources(descriptors, threads);
-            let first = resources.promise(2);
-            let _second = resources.promise(2).expect("there is enough for two");
-            assert!(first.is_some() && resources.promise(2).is_none());
+            let first = resources.promise(2, THREADS);
+            let _second = resources
+                .promise(2, THREADS)
+                .expect("there is enough for two");
+            assert!(first.is_some() && resources.promise(2, THREADS).is_none());
             drop(first);
-            assert!(resources.promise(2).is_some());
+            assert!(resources.promise(2, THREADS).is_some());
         }
     }
 
     #[test]
     fn openings_wait_in_turn_until_their_deadline() {
         let resources = resources(10, 10);
-        let (one, other) = (resources.promise(2), resources.promise(2));
+        let (one, other) = (resources.promise(2, THREADS), resources.promise(2, THREADS));
         let (one, other) = (one.expect("enough"), other.expect("enough"));
         let held = one.opening(Instant::now()).expect("the first");
         assert!(other.opening(Instant::now()).is_none(), "there is one");

@@ -12,7 +12,7 @@ use crate::client::frames::FrameWriter;
 use crate::config::{ServerConfig, Target};
 use crate::http::trust::is_trusted;
 use crate::server::clients::Clients;
-use crate::server::resources::{Opening, Promise, Resources};
+use crate::server::resources::{Opening, Promise, Resources, THREADS};
 use crate::server::table::{Counts, Entry, Full, Hold};
 
 /// Most TLS clients beyond `maxclients` that are refused at a time: each handshake takes a thread.
@@ -21,7 +21,7 @@ pub(super) const MAX_REFUSED: usize = 16;
 /// A client's slot among `maxclients`; dropping it frees it.
 pub(crate) struct Slot {
     clients: Arc<Clients>,
-    index: usize,
+    pub(super) index: usize,
     number: usize,
     peer: Option<SocketAddr>,
     is_trusted: bool,
@@ -51,7 +51,7 @@ impl Slot {
         if trusted && table.unassigned >= config.max_clients.div_ceil(2) {
             return Err(Full::Proxy);
         }
-        let Some(promise) = resources.promise(descriptors(config)) else {
+        let Some(promise) = resources.promise(descriptors(config), threads(config)) else {
             // What this frees is for the next client.
             table.give_way();
             return Err(Full::Resources);
@@ -78,7 +78,7 @@ impl Slot {
         if table.refused >= MAX_REFUSED {
             return None;
         }
-        let promise = resources.promise(descriptors(config))?;
+        let promise = resources.promise(descriptors(config), threads(config))?;
         let trusted = is_trusted(&config.trusted, peer);
         let mut entry = Entry::new(hold(config, trusted, socket), None, false);
         entry.counts = Counts::Refused;
@@ -101,7 +101,7 @@ impl Slot {
         if table.refused >= MAX_REFUSED {
             return None;
         }
-        let promise = resources.promise(descriptors(config))?;
+        let promise = resources.promise(descriptors(config), threads(config))?;
         let mut entry = Entry::new(Hold::Socket(None), None, false);
         entry.counts = Counts::Refused;
         let (index, number) = table.add(entry);
@@ -229,8 +229,14 @@ impl Slot {
 
     /// Waits for the descriptor that a walk beneath docroot takes for a moment. Returns `None` at
     /// the deadline.
-    pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening<'_>> {
+    pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening> {
         self.promise.opening(deadline)
+    }
+
+    /// Gives back the thread that was promised for the opening: others copy for the client.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn release_threads(&self) {
+        self.promise.release_threads();
     }
 
     /// Lets the client wait for its backend. Returns `None` if half of `maxclients` wait already.
@@ -280,6 +286,15 @@ fn descriptors(config: &ServerConfig) -> usize {
         return 4;
     }
     2
+}
+
+/// Returns how many threads a client needs: one to open, which it gives back if its directions do
+/// without one when they are silent; otherwise one for each direction.
+fn threads(config: &ServerConfig) -> usize {
+    match &config.websocket {
+        Some(websocket) if websocket.park.is_none() => THREADS,
+        _ => 1,
+    }
 }
 
 /// A client that waits for its backend; dropping it ends the wait.

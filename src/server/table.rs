@@ -131,8 +131,10 @@ impl Table {
         }
         while let Some(&(index, number)) = self.opening.front() {
             let entry = self.entries.get_mut(index).and_then(Option::as_mut);
+            if (entry.as_ref()).is_some_and(|entry| entry.number == number && entry.is_new()) {
+                return false;
+            }
             match entry.filter(|entry| entry.number == number && entry.is_opening()) {
-                Some(entry) if entry.since.elapsed() < MIN_HANDSHAKE => return false,
                 Some(entry) => {
                     entry.cut();
                     entry.counts = Counts::Leaving;
@@ -254,6 +256,11 @@ impl Entry {
         if self.seen.is_overdue() {
             self.cut();
         }
+    }
+
+    /// Whether its thread has just been given the client, and perhaps has not begun.
+    fn is_new(&self) -> bool {
+        !self.is_answered && self.since.elapsed() < MIN_HANDSHAKE
     }
 
     fn is_opening(&self) -> bool {

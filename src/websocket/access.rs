@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use log::warn;
 use nix::errno::Errno;
@@ -28,7 +29,7 @@ pub struct Service<'a> {
     /// Where to connect.
     pub target: Target,
     /// How the backend is spoken to.
-    pub config: &'a ServiceConfig,
+    pub config: &'a Arc<ServiceConfig>,
     /// The subprotocol chosen from those the client offered.
     pub protocol: Option<String>,
     /// Keeps the resolved file open, so that `target` means this very file.

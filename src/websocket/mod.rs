@@ -4,6 +4,7 @@
 //! is connected (RFC 6455, section 4.2.2).
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -21,6 +22,7 @@ use crate::system::reason::reason;
 use crate::system::threads;
 use crate::websocket::access::Service;
 use crate::websocket::handshake::Upgrade;
+use crate::websocket::pump::Terms;
 pub(crate) use crate::websocket::session::Session;
 
 pub(crate) mod access;
@@ -56,13 +58,13 @@ pub(crate) fn settings_for<'a>(
 /// # Errors
 /// Why there is no WebSocket.
 #[inline(never)]
-pub(crate) fn open<'a>(
-    server: &'a Server,
-    websocket: &'a WebsocketConfig,
-    slot: &'a Slot,
+pub(crate) fn open(
+    server: &Server,
+    websocket: &WebsocketConfig,
+    slot: &Slot,
     request: &Request,
     client: &Client,
-) -> Result<Box<Session<'a>>, Refusal> {
+) -> Result<Box<Session>, Refusal> {
     let upgrade = handshake::check(request)?;
     let start = Instant::now();
     let mut pause = RETRY_PAUSES.0;
@@ -72,13 +74,16 @@ pub(crate) fn open<'a>(
             Ok((service, backend, opening)) => {
                 return Ok(Box::new(Session {
                     name: service.name,
-                    config: service.config,
                     protocol: service.protocol,
                     upgrade,
                     backend,
                     held: opening.map(|opening| (service.file, opening)),
-                    ping: websocket.ping,
-                    budget: server.clients().budget(),
+                    terms: Terms {
+                        config: Arc::clone(service.config),
+                        ping: websocket.ping,
+                        park: websocket.park,
+                        clients: Arc::clone(server.clients()),
+                    },
                 }));
             }
             Err(failed) => failed,
@@ -108,11 +113,11 @@ pub(crate) fn open<'a>(
 /// restarts is away for a moment, and one whose queue is full will accept again.
 fn attempt<'a>(
     websocket: &'a WebsocketConfig,
-    slot: &'a Slot,
+    slot: &Slot,
     request: &Request,
     upgrade: &Upgrade,
     client: &Client,
-) -> Result<(Service<'a>, Backend, Option<Opening<'a>>), (Refusal, Duration)> {
+) -> Result<(Service<'a>, Backend, Option<Opening>), (Refusal, Duration)> {
     let deadline = Instant::now() + TURN_WAIT;
     let opening = slot.opening(deadline);
     let opening = opening.ok_or((Refusal::TooManyClients, Duration::ZERO))?;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::info;
 #[cfg(feature = "websocket_rt")]
@@ -16,37 +16,29 @@ use log::{debug, warn};
 use crate::backend::Backend;
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
-use crate::config::ServiceConfig;
-#[cfg(feature = "websocket_rt")]
-use crate::frame::CloseCode;
-use crate::http::refusal::Refusal;
 use crate::logging::Seconds;
 use crate::server::resources::Opening;
 use crate::server::slot::Slot;
-use crate::system::budget::Budget;
-use crate::system::reason::reason;
+use crate::server::workers::Place;
 use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
-use crate::websocket::pump::{self, Terms};
+use crate::websocket::pump::{self, Last, Terms};
 #[cfg(feature = "websocket_rt")]
 use crate::websocket::{direct, handed};
 
 /// What serves a client that has passed every check: its service and the connected backend.
-pub(crate) struct Session<'a> {
+pub(crate) struct Session {
     pub(super) upgrade: Upgrade,
     /// The service's name.
     pub(super) name: String,
-    pub(super) config: &'a ServiceConfig,
     pub(super) protocol: Option<String>,
     pub(super) backend: Backend,
     /// The file that was resolved, held open until the hand-over, and the right to do so.
-    pub(super) held: Option<(Option<OwnedFd>, Opening<'a>)>,
-    pub(super) ping: Duration,
-    /// The memory that all clients of the server share.
-    pub(super) budget: &'a Budget,
+    pub(super) held: Option<(Option<OwnedFd>, Opening)>,
+    pub(super) terms: Terms,
 }
 
-impl Session<'_> {
+impl Session {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -63,63 +55,43 @@ impl Session<'_> {
         &self.upgrade.protocols
     }
 
-    /// Serves until both sides have ended, or hands the client over to the backend.
-    ///
-    /// # Errors
-    /// The client and its refusal if no thread can be created: the 101 has not been sent then.
+    /// Serves until both sides have ended, or hands the client over to the backend. The call
+    /// returns earlier where this thread is not needed.
     pub(crate) fn run(
         mut self: Box<Self>,
-        slot: &Slot,
+        slot: Slot,
         writer: Arc<FrameWriter>,
-    ) -> Result<(), (Arc<FrameWriter>, Refusal)> {
+        place: &mut Place,
+    ) {
+        if self.terms.park.is_some() {
+            slot.release_threads();
+        }
         #[cfg(feature = "websocket_rt")]
-        if self.config.direct
+        if self.terms.config.direct
             && !writer.client().is_tls()
             // A client of a UNIX socket has no address for the hand-over.
             && let Some(address) = writer.client().peer()
         {
-            self.hand_over(slot, writer, address);
-            return Ok(());
+            return self.hand_over(slot, writer, address, place);
         }
-        #[cfg(not(feature = "websocket_rt"))]
-        let _ = slot;
         drop(self.held.take());
-        match self.relay(&writer, &|| self.switch(writer.client())) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let reason = format!("{}: cannot create a thread: {}", self.name, reason(&error));
-                Err((writer, Refusal::Unavailable(reason)))
-            }
-        }
-    }
-
-    /// Copies until both sides have ended.
-    ///
-    /// # Errors
-    /// If the second thread cannot be created. `greet` has not been called then.
-    fn relay(&self, writer: &FrameWriter, greet: &pump::Greet<'_>) -> io::Result<()> {
-        let start = Instant::now();
-        let peer = writer.client();
-        let name = &self.name;
-        let terms = Terms {
-            config: self.config,
-            protocol: self.protocol.as_deref(),
-            ping: self.ping,
-            budget: self.budget,
-        };
-        let report = pump::run(writer, &self.backend, &terms, greet)?;
-        tally::ended(report.code, start.elapsed(), peer.traffic());
-        info!(
-            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
-            report.code,
-            report.to_backend,
-            report.to_client,
-            Seconds(start.elapsed())
-        );
-        Ok(())
+        let Self {
+            upgrade,
+            name,
+            protocol,
+            backend,
+            terms,
+            ..
+        } = *self;
+        let terms = (terms, protocol.as_deref());
+        let client = Arc::clone(&writer);
+        let greet =
+            || handshake::switching_protocols(client.client(), &upgrade, protocol.as_deref());
+        pump::run(writer, backend, terms, place, greet, log_end(name, slot));
     }
 
     /// Sends the 101.
+    #[cfg(feature = "websocket_rt")]
     fn switch(&self, client: &Client) -> io::Result<()> {
         handshake::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
     }
@@ -127,10 +99,16 @@ impl Session<'_> {
     /// Sends the 101, then hands the client's descriptor over to the backend, which speaks frames
     /// itself. If the hand-over fails, the relay serves the client.
     #[cfg(feature = "websocket_rt")]
-    fn hand_over(mut self: Box<Self>, slot: &Slot, writer: Arc<FrameWriter>, address: SocketAddr) {
+    fn hand_over(
+        mut self: Box<Self>,
+        slot: Slot,
+        writer: Arc<FrameWriter>,
+        address: SocketAddr,
+        place: &mut Place,
+    ) {
         let peer = writer.client().to_string();
         // Made before the 101: nothing stands between that and the hand-over.
-        let told = direct::Told::of(self.config, self.protocol.as_deref());
+        let told = direct::Told::of(&self.terms.config, self.protocol.as_deref());
         if let Err(error) = self.switch(writer.client()) {
             return debug!("{peer} {}: gone before the 101: {error}", self.name);
         }
@@ -155,17 +133,38 @@ impl Session<'_> {
         }
         let writer = slot.put(left);
         drop(self.held.take());
-        if let Err(error) = self.relay(&writer, &|| Ok(())) {
-            warn!(
-                "{peer} {}: cannot create a thread: {}",
-                self.name,
-                reason(&error)
-            );
-            // The 101 has been sent, so only a Close can tell the client.
-            let _ = writer.open(|| Ok(()));
-            let _ = writer.close(Some(CloseCode::Error));
-            writer.client().finish();
-            writer.client().linger(pump::CLOSE_WAIT);
-        }
+        let Self {
+            name,
+            protocol,
+            backend,
+            terms,
+            ..
+        } = *self;
+        let terms = (terms, protocol.as_deref());
+        pump::run(
+            writer,
+            backend,
+            terms,
+            place,
+            || Ok(()),
+            log_end(name, slot),
+        );
     }
+}
+
+/// What is done when both directions of a connection are over: its log line, and its slot is free.
+fn log_end(name: String, slot: Slot) -> Last {
+    let start = Instant::now();
+    Box::new(move |writer, report| {
+        let peer = writer.client();
+        tally::ended(report.code, start.elapsed(), peer.traffic());
+        info!(
+            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
+            report.code,
+            report.to_backend,
+            report.to_client,
+            Seconds(start.elapsed())
+        );
+        drop(slot);
+    })
 }

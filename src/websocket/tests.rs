@@ -24,7 +24,7 @@ fn section(scratch: &Scratch, wait: u32, link_wait: u32) -> Binding {
     let mut config = config.servers[0].clone();
     config.listen = Vec::new();
     let resources = Arc::<Resources>::default();
-    resources.measure(0, 0);
+    resources.measure(0, 0, 64);
     Binding::open(config, &mut Vec::new(), &mut Vec::new(), &resources).expect("nothing to bind")
 }
 

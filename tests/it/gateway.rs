@@ -62,6 +62,7 @@ impl Gateway {
              websocket = {{\n        docroot = \"DIR/run\";\n        {websocket} {ping}\n    }};\n}} );\n"
         );
         let text = text.replace("DIR", directory.path().to_str().expect("a UTF-8 path"));
+        let text = with_few_threads(text);
         let file = directory.path().join("ouistiti.conf");
         std::fs::write(&file, text).expect("a configuration file");
         let process = Process::start(command.arg("-f").arg(&file));
@@ -83,6 +84,7 @@ impl Gateway {
         Gateway::serving(&address, |directory| {
             let path = directory.to_str().expect("a UTF-8 path");
             let text = text.replace("DIR", path).replace("ADDRESS", &address);
+            let text = with_few_threads(text);
             let file = directory.join("ouistiti.conf");
             std::fs::write(&file, text).expect("a configuration file");
             vec!["-f".to_owned(), file.display().to_string()]
@@ -198,4 +200,16 @@ pub(crate) fn free_address() -> SocketAddr {
     let ip = Ipv4Addr::new(127, 1 + pid[2] % 250, pid[3], host);
     let listener = TcpListener::bind((IpAddr::V4(ip), 0)).expect("a loopback address");
     listener.local_addr().expect("a bound socket")
+}
+
+/// With FEW_THREADS in the environment, has each server that does not say otherwise park directions
+/// after a second and copy with eight threads.
+fn with_few_threads(text: String) -> String {
+    let says = ["park = ", "maxthreads = "]
+        .iter()
+        .any(|key| text.contains(key));
+    if says || std::env::var_os("FEW_THREADS").is_none() {
+        return text;
+    }
+    text.replace("websocket = {", "maxthreads = 8; websocket = { park = 1;")
 }

@@ -63,7 +63,7 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
     }
     drop((others, first, second));
     crate::process::wait_until("descriptors and threads to return", || {
-        (gateway.process.descriptors(), gateway.process.threads()) == base
+        gateway.process.descriptors() == base.0 && gateway.process.threads() <= base.1
     });
     figure(format!(
         "{panics} panics, 2 connections closed with 1011, 99 others went on"

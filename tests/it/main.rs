@@ -43,6 +43,7 @@ mod network;
 mod one_line;
 mod overload;
 mod packaging;
+mod parking;
 mod persistent;
 mod reach;
 mod recipes;

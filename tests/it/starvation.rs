@@ -169,7 +169,7 @@ fn at_the_kernels_limit_of_threads_those_admitted_are_served() {
     // Four threads of the daemon's own, four kept for it, and three pairs for clients.
     command.args(["--nproc=14:14", "setpriv", "--clear-groups"]);
     command.args(ids).arg(&program);
-    let gateway = Gateway::run(&mut command, free_address(), "maxperip = 0;", "");
+    let gateway = Gateway::run(&mut command, free_address(), "maxperip = 0;", "park = 0;");
     let backend = gateway.backend("echo");
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(gateway.path("run/echo"), all).unwrap();

@@ -106,6 +106,7 @@ pub(crate) static SERVER: Section = Section {
         &ADDRGROUP,
         &MAXCLIENTS,
         &MAXMEMORY,
+        &MAXTHREADS,
         &KEEPALIVETIMEOUT,
         &HEADSIZE,
         &MAXPERIP,
@@ -179,6 +180,16 @@ pub(crate) static MAXMEMORY: Key = Key::size(
     "Bytes that messages held whole and grown buffers of all clients together may take. Beyond \
      it buffers do not grow, and a message that must be held closes with 1013.",
 );
+pub(crate) static MAXTHREADS: Key = Key::number(
+    "maxthreads",
+    None,
+    (2, 20_000),
+    "Most threads that copy at a time, beside those of clients that open or close. A direction of \
+     a connection that has something to copy beyond it waits its turn; its bytes stay in the \
+     kernel. It is never more than half of the threads that the user may still start (ulimit -u). \
+     With park = 0 each client has two threads, and this has no effect.",
+)
+.absent("the smaller of 2 x 'maxclients' and 256", "64");
 pub(crate) static KEEPALIVETIMEOUT: Key = Key::number(
     "keepalivetimeout",
     Some(10),

@@ -18,6 +18,7 @@ pub(crate) static WEBSOCKET_SECTION: Section = Section {
         &FRAMING,
         &MAXMESSAGE,
         &PING,
+        &PARK,
         &PROTOCOLS,
         &MERGE,
         &PROXY,
@@ -90,6 +91,13 @@ pub(crate) static PING: Key = Key::number(
     Some(25),
     (1, 3600),
     "Seconds of silence before a ping. If there is no answer within the same time, the connection is cut.",
+);
+pub(crate) static PARK: Key = Key::number(
+    "park",
+    Some(10),
+    (0, 3600),
+    "Seconds of silence after which a direction of a connection holds no thread until it has \
+     something to copy again. 0 keeps the threads.",
 );
 pub(crate) static PROTOCOLS: Key = Key::words(
     "protocols",

@@ -155,7 +155,7 @@ fn words_and_globs_of_origins_add_up() {
 
 #[test]
 fn subprotocols_are_the_first_offered_or_those_listed() {
-    let protocols = |body: &str| websocket(body).service.protocols;
+    let protocols = |body: &str| websocket(body).service.protocols.clone();
     let offered = ["b".to_owned(), "a".to_owned()];
     for (body, chosen) in [
         ("", Some("b")),

@@ -47,11 +47,12 @@ pub(crate) struct ToBackend<'a, G> {
 }
 
 impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
-    /// Delivers to `backend` as `config` says.
+    /// Delivers to `backend` as `config` says, after `count` bytes that went to it before.
     pub(crate) fn new(
         backend: &'a Backend,
         config: &ServiceConfig,
         budget: &'a Budget,
+        count: u64,
         go_on: G,
     ) -> Self {
         let boundary = Boundary::of(config, backend);
@@ -70,8 +71,13 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             prefix: None,
             text: true,
             holding: false,
-            count: 0,
+            count,
         }
+    }
+
+    /// Whether nothing is held: a new one could take its place.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held == 0 && !self.holding && self.prefix.is_none()
     }
 
     /// Bytes delivered so far.

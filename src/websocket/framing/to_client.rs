@@ -65,13 +65,14 @@ pub(crate) struct ToClient<'a> {
 }
 
 impl<'a> ToClient<'a> {
-    /// Sends over `writer` as `config` says.
+    /// Sends over `writer` as `config` says, after `count` bytes that went to it before.
     pub(crate) fn new(
         writer: &'a FrameWriter,
         backend: &Backend,
         config: &ServiceConfig,
         kind: &'a MessageType,
         budget: &'a Budget,
+        count: u64,
     ) -> Self {
         let boundary = Boundary::of(config, backend);
         let size = match boundary {
@@ -96,8 +97,13 @@ impl<'a> ToClient<'a> {
             prefix_len: 0,
             left: 0,
             frames: Vec::new(),
-            count: 0,
+            count,
         }
+    }
+
+    /// Whether nothing is held: a new one could take its place.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.carried == 0 && self.held.is_none() && self.prefix_len == 0 && self.frames.is_empty()
     }
 
     /// Payload bytes sent so far.

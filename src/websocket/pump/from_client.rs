@@ -4,13 +4,14 @@ use std::io;
 
 use log::{Level, debug, log_enabled};
 
-use super::{ClientEnd, Pump};
+use super::patience::Patience;
+use super::{ClientEnd, Leave, Pump, is_silence};
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::websocket::framing::{Delivery, ToBackend};
 
 /// The state of the client's thread.
 pub(super) struct FromClient<'a, G> {
-    pump: &'a Pump<'a>,
+    pump: &'a Pump,
     decoder: Decoder,
     out: ToBackend<'a, G>,
     /// The backend takes no more; the client's frames are still read, for its Close.
@@ -18,8 +19,9 @@ pub(super) struct FromClient<'a, G> {
 }
 
 impl<'a, G: Fn() -> bool> FromClient<'a, G> {
-    /// `go_on` says whether to wait on, when the backend takes no bytes for long.
-    pub(super) fn new(pump: &'a Pump<'a>, go_on: G) -> Self {
+    /// `count` bytes have been delivered before. `go_on` says whether to wait on, when the backend
+    /// takes no bytes for long.
+    pub(super) fn new(pump: &'a Pump, count: u64, go_on: G) -> Self {
         let decoder = match log_enabled!(Level::Trace) {
             true => Decoder::default().traced(&pump.writer.client().to_string()),
             false => Decoder::default(),
@@ -27,7 +29,13 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
         Self {
             pump,
             decoder,
-            out: ToBackend::new(pump.backend, pump.terms.config, pump.terms.budget, go_on),
+            out: ToBackend::new(
+                &pump.backend,
+                &pump.terms.config,
+                pump.terms.clients.budget(),
+                count,
+                go_on,
+            ),
             dropping: false,
         }
     }
@@ -37,34 +45,51 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
         self.out.count()
     }
 
-    /// Reads and delivers until the end.
-    pub(super) fn copy(&mut self) -> ClientEnd {
+    /// Reads and delivers until the end, or until the client is silent.
+    pub(super) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
+        let writer = &self.pump.writer;
         loop {
             if self.dropping {
                 self.out.discard();
             }
+            if !patience.may_read(|| self.is_empty(), || writer.client().is_readable()) {
+                return Leave::Silent;
+            }
             let (buffer, start) = match self.out.space() {
                 Ok(space) => space,
                 Err(delivery) => match self.undelivered(delivery) {
-                    Some(end) => return end,
+                    Some(end) => return Leave::Over(end),
                     None => continue,
                 },
             };
             let space = buffer.len() - start;
-            match self.pump.writer.read(&mut buffer[start..]) {
-                Ok(0) => return self.vanished(),
+            match writer.read(&mut buffer[start..]) {
+                Ok(0) => return Leave::Over(self.vanished()),
                 Ok(count) => {
                     if let Some(end) = self.decode(start, start + count) {
-                        return end;
+                        return Leave::Over(end);
                     }
                     self.out.adapt(count, space);
                     let traffic = self.pump.writer.client().traffic();
                     traffic.to_backend.set(self.out.count());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.vanished(),
+                Err(error) if is_silence(&error) => {
+                    if patience.is_over(|| self.is_empty()) {
+                        return Leave::Silent;
+                    }
+                }
+                Err(_) => return Leave::Over(self.vanished()),
             }
         }
+    }
+
+    /// Whether another could take its place: nothing is half read, held or owed.
+    fn is_empty(&self) -> bool {
+        self.decoder.is_between_messages()
+            && self.out.is_empty()
+            && !self.dropping
+            && !self.pump.writer.is_owing()
     }
 
     fn vanished(&mut self) -> ClientEnd {

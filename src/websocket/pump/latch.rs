@@ -28,6 +28,11 @@ impl Latch {
         self.changed.notify_all();
     }
 
+    /// Whether the direction is over.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the direction is over. Returns false when it has not moved for `pause`, or has
     /// not ended after `most`.
     pub(crate) fn wait(&self, pause: Duration, most: Option<Duration>) -> bool {

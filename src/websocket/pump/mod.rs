@@ -1,16 +1,16 @@
-//! Running: the two copy threads between a client and its backend, and how they end.
+//! Running: the two directions between a client and its backend, and how they end.
 //!
-//! The connection's own thread reads the client; a second one reads the backend.
-//! When the direction of a thread is over, it waits for the other thread within
-//! limits, and then cuts what that one waits in. The Close goes out last, when both
-//! directions are over. Only if the backend ends first does it go out early: it
-//! then asks the client to end (docs/behaviour.md, section 3).
+//! Each direction that has something to copy has a thread, and one that is silent has none
+//! (`side`). When a direction is over, its thread waits for the other one within limits, and then
+//! cuts what that one waits in. The Close goes out last, when both directions are over. Only if the
+//! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
+//! section 3).
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use common::MessageType;
 use log::{debug, warn};
@@ -19,23 +19,25 @@ use crate::backend::{Backend, Input};
 use crate::client::frames::{FrameWriter, SendError};
 use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
-use crate::system::budget::Budget;
-use crate::system::threads;
+use crate::server::clients::Clients;
+use crate::server::workers::Place;
 use crate::websocket::framing::{Forward, ToClient};
 use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
+use patience::Patience;
+use side::{Reads, Side};
 
+mod ending;
 mod from_client;
 pub(crate) mod latch;
+mod patience;
+mod side;
 
 /// Longest wait for the other side's part of an end (docs/behaviour.md, section 3).
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Longest silence of a backend after it was sent the end, before the client gets its Close.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Pause between two looks at the state of the other thread, or of the backend.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// The figures of a connection, for its one log line.
 #[derive(Debug)]
@@ -70,23 +72,31 @@ enum BackendEnd {
     Client,
 }
 
-/// What a connection is served by.
-pub(crate) struct Terms<'a> {
-    /// How the backend is spoken to.
-    pub(crate) config: &'a ServiceConfig,
-    /// The subprotocol chosen.
-    pub(crate) protocol: Option<&'a str>,
-    /// Silence after which the kernel asks for the client.
-    pub(crate) ping: Duration,
-    /// The memory of all clients of the server.
-    pub(crate) budget: &'a Budget,
+/// How a direction's thread leaves its work.
+enum Leave<T> {
+    /// There is nothing to read, and nothing of the direction is left in the thread.
+    Silent,
+    /// The direction is over.
+    Over(T),
 }
 
-/// What both threads share.
-struct Pump<'a> {
-    writer: &'a FrameWriter,
-    backend: &'a Backend,
-    terms: &'a Terms<'a>,
+/// What a connection is served by.
+pub(crate) struct Terms {
+    /// How the backend is spoken to.
+    pub(crate) config: Arc<ServiceConfig>,
+    /// Silence after which the kernel asks for the client.
+    pub(crate) ping: Duration,
+    /// Silence after which a direction holds no thread.
+    pub(crate) park: Option<Duration>,
+    /// The server's clients, and their threads and memory.
+    pub(crate) clients: Arc<Clients>,
+}
+
+/// What both directions share.
+struct Pump {
+    writer: Arc<FrameWriter>,
+    backend: Backend,
+    terms: Terms,
     kind: MessageType,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
@@ -94,59 +104,93 @@ struct Pump<'a> {
     from_backend: Latch,
     /// The backend is not read any more, not even to drop its output.
     left_backend: Latch,
+    end: Mutex<End>,
 }
 
-/// Sends the 101.
-pub(crate) type Greet<'a> = dyn Fn() -> io::Result<()> + Sync + 'a;
+/// What is to be done when both directions are over.
+struct End {
+    /// Directions that are not over.
+    left: u8,
+    to_backend: u64,
+    to_client: u64,
+    last: Option<Last>,
+}
 
-/// Copies until both directions are over. `greet` sends the 101 once both threads run.
-///
-/// # Errors
-/// When the second thread cannot be created; nothing has been sent then.
+/// Called once when both directions are over.
+pub(crate) type Last = Box<dyn FnOnce(&FrameWriter, Report) + Send>;
+
+/// Sends the 101 with `greet`, and copies until both directions are over; then calls `last`. The
+/// call returns earlier where this thread is not needed.
 pub(crate) fn run(
-    writer: &FrameWriter,
-    backend: &Backend,
-    terms: &Terms<'_>,
-    greet: &Greet<'_>,
-) -> io::Result<Report> {
-    let pump = Pump {
+    writer: Arc<FrameWriter>,
+    backend: Backend,
+    (terms, protocol): (Terms, Option<&str>),
+    place: &mut Place,
+    greet: impl FnOnce() -> io::Result<()>,
+    last: Last,
+) {
+    let pump = Arc::new(Pump {
         writer,
         backend,
         terms,
-        kind: MessageType::new(terms.protocol),
+        kind: MessageType::new(protocol),
         client_over: AtomicBool::new(false),
         from_client: Latch::default(),
         from_backend: Latch::default(),
         left_backend: Latch::default(),
-    };
-    let client = writer.client();
-    // The limit of the opening must not stay: the server watches for silence.
-    client.set_read_timeout(None)?;
-    client.tune(terms.ping);
-    thread::scope(|scope| {
-        let name = thread::current()
-            .name()
-            .map(|name| name.replacen('c', "b", 1));
-        let copier = threads::named(name.unwrap_or_default())
-            .spawn_scoped(scope, || pump.copy_backend(greet))?;
-        let to_backend = pump.copy_client();
-        let to_client = copier.join().unwrap_or(0);
-        client.traffic().to_backend.set(to_backend);
-        client.traffic().to_client.set(to_client);
-        Ok(Report {
-            code: writer.close_sent().unwrap_or(1006),
-            to_backend,
-            to_client,
-        })
-    })
+        end: Mutex::new(End {
+            left: 2,
+            to_backend: 0,
+            to_client: 0,
+            last: Some(last),
+        }),
+    });
+    pump.begin(greet);
+    Side::start(&pump, Reads::Backend);
+    Side::new(pump, Reads::Client).run(place);
 }
 
-impl Pump<'_> {
-    /// Runs the client's direction, to its end and through the close handshake.
-    fn copy_client(&self) -> u64 {
+impl Pump {
+    /// Sets the limits of reads, and sends the 101. If that fails, the client is cut, and both
+    /// directions find its end.
+    fn begin(&self, greet: impl FnOnce() -> io::Result<()>) {
         let client = self.writer.client();
-        let mut from_client = FromClient::new(self, || !client.has_left());
-        let end = unless_panic(|| from_client.copy(), ClientEnd::Failed(CloseCode::Error));
+        // The limit of the opening must not stay: the server watches for silence.
+        let limit = self.terms.park.filter(|_| self.parks(Reads::Client));
+        let _ = client.set_read_timeout(limit);
+        if let Some(limit) = self.terms.park
+            && self.parks(Reads::Backend)
+        {
+            let _ = self.backend.set_read_timeout(limit);
+        }
+        client.tune(self.terms.ping);
+        let failed = || Err(io::ErrorKind::Other.into());
+        if unless_panic(|| self.writer.open(greet), failed).is_err() {
+            client.cut();
+        }
+    }
+
+    /// Whether a direction can do without a thread.
+    fn parks(&self, reads: Reads) -> bool {
+        self.terms.park.is_some()
+            && match reads {
+                // Within a TLS session lie bytes that epoll(7) does not see.
+                Reads::Client => !self.writer.client().is_tls(),
+                Reads::Backend => self.backend.is_socket(),
+            }
+    }
+
+    /// Runs the client's direction, to its end and through the close handshake. Returns how many
+    /// bytes have gone to the backend if it is silent before that; `count` have gone before.
+    fn copy_client(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
+        let client = self.writer.client();
+        let mut from_client = FromClient::new(self, count, || !client.has_left());
+        let failed = || Leave::Over(ClientEnd::Failed(CloseCode::Error));
+        let end = match unless_panic(|| from_client.copy(patience), failed) {
+            Leave::Silent => return Some(from_client.count()),
+            Leave::Over(end) => end,
+        };
+        patience.end();
         debug!("client's direction over: {end:?}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
@@ -170,60 +214,29 @@ impl Pump<'_> {
         client.finish();
         client.linger(CLOSE_WAIT);
         self.release_backend();
-        from_client.count()
+        client.traffic().to_backend.set(from_client.count());
+        self.leave(|end| end.to_backend = from_client.count());
+        None
     }
 
-    /// Owes the client a Close, which can go out only when the backend's thread has sent its
-    /// frame. Returns whether it went out in time.
-    fn can_tell(&self, code: Option<CloseCode>) -> bool {
-        self.writer.owe_close(code);
-        let deadline = Instant::now() + CLOSE_WAIT;
-        while self.writer.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            self.writer.settle();
-        }
-        true
-    }
-
-    /// Ends the backend's direction. Waits first until the backend has read what it was sent, as
-    /// long as it reads at all: when we stop reading, its next write fails, and on TCP a reset
-    /// destroys what is still on its way to it (RFC 1122, section 4.2.2.13).
-    fn release_backend(&self) {
-        if self.left_backend.wait(Duration::ZERO, None) {
-            return;
-        }
-        let mut unread = self.backend.unread();
-        let mut moved = Instant::now();
-        while unread > 0 && moved.elapsed() < CLOSE_WAIT {
-            if self.left_backend.wait(LOOK, Some(LOOK)) {
-                return;
-            }
-            let left = self.backend.unread();
-            if left < unread {
-                moved = Instant::now();
-            }
-            unread = left;
-        }
-        self.backend.cut();
-    }
-
-    /// Runs the backend's direction: the 101, then messages, then a Close if the backend ends.
-    fn copy_backend(&self, greet: &Greet<'_>) -> u64 {
+    /// Runs the backend's direction: messages, then a Close if the backend ends. Returns how many
+    /// bytes have gone to the client if it is silent before that; `count` have gone before.
+    fn copy_backend(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
         let client = self.writer.client();
         let mut out = ToClient::new(
-            self.writer,
-            self.backend,
-            self.terms.config,
+            &self.writer,
+            &self.backend,
+            &self.terms.config,
             &self.kind,
-            self.terms.budget,
+            self.terms.clients.budget(),
+            count,
         );
-        let work = || match self.writer.open(greet) {
-            Ok(()) => self.read_backend(&mut out),
-            Err(_) => BackendEnd::Client,
+        let failed = || Leave::Over(BackendEnd::Failed(CloseCode::Error));
+        let end = match unless_panic(|| self.read_backend(&mut out, patience), failed) {
+            Leave::Silent => return Some(out.count()),
+            Leave::Over(end) => end,
         };
-        let end = unless_panic(work, BackendEnd::Failed(CloseCode::Error));
+        patience.end();
         debug!("backend's direction over: {end:?}");
         let code = match end {
             BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
@@ -248,27 +261,42 @@ impl Pump<'_> {
             client.cut();
             self.backend.cut();
         }
-        out.count()
+        self.writer.client().traffic().to_client.set(out.count());
+        self.leave(|end| end.to_client = out.count());
+        None
     }
 
-    /// Reads and drops the backend's output until it ends or is cut, so that the backend can go
-    /// on to read.
-    #[inline(never)]
-    fn drop_backend(&self) {
-        let mut dropped = [0; 2048];
-        loop {
-            match self.backend.read(&mut dropped) {
-                Ok(Input::End) => return,
-                Ok(Input::Bytes(_)) => {}
-                // A packet longer than that.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                Err(_) => return,
-            }
+    /// Ends a direction's part. The last one to leave reports.
+    fn leave(&self, note: impl FnOnce(&mut End)) {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut end);
+        end.left -= 1;
+        if end.left > 0 {
+            return;
+        }
+        let report = Report {
+            code: self.writer.close_sent().unwrap_or(1006),
+            to_backend: end.to_backend,
+            to_client: end.to_client,
+        };
+        let last = end.last.take();
+        drop(end);
+        if let Some(last) = last {
+            last(&self.writer, report);
         }
     }
 
-    fn read_backend(&self, out: &mut ToClient<'_>) -> BackendEnd {
+    fn read_backend(
+        &self,
+        out: &mut ToClient<'_>,
+        patience: &mut Patience<'_>,
+    ) -> Leave<BackendEnd> {
         loop {
+            if !out.is_filling()
+                && !patience.may_read(|| out.is_empty(), || self.backend.is_readable())
+            {
+                return Leave::Silent;
+            }
             let input = match out.is_filling() {
                 true => self.backend.read_now(out.space()),
                 false => self.backend.read(out.space()).map(Some),
@@ -277,19 +305,23 @@ impl Pump<'_> {
                 Ok(Some(Input::Bytes(count))) => out.forward(count),
                 Ok(None) => out.forward(0),
                 Ok(Some(Input::End)) => match out.end() {
-                    Ok(()) => return BackendEnd::Ended,
+                    Ok(()) => return Leave::Over(BackendEnd::Ended),
                     Err(forward) => Err(forward),
+                },
+                Err(error) if is_silence(&error) => match patience.is_over(|| out.is_empty()) {
+                    true => return Leave::Silent,
+                    false => continue,
                 },
                 Err(error) => {
                     debug!("backend failed: {error}");
                     let _ = out.end();
-                    return BackendEnd::Failed(CloseCode::Error);
+                    return Leave::Over(BackendEnd::Failed(CloseCode::Error));
                 }
             };
             self.from_backend.moved();
             self.writer.client().traffic().to_client.set(out.count());
             if let Err(forward) = forwarded {
-                return self.unforwarded(forward);
+                return Leave::Over(self.unforwarded(forward));
             }
         }
     }
@@ -312,11 +344,16 @@ impl Pump<'_> {
     }
 }
 
-/// Returns what `work` returns, or `failed` if it panics: a bug then ends one client, and leaves
-/// no thread waiting for the other.
-fn unless_panic<T>(work: impl FnOnce() -> T, failed: T) -> T {
+/// Whether a read has ended because nothing came for the time that a read waits.
+fn is_silence(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Returns what `work` returns, or what `failed` does if it panics: a bug then ends one client, and
+/// leaves no thread waiting for the other.
+fn unless_panic<T>(work: impl FnOnce() -> T, failed: impl FnOnce() -> T) -> T {
     // The caller uses what `work` borrowed only to count bytes.
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| failed())
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Tests of `pump`: how long each thread waits for the other at the end.
 
+use super::ending::LOOK;
 use super::*;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
 
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -12,18 +15,19 @@ use crate::backend::tests::connect;
 use crate::backend::tests::{service, stream_pair};
 use crate::config::{FrameType, Framing, Target};
 use crate::http::request::tests::pair;
+use crate::server::workers::Work;
 
 mod panics;
 
 /// Longest wait of a test for the end of a connection, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that is copied: the client's end, the backend's, and the thread's report.
+/// A connection that is copied: the client's end, the backend's, and where the report comes.
 struct Pumped<B = UnixStream> {
     client: TcpStream,
     backend: B,
     writer: Arc<FrameWriter>,
-    thread: thread::JoinHandle<io::Result<Report>>,
+    report: Receiver<Report>,
 }
 
 fn pumped(framing: Framing, ping: Duration) -> Pumped {
@@ -52,24 +56,24 @@ fn between<B>(
     client.set_write_timeout(Some(PATIENCE)).expect("a socket");
     let writer = Arc::new(FrameWriter::new(near));
     let own = Arc::clone(&writer);
-    let thread = thread::Builder::new().name("c7".into()).spawn(move || {
-        let terms = Terms {
-            config: &service,
-            protocol: None,
-            ping,
-            budget: &Budget::new(usize::MAX),
-        };
-        let report = run(&own, &connected, &terms, &greet);
-        // As the end of a connection does: the client's socket, then the backend's.
-        drop(own);
-        drop(connected);
-        report
-    });
+    let clients = Arc::<Clients>::default();
+    clients.budget().set_limit(usize::MAX);
+    let terms = Terms {
+        config: Arc::new(service),
+        ping,
+        park: None,
+        clients: Arc::clone(&clients),
+    };
+    let (sender, report) = channel();
+    let last: Last = Box::new(move |_, report| drop(sender.send(report)));
+    let work: Work = Box::new(move |place| run(own, connected, (terms, None), place, greet, last));
+    let started = (clients.workers()).start(work, Place::new(clients.workers()));
+    assert!(started.is_ok(), "a thread");
     Pumped {
         client,
         backend,
         writer,
-        thread: thread.expect("a thread"),
+        report,
     }
 }
 
@@ -83,7 +87,7 @@ impl<B> Pumped<B> {
         }
         drop(self.client);
         drop(self.backend);
-        let report = self.thread.join().expect("no panic").expect("a thread");
+        let report = self.report.recv_timeout(PATIENCE).expect("an end");
         (all, report)
     }
 }
@@ -309,7 +313,7 @@ fn a_client_that_reads_nothing_and_says_nothing_is_let_go() {
     };
     let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
     assert!(gone.contains(&error.kind()), "{error}");
-    let report = pumped.thread.join().expect("no panic").expect("a thread");
+    let report = pumped.report.recv_timeout(PATIENCE).expect("an end");
     assert_eq!(report.code, 1006);
 }
 

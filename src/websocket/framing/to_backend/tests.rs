@@ -26,7 +26,7 @@ static AMPLE: Budget = Budget::new(usize::MAX);
 type Delivering<'a> = ToBackend<'a, fn() -> bool>;
 
 fn to<'a>(backend: &'a Backend, config: &ServiceConfig) -> Delivering<'a> {
-    ToBackend::new(backend, config, &AMPLE, || true)
+    ToBackend::new(backend, config, &AMPLE, 0, || true)
 }
 
 /// Delivers frames as `pump` does, from reads of at most `size` bytes.

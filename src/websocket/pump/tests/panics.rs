@@ -15,6 +15,6 @@ fn a_panic_ends_its_own_connection_and_both_threads() {
 
 #[test]
 fn a_panic_in_a_direction_is_that_directions_failure() {
-    assert_eq!(unless_panic(|| 1, 2), 1);
-    assert_eq!(unless_panic(|| panic!("as the test wants"), 2), 2);
+    assert_eq!(unless_panic(|| 1, || 2), 1);
+    assert_eq!(unless_panic(|| panic!("as the test wants"), || 2), 2);
 }

@@ -7,7 +7,14 @@ fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
     let (writer, far) = open_writer();
     let (backend, mut end) = stream_pair();
     let kind = MessageType::new(None);
-    let mut out = ToClient::new(&writer, &backend, &service(Framing::Stream), &kind, &AMPLE);
+    let mut out = ToClient::new(
+        &writer,
+        &backend,
+        &service(Framing::Stream),
+        &kind,
+        &AMPLE,
+        0,
+    );
     let mut forward = |out: &mut ToClient<'_>, bytes: &[u8]| {
         end.write_all(bytes).expect("buffer space");
         match backend.read(out.space()).expect("readable") {
@@ -85,7 +92,7 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     });
     let (backend, _end) = stream_pair();
     let (config, kind) = (service(Framing::Stream), MessageType::new(None));
-    let mut out = ToClient::new(&writer, &backend, &config, &kind, &AMPLE);
+    let mut out = ToClient::new(&writer, &backend, &config, &kind, &AMPLE, 0);
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
         out.space()[..piece.len()].copy_from_slice(piece);

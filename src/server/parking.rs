@@ -1,0 +1,167 @@
+//! Running: directions of connections that hold no thread, because they are silent.
+//!
+//! A parked direction is an element here, and its descriptor stands in an epoll(7) set. One thread
+//! of the server waits for the set. What becomes readable, or ends, gets a thread again.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::server::workers::{Place, Work, Workers};
+use crate::system::threads;
+
+/// Most events taken at a time.
+const EVENTS: usize = 64;
+
+/// A direction of a connection that can do without a thread.
+pub(crate) trait Parked: Send {
+    /// What it reads.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Called by the watching thread when the descriptor can be read. Returns false if there was
+    /// nothing in it that needs a thread.
+    fn wakes(&mut self) -> bool;
+
+    /// Whether the connection is ending, and a thread waits for this direction.
+    fn is_awaited(&self) -> bool;
+
+    /// Goes on, on a thread of its own.
+    fn resume(self: Box<Self>, place: &mut Place);
+}
+
+/// The parked directions of a server.
+#[derive(Default)]
+pub(crate) struct Parking {
+    epoll: OnceLock<Epoll>,
+    lot: Mutex<Lot>,
+}
+
+#[derive(Default)]
+struct Lot {
+    elements: Vec<Option<Box<dyn Parked>>>,
+    /// Indices of elements that are free.
+    unused: Vec<usize>,
+}
+
+impl Parking {
+    /// Creates the epoll set, unless it is there.
+    ///
+    /// # Errors
+    /// As epoll_create1(2).
+    pub(crate) fn open(&self) -> io::Result<()> {
+        if self.epoll.get().is_none() {
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+            let _ = self.epoll.set(epoll);
+        }
+        Ok(())
+    }
+
+    /// Lets a direction do without a thread until its descriptor can be read.
+    ///
+    /// # Errors
+    /// The direction, if the kernel does not watch it (epoll_ctl(2)).
+    pub(crate) fn park(&self, parked: Box<dyn Parked>) -> Result<(), Box<dyn Parked>> {
+        let Some(epoll) = self.epoll.get() else {
+            return Err(parked);
+        };
+        let mut lot = self.lot();
+        let index = lot.add(parked);
+        // Bytes that have come before this call make the descriptor ready at once. The watching
+        // thread finds the element, since it takes the same lock.
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+        let added = match &lot.elements[index] {
+            Some(parked) => epoll.add(parked.descriptor(), event),
+            None => Ok(()),
+        };
+        match added {
+            Ok(()) => Ok(()),
+            Err(_) => lot.remove(index).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Gives threads to what becomes ready, until `end`.
+    pub(crate) fn wait_until(&self, end: Instant, workers: &Arc<Workers>) {
+        loop {
+            let soon = workers.watch();
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            // Rounded up, so that the loop does not spin through the last millisecond.
+            let left = left + Duration::from_millis(1);
+            self.wait(soon.map_or(left, |soon| soon.min(left)), workers);
+        }
+    }
+
+    /// Waits for `limit` at most, and gives threads to what has become ready.
+    fn wait(&self, limit: Duration, workers: &Arc<Workers>) {
+        let Some(epoll) = self.epoll.get() else {
+            return threads::sleep(limit);
+        };
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let timeout = EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX);
+        match epoll.wait(&mut events, timeout) {
+            Ok(count) => {
+                for event in &events[..count] {
+                    // It was an index when it was added.
+                    self.wake(epoll, event.data() as usize, workers);
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(_) => threads::sleep(limit),
+        }
+    }
+
+    fn wake(&self, epoll: &Epoll, index: usize, workers: &Arc<Workers>) {
+        let taken = self.lot().elements.get_mut(index).and_then(Option::take);
+        let Some(mut parked) = taken else {
+            return;
+        };
+        if !parked.wakes() {
+            self.lot().elements[index] = Some(parked);
+            return;
+        }
+        // It is in the set, so this does not fail.
+        let _ = epoll.delete(parked.descriptor());
+        self.lot().free(index);
+        let is_awaited = parked.is_awaited();
+        let work: Work = Box::new(move |place| parked.resume(place));
+        match is_awaited {
+            true => workers.start_first(work),
+            false => workers.start_in_turn(work),
+        }
+    }
+
+    fn lot(&self) -> MutexGuard<'_, Lot> {
+        self.lot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lot {
+    fn add(&mut self, parked: Box<dyn Parked>) -> usize {
+        if let Some(index) = self.unused.pop() {
+            self.elements[index] = Some(parked);
+            return index;
+        }
+        self.elements.push(Some(parked));
+        self.elements.len() - 1
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Box<dyn Parked>> {
+        let parked = self.elements[index].take();
+        self.free(index);
+        parked
+    }
+
+    fn free(&mut self, index: usize) {
+        self.unused.push(index);
+        if self.unused.len() == self.elements.len() {
+            // Gives back the memory that many took.
+            *self = Self::default();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Close: what a direction that is over waits for, within limits.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{CLOSE_WAIT, Pump, is_silence};
+use crate::backend::Input;
+use crate::frame::CloseCode;
+
+/// Pause between two looks at the state of the other thread, or of the backend.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+
+impl Pump {
+    /// Owes the client a Close, which can go out only when the backend's thread has sent its
+    /// frame. Returns whether it went out in time.
+    pub(super) fn can_tell(&self, code: Option<CloseCode>) -> bool {
+        self.writer.owe_close(code);
+        let deadline = Instant::now() + CLOSE_WAIT;
+        while self.writer.close_sent().is_none() && !self.from_backend.wait(LOOK, Some(LOOK)) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.writer.settle();
+        }
+        true
+    }
+
+    /// Ends the backend's direction. Waits first until the backend has read what it was sent, as
+    /// long as it reads at all: when we stop reading, its next write fails, and on TCP a reset
+    /// destroys what is still on its way to it (RFC 1122, section 4.2.2.13).
+    pub(super) fn release_backend(&self) {
+        if self.left_backend.wait(Duration::ZERO, None) {
+            return;
+        }
+        let mut unread = self.backend.unread();
+        let mut moved = Instant::now();
+        while unread > 0 && moved.elapsed() < CLOSE_WAIT {
+            if self.left_backend.wait(LOOK, Some(LOOK)) {
+                return;
+            }
+            let left = self.backend.unread();
+            if left < unread {
+                moved = Instant::now();
+            }
+            unread = left;
+        }
+        self.backend.cut();
+    }
+
+    /// Reads and drops the backend's output until it ends or is cut, so that the backend can go
+    /// on to read.
+    #[inline(never)]
+    pub(super) fn drop_backend(&self) {
+        let mut dropped = [0; 2048];
+        loop {
+            match self.backend.read(&mut dropped) {
+                Ok(Input::End) => return,
+                Ok(Input::Bytes(_)) => {}
+                // A packet longer than that, or a silence.
+                Err(error) if is_silence(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Running: one direction of a connection, with a thread or without.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Pump;
+use super::patience::Patience;
+use crate::server::parking::Parked;
+use crate::server::workers::{Place, Work};
+
+/// Whom a direction reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    Client,
+    Backend,
+}
+
+/// A direction: all that is left of it while it is silent.
+pub(super) struct Side {
+    pump: Arc<Pump>,
+    reads: Reads,
+    /// Bytes copied so far.
+    count: u64,
+    /// There is something to read.
+    is_ready: bool,
+}
+
+impl Side {
+    /// A direction that has copied nothing.
+    pub(super) fn new(pump: Arc<Pump>, reads: Reads) -> Self {
+        Self {
+            pump,
+            reads,
+            count: 0,
+            is_ready: false,
+        }
+    }
+
+    /// Starts a direction on a thread of its own, or without one if no more threads may wait.
+    pub(super) fn start(pump: &Arc<Pump>, reads: Reads) {
+        let side = Self::new(Arc::clone(pump), reads);
+        let workers = pump.terms.clients.workers();
+        let mut place = Place::new(workers);
+        let side = match pump.parks(reads) && !place.linger() {
+            true => match side.park() {
+                Ok(()) => return,
+                Err(side) => side,
+            },
+            false => side,
+        };
+        let work: Work = Box::new(move |place| side.run(place));
+        if let Err((work, _)) = workers.start(work, place) {
+            workers.start_first(work);
+        }
+    }
+
+    /// Copies until the direction is over, or until it is silent and another thread will go on.
+    pub(super) fn run(mut self, place: &mut Place) {
+        loop {
+            let parks = self.pump.parks(self.reads);
+            let mut patience = Patience::new(place, parks, self.is_ready);
+            let left = match self.reads {
+                Reads::Client => self.pump.copy_client(self.count, &mut patience),
+                Reads::Backend => self.pump.copy_backend(self.count, &mut patience),
+            };
+            let Some(count) = left else {
+                return;
+            };
+            self.count = count;
+            self.is_ready = false;
+            self = match self.park() {
+                Ok(()) => return,
+                Err(side) => side,
+            };
+            // The kernel does not watch it: the thread stays, whatever others wait for.
+            place.give_up();
+            self.is_ready = true;
+        }
+    }
+
+    /// Does without a thread until there is something to read.
+    ///
+    /// # Errors
+    /// The direction, if that is not possible.
+    fn park(self) -> Result<(), Self> {
+        let pump = Arc::clone(&self.pump);
+        let (reads, count) = (self.reads, self.count);
+        let parked = pump.terms.clients.parking().park(Box::new(self));
+        parked.map_err(|_| Self {
+            pump: Arc::clone(&pump),
+            reads,
+            count,
+            is_ready: false,
+        })
+    }
+}
+
+impl Parked for Side {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match self.reads {
+            Reads::Client => self.pump.writer.client().as_fd(),
+            Reads::Backend => self.pump.backend.as_fd(),
+        }
+    }
+
+    fn wakes(&mut self) -> bool {
+        let writer = &self.pump.writer;
+        if self.reads == Reads::Client {
+            if writer.client().take_pongs() {
+                writer.set_answered();
+                return false;
+            }
+            writer.set_busy();
+        }
+        self.is_ready = true;
+        true
+    }
+
+    fn is_awaited(&self) -> bool {
+        match self.reads {
+            Reads::Client => self.pump.from_backend.is_open(),
+            Reads::Backend => self.pump.client_over.load(Ordering::Acquire),
+        }
+    }
+
+    fn resume(self: Box<Self>, place: &mut Place) {
+        self.run(place);
+    }
+}
