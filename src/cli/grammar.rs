@@ -30,7 +30,10 @@ const OPTIONS: [Opt; 19] = [
     ),
     flag("D", "detach; return 0 only when the daemon serves"),
     flag("K", "stop the daemon of the pid file"),
-    flag("S", "ask the daemon: [json | kick ID [CODE] | explain URL]"),
+    flag(
+        "S",
+        "ask the daemon: [json | kick ID [CODE] | upgrade | explain URL]",
+    ),
     one(
         "p",
         "PIDFILE",

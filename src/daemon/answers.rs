@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use log::warn;
-use nix::unistd::User;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::{Pid, User};
 
 use crate::client::Client;
 use crate::config::Listen;
@@ -222,11 +223,22 @@ fn answer(question: &str) -> Result<String, String> {
     match words[..] {
         [] => Ok(text(&state::look())),
         ["json"] => Ok(json(&state::look()) + "\n"),
+        ["upgrade"] => upgrade(),
         ["kick", id] => kick(id, "1001"),
         ["kick", id, code] => kick(id, code),
         ["explain", url, ref headers @ ..] => explain::explain(&state::servers(), url, headers),
-        _ => Err("-S takes nothing, json, kick ID [CODE], or explain URL [HEADER...]".to_owned()),
+        _ => Err(
+            "-S takes nothing, json, kick ID [CODE], upgrade, or explain URL [HEADER...]"
+                .to_owned(),
+        ),
     }
+}
+
+/// Has the main thread begin an upgrade, as the signal does.
+fn upgrade() -> Result<String, String> {
+    let sent = signal::kill(Pid::this(), Signal::SIGUSR2);
+    sent.map_err(|error| format!("cannot begin: {}", reason(&io::Error::from(error))))?;
+    Ok("the upgrade begins; the log tells how it ends\n".to_owned())
 }
 
 fn kick(id: &str, code: &str) -> Result<String, String> {

@@ -106,7 +106,11 @@ impl Running<'_> {
             let links = self.links.iter().map(AsFd::as_fd);
             let others = links.chain(changes.map(AsFd::as_fd));
             let others: Vec<_> = others.chain(attempt.map(Attempt::done)).collect();
-            let index = match controls.next(&others, None)? {
+            let pause = self.manager.as_ref().and_then(Manager::pause);
+            if let (Some(manager), Some(_)) = (&self.manager, pause) {
+                manager.tell_alive();
+            }
+            let index = match controls.next(&others, pause)? {
                 Event::Control(control) => return Ok(Told::Control(control)),
                 Event::Ready(index) => index,
                 Event::Quiet => continue,

@@ -131,7 +131,7 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
         .transpose()
         .context("cannot keep privileges")?;
     descriptors::raise_limit();
-    let manager = Manager::find();
+    let manager = Manager::find(before.is_some());
     give_up_privileges(user.as_ref(), files)?;
     let controls = Controls::new().context("cannot wait for signals")?;
     servers.start()?;

@@ -3,12 +3,13 @@
 //! The loop accepts clients and admits those for whom there is a slot. Everything else happens on
 //! the client's own thread. A client without a slot is turned away without a thread.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::warn;
+use log::{error, warn};
 
 use crate::client::Peer;
 use crate::connection;
@@ -23,6 +24,9 @@ use crate::server::workers::{Place, Work};
 use crate::system::reason::reason;
 use crate::system::threads;
 use crate::tally;
+
+/// An accept loop that fails for so long is an error.
+const FAILING: Duration = Duration::from_secs(10);
 
 /// Pause of an accept loop after it found no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +56,7 @@ impl Spare {
 
 /// Accepts the clients of one address until its listener is closed.
 pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
+    let mut failing = Failing::default();
     loop {
         let accepted = listener.accept();
         let Some(server) = listener.server() else {
@@ -59,6 +64,7 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
         };
         let error = match accepted {
             Ok((socket, peer)) => {
+                failing = Failing::default();
                 admit(&server, socket, peer);
                 continue;
             }
@@ -76,10 +82,34 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
             }
             _ => {
                 warn!("cannot accept a client: {}", reason(&error));
+                failing.tell(listener, &error);
                 threads::sleep(EXHAUSTED_PAUSE);
             }
         }
         spare.replace();
+    }
+}
+
+/// An accept loop that finds nothing to accept with.
+#[derive(Default)]
+struct Failing {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Failing {
+    /// Tells once of a loop that has failed for long.
+    fn tell(&mut self, listener: &Listener, error: &io::Error) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if !self.is_told && since.elapsed() >= FAILING {
+            self.is_told = true;
+            error!(
+                "{} has accepted nobody for {} s: {}",
+                listener.address(),
+                FAILING.as_secs(),
+                reason(error)
+            );
+        }
     }
 }
 

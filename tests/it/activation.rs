@@ -119,6 +119,27 @@ fn a_passed_descriptor_that_is_no_socket_ends_the_start_with_1() {
 }
 
 #[test]
+fn the_watchdog_of_the_service_manager_gets_a_sign_of_life() {
+    let directory = TempDir::new();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let file = directory.path().join("ouistiti.conf");
+    let text =
+        "servers = ( { addr = \"127.0.0.1\"; port = 0; document = { docroot = \"/\"; }; } );";
+    std::fs::write(&file, text).unwrap();
+    let mut command = daemon();
+    command.arg("-f").arg(&file).env("NOTIFY_SOCKET", &path);
+    command.env("WATCHDOG_USEC", "200000");
+    let _process = Process::start(&mut command);
+    let mut word = [0; 64];
+    for wanted in ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        let length = socket.recv(&mut word).expect("a word");
+        assert_eq!(&word[..length], wanted.as_bytes());
+    }
+}
+
+#[test]
 fn the_service_manager_is_told_once_it_serves() {
     if is_emulated("the builds for routers have no landlock") {
         return;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -31,12 +32,20 @@ struct Installed {
 impl Installed {
     /// Starts it with these lines at the top of its configuration.
     fn start(top: &str) -> Self {
+        Self::start_for(top, None)
+    }
+
+    /// The same for a service manager that listens on this socket.
+    fn start_for(top: &str, manager: Option<&Path>) -> Self {
         let directory = TempDir::new();
         let program = directory.path().join("ouistiti");
         fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
         let mut command = std::process::Command::new(&program);
         command.arg("-p").arg(directory.path().join("pid"));
         // The top of the file stands behind its servers: the order means nothing.
+        if let Some(path) = manager {
+            command.env("NOTIFY_SOCKET", path);
+        }
         let gateway = Gateway::run_with(&mut command, free_address(), top, "", "");
         gateway.backend("echo").echo();
         let socket = gateway.path("run").join("echo");
@@ -171,6 +180,39 @@ fn a_process_between_two_others_ends_with_its_last_client() {
 }
 
 #[test]
+fn the_service_manager_is_told_which_process_is_the_main_one() {
+    if is_emulated(NO_PROGRAM) {
+        return;
+    }
+    let directory = TempDir::new();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let installed = Installed::start_for("", Some(&path));
+    let first = installed.pid();
+    installed.upgrade();
+    let mut words = Vec::new();
+    for _ in 0..3 {
+        let mut word = [0; 64];
+        let length = socket.recv(&mut word).expect("a word");
+        words.push(String::from_utf8_lossy(&word[..length]).into_owned());
+    }
+    let second = installed.pid();
+    assert_eq!(
+        words,
+        [
+            "READY=1".to_owned(),
+            format!("MAINPID={second}"),
+            "READY=1".to_owned()
+        ]
+    );
+    // Nobody waits for the first one: it ends, since it has no client.
+    wait_until("the first process to end", || !is_alive(first));
+    kill(Pid::from_raw(second), Signal::SIGTERM).unwrap();
+    wait_until("the second process to end", || !is_alive(second));
+}
+
+#[test]
 fn a_binary_that_fails_leaves_the_old_one_serving() {
     if is_emulated(NO_PROGRAM) {
         return;
@@ -265,4 +307,33 @@ fn clients_that_stay_longer_than_the_limit_get_1001() {
     old.expect_close(1001);
     std::thread::sleep(Duration::from_millis(100));
     echoes(&mut new, "still here");
+}
+
+#[test]
+fn whoever_asks_the_daemon_may_have_it_upgraded() {
+    if is_emulated(NO_PROGRAM) {
+        return;
+    }
+    let directory = TempDir::new();
+    let control = directory.path().join("control");
+    let installed = Installed::start(&format!("control = \"{}\";", control.display()));
+    let file = installed.gateway.path("ouistiti.conf");
+    let ask = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ouistiti"));
+        let output = command.arg("-S").arg("-f").arg(&file).args(words).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let mut client = installed.gateway.open("echo");
+    let before = installed.pid();
+    assert!(ask(&["upgrade"]).contains("the upgrade begins"));
+    wait_until("another process in the pid file", || {
+        let now = installed.pid();
+        now != 0 && now != before
+    });
+    // The new one answers, and has no client yet.
+    let mut newer = installed.gateway.open("echo");
+    echoes(&mut newer, "hello");
+    echoes(&mut client, "still here");
+    let state = ask(&["json"]);
+    assert_eq!(state.matches("\"peer\"").count(), 1, "{state}");
 }
