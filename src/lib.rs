@@ -17,12 +17,14 @@
         feature = "websocket_rt",
         feature = "tls",
         feature = "auth",
+        feature = "auth_rpc",
+        feature = "auth_forward",
         feature = "landlock"
     )),
     allow(dead_code, unreachable_pub, unused_imports, unused_mut)
 )]
 
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "auth_rpc", feature = "auth_forward"))]
 mod backend;
 mod cli;
 mod client;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 
+use super::endpoint::Target;
+
 /// Who may come in, and how they log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthConfig {
@@ -26,6 +28,12 @@ pub enum AuthKind {
     Open,
     /// With user and password (`"Basic"`).
     Basic(AuthUsers),
+    /// With user and password that authrpc checks (`"rpc"`): where it listens (`address`), and
+    /// whether it is told the client's address (`proxy`).
+    Rpc(Target, bool),
+    /// In a way that another program knows (`"forward"`): where it listens (`address`), and the
+    /// path it is asked for (`path`).
+    Forward(Target, String),
     /// With a client certificate whose subject matches (`"certificate"`).
     Certificate(Pattern),
 }
@@ -51,7 +59,15 @@ impl AuthConfig {
     pub(crate) fn files(&self) -> Vec<&Path> {
         match &self.kind {
             AuthKind::Basic(AuthUsers::File(path)) => vec![path],
-            AuthKind::Open | AuthKind::Basic(_) | AuthKind::Certificate(_) => Vec::new(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The program that is asked for it.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match &self.kind {
+            AuthKind::Rpc(target, _) | AuthKind::Forward(target, _) => Some(target),
+            _ => None,
         }
     }
 }

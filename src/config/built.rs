@@ -11,6 +11,10 @@ pub(crate) struct Built {
     pub(crate) tls: bool,
     /// Logins (`auth`).
     pub(crate) auth: bool,
+    /// Logins that authrpc checks (`auth_rpc`).
+    pub(crate) auth_rpc: bool,
+    /// Logins that another program checks (`auth_forward`).
+    pub(crate) auth_forward: bool,
     /// The console page (`console`).
     pub(crate) console: bool,
     /// What the daemon does, seen while it runs (`state`).
@@ -25,6 +29,8 @@ pub(crate) const BUILT: Built = Built {
     websocket_rt: cfg!(feature = "websocket_rt"),
     tls: cfg!(feature = "tls"),
     auth: cfg!(feature = "auth"),
+    auth_rpc: cfg!(feature = "auth_rpc"),
+    auth_forward: cfg!(feature = "auth_forward"),
     console: cfg!(feature = "console"),
     state: cfg!(feature = "state"),
     landlock: cfg!(feature = "landlock"),

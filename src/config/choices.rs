@@ -2,7 +2,7 @@
 
 use log::LevelFilter;
 
-use super::link::{Flow, Parity};
+use super::endpoint::{Flow, Parity};
 use super::schema::Choice;
 use super::service::{FrameType, Framing};
 
@@ -65,14 +65,24 @@ pub(crate) enum AuthType {
     None,
     /// With user and password.
     Basic,
+    /// With user and password that authrpc checks.
+    Rpc,
+    /// In a way that another program knows.
+    Forward,
     /// With a client certificate.
     Certificate,
 }
 
 /// Words of `type` of auth, in any case.
-pub(crate) const AUTH_TYPES: [Choice<AuthType>; 3] = [
+pub(crate) const AUTH_TYPES: [Choice<AuthType>; 5] = [
     choice("None", AuthType::None, "everybody may come in"),
     choice("Basic", AuthType::Basic, "with user and password"),
+    choice("rpc", AuthType::Rpc, "with a user and password of authrpc"),
+    choice(
+        "forward",
+        AuthType::Forward,
+        "another program knows who it is",
+    ),
     choice(
         "certificate",
         AuthType::Certificate,

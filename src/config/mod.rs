@@ -9,6 +9,7 @@ mod auth;
 mod built;
 mod choices;
 mod disk;
+mod endpoint;
 mod input;
 mod keys;
 mod libconfig;
@@ -33,11 +34,12 @@ mod websocket;
 pub(crate) use auth::{AuthConfig, AuthKind, AuthUsers};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
+pub use endpoint::Target;
+pub(crate) use endpoint::{Flow, Parity, SerialConfig};
 pub(crate) use input::Input;
 pub use libconfig::diagnostic::{Diagnostic, Severity};
 pub use libconfig::value::Value;
-pub use link::Target;
-pub(crate) use link::{Flow, LinkConfig, Parity, SerialConfig};
+pub(crate) use link::LinkConfig;
 #[cfg(test)]
 pub(crate) use load::load;
 pub use load::{from_text, tree};

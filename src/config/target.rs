@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
+use super::endpoint::{SerialConfig, Target};
 use super::keys::websocket::{BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS};
-use super::link::{SerialConfig, Target};
 use super::model::MAX_SOCKET_PATH;
 use super::reader::Reader;
 use super::schema::Key;

@@ -103,6 +103,13 @@ impl Files {
             }
             let files = server.logins().flat_map(AuthConfig::files);
             rights.extend(files.map(|path| (directory(path), read)));
+            if server
+                .logins()
+                .filter_map(AuthConfig::target)
+                .any(is_looked_up)
+            {
+                rights.extend(RESOLVER.map(|path| (path.into(), read)));
+            }
             rights.extend(
                 server
                     .document
@@ -120,17 +127,23 @@ impl Files {
             rights.push((websocket.docroot.clone(), device | listed));
             for link in &websocket.links {
                 match &link.target {
-                    Target::Unix(_) => {}
+                    target if is_looked_up(target) => {
+                        rights.extend(RESOLVER.map(|path| (path.into(), read)));
+                    }
+                    Target::Unix(_) | Target::Tcp(..) => {}
                     Target::Tty(path, _) | Target::Fifo(path) => {
                         rights.push((path.clone(), device));
                     }
-                    Target::Tcp(host, _) if host.parse::<std::net::IpAddr>().is_ok() => {}
-                    Target::Tcp(..) => rights.extend(RESOLVER.map(|path| (path.into(), read))),
                 }
             }
         }
         Some(Self(rights))
     }
+}
+
+/// Whether the name of a host is looked up to reach it.
+fn is_looked_up(target: &Target) -> bool {
+    matches!(target, Target::Tcp(host, _) if host.parse::<std::net::IpAddr>().is_err())
 }
 
 /// Where a file stands.

@@ -19,7 +19,9 @@ pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
     match refusal {
         Refusal::Gone(error) => debug!("{peer}: {}", departure(error)),
         // Browsers send no password before they have been asked for it.
-        Refusal::Redirect(_) | Refusal::LoginNeeded(_) => debug!("{peer}: {refusal}"),
+        Refusal::Redirect(_) | Refusal::LoginNeeded(_) | Refusal::SentBack(_) => {
+            debug!("{peer}: {refusal}");
+        }
         // A client that expects TLS has got no HTTP answer, and so no status.
         Refusal::NoSession(why) => logging::info_of("TLS", format_args!("{peer} refused: {why}")),
         refusal => {
@@ -58,6 +60,7 @@ fn cure(refusal: &Refusal) -> &'static str {
         Refusal::Timeout => "; 'keepalivetimeout' is how long it may take",
         Refusal::TargetTooLong | Refusal::HeadTooLarge => "; 'headsize' is the limit",
         Refusal::Unavailable(_) => "; its server must run, and let the gateway's user connect",
+        Refusal::LoginUnavailable(_) => "; the program at 'address' of auth must run and answer",
         Refusal::TooManyClients => "; 'maxclients' and 'maxperip' are the limits",
         _ => "",
     }
@@ -72,6 +75,7 @@ pub(crate) fn setting(refusal: &Refusal) -> &'static str {
         Refusal::OriginNotAllowed(_) => "origins (websocket)",
         Refusal::WrongHost(_) => "hostname (servers)",
         Refusal::LoginNeeded(_) | Refusal::WrongPassword(..) => "auth (servers)",
+        Refusal::SentBack(_) | Refusal::LoginUnavailable(_) => "address (auth)",
         Refusal::TooManyFailures(_) => "auth (servers)",
         Refusal::NotInGroup(_) => "groups (auth)",
         Refusal::NoCertificate | Refusal::WrongCertificate(_) => "auth (servers), clientauth (tls)",

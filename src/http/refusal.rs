@@ -10,6 +10,16 @@ use common::Escaped;
 
 use crate::http::challenge::Challenge;
 
+/// An answer of the program that checks logins (`type = "forward"` of `auth`), as it goes to the
+/// client.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SentBack {
+    /// The status: 401, 403, 429 or that of a redirect.
+    pub status: u16,
+    /// Names and values; printable ASCII.
+    pub headers: Vec<(&'static str, String)>,
+}
+
 /// Why a client is refused; each variant carries the value that broke the rule.
 #[derive(Debug)]
 pub enum Refusal {
@@ -41,6 +51,10 @@ pub enum Refusal {
     NotInGroup(String),
     /// An address has sent wrong passwords; how long it has to wait.
     TooManyFailures(Duration),
+    /// The program that checks logins has an answer of its own for the client.
+    SentBack(SentBack),
+    /// The program that checks logins gives no verdict; why.
+    LoginUnavailable(String),
     /// A browser asks for a host that this server does not go by.
     WrongHost(String),
     /// No service of this name.
@@ -119,6 +133,7 @@ impl Refusal {
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) | Self::NotInGroup(_) => 403,
             Self::NoCertificate | Self::WrongCertificate(_) => 403,
             Self::TooManyFailures(_) => 429,
+            Self::SentBack(answer) => answer.status,
             Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
             Self::BadMethod(..) => 405,
             Self::Timeout => 408,
@@ -131,7 +146,7 @@ impl Refusal {
             Self::Gone(_) => 499,
             Self::NoSession(_) => 499,
             Self::Internal(_) => 500,
-            Self::Unavailable(_) | Self::TooManyClients => 503,
+            Self::Unavailable(_) | Self::LoginUnavailable(_) | Self::TooManyClients => 503,
             Self::OfHead(refusal) => refusal.status(),
         }
     }
@@ -148,7 +163,7 @@ impl Refusal {
             Self::NotAllowed(_) => "name",
             Self::OriginNotAllowed(_) => "origin",
             Self::WrongHost(_) => "host",
-            Self::LoginNeeded(_) => "login",
+            Self::LoginNeeded(_) | Self::SentBack(_) => "login",
             Self::WrongPassword(..) | Self::NotInGroup(_) | Self::TooManyFailures(_) => "user",
             Self::NoService(_) | Self::Away(_) => "no_service",
             Self::NoFile(_) => "no_file",
@@ -157,7 +172,7 @@ impl Refusal {
             Self::Timeout => "timeout",
             Self::TargetTooLong | Self::HeadTooLarge | Self::TooManyHeaders => "size",
             Self::NoCertificate | Self::WrongCertificate(_) => "certificate",
-            Self::Unavailable(_) => "backend",
+            Self::Unavailable(_) | Self::LoginUnavailable(_) => "backend",
             Self::TooManyClients => "maxclients",
             Self::NoSession(_) => "tls",
             Self::Internal(_) => "internal",
@@ -182,6 +197,8 @@ impl Refusal {
             Self::WrongPassword(..) => "the user or the password is wrong",
             Self::NotInGroup(_) => "this user may not come in here",
             Self::TooManyFailures(_) => "too many wrong passwords came from your address, wait",
+            Self::SentBack(_) => "a login is needed, or this user may not come in here",
+            Self::LoginUnavailable(_) => "the login cannot be checked now, try again",
             Self::WrongHost(_) => {
                 "this server does not go by this name; its setting 'hostname' lists the names it has"
             }
@@ -229,6 +246,7 @@ impl Display for Refusal {
                 "not matched by 'subject' of auth: the certificate of ",
                 subject.as_str(),
             ),
+            Self::LoginUnavailable(why) => ("login not checked: ", why.as_str()),
             Self::NotInGroup(user) => ("in none of 'groups' of auth: the user ", user.as_str()),
             Self::WrongHost(host) => (
                 "not a name of this server ('hostname' lists them): ",
@@ -255,6 +273,7 @@ impl Display for Refusal {
             | Self::LoginNeeded(_)
             | Self::NoCertificate
             | Self::TooManyFailures(_)
+            | Self::SentBack(_)
             | Self::HeadTooLarge
             | Self::TooManyHeaders
             | Self::TooManyClients => (self.body(), ""),

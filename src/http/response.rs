@@ -51,11 +51,18 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             let seconds = wait.as_secs() + 1;
             header(&mut answer, "Retry-After", &seconds.to_string());
         }
+        Refusal::SentBack(own) => {
+            // A browser would keep a 301 for as long as it lives.
+            header(&mut answer, "Cache-Control", "no-store");
+            for (name, value) in &own.headers {
+                header(&mut answer, name, value);
+            }
+        }
         Refusal::Redirect(address) => header(&mut answer, "Location", address),
         Refusal::BadRange(length) => {
             header(&mut answer, "Content-Range", &format!("bytes */{length}"));
         }
-        Refusal::Unavailable(_) | Refusal::TooManyClients => {
+        Refusal::Unavailable(_) | Refusal::LoginUnavailable(_) | Refusal::TooManyClients => {
             header(&mut answer, "Retry-After", &RETRY_AFTER.to_string());
         }
         _ => {}
@@ -115,6 +122,10 @@ fn reason(status: u16) -> &'static str {
         204 => "No Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",

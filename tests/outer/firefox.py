@@ -17,6 +17,9 @@ from websockets.sync.client import connect
 
 from conftest import DEADLINE, wait_until
 
+# The first number of the commands whose answers nobody waits for.
+LOGINS = 1 << 30
+
 # Keys by their code points (WebDriver, section 17.4.2).
 CONTROL, ENTER = "\ue009", "\ue006"
 
@@ -44,6 +47,9 @@ class Firefox:
         self.last = 0
         # What went wrong in a script of a page, or asked for an answer.
         self.errors = []
+        # The addresses for which a login was asked for, and what a person types then.
+        self.asked = []
+        self.login = None
         self.call("session.new", capabilities={})
         self.call("session.subscribe", events=["log.entryAdded", "browsingContext.userPromptOpened"])
 
@@ -64,9 +70,29 @@ class Firefox:
                 assert message["type"] == "success", f"{method}: {message}"
                 return message["result"]
 
+    def answer_logins(self, user, password):
+        """From now on a person types these where Firefox asks for a login; with None, cancels."""
+        if self.login is None:
+            self.call("session.subscribe", events=["network.authRequired"])
+            self.call("network.addIntercept", phases=["authRequired"])
+        self.login = (user, password)
+
+    def heed_login(self, request):
+        """Answers a request for a login without waiting: another command waits already."""
+        self.asked.append(request["url"])
+        user, password = self.login
+        answer = {"request": request["request"], "action": "cancel"}
+        if user is not None:
+            typed = {"type": "password", "username": user, "password": password}
+            answer |= {"action": "provideCredentials", "credentials": typed}
+        number = LOGINS + len(self.asked)
+        self.socket.send(json.dumps({"id": number, "method": "network.continueWithAuth", "params": answer}))
+
     def heed(self, event, params):
         """Keeps what fails a test."""
-        if event == "browsingContext.userPromptOpened":
+        if event == "network.authRequired":
+            self.heed_login(params["request"])
+        elif event == "browsingContext.userPromptOpened":
             self.errors.append(f"a page asked: {params['message']}")
         elif params["type"] == "javascript" and params["level"] == "error":
             self.errors.append(params["text"])

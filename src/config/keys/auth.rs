@@ -1,14 +1,14 @@
 //! The keys of the `auth` section.
 
-use super::super::choices::AuthType;
-use super::super::schema::{Key, NEEDED, Section};
+use super::super::choices::{AuthType, PROXIES};
+use super::super::schema::{Key, NEEDED, Section, words};
 
 /// The `auth` section.
 pub(crate) static AUTH_SECTION: Section = Section {
     name: "auth",
     keys: &[
-        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &SUBJECT, &PROTECT, &UNPROTECT,
-        &GROUPS,
+        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &ADDRESS, &PROXY, &PATH, &SUBJECT,
+        &PROTECT, &UNPROTECT, &GROUPS,
     ],
     foreign: &[
         ("algorithm", "the form of a stored password says it"),
@@ -19,19 +19,23 @@ pub(crate) static AUTH_SECTION: Section = Section {
 };
 
 /// Keys that only some types have.
-pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 6] = [
+pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 9] = [
     (&FILE, &[AuthType::Basic]),
     (&USER, &[AuthType::Basic, AuthType::None]),
     (&PASSWD, &[AuthType::Basic]),
     (&GROUP, &[AuthType::Basic]),
     (&HOME, &[AuthType::Basic]),
+    (&ADDRESS, &[AuthType::Rpc, AuthType::Forward]),
+    (&PROXY, &[AuthType::Rpc]),
+    (&PATH, &[AuthType::Forward]),
     (&SUBJECT, &[AuthType::Certificate]),
 ];
 
 pub(crate) static TYPE: Key = Key::optional(
     "type",
-    "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"certificate\" wants \
-     a client certificate (clientauth of tls), whose common name then is the user, \"None\" asks \
+    "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"rpc\" does too and \
+     has websocket_jsonrpc with authrpc check them, \"forward\" asks another program about each \
+     request, \"certificate\" wants a client certificate (clientauth of tls), whose common name then is the user, \"None\" asks \
      for nothing, which opens a part of a server that has a login. Other types of the C gateway \
      are an error.",
 )
@@ -62,6 +66,26 @@ pub(crate) static HOME: Key = Key::optional(
     "Accepted for the sake of old files and unused: every user has the same docroot.",
 )
 .absent("none", "/home/admin");
+pub(crate) static ADDRESS: Key = Key::optional(
+    "address",
+    "Where the program listens that is asked: unix:PATH or HOST:PORT. What it does not answer within \
+     2 seconds is refused with 503.",
+)
+.absent("none", "unix:/var/run/ouistiti/auth");
+pub(crate) static PROXY: Key = Key::choice(
+    "proxy",
+    "v2",
+    &words(&PROXIES),
+    "Header that websocket_jsonrpc gets before each question, which needs its option -P. It has the \
+     client's address, so that those who guess keep no other waiting.",
+);
+pub(crate) static PATH: Key = Key::text(
+    "path",
+    "/",
+    "What of the program is asked for. It gets a GET with the headers of the request, and with \
+     X-Forwarded-Method, -Proto, -Host, -Uri and -For, and answers 2xx with Remote-User and \
+     Remote-Groups, or 401, 403, 429 or a redirect, which goes back to the client.",
+);
 pub(crate) static SUBJECT: Key = Key::text(
     "subject",
     "*",

@@ -1,5 +1,6 @@
 //! Reads an `auth` section, of a server or of a part of it.
 
+mod asked;
 mod basic;
 
 use std::path::Path;
@@ -40,7 +41,7 @@ pub(crate) fn read(of: &Reader, around: Surroundings) -> Option<AuthConfig> {
         let message = "this ouistiti was built without logins (feature 'auth')";
         reader.error(&TYPE, message);
     }
-    if around.is_open && kind == AuthType::Basic {
+    if around.is_open && matches!(kind, AuthType::Basic | AuthType::Rpc) {
         let message = "passwords can be read on the way: a login without 'tls', unless a proxy \
                        in front speaks it";
         reader.report.warning(reader.here(), message);
@@ -51,6 +52,8 @@ pub(crate) fn read(of: &Reader, around: Surroundings) -> Option<AuthConfig> {
     let kind = match kind {
         AuthType::None => AuthKind::Open,
         AuthType::Basic => AuthKind::Basic(basic::read(&reader, around.base)?),
+        AuthType::Rpc => asked::rpc(&reader)?,
+        AuthType::Forward => asked::forward(&reader)?,
         AuthType::Certificate => AuthKind::Certificate(subject(&reader, around)?),
     };
     Some(AuthConfig {

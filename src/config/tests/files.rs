@@ -65,8 +65,11 @@ fn every_file_of_etc_loads_without_a_warning() {
     let mut count = 0;
     for file in files {
         let name = file.expect("a file").file_name();
-        load_example(name.to_str().expect("a UTF-8 name"));
-        count += 1;
+        let name = name.to_str().expect("a UTF-8 name");
+        if name.ends_with(".conf") {
+            load_example(name);
+            count += 1;
+        }
     }
     assert!(count > 10, "{count}");
 }

@@ -19,6 +19,8 @@ use super::{Config, tree};
 /// A program with every feature.
 const ALL: Built = Built {
     auth: true,
+    auth_rpc: true,
+    auth_forward: true,
     console: true,
     state: true,
     landlock: true,

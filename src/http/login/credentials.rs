@@ -24,6 +24,10 @@ pub(super) fn parse(value: &str) -> Option<Credentials> {
         return None;
     }
     let (user, password) = text.split_once(':')?;
+    // Stored ones are not empty. Pages sign out with one that is: that is no guess.
+    if password.is_empty() {
+        return None;
+    }
     Some(Credentials {
         user: user.to_owned(),
         password: password.to_owned(),

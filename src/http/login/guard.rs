@@ -18,6 +18,8 @@ const MAX_REMEMBERED: usize = 256;
 const FREE_FAILURES: u32 = 3;
 /// Longest wait of an address.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long an address is a suspect after its last failure: authrpc has the same time.
+const SUSPICION: Duration = Duration::from_secs(300);
 /// Most addresses with failures that are kept; beyond it the one that has waited longest is
 /// forgotten.
 const MAX_ADDRESSES: usize = 1024;
@@ -60,8 +62,10 @@ impl Guard {
     ) {
         let digest = self.digest(credentials);
         let mut state = self.state();
-        if let Some(ip) = source {
-            state.failures.remove(&network(ip));
+        if let Some(ip) = source
+            && let Some(known) = state.failures.get_mut(&network(ip))
+        {
+            known.count = 0;
         }
         if state.remembered.len() >= MAX_REMEMBERED {
             state
@@ -89,6 +93,14 @@ impl Guard {
         }
     }
 
+    /// Whether an address has failed in the last minutes, right ones since then or not: programs that
+    /// check for us let it wait.
+    pub(super) fn is_suspect(&self, source: Option<IpAddr>) -> bool {
+        let state = self.state();
+        let failures = source.and_then(|ip| state.failures.get(&network(ip)));
+        failures.is_some_and(|known| known.until.elapsed() < SUSPICION)
+    }
+
     /// Lets an address wait longer after each failure: 1, 2, 4 and up to 60 seconds.
     pub(super) fn note_failure(&self, source: Option<IpAddr>) {
         let Some(ip) = source.map(network) else {
@@ -107,6 +119,7 @@ impl Guard {
             until: now,
         });
         known.count = known.count.saturating_add(1);
+        known.until = now;
         if let Some(beyond) = known.count.checked_sub(FREE_FAILURES) {
             let seconds = 1 << beyond.min(6);
             known.until = now + Duration::from_secs(seconds).min(MAX_WAIT);
@@ -132,7 +145,7 @@ impl Guard {
 }
 
 /// The addresses that one client has: of IPv6 a /64.
-fn network(ip: IpAddr) -> IpAddr {
+pub(super) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         ip => ip,

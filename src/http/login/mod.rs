@@ -3,14 +3,25 @@
 //! Each type of login has a file. What it needs is read at the start and at a reload, never for a
 //! request.
 
+#[cfg(feature = "auth_forward")]
+mod answer;
 mod certificate;
 mod credentials;
+#[cfg(feature = "auth_forward")]
+mod forward;
 mod guard;
+#[cfg(feature = "auth_rpc")]
+mod json;
 mod md5_crypt;
 mod password;
 mod passwords;
 mod places;
+#[cfg(feature = "auth_rpc")]
+mod rpc;
+mod turns;
 mod users;
+#[cfg(any(feature = "auth_rpc", feature = "auth_forward"))]
+mod wire;
 
 use glob::Pattern;
 
@@ -37,12 +48,19 @@ enum Way {
     Open,
     /// With user and password, compared with those that were read.
     Basic(Passwords, Users),
+    /// With user and password that authrpc checks.
+    #[cfg(feature = "auth_rpc")]
+    Rpc(Passwords, rpc::Rpc),
+    /// In a way that another program knows.
+    #[cfg(feature = "auth_forward")]
+    Forward(forward::Forward),
     /// With a client certificate whose subject matches.
     Certificate(Pattern),
 }
 
 /// Somebody who has logged in.
 struct Known {
+    /// The name; empty where the program that checks tells none.
     user: String,
     groups: Vec<String>,
 }
@@ -72,7 +90,7 @@ impl Login {
             if !is_in_one_of(&known.groups, &self.groups) {
                 return Err(Refusal::NotInGroup(known.user));
             }
-            request.user = Some(known.user);
+            request.user = Some(known.user).filter(|user| !user.is_empty());
         }
         Ok(())
     }
@@ -114,6 +132,15 @@ impl Way {
             AuthKind::Basic(users) => {
                 Self::Basic(Passwords::new(&config.realm), Users::load(users)?)
             }
+            #[cfg(feature = "auth_rpc")]
+            AuthKind::Rpc(target, tells_address) => Self::Rpc(
+                Passwords::new(&config.realm),
+                rpc::Rpc::new(target, *tells_address),
+            ),
+            #[cfg(feature = "auth_forward")]
+            AuthKind::Forward(target, path) => Self::Forward(forward::Forward::new(target, path)),
+            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
+            AuthKind::Rpc(..) | AuthKind::Forward(..) => return Err(UsersError::NotBuilt),
             AuthKind::Certificate(subject) => Self::Certificate(subject.clone()),
         })
     }
@@ -123,8 +150,14 @@ impl Way {
         match self {
             Self::Open => Ok(None),
             Self::Basic(passwords, users) => passwords
-                .check(request, client, |credentials| Ok(users.check(credentials)))
+                .check(request, client, |check| Ok(users.check(check.credentials)))
                 .map(Some),
+            #[cfg(feature = "auth_rpc")]
+            Self::Rpc(passwords, rpc) => passwords
+                .check(request, client, |check| rpc.check(check))
+                .map(Some),
+            #[cfg(feature = "auth_forward")]
+            Self::Forward(forward) => forward.check(request, client.source()).map(Some),
             Self::Certificate(allowed) => certificate::check(client.subject(), allowed).map(Some),
         }
     }

@@ -1,18 +1,37 @@
 //! Logins with user and password in a header (RFC 7617): right ones are remembered for a minute,
 //! wrong ones slow down the address they come from and nobody else.
 
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
 use super::Known;
 use super::credentials::{self, Credentials};
 use super::guard::Guard;
+use super::turns::Turns;
 use crate::client::Client;
 use crate::http::challenge::Challenge;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
+/// Longest wait for a check.
+pub(super) const WAIT: Duration = Duration::from_secs(2);
+/// The same where the address has failed a moment ago: authrpc lets it wait.
+const SUSPECT_WAIT: Duration = Duration::from_secs(12);
+
 /// Asks for a user and a password.
 pub(super) struct Passwords {
     realm: String,
     guard: Guard,
+    turns: Turns,
+}
+
+/// What is to be checked.
+pub(super) struct Check<'a> {
+    pub(super) credentials: &'a Credentials,
+    /// Where the client comes from.
+    pub(super) source: Option<IpAddr>,
+    /// When the answer must be there.
+    pub(super) deadline: Instant,
 }
 
 impl Passwords {
@@ -21,6 +40,8 @@ impl Passwords {
         Self {
             realm: realm.to_owned(),
             guard: Guard::default(),
+            // Who guesses learns of each guess before the next one.
+            turns: Turns::new(1),
         }
     }
 
@@ -34,24 +55,55 @@ impl Passwords {
         &self,
         request: &Request,
         client: &Client,
-        verify: impl FnOnce(&Credentials) -> Result<Option<Vec<String>>, Refusal>,
+        verify: impl FnOnce(&Check) -> Result<Option<Vec<String>>, Refusal>,
     ) -> Result<Known, Refusal> {
         let challenge = || Challenge::Basic(self.realm.clone());
         let needed = || Refusal::LoginNeeded(challenge());
         let value = request.once("Authorization")?.ok_or_else(needed)?;
         let credentials = credentials::parse(value).ok_or_else(needed)?;
-        if let Some(groups) = self.guard.recall(&credentials) {
-            let user = credentials.user;
-            return Ok(Known { user, groups });
-        }
         let source = client.source().map(|address| address.ip());
-        self.guard.admit(source).map_err(Refusal::TooManyFailures)?;
-        let Some(groups) = verify(&credentials)? else {
+        if let Some(known) = self.recall(&credentials, source)? {
+            return Ok(known);
+        }
+        let is_suspect = self.guard.is_suspect(source);
+        let wait = if is_suspect { SUSPECT_WAIT } else { WAIT };
+        let deadline = Instant::now() + wait;
+        let turn = self.turns.take(source, is_suspect, deadline);
+        let _turn = turn.ok_or_else(|| {
+            Refusal::LoginUnavailable("too many logins are being checked".to_owned())
+        })?;
+        // A browser sends the same over several connections: one check is enough.
+        if let Some(known) = self.recall(&credentials, source)? {
+            return Ok(known);
+        }
+        let check = Check {
+            credentials: &credentials,
+            source,
+            deadline,
+        };
+        let Some(groups) = verify(&check)? else {
             self.guard.note_failure(source);
             return Err(Refusal::WrongPassword(challenge(), credentials.user));
         };
         self.guard.remember(&credentials, &groups, source);
         let user = credentials.user;
         Ok(Known { user, groups })
+    }
+
+    /// Somebody whose password was right less than a minute ago; `None` if it must be checked.
+    ///
+    /// # Errors
+    /// `TooManyFailures` for an address that has to wait first.
+    fn recall(
+        &self,
+        credentials: &Credentials,
+        source: Option<IpAddr>,
+    ) -> Result<Option<Known>, Refusal> {
+        if let Some(groups) = self.guard.recall(credentials) {
+            let user = credentials.user.clone();
+            return Ok(Some(Known { user, groups }));
+        }
+        self.guard.admit(source).map_err(Refusal::TooManyFailures)?;
+        Ok(None)
     }
 }

@@ -81,7 +81,13 @@ fn the_right_password_comes_in_and_names_its_user() {
     let asked = check(&login, request("/", "", ""), "192.0.2.1");
     let router = Challenge::Basic("router".into());
     assert!(matches!(asked, Err(Refusal::LoginNeeded(challenge)) if challenge == router));
-    let wrong = ["admin:", "admin:Test", "Admin:test", "other:test", ":"];
+    let wrong = [
+        "admin:Test",
+        "Admin:test",
+        "other:test",
+        "admin:test ",
+        ":test",
+    ];
     for (host, credentials) in wrong.iter().enumerate() {
         let from = format!("192.0.2.{host}");
         let refused = check(&login, request("/", credentials, ""), &from);
@@ -90,6 +96,36 @@ fn the_right_password_comes_in_and_names_its_user() {
     }
     let twice = "Authorization: Basic eDp5\r\n";
     assert_eq!(status(&login, "/", "admin:test", twice), 400);
+}
+
+#[test]
+fn a_user_without_a_password_is_asked_again_and_has_not_guessed() {
+    let login = login(&[], &[], &[]);
+    for _ in 0..20 {
+        let asked = check(&login, request("/", "signed-out:", ""), "192.0.2.1");
+        assert!(matches!(asked, Err(Refusal::LoginNeeded(_))), "{asked:?}");
+    }
+    assert!(check(&login, request("/", "admin:test", ""), "192.0.2.1").is_ok());
+}
+
+#[test]
+fn guesses_of_one_address_at_a_time_count_as_guesses_one_after_another() {
+    let login = login(&[], &[], &[]);
+    let guess = |number: u32| {
+        let refused = check(
+            &login,
+            request("/", &format!("admin:{number}"), ""),
+            "192.0.2.1",
+        );
+        refused.expect_err("a guess").status()
+    };
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..20).map(|n| scope.spawn(move || guess(n))).collect();
+        let statuses = guesses.into_iter().map(|guess| guess.join());
+        statuses.map(|status| status.expect("no panic")).collect()
+    });
+    let checked = statuses.iter().filter(|&&status| status == 401).count();
+    assert_eq!(checked, 3, "{statuses:?}");
 }
 
 #[test]

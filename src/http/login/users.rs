@@ -41,6 +41,9 @@ pub(crate) enum UsersError {
     BadLine(PathBuf, usize, &'static str),
     /// The password in the configuration is wrong.
     BadPassword(&'static str),
+    /// The type of login needs a feature that this program does not have.
+    #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
+    NotBuilt,
 }
 
 impl Display for UsersError {
@@ -53,6 +56,8 @@ impl Display for UsersError {
                 "{}:{line}: {why}; a line is user:password:groups:home",
                 path.display()
             ),
+            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
+            Self::NotBuilt => f.write_str("'type' of auth: this ouistiti was built without it"),
             Self::BadPassword(why) => write!(f, "'passwd' of auth: {why}"),
         }
     }
@@ -103,7 +108,8 @@ impl Users {
     }
 }
 
-fn groups(text: &str) -> Vec<String> {
+/// The groups of a list between commas.
+pub(super) fn groups(text: &str) -> Vec<String> {
     let names = text.split(',').map(str::trim);
     let names = names.filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()

@@ -1,0 +1,68 @@
+//! Where a program is that the gateway connects to, as plain data.
+
+use std::path::PathBuf;
+
+/// Where a backend is, or a program that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A UNIX socket, stream or SEQPACKET.
+    Unix(PathBuf),
+    /// A TCP server: host and port.
+    Tcp(String, u16),
+    /// A serial line or another character device.
+    Tty(PathBuf, SerialConfig),
+    /// A named pipe.
+    Fifo(PathBuf),
+}
+
+/// How a serial line is set up: raw, and with these settings (termios(3)). A device that is not a
+/// terminal has none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SerialConfig {
+    /// Speed, in baud; 0 leaves it as it is (`baud`).
+    pub baud: u32,
+    /// Bits of a character: 5 to 8 (`databits`).
+    pub data_bits: u8,
+    /// The bit that checks a character (`parity`).
+    pub parity: Parity,
+    /// Stop bits of a character: 1 or 2 (`stopbits`).
+    pub stop_bits: u8,
+    /// How the line says that its reader is slow (`flow`).
+    pub flow: Flow,
+}
+
+impl Default for SerialConfig {
+    /// 8N1 without flow control, at the speed that the line has: what a device beneath `docroot`
+    /// gets.
+    fn default() -> Self {
+        Self {
+            baud: 0,
+            data_bits: 8,
+            parity: Parity::None,
+            stop_bits: 1,
+            flow: Flow::None,
+        }
+    }
+}
+
+/// The bit that checks a character of a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parity {
+    /// There is none.
+    None,
+    /// It makes the number of ones even.
+    Even,
+    /// It makes the number of ones odd.
+    Odd,
+}
+
+/// Flow control of a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// There is none.
+    None,
+    /// By the lines RTS and CTS.
+    Hardware,
+    /// By the characters XON and XOFF, which the data then cannot contain.
+    Software,
+}

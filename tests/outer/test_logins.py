@@ -1,0 +1,277 @@
+"""Logins of each type, with clients that others wrote: browsers, curl, Python."""
+
+import base64
+import concurrent.futures
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+import logins
+from conftest import DEADLINE, ROOT, free_address, wait_until
+from firefox import Firefox
+from logins import BASIC, KINDS, PASSWORD, USER
+
+
+@pytest.fixture(params=KINDS)
+def guarded(request, site):
+    """A site with a login of each type."""
+    with logins.login(request.param, site):
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One headless Chromium; where it would ask for a password, it cancels."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(browser):
+    """A window that knows no login yet."""
+    page = browser.new_context().new_page()
+    page.set_default_timeout(DEADLINE * 1000)
+    yield page
+    page.context.close()
+
+
+def members(site, user=USER, password=PASSWORD):
+    """The address of the members' page, for a browser that asks nobody."""
+    password = password.replace(":", "%3A").replace("é", "%C3%A9")
+    return f"http://{user}:{password}@{site.host}:{site.port}/members.html"
+
+
+def status(site, path="members.html", authorization=None, source=""):
+    """The status of a page, and the answer's headers."""
+    connection = http.client.HTTPConnection(
+        site.host, site.port, timeout=DEADLINE, source_address=(source, 0) if source else None)
+    connection.request("GET", f"/{path}", headers={"Authorization": authorization} if authorization else {})
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status, answer.headers
+
+
+def basic(user, password):
+    """The header for a user and a password."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_chromium_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarded, window):
+    window.goto(members(guarded))
+    expect(window.locator("#whoami")).to_have_text(USER)
+    # From now on without the password in the address.
+    window.goto(guarded.url("members.html", "http"))
+    expect(window.locator("#whoami")).to_have_text(USER)
+    window.click("#signout")
+    expect(window.locator("#signout")).to_have_text("Signed out")
+    expect(window.locator("#whoami")).to_have_text("nobody")
+    assert window.evaluate("fetch('members.html').then(answer => answer.status)") == 401
+    closed = "new Promise(done => { new WebSocket(serviceUrl('members')).onclose = e => done(e.code); })"
+    assert window.evaluate(closed) == 1006
+    window.goto(members(guarded))
+    expect(window.locator("#whoami")).to_have_text(USER)
+
+
+def test_firefox_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarded, tmp_path):
+    firefox = Firefox(tmp_path)
+    try:
+        firefox.answer_logins(USER, PASSWORD)
+        page = firefox.open(guarded.url("members.html", "http"))
+        page.wait_for_text("#whoami", USER)
+        # A person is asked once, not again for scripts, the WebSocket and the next visit.
+        page.call("browsingContext.navigate", url=guarded.url("members.html?2", "http"), wait="complete")
+        page.wait_for_text("#whoami", USER)
+        assert len(firefox.asked) == 1, firefox.asked
+        page.click("#signout")
+        page.wait_for_text("#signout", "Signed out")
+        assert len(firefox.asked) == 1, firefox.asked
+        firefox.answer_logins(None, None)
+        assert page.evaluate("fetch('members.html').then(answer => answer.status)") == 401
+        assert len(firefox.asked) == 2, firefox.asked
+        assert not firefox.errors
+    finally:
+        firefox.stop()
+
+
+def test_curl_and_python_log_in(guarded):
+    url = guarded.url("members.html", "http")
+    for user, wanted in ((f"{USER}:{PASSWORD}", "200"), (f"{USER}:wrong", "401"), (None, "401")):
+        command = ["curl", "-sS", "-o", guarded.directory / "page", "-w", "%{http_code}", url]
+        command += ["-u", user] if user else []
+        run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
+        assert run.stdout == wanted, user
+    with connect(guarded.url("members"), additional_headers={"Authorization": BASIC}) as client:
+        client.send("WSHello")
+        assert client.recv(timeout=DEADLINE) == f"WSWelcome {USER}"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(guarded.url("members"))
+    answer = refused.value.response
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    # What `protect` does not list is for everybody.
+    assert status(guarded, "console.html")[0] == 200
+
+
+def test_a_user_made_on_the_page_comes_in_at_once_and_a_removed_one_does_not_come_back(site, window):
+    logins.members(site)
+    root = logins.authrpc(site)
+    logins.start(site, f'type = "rpc"; address = "unix:{site.run}/auth";')
+    bob = basic("bob", "builder")
+    assert status(site, authorization=bob)[0] == 401
+    window.goto(site.url("webauth.html", "http"))
+    window.fill("#user", "admin")
+    window.fill("#passwd", root)
+    window.click("#auth")
+    expect(window.locator("#whoami")).to_have_text("admin (root)")
+    window.fill("#newuser", "bob")
+    window.fill("#newpasswd", "builder")
+    window.click("#adduser")
+    expect(window.locator("#log li[data-method=adduser]")).to_contain_text("user added")
+    assert status(site, authorization=bob)[0] == 200
+    with connect(site.url("members"), additional_headers={"Authorization": bob}) as client:
+        with logins.calling(site) as call:
+            call("auth", user="admin", passwd=root)
+            call("rmuser", user="bob")
+        # A reload forgets what was right a moment ago.
+        site.gateway.send_signal(signal.SIGHUP)
+        wait_until("the reload", lambda: status(site, authorization=bob)[0] == 401)
+        # Who is in stays.
+        client.send("WSHello")
+        assert client.recv(timeout=DEADLINE) == "WSWelcome bob"
+
+
+def test_groups_of_authrpc_limit_who_comes_in(site):
+    logins.members(site)
+    root = logins.authrpc(site)
+    logins.start(site, f'type = "rpc"; address = "unix:{site.run}/auth"; groups = "staff";')
+    logins.add_user(site, root, "ann", "x", group="staff")
+    logins.add_user(site, root, "bob", "x")
+    assert status(site, authorization=basic("ann", "x"))[0] == 200
+    assert status(site, authorization=basic("bob", "x"))[0] == 403
+
+
+def test_twenty_guessing_addresses_do_not_keep_the_right_user_out(site, figure):
+    logins.members(site)
+    root = logins.authrpc(site)
+    logins.start(site, f'type = "rpc"; address = "unix:{site.run}/auth";', addr=free_address()[0])
+    logins.add_user(site, root, USER, PASSWORD)
+    stop = []
+
+    def guess(source):
+        statuses = set()
+        while not stop:
+            statuses.add(status(site, authorization=basic(USER, f"guess {len(statuses)}"), source=source)[0])
+        return statuses
+
+    def come_in():
+        start = time.monotonic()
+        # One who is told to try again does, as a person would.
+        wait_until("the right user", lambda: status(site, authorization=BASIC, source="127.9.9.9")[0] == 200)
+        return time.monotonic() - start
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        guesses = [pool.submit(guess, f"127.8.{number}.1") for number in range(20)]
+        try:
+            wait_until("guesses", lambda: any(
+                status(site, authorization=basic(USER, "x"), source=f"127.8.{n}.1")[0] == 429 for n in range(20)))
+            took = come_in()
+        finally:
+            stop.append(True)
+        for statuses in guesses:
+            assert statuses.result(DEADLINE) <= {401, 429, 503}
+    figure(f"the right user beside 20 guessing addresses: {took:.2f} s")
+
+
+def run_recipe(site, name, replacements):
+    """Starts the gateway with a file of etc/ in which these texts are replaced."""
+    text = (ROOT / "etc" / name).read_text()
+    for old, new in {"/var/run/ouistiti": str(site.run), 'user = "nobody";': "", **replacements}.items():
+        assert old in text, f"{name} has no {old}"
+        text = text.replace(old, new)
+    site.host = "127.0.0.1"
+    return site.launch(text)
+
+
+def test_the_recipe_of_a_python_check_works(site, tmp_path):
+    _, port = free_address()
+    check = tmp_path / "check.py"
+    check.write_text((ROOT / "etc" / "login-check.py").read_text().replace("9091", str(port)))
+    process = subprocess.Popen([sys.executable, check], stderr=subprocess.DEVNULL)
+    site.processes.append(process)
+    wait_until("the check to listen", lambda: listens("127.0.0.1", port))
+    site.backend("echo")
+    run_recipe(site, "login-forward.conf", {"9091": str(port), "8080": str(site.port), 'proxy = "v2";': ""})
+    cookie = {"Cookie": "a=b; session=6f1ed002ab5595859014ebf0951522d9"}
+    with connect(site.url("echo"), additional_headers=cookie) as client:
+        client.send("hello")
+        assert client.recv(timeout=DEADLINE) == "hello"
+    for headers in ({}, {"Cookie": "session=x"}, {"Remote-User": "ann"}):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(site.url("echo"), additional_headers=headers)
+        assert refused.value.response.status_code == 403
+    process.kill()
+    process.wait()
+    with pytest.raises(InvalidStatus) as refused:
+        connect(site.url("echo"), additional_headers=cookie)
+    assert refused.value.response.status_code == 503
+
+
+def listens(host, port):
+    """Whether somebody listens there."""
+    with socket.socket() as client:
+        return client.connect_ex((host, port)) == 0
+
+
+# What OpenWrt's ubus and jsonfilter say of the one session there is.
+UBUS = """#!/bin/sh
+case "$*" in *5f4dcc3b5aa765d61d8327deb882cf99*) echo '{"values":{"username":"root"}}' ;; *) exit 4 ;; esac
+"""
+JSONFILTER = """#!/bin/sh
+sed -n 's/.*"username":"\\([^"]*\\)".*/\\1/p'
+"""
+
+
+def test_the_recipe_of_openwrts_session_works(site, tmp_path):
+    www = tmp_path / "www"
+    (www / "cgi-bin").mkdir(parents=True)
+    programs = {"ubus": UBUS, "jsonfilter": JSONFILTER}
+    cgi = www / "cgi-bin" / "ouistiti-login"
+    cgi.write_text((ROOT / "etc" / "login-openwrt.cgi").read_text())
+    cgi.chmod(0o755)
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    _, port = free_address()
+    server = subprocess.Popen(
+        ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", www],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    site.processes.append(server)
+    wait_until("httpd to listen", lambda: listens("127.0.0.1", port))
+    run = site.run / "cgi-bin" / "luci"
+    run.mkdir(parents=True)
+    site.backend("echo")
+    (run / "echo").symlink_to(site.run / "echo")
+    run_recipe(site, "login-openwrt.conf", {
+        "127.0.0.1:80": f"127.0.0.1:{port}", "port = 9001;": f'addr = "127.0.0.1:{site.port}";'})
+    good = "5f4dcc3b5aa765d61d8327deb882cf99"
+    for cookie in (f"sysauth_http={good}", f"a=b; sysauth={good}", f"sysauth_https={'0' * 32}; sysauth_http={good}"):
+        with connect(site.url("cgi-bin/luci/echo"), additional_headers={"Cookie": cookie},
+                     origin="http://127.0.0.1") as client:
+            client.send("hello")
+            assert client.recv(timeout=DEADLINE) == "hello"
+    for cookie in ("", f"sysauth={'0' * 32}", f"xsysauth={good}", f"sysauth={good}0", f"sysauth=$(id);x={good}"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(site.url("cgi-bin/luci/echo"), additional_headers={"Cookie": cookie})
+        assert refused.value.response.status_code == 403, cookie
