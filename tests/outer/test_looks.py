@@ -6,6 +6,8 @@ labels, roles, contrast), the Tab key visits everything in reading order, and no
 another host for anything.
 """
 
+import socket
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
@@ -43,17 +45,21 @@ def whole(site, tmp_path):
         config = f"{tmp_path}/{name}.db" + (";root=admin" if name == "auth" else "")
         options = ["-q", "-L", RELEASE / f"lib{plugin}.so", "-C", config]
         site.backend(name, *options, program="websocket_jsonrpc")
-    return site.start()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.run / "modem"))
+    return site.start(websocket="list = true;")
 
 
 def index(page, *_):
     """The overview with all services there."""
     for name in ("echo", "chat", "auth", "sql"):
         expect(page.locator(f"[data-service={name}]")).to_have_attribute("data-state", "open")
+    expect(page.locator("#services a")).to_have_text(["auth", "chat", "echo", "modem not running", "sql"])
 
 
 def console(page, *_):
     """Some round trips, a refusal and a close."""
+    page.click("#services button >> text=echo")
     expect(page.locator("#state")).to_have_attribute("data-state", "open")
     for count in range(12):
         page.fill("#text", f"message {count} to the router and back 🐒")

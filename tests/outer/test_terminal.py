@@ -105,6 +105,8 @@ def test_a_program_that_writes_without_end_is_interrupted(page):
     page.keyboard.type("yes\n")
     shows(page, "^y$")
     page.keyboard.press("Control+C")
+    # What is typed before the prompt is echoed, and would stand before the answer on its line.
+    shows(page, r"^\$$")
     page.keyboard.type("echo do''ne\n")
     shows(page, "^done$")
 
