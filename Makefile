@@ -6,12 +6,17 @@ PREFIX = /usr/local
 CARGO = cargo
 INSTALL = install
 
+LIBDIR = $(PREFIX)/lib
+PLUGINDIR = $(LIBDIR)
+
 release = target/release
+so = utils/libwebsocket/so/$(release)
 share = $(DESTDIR)$(PREFIX)/share
-lib = $(DESTDIR)$(PREFIX)/lib
+lib = $(DESTDIR)$(LIBDIR)
+plugins = $(DESTDIR)$(PLUGINDIR)
 version = 0.1.0
 
-.PHONY: all demo terminal test check check-programs check-routers soak bench cross deb size install clean
+.PHONY: all demo terminal test check check-programs check-routers soak bench boot cross deb dist size install install-built clean
 
 all:
 	$(CARGO) build --release --locked --workspace
@@ -49,31 +54,46 @@ bench:
 cross:
 	tests/cross $(TARGET) $(COMMAND)
 
+# A router in qemu-system: make boot TARGET=mipsel [MEMORY=48]
+MEMORY = 64
+
+boot:
+	tests/setup routers
+	"$${XDG_CACHE_HOME:-$$HOME/.cache}/ouistiti/venv/bin/python" tests/boot $(TARGET) --memory $(MEMORY)
+
 deb:
 	package/debian/build
 
+# What others install, for each processor, into dist/. make dist [NAMES=mipsel]
+dist:
+	package/dist $(NAMES)
+
 size: all
-	@find $(release) utils/libwebsocket/so/$(release) -maxdepth 1 -type f -executable \
+	@find $(release) $(so) -maxdepth 1 -type f -executable \
 		-printf '%8s  %f\n' | sort -k 2
 	@for target in target/cross/*-*/release; do \
 		test ! -d $$target || { echo "$$target"; find $$target -maxdepth 1 -type f -executable \
 			-printf '%8s  %f\n' | sort -k 2; }; done
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig \
+	$(MAKE) --no-print-directory install-built
+
+# What has been built, here or by tests/cross.
+install-built:
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(lib)/pkgconfig $(plugins) \
 		$(DESTDIR)$(PREFIX)/include $(share)/ouistiti/htdocs \
 		$(share)/doc/ouistiti/etc $(share)/doc/ouistiti/init $(share)/doc/ouistiti/examples \
 		$(share)/man/man1 $(share)/man/man3 $(share)/man/man5 $(share)/man/man8 $(DESTDIR)/etc
 	$(INSTALL) -m 755 $(release)/ouistiti $(DESTDIR)$(PREFIX)/sbin
 	$(INSTALL) -m 755 $(release)/websocket_echo $(release)/websocket_chat \
 		$(release)/websocket_jsonrpc $(release)/websocket_terminal $(DESTDIR)$(PREFIX)/bin
-	$(INSTALL) -m 755 $(release)/libauthrpc.so $(lib)/authrpc.so
-	$(INSTALL) -m 755 $(release)/libjsonsql.so $(lib)/jsonsql.so
-	$(INSTALL) -m 755 utils/libwebsocket/so/$(release)/libwebsocket.so $(lib)/libwebsocket.so.0
+	$(INSTALL) -m 755 $(release)/libauthrpc.so $(plugins)/authrpc.so
+	$(INSTALL) -m 755 $(release)/libjsonsql.so $(plugins)/jsonsql.so
+	$(INSTALL) -m 755 $(so)/libwebsocket.so $(lib)/libwebsocket.so.0
 	ln -sf libwebsocket.so.0 $(lib)/libwebsocket.so
 	$(INSTALL) -m 644 utils/libwebsocket/include/websocket.h \
 		utils/rpcplugin/include/rpcplugin.h $(DESTDIR)$(PREFIX)/include
-	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(PREFIX)/lib,' -e 's,@VERSION@,$(version),' \
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@VERSION@,$(version),' \
 		utils/libwebsocket/libwebsocket.pc.in > $(lib)/pkgconfig/libwebsocket.pc
 	$(INSTALL) -m 644 utils/htdocs/* $(share)/ouistiti/htdocs
 	test ! -e utils/terminal/htdocs/xterm.js || \

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, fchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -115,10 +115,34 @@ fn open_file(path: &Path, owner: Option<Uid>) -> io::Result<File> {
             Ok(file)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            trusted::open(path, options.create_new(false), owner)
+            let file = trusted::open(path, options.create_new(false), owner)?;
+            if ends_within_a_line(path) {
+                // On a full disk the lines go missing all the same.
+                let _ = write_now(&file, "\n");
+            }
+            Ok(file)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the power failed, or a disk was full, while the last line of a file was written. A file
+/// that cannot be read is taken to end with its line.
+fn ends_within_a_line(path: &Path) -> bool {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
+    let last = || -> io::Result<u8> {
+        let file = File::options()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)?;
+        let meta = file.metadata()?;
+        let mut last = [b'\n'];
+        if meta.is_file() && meta.len() > 0 {
+            file.read_exact_at(&mut last, meta.len() - 1)?;
+        }
+        Ok(last[0])
+    };
+    last().is_ok_and(|byte| byte != b'\n')
 }
 
 fn to_stderr(level: Level, text: &str) -> io::Result<()> {
