@@ -264,3 +264,17 @@ fn the_manual_page_has_the_options_of_the_program() {
     assert!(offered.len() > 10, "{help}");
     assert_eq!(names(page, ".It Fl "), offered);
 }
+
+#[test]
+fn a_line_that_the_power_cut_ends_before_the_next_one() {
+    if is_emulated(NO_DETACHING) {
+        return;
+    }
+    let home = Home::new("");
+    fs::write(home.path("log"), "1970-01-01T00:00:10Z info a li").unwrap();
+    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
+    let log = home.read("log");
+    assert!(log.starts_with("1970-01-01T00:00:10Z info a li\n"), "{log}");
+    assert!(!log.contains("\n\n"), "{log}");
+    assert!(log.lines().count() > 1, "{log}");
+}

@@ -168,20 +168,6 @@ fn the_log_file_is_the_users_who_opens_it_anew() {
 }
 
 #[test]
-fn a_line_that_the_power_cut_ends_before_the_next_one() {
-    if is_emulated(NO_DETACHING) {
-        return;
-    }
-    let home = Home::new("");
-    fs::write(home.path("log"), "1970-01-01T00:00:10Z info a li").unwrap();
-    assert_eq!(home.run(&["-D"]), (Some(0), String::new()));
-    let log = home.read("log");
-    assert!(log.starts_with("1970-01-01T00:00:10Z info a li\n"), "{log}");
-    assert!(!log.contains("\n\n"), "{log}");
-    assert!(log.lines().count() > 1, "{log}");
-}
-
-#[test]
 fn root_follows_no_link_that_somebody_put_in_the_place_of_the_log_or_pid_file() {
     if is_emulated(NO_DETACHING) {
         return;

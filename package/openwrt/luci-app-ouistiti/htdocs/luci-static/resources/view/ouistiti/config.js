@@ -6,7 +6,7 @@
 
 // What `ouistiti -S json` prints, indented; one line if there is none to ask.
 function status() {
-	return fs.exec('/usr/sbin/ouistiti', [ '-S', 'json' ]).then(function (result) {
+	return fs.exec('/usr/sbin/ouistiti', [ '-f', '/var/etc/ouistiti.conf', '-S', 'json' ]).then(function (result) {
 		if (result.code !== 0)
 			return _('The gateway does not run, or cannot tell who is connected.');
 		return JSON.stringify(JSON.parse(result.stdout), null, 2);
