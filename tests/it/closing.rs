@@ -147,6 +147,22 @@ fn a_backend_that_resets_closes_with_1011() {
 }
 
 #[test]
+fn a_backend_that_turns_the_client_away_closes_with_1013() {
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("full");
+    let mut client = gateway.open("full");
+    drop(backend.accept());
+    client.expect_close(1013);
+    // One that has been told something has taken the client.
+    let mut client = gateway.open("full");
+    let mut connection = backend.accept();
+    client.text("go");
+    assert_eq!(connection.take(2), b"go");
+    drop(connection);
+    client.expect_close(1000);
+}
+
+#[test]
 fn bytes_the_backend_wrote_before_its_end_all_arrive() {
     let gateway = Gateway::start("");
     let backend = gateway.backend("source");
@@ -203,7 +219,7 @@ fn a_client_that_never_answers_our_close_is_let_go() {
     let backend = gateway.backend("short");
     let mut client = gateway.open("short");
     drop(backend.accept());
-    client.expect_close(1000);
+    client.expect_close(1013);
     client.expect_end();
 }
 

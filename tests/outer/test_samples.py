@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_sync
@@ -249,3 +250,15 @@ def test_the_server_that_the_manual_shows_reads_each_field(tmp_path):
         "origin": "http://router.lan", "certificate": "CN=ann", "user": "ann", "query": "a=1",
         "cookies": "b=2; c=3", "id": "42"}
     assert after.strip() == "the client's"
+
+@pytest.mark.parametrize("program", ["websocket_echo", "websocket_chat", "websocket_jsonrpc"])
+def test_one_client_too_many_is_told_to_try_again_later(site, way, program):
+    options = ["-L", RELEASE / "libauthrpc.so", "-C", site.directory / "users"]
+    options = options if program == "websocket_jsonrpc" else []
+    site.serve(way, "full", "-m", "1", *options, program=program)
+    with connect_sync(site.url("full")) as first:
+        assert first.ping().wait(DEADLINE)
+        with connect_sync(site.url("full")) as second:
+            with pytest.raises(ConnectionClosed):
+                second.recv(timeout=DEADLINE)
+            assert second.close_code == 1013

@@ -10,7 +10,22 @@ use crate::frame::CloseCode;
 /// Pause between two looks at the state of the other thread, or of the backend.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 
+/// A backend that ends in less than this, and before a byte went either way, has turned the client
+/// away.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
+
 impl Pump {
+    /// The code that tells of a backend's end, after it has said so many bytes. One that leaves at
+    /// once, before anybody has said anything, has no room for the client (docs/behaviour.md,
+    /// section 3).
+    pub(super) fn code_of_end(&self, said: u64) -> CloseCode {
+        let is_new = self.begun.elapsed() < TURNED_AWAY;
+        match is_new && said == 0 && !self.from_client.has_moved() {
+            true => CloseCode::Again,
+            false => CloseCode::Normal,
+        }
+    }
+
     /// Owes the client a Close, which can go out only when the backend's thread has sent its
     /// frame. Returns whether it went out in time.
     pub(super) fn can_tell(&self, code: Option<CloseCode>) -> bool {

@@ -22,6 +22,11 @@ impl Latch {
         self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// Whether it has moved, as far as this thread knows.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moves.load(Ordering::Relaxed) != 0
+    }
+
     /// Notes that the direction is over, and wakes the threads that wait for it.
     pub(crate) fn open(&self) {
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;

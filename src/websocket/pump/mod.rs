@@ -10,7 +10,7 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::MessageType;
 use log::{debug, warn};
@@ -98,6 +98,7 @@ struct Pump {
     backend: Backend,
     terms: Terms,
     kind: MessageType,
+    begun: Instant,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
     from_client: Latch,
@@ -134,6 +135,7 @@ pub(crate) fn run(
         backend,
         terms,
         kind: MessageType::new(protocol),
+        begun: Instant::now(),
         client_over: AtomicBool::new(false),
         from_client: Latch::default(),
         from_backend: Latch::default(),
@@ -240,7 +242,7 @@ impl Pump {
         debug!("backend's direction over: {end:?}");
         let code = match end {
             BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
-            BackendEnd::Ended => Some(CloseCode::Normal),
+            BackendEnd::Ended => Some(self.code_of_end(out.count())),
             BackendEnd::Failed(code) => Some(code),
             BackendEnd::Client => None,
         };

@@ -293,7 +293,7 @@ fn a_client_that_sends_on_after_our_close_is_ended_in_time() {
         start.elapsed() > CLOSE_WAIT / 2,
         "what it sends is delivered first"
     );
-    assert_eq!(pumped.end().1.code, 1000);
+    assert_eq!(pumped.end().1.code, 1013);
     reader.join().expect("no panic").expect("its end");
 }
 

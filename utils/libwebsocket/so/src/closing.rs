@@ -2,6 +2,7 @@
 //! and when the program ends without doing either.
 
 use core::ffi::c_int;
+use core::sync::atomic::Ordering;
 
 use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
 use crate::sys::{self, KeepErrno, process};
@@ -11,11 +12,24 @@ use crate::{control, handover, hold, lingering};
 /// them together, in milliseconds.
 const PATIENCE: i64 = 1000;
 
+/// A server that closes a client within this time after the silence of its
+/// arrival, and has neither read nor written, has turned it away, in
+/// milliseconds.
+const TURNED_AWAY: i64 = 700;
+
 /// The server ends its stream, the client may still send: Close, with the
-/// client's code if it sent one, that of the rule it broke, else 1000.
+/// client's code if it sent one, that of the rule it broke, 1013 where the
+/// server has turned it away, else 1000.
 pub(crate) fn end_output(connection: &Connection, fd: c_int) {
     let reply = connection.rx.try_lock().and_then(|rx| rx.answer());
-    control::close(connection, fd, reply.unwrap_or(1000));
+    let own = || {
+        let is_new = handover::silence_left(connection) > -TURNED_AWAY;
+        match is_new && !connection.served.load(Ordering::Relaxed) {
+            true => 1013,
+            false => 1000,
+        }
+    };
+    control::close(connection, fd, reply.unwrap_or_else(own));
 }
 
 /// The client's side is over: its Close came, its stream ended, or it broke

@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     used: AtomicU32,
     /// The type of the server's frames.
     pub(crate) message_type: MessageType,
+    /// The server has read or written something of the client's.
+    pub(crate) served: AtomicBool,
     /// The server uses websocket.h, where empty messages count.
     pub(crate) messages: AtomicBool,
     /// An edge-triggered epoll watches the socket.
@@ -98,6 +100,7 @@ impl Connection {
             kind: AtomicU8::new(Kind::Unknown as u8),
             used: AtomicU32::new(process::generation()),
             message_type: MessageType::unknown(),
+            served: AtomicBool::new(false),
             messages: AtomicBool::new(false),
             edge: AtomicBool::new(false),
             nonblocking: AtomicBool::new(nonblocking),

@@ -258,6 +258,7 @@ fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     }
     let is_text = rx.opcode() == Opcode::Text;
     connection.message_type.set(is_text);
+    connection.served.store(true, Ordering::Relaxed);
     let _ = rx.take_payload(bytes);
 }
 

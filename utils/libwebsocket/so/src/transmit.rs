@@ -1,6 +1,7 @@
 //! From the server's buffer to frames on the client's socket.
 
 use core::ffi::c_int;
+use core::sync::atomic::Ordering;
 
 use common::Utf8;
 use libc::{MSG_NOSIGNAL, iovec};
@@ -26,6 +27,7 @@ pub(crate) fn write(
     flags: c_int,
 ) -> Result<usize, Errno> {
     let _use = connection.in_use();
+    connection.served.store(true, Ordering::Relaxed);
     let flag = hold::flag(connection);
     let flags = flags | flag;
     let result = {
@@ -137,6 +139,7 @@ pub(crate) fn write_message(
     buffer: iovec,
 ) -> Result<usize, Errno> {
     let _use = connection.in_use();
+    connection.served.store(true, Ordering::Relaxed);
     let buffers = [buffer];
     let source = Source::new(&buffers);
     // Unlocked at the end of the statement.
