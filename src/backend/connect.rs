@@ -4,6 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+#[cfg(feature = "state")]
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -41,7 +43,15 @@ pub(crate) fn connect_while(
         Target::Tcp(host, port) => connect_tcp(host, *port, limit, go_on),
         Target::Tty(path, line) => open_device(path, line, limit),
         Target::Fifo(path) => open_pipe(path, limit),
+        // `websocket` serves it itself.
+        Target::Status => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+/// A backend that is this program itself: our end of a pair of sockets.
+#[cfg(feature = "state")]
+pub(crate) fn of_ourselves(socket: UnixStream) -> Backend {
+    Backend::new(socket.into(), Kind::Stream)
 }
 
 fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {

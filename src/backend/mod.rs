@@ -30,6 +30,8 @@ pub(crate) mod serial;
 mod waiting;
 
 pub(crate) use connect::connect_while;
+#[cfg(feature = "state")]
+pub(crate) use connect::of_ourselves;
 use waiting::Waiting;
 
 /// Longest wait for a writer whose system call is about to report a reset.

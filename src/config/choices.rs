@@ -163,10 +163,12 @@ pub(crate) enum LinkType {
     Tty,
     /// A named pipe.
     Fifo,
+    /// What the daemon does.
+    Status,
 }
 
 /// Words of `type` in `links`.
-pub(crate) const LINK_TYPES: [Choice<LinkType>; 4] = [
+pub(crate) const LINK_TYPES: [Choice<LinkType>; 5] = [
     choice("unix", LinkType::Unix, "a UNIX socket, stream or SEQPACKET"),
     choice("tcp", LinkType::Tcp, "a TCP server"),
     choice(
@@ -175,6 +177,12 @@ pub(crate) const LINK_TYPES: [Choice<LinkType>; 4] = [
         "a serial line or another character device",
     ),
     choice("fifo", LinkType::Fifo, "a named pipe"),
+    choice(
+        "status",
+        LinkType::Status,
+        "what 'ouistiti -S json' prints, every two seconds: for who has logged in, and for \
+         programs and pages of this machine",
+    ),
 ];
 
 /// Speeds of serial lines, in baud (termios(3), Linux).

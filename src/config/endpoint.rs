@@ -13,6 +13,8 @@ pub enum Target {
     Tty(PathBuf, SerialConfig),
     /// A named pipe.
     Fifo(PathBuf),
+    /// What the daemon does, as JSON; nothing is connected to.
+    Status,
 }
 
 /// How a serial line is set up: raw, and with these settings (termios(3)). A device that is not a

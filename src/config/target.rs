@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
 use super::endpoint::{SerialConfig, Target};
-use super::keys::websocket::{BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS};
+use super::keys::websocket::{
+    BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS, TYPE,
+};
 use super::model::MAX_SOCKET_PATH;
 use super::reader::Reader;
 use super::schema::Key;
@@ -21,6 +23,9 @@ const FOR_TYPE: [(&Key, LinkType, &str); 6] = [
 
 /// Reads where the backend of a link is.
 pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
+    if kind == LinkType::Status {
+        return status(reader);
+    }
     let destination = reader.needed(&DESTINATION);
     for (key, only, word) in FOR_TYPE {
         if reader.sets(key) && kind != only {
@@ -46,7 +51,23 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         LinkType::Tcp => port.map(|port| Target::Tcp(destination, port)),
         LinkType::Tty => Some(Target::Tty(path, serial)),
         LinkType::Fifo => Some(Target::Fifo(path)),
+        LinkType::Status => None,
     }
+}
+
+/// The status service, which has no destination.
+fn status(reader: &Reader) -> Option<Target> {
+    if !reader.built.state {
+        let message = "this ouistiti was built without it (feature 'state')";
+        reader.error(&TYPE, message);
+    }
+    for key in [&DESTINATION, &LINK_PORT] {
+        if reader.sets(key) {
+            let message = format!("'{}' is not for links of type \"status\"", key.name);
+            reader.error(key, message);
+        }
+    }
+    Some(Target::Status)
 }
 
 fn serial(reader: &Reader) -> SerialConfig {

@@ -247,6 +247,12 @@ fn link(reader: &Reader, has_tls: bool, around: Surroundings) -> Option<LinkConf
         }
         service.direct = false;
     }
+    if kind == LinkType::Status {
+        // Each line is one message.
+        service.framing = Framing::Line;
+        service.frame_type = FrameType::Text;
+        service.proxy = false;
+    }
     check_direct(reader, &service);
     let auth = login::read(reader, around);
     Some(LinkConfig {

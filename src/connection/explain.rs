@@ -206,8 +206,10 @@ fn ask(text: &mut String, server: &Server, url: &Url, head: &str) -> Result<(), 
     let client = Client::posing(TcpStream::from(OwnedFd::from(near)), url.is_tls);
     far.write_all(head.as_bytes()).map_err(failed)?;
     far.set_read_timeout(Some(WAIT)).map_err(failed)?;
-    let slot = Slot::aside(server.clients(), server.config(), server.resources())
-        .ok_or("cannot explain: no descriptor or no thread is left")?;
+    let slot = Slot::aside(server.clients(), server.config(), server.resources()).ok_or(
+        "cannot explain: no descriptor or no thread is left; 'ulimit -n' and 'ulimit -u' are \
+             the limits",
+    )?;
     let mut request = match request::read(&client, server.config().head_size, Instant::now() + WAIT)
     {
         Ok(request) => request,
@@ -252,6 +254,11 @@ fn ask(text: &mut String, server: &Server, url: &Url, head: &str) -> Result<(), 
                 tell_step(text, "ok", *step, value);
             }
             let _ = writeln!(text, "answer    {answer}");
+            if websocket.is_some() {
+                text.push_str(
+                    "messages  framing, frametype (websocket, links) say how they look\n",
+                );
+            }
         }
     }
     Ok(())

@@ -130,7 +130,7 @@ impl Files {
                     target if is_looked_up(target) => {
                         rights.extend(RESOLVER.map(|path| (path.into(), read)));
                     }
-                    Target::Unix(_) | Target::Tcp(..) => {}
+                    Target::Unix(_) | Target::Tcp(..) | Target::Status => {}
                     Target::Tty(path, _) | Target::Fifo(path) => {
                         rights.push((path.clone(), device));
                     }

@@ -52,7 +52,10 @@ pub(crate) fn demand(
 ) -> Result<(), Refusal> {
     match is_own(&request.host, hostnames, certified) {
         true => Ok(()),
-        false => Err(Refusal::WrongHost(request.host.clone())),
+        false => Err(Refusal::WrongHost(format!(
+            "{}, for {}",
+            request.host, request.path
+        ))),
     }
 }
 

@@ -55,6 +55,8 @@ fn cure(refusal: &Refusal) -> &'static str {
         }
         Refusal::NoFile(_) => "; there is no such file in 'docroot' of 'document'",
         Refusal::NotInGroup(_) => "; 'groups' says which come in",
+        #[cfg(feature = "state")]
+        Refusal::NotForStrangers => "; 'auth' in its entry of 'links' lets users in",
         Refusal::TooManyFailures(_) => "; it may try again when the wait is over",
         Refusal::NotAnUpgrade => "; a page or a program opens it by ws:// or wss://",
         Refusal::Timeout => "; 'keepalivetimeout' is how long it may take",
@@ -78,6 +80,7 @@ pub(crate) fn setting(refusal: &Refusal) -> &'static str {
         Refusal::SentBack(_) | Refusal::LoginUnavailable(_) => "address (auth)",
         Refusal::TooManyFailures(_) => "auth (servers)",
         Refusal::NotInGroup(_) => "groups (auth)",
+        Refusal::NotForStrangers => "auth (links)",
         Refusal::NoCertificate | Refusal::WrongCertificate(_) => "auth (servers), clientauth (tls)",
         Refusal::NoService(_) | Refusal::Away(_) => "docroot, links (websocket)",
         Refusal::NoFile(_) => "docroot (document)",
@@ -138,6 +141,7 @@ pub(crate) fn step(refusal: &Refusal) -> Step {
         Refusal::NoCertificate | Refusal::WrongCertificate(_) => Step::Login,
         Refusal::BadKey(_) | Refusal::BadProtocol(_) | Refusal::BadVersion(_) => Step::Handshake,
         Refusal::OriginNotAllowed(_) => Step::Origin,
+        Refusal::NotForStrangers => Step::Name,
         Refusal::NotAllowed(_) | Refusal::NoService(_) | Refusal::Away(_) => Step::Name,
         Refusal::Unavailable(_) | Refusal::Gone(_) => Step::Backend,
         Refusal::NoFile(_) | Refusal::BadRange(_) | Refusal::BadMethod(..) => Step::File,

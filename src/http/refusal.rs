@@ -57,6 +57,9 @@ pub enum Refusal {
     LoginUnavailable(String),
     /// A browser asks for a host that this server does not go by.
     WrongHost(String),
+    /// What only this machine or a login may see.
+    #[cfg(feature = "state")]
+    NotForStrangers,
     /// No service of this name.
     NoService(String),
     /// Nothing stands under this name, and a service may in a moment.
@@ -132,6 +135,8 @@ impl Refusal {
             Self::LoginNeeded(_) | Self::WrongPassword(..) => 401,
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) | Self::NotInGroup(_) => 403,
             Self::NoCertificate | Self::WrongCertificate(_) => 403,
+            #[cfg(feature = "state")]
+            Self::NotForStrangers => 403,
             Self::TooManyFailures(_) => 429,
             Self::SentBack(answer) => answer.status,
             Self::NoService(_) | Self::Away(_) | Self::NoFile(_) => 404,
@@ -173,6 +178,8 @@ impl Refusal {
             Self::TargetTooLong | Self::HeadTooLarge | Self::TooManyHeaders => "size",
             Self::NoCertificate | Self::WrongCertificate(_) => "certificate",
             Self::Unavailable(_) | Self::LoginUnavailable(_) => "backend",
+            #[cfg(feature = "state")]
+            Self::NotForStrangers => "login",
             Self::TooManyClients => "maxclients",
             Self::NoSession(_) => "tls",
             Self::Internal(_) => "internal",
@@ -192,6 +199,8 @@ impl Refusal {
             Self::NotAllowed(_) => "this name is not served",
             Self::OriginNotAllowed(_) => "pages of this origin may not connect",
             Self::LoginNeeded(challenge) => challenge.body(),
+            #[cfg(feature = "state")]
+            Self::NotForStrangers => "this is for who has logged in, and for this machine itself",
             Self::NoCertificate => "a client certificate is needed",
             Self::WrongCertificate(_) => "this client certificate is not one that may come in",
             Self::WrongPassword(..) => "the user or the password is wrong",
@@ -264,6 +273,8 @@ impl Display for Refusal {
             Self::Gone(error) => return write!(f, "client went: {error}"),
             Self::NoSession(reason) => return f.write_str(reason),
             Self::OfHead(refusal) => return refusal.fmt(f),
+            #[cfg(feature = "state")]
+            Self::NotForStrangers => (self.body(), ""),
             Self::BadRange(length) => return write!(f, "range beyond {length} bytes"),
             Self::Body
             | Self::Timeout

@@ -284,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_thousand_hostile_lines_stay_one_line_each() {
+        const COUNT: usize = 100_000;
+        let hostile = [
+            "\n",
+            "\r\n<0>forged",
+            "\u{1b}[2J",
+            "\u{85}",
+            "\u{2028}",
+            "\u{202e}",
+            "\0",
+        ];
+        let (_scratch, path, mut book) = book();
+        for number in 0..COUNT {
+            let text = hostile[number % hostile.len()].repeat(1 + number % 7);
+            let line = one_line(&format!("a{text}{number}"));
+            book.log(Level::Trace, ("a.rs", 1), line, Instant::now());
+        }
+        let text = fs::read_to_string(&path).expect("a log");
+        assert_eq!(text.lines().count(), COUNT);
+        let is_bad = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+        assert!(!text.lines().any(|line| line.contains(is_bad)));
+    }
+
+    #[test]
     fn lost_lines_are_counted_and_said() {
         let (scratch, path, mut book) = book();
         let full = Sink::open(Destination::File("/dev/full".into()), None).expect("Linux has it");

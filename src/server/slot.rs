@@ -278,10 +278,12 @@ fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
 /// two more, a pipe, if that may be a serial line or a fifo.
 fn descriptors(config: &ServerConfig) -> usize {
     if let Some(websocket) = &config.websocket
-        && websocket
-            .links
-            .iter()
-            .any(|link| matches!(link.target, Target::Tty(..) | Target::Fifo(..)))
+        && websocket.links.iter().any(|link| {
+            matches!(
+                link.target,
+                Target::Tty(..) | Target::Fifo(..) | Target::Status
+            )
+        })
     {
         return 4;
     }

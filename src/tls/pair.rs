@@ -18,6 +18,7 @@ use super::der::{INTEGER, SEQUENCE};
 use super::{key, x509};
 use crate::config::TlsPair;
 use crate::system::privileged;
+use crate::system::reason::reason;
 
 /// Longest file, in bytes: above any chain or CA bundle.
 const MAX_FILE: u64 = 4 << 20;
@@ -58,7 +59,12 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TlsError::Unreadable(file, error) => {
-                write!(f, "cannot read {}: {error}", file.display())
+                write!(
+                    f,
+                    "cannot read {}, a file of 'tls': {}",
+                    file.display(),
+                    reason(error)
+                )
             }
             TlsError::TooLong(file) => write!(f, "{}: longer than 4 MiB", file.display()),
             TlsError::BadPem(file, error) => {

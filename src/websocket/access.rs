@@ -53,7 +53,7 @@ pub fn resolve<'a>(
     upgrade: &Upgrade,
     tls: bool,
 ) -> Result<Service<'a>, Refusal> {
-    check_origin(config, upgrade, tls)?;
+    check_origin(config, upgrade, &request.path, tls)?;
     let name = name_of(&request.path)?;
     if let Some(link) = (config.links.iter()).find(|link| is_meant(link, &name)) {
         check_name(config, &name)?;
@@ -232,7 +232,12 @@ fn check_name(config: &WebsocketConfig, name: &str) -> Result<(), Refusal> {
 
 /// A page may connect to the host and port it came from, and where `origins` lists it (RFC 6455,
 /// section 10.2). Programs other than browsers send no Origin.
-fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Result<(), Refusal> {
+fn check_origin(
+    config: &WebsocketConfig,
+    upgrade: &Upgrade,
+    path: &str,
+    tls: bool,
+) -> Result<(), Refusal> {
     let Some(origin) = &upgrade.origin else {
         return Ok(());
     };
@@ -257,7 +262,7 @@ fn check_origin(config: &WebsocketConfig, upgrade: &Upgrade, tls: bool) -> Resul
         Some(page) => &page.from.host,
         None => "*",
     };
-    let reason = format!("{origin} (origins = \"{cure}\" would let it in)");
+    let reason = format!("{origin}, for {path} (origins = \"{cure}\" would let it in)");
     Err(Refusal::OriginNotAllowed(reason))
 }
 

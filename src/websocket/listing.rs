@@ -185,6 +185,7 @@ fn name_of_link(glob: &str, target: &Target) -> Option<String> {
             path.file_name()?.to_str()?
         }
         Target::Tcp(host, _) => host,
+        Target::Status => return None,
     };
     let pattern = glob::Pattern::new(glob).ok()?;
     (access::is_name(own) && matches(&pattern, own)).then(|| own.to_owned())

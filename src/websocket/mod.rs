@@ -11,6 +11,8 @@ use log::warn;
 
 use crate::backend::{self, Backend};
 use crate::client::Client;
+#[cfg(feature = "state")]
+use crate::config::Target;
 use crate::config::WebsocketConfig;
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
@@ -35,6 +37,8 @@ pub(crate) mod handshake;
 pub(crate) mod listing;
 pub(crate) mod pump;
 mod session;
+#[cfg(feature = "state")]
+mod status;
 
 /// First and longest pause between two tries to reach a backend that is away or busy; each pause is
 /// twice the one before.
@@ -129,6 +133,10 @@ fn attempt<'a>(
         }
         Err(refusal) => return Err((refusal, Duration::ZERO)),
     };
+    #[cfg(feature = "state")]
+    if service.target == Target::Status && !status::may_see(request, client) {
+        return Err((Refusal::NotForStrangers, Duration::ZERO));
+    }
     #[cfg(feature = "websocket_rt")]
     if service.config.direct && !client.is_tls() {
         direct::prepare(client, websocket.ping);
@@ -179,6 +187,10 @@ fn reach(
     id: usize,
     request: &Request,
 ) -> io::Result<Backend> {
+    #[cfg(feature = "state")]
+    if service.target == Target::Status {
+        return status::connect();
+    }
     let backend = backend::connect_while(&service.target, limit, &|| !client.has_left())?;
     introduce(client, id, request, service, &backend)?;
     Ok(backend)

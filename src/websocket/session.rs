@@ -20,6 +20,7 @@ use crate::logging::Seconds;
 use crate::server::resources::Opening;
 use crate::server::slot::Slot;
 use crate::server::workers::Place;
+use crate::system::reason::reason;
 use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Last, Terms};
@@ -51,6 +52,7 @@ impl Session {
     }
 
     /// The subprotocols that the client has offered.
+    #[cfg(feature = "state")]
     pub(crate) fn offered(&self) -> &[String] {
         &self.upgrade.protocols
     }
@@ -63,6 +65,7 @@ impl Session {
         writer: Arc<FrameWriter>,
         place: &mut Place,
     ) {
+        self.tell_of_protocols(writer.client());
         if self.terms.park.is_some() {
             slot.release_threads();
         }
@@ -90,6 +93,19 @@ impl Session {
         pump::run(writer, backend, terms, place, greet, log_end(name, slot));
     }
 
+    /// Logs that subprotocols were offered and none is chosen: browsers then give up, and tell
+    /// nobody why.
+    fn tell_of_protocols(&self, client: &Client) {
+        if self.protocol.is_none() && !self.upgrade.protocols.is_empty() {
+            let offered = self.upgrade.protocols.join(", ");
+            info!(
+                "{client} {}: none of the subprotocols offered ({offered}) is chosen, so that a \
+                 browser gives up; 'protocols' lists those to choose from",
+                self.name
+            );
+        }
+    }
+
     /// Sends the 101.
     #[cfg(feature = "websocket_rt")]
     fn switch(&self, client: &Client) -> io::Result<()> {
@@ -110,7 +126,11 @@ impl Session {
         // Made before the 101: nothing stands between that and the hand-over.
         let told = direct::Told::of(&self.terms.config, self.protocol.as_deref());
         if let Err(error) = self.switch(writer.client()) {
-            return debug!("{peer} {}: gone before the 101: {error}", self.name);
+            return debug!(
+                "{peer} {}: gone before the 101: {}",
+                self.name,
+                reason(&error)
+            );
         }
         let client = slot.take(writer);
         let source = client.source();

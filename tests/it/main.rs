@@ -38,6 +38,8 @@ mod logins;
 mod logs;
 mod loss;
 mod matrix;
+#[cfg(all(feature = "state", feature = "tls", feature = "auth"))]
+mod mistakes;
 mod names;
 mod network;
 mod one_line;

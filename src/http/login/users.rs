@@ -12,6 +12,7 @@ use log::warn;
 use super::credentials::Credentials;
 use super::password::Stored;
 use crate::config::AuthUsers;
+use crate::system::reason::reason;
 
 /// Longest file of users, in bytes: some 10 000 of them.
 const MAX_FILE: u64 = 1 << 20;
@@ -49,7 +50,10 @@ pub(crate) enum UsersError {
 impl Display for UsersError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Unreadable(path, error) => {
+                let (path, why) = (path.display(), reason(error));
+                write!(f, "cannot read {path}, the 'file' of auth: {why}")
+            }
             Self::TooLong(path) => write!(f, "{}: longer than 1 MiB", path.display()),
             Self::BadLine(path, line, why) => write!(
                 f,

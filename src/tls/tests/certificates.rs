@@ -177,8 +177,8 @@ fn a_bad_pair_names_its_file_and_the_reason() {
             .to_string()
     };
     let cases = [
-        ("missing", "good.key", "missing", "No such file"),
-        ("good.crt", "missing", "missing", "No such file"),
+        ("missing", "good.key", "missing", "no such file"),
+        ("good.crt", "missing", "missing", "no such file"),
         ("garbage", "good.key", "garbage", "no certificate"),
         ("good.crt", "garbage", "garbage", "no private key"),
         ("good.crt", "good.crt", "good.crt", "no private key"),

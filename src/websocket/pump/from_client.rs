@@ -7,6 +7,7 @@ use log::{Level, debug, log_enabled};
 use super::patience::Patience;
 use super::{ClientEnd, Leave, Pump, is_silence};
 use crate::frame::{CloseCode, Decoder, Event};
+use crate::system::reason::reason;
 use crate::websocket::framing::{Delivery, ToBackend};
 
 /// The state of the client's thread.
@@ -156,7 +157,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 Some(ClientEnd::Vanished)
             }
             Delivery::Backend(error) => {
-                debug!("backend takes no more bytes: {error}");
+                debug!("the backend takes no more bytes: {}", reason(&error));
                 self.dropping = true;
                 None
             }

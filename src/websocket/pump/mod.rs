@@ -6,6 +6,7 @@
 //! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
 //! section 3).
 
+use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::server::clients::Clients;
 use crate::server::workers::Place;
+use crate::system::reason::reason;
 use crate::websocket::framing::{Forward, ToClient};
 use crate::websocket::pump::latch::Latch;
 use from_client::FromClient;
@@ -70,6 +72,27 @@ enum BackendEnd {
     Failed(CloseCode),
     /// The client is gone or has been sent a Close.
     Client,
+}
+
+impl fmt::Display for ClientEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close(Some(code)) => write!(f, "it sent a Close with {code}"),
+            Self::Close(None) => f.write_str("it sent a Close without a code"),
+            Self::Vanished => f.write_str("its stream ended without a Close"),
+            Self::Failed(code) => write!(f, "it gets a Close with {code}"),
+        }
+    }
+}
+
+impl fmt::Display for BackendEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the backend ended its stream"),
+            Self::Failed(code) => write!(f, "the client gets a Close with {code}"),
+            Self::Client => f.write_str("the client is gone, or has been sent a Close"),
+        }
+    }
 }
 
 /// How a direction's thread leaves its work.
@@ -193,7 +216,7 @@ impl Pump {
             Leave::Over(end) => end,
         };
         patience.end();
-        debug!("client's direction over: {end:?}");
+        debug!("the client's direction is over: {end}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
         // The backend gets what came before, and the client the backend's last bytes
@@ -239,7 +262,7 @@ impl Pump {
             Leave::Over(end) => end,
         };
         patience.end();
-        debug!("backend's direction over: {end:?}");
+        debug!("the backend's direction is over: {end}");
         let code = match end {
             BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
             BackendEnd::Ended => Some(self.code_of_end(out.count())),
@@ -315,7 +338,7 @@ impl Pump {
                     false => continue,
                 },
                 Err(error) => {
-                    debug!("backend failed: {error}");
+                    debug!("the backend failed: {}", reason(&error));
                     let _ = out.end();
                     return Leave::Over(BackendEnd::Failed(CloseCode::Error));
                 }

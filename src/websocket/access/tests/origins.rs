@@ -3,7 +3,7 @@
 use super::*;
 
 fn is_allowed(config: &WebsocketConfig, host: &str, origin: &str, tls: bool) -> bool {
-    check_origin(config, &upgrade(host, Some(origin), &[]), tls).is_ok()
+    check_origin(config, &upgrade(host, Some(origin), &[]), "/echo", tls).is_ok()
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_refused_origin_names_the_setting_that_lets_it_in() {
         ("nonsense", "\"*\""),
     ] {
         let upgrade = upgrade("192.168.1.1:8080", Some(origin), &[]);
-        let refusal = check_origin(&config, &upgrade, false).expect_err("a foreign page");
+        let refusal = check_origin(&config, &upgrade, "/echo", false).expect_err("a foreign page");
         assert!(refusal.to_string().contains(cure), "{refusal}");
     }
 }
@@ -181,6 +181,6 @@ fn a_refused_origin_names_the_setting_that_lets_it_in() {
 fn a_client_without_origin_is_no_browser() {
     for body in ["", "origins = \"host.lan\""] {
         let upgrade = upgrade("host.lan", None, &[]);
-        assert!(check_origin(&section(body), &upgrade, false).is_ok());
+        assert!(check_origin(&section(body), &upgrade, "/echo", false).is_ok());
     }
 }
