@@ -15,6 +15,7 @@
 #![cfg_attr(
     not(all(
         feature = "websocket_rt",
+        feature = "exec",
         feature = "tls",
         feature = "auth",
         feature = "auth_rpc",

@@ -27,7 +27,7 @@ use crate::backend::serial::set_up;
 use crate::config::{SerialConfig, Target};
 use crate::system::keepalive::keep_alive;
 
-/// Opens a target. `limit` bounds the connecting by TCP, and later each wait for a backend that
+/// Opens a target, but for a program: [`Backend::run`] runs that. `limit` bounds the connecting by TCP, and later each wait for a backend that
 /// does not read. While connecting waits, `go_on` says whether the connection is still wanted.
 ///
 /// # Errors
@@ -45,6 +45,8 @@ pub(crate) fn connect_while(
         Target::Fifo(path) => open_pipe(path, limit),
         // `websocket` serves it itself.
         Target::Status => Err(io::ErrorKind::Unsupported.into()),
+        #[cfg(feature = "exec")]
+        Target::Exec(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -24,8 +24,11 @@ use nix::sys::uio::writev;
 use nix::unistd::read;
 
 mod connect;
+#[cfg(feature = "exec")]
+pub(crate) mod exec;
 pub(crate) mod lookup;
 pub(crate) mod presence;
+mod program;
 pub(crate) mod serial;
 mod waiting;
 
@@ -74,6 +77,9 @@ pub(crate) struct Backend {
     is_writing: AtomicBool,
     /// The other side has closed its socket with bytes unread.
     was_reset: AtomicBool,
+    /// The program at the other side; dropping it ends it.
+    #[cfg(feature = "exec")]
+    program: Option<exec::Program>,
 }
 
 /// What one read gave.
@@ -92,6 +98,8 @@ impl Backend {
             kind,
             is_writing: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
+            #[cfg(feature = "exec")]
+            program: None,
         }
     }
 
@@ -159,6 +167,7 @@ impl Backend {
 
     fn stream_input(&self, result: nix::Result<usize>) -> io::Result<Input> {
         match result {
+            Ok(0) | Err(Errno::ECONNRESET) if self.is_program() => Ok(Input::End),
             Ok(0) if self.is_reset() => Err(Errno::ECONNRESET.into()),
             result => input(result),
         }

@@ -127,7 +127,7 @@ pub(super) fn parser() -> Parser {
 pub(super) fn help() -> String {
     let mut text = String::from(
         "Usage: ouistiti [-f FILE] [-t | -D | -K | -S ...] [OPTIONS]\n\
-         \x20      ouistiti -l [ADDR:]PORT (-b BACKEND | -d DIR) [-w DIR] [-o ORIGINS]\n\
+         \x20      ouistiti -l [ADDR:]PORT [OPTIONS] (-b BACKEND | -d DIR | -- PROGRAM ARGS)\n\
          A WebSocket gateway to UNIX servers.\n",
     );
     for opt in &OPTIONS {
@@ -153,6 +153,7 @@ pub(super) fn version() -> String {
     let features = [
         (cfg!(feature = "websocket"), " websocket"),
         (cfg!(feature = "websocket_rt"), " websocket_rt"),
+        (cfg!(feature = "exec"), " exec"),
         (cfg!(feature = "tls"), " tls"),
         (cfg!(feature = "landlock"), " landlock"),
         (cfg!(feature = "console"), " console"),

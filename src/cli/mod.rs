@@ -59,7 +59,8 @@ pub struct Options {
 /// # Errors
 /// [`UsageError`] says what cannot be understood; the exit code is 2.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let arguments: Vec<_> = arguments.into_iter().collect();
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let program = split_program(&mut arguments)?;
     let matches = grammar::parser().parse(arguments)?;
     match matches.opt_count("h") {
         0 => {}
@@ -73,14 +74,31 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
         return generate(&what).map(Command::Print);
     }
     match matches.free.first() {
-        Some(_) if matches.opt_present("S") => command(&matches),
-        Some(argument) => Err(UsageError(format!("unexpected argument '{argument}'"))),
-        None => command(&matches),
+        Some(_) if matches.opt_present("S") => command(&matches, program),
+        Some(argument) => Err(UsageError(format!(
+            "unexpected argument '{argument}'; a program to run stands behind --"
+        ))),
+        None => command(&matches, program),
     }
 }
 
-fn command(matches: &Matches) -> Result<Command, UsageError> {
-    let options = options(matches)?;
+/// Takes the program and its arguments off: all that stands behind `--`.
+fn split_program(arguments: &mut Vec<OsString>) -> Result<Vec<String>, UsageError> {
+    let Some(at) = arguments.iter().position(|argument| argument == "--") else {
+        return Ok(Vec::new());
+    };
+    let program = arguments.split_off(at).into_iter().skip(1);
+    let texts = program.map(OsString::into_string);
+    texts.collect::<Result<_, _>>().map_err(|argument| {
+        let argument = argument.display();
+        UsageError(format!(
+            "'{argument}' is not UTF-8, as all settings must be"
+        ))
+    })
+}
+
+fn command(matches: &Matches, program: Vec<String>) -> Result<Command, UsageError> {
+    let options = options(matches, program)?;
     let given: Vec<_> = ["t", "D", "K", "S"]
         .into_iter()
         .filter(|name| matches.opt_present(name))
@@ -96,13 +114,13 @@ fn command(matches: &Matches) -> Result<Command, UsageError> {
     }
 }
 
-fn options(matches: &Matches) -> Result<Options, UsageError> {
+fn options(matches: &Matches, program: Vec<String>) -> Result<Options, UsageError> {
     let path = |name| match matches.opt_str(name) {
         Some(empty) if empty.is_empty() => Err(UsageError(format!("-{name} needs a path"))),
         path => Ok(path.map(PathBuf::from)),
     };
     Ok(Options {
-        config: input(matches, path("f")?)?,
+        config: input(matches, path("f")?, program)?,
         detach: matches.opt_present("D"),
         pid_file: path("p")?,
         server: matches.opt_str("s").map(|text| number(&text)).transpose()?,
@@ -124,10 +142,18 @@ fn generate(what: &str) -> Result<String, UsageError> {
 }
 
 /// Where the configuration comes from.
-fn input(matches: &Matches, file: Option<PathBuf>) -> Result<Input, UsageError> {
+fn input(
+    matches: &Matches,
+    file: Option<PathBuf>,
+    program: Vec<String>,
+) -> Result<Input, UsageError> {
     let Some(listen) = matches.opt_str("l") else {
         if let Some(name) = ["b", "d", "w", "o"].iter().find(|o| matches.opt_present(o)) {
             return Err(UsageError(format!("-{name} needs -l")));
+        }
+        if let Some(program) = program.first() {
+            let message = format!("a program behind --, here '{program}', needs -l");
+            return Err(UsageError(message));
         }
         return match file {
             Some(path) if path == Path::new("-") => Input::stdin()
@@ -141,6 +167,7 @@ fn input(matches: &Matches, file: Option<PathBuf>) -> Result<Input, UsageError> 
     }
     let line = OneLine {
         listen,
+        program,
         backend: matches.opt_str("b"),
         directory: matches.opt_str("d"),
         pages: matches.opt_str("w"),
@@ -254,11 +281,22 @@ mod tests {
             ("-t -t", "-t is given twice"),
             ("-s 0", "-s takes the number of a server, from 1, not '0'"),
             ("-s two", "not 'two'"),
-            ("start", "unexpected argument 'start'"),
+            (
+                "start",
+                "unexpected argument 'start'; a program to run stands behind --",
+            ),
+            ("-- cat", "a program behind --, here 'cat', needs -l"),
+            ("-l 80 -d /run -- cat", "-l needs one of"),
+            (
+                "-l 80 -- no-such-program",
+                "there is no program 'no-such-program' in PATH",
+            ),
+            ("-l 80 -- ./no-such", "there is no program './no-such'"),
+            ("-l 80 --", "-l needs one of"),
             ("-t -K", "-t and -K exclude each other"),
             ("-d /run", "-d needs -l"),
             ("-l 80 -f x -d /run", "-f and -l exclude each other"),
-            ("-l 80", "-l needs one of -b BACKEND and -d DIR"),
+            ("-l 80", "-l needs one of -b BACKEND, -d DIR and -- PROGRAM"),
             ("-l 80 -b ./x -d /run", "-l needs one of"),
             ("-l x -d /run", "-l takes a port"),
             (

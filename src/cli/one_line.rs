@@ -11,6 +11,8 @@ use super::UsageError;
 pub(super) struct OneLine {
     /// Where to listen: `[ADDR:]PORT` (`-l`).
     pub(super) listen: String,
+    /// A program for each client, and its arguments (`--`); empty if there is none.
+    pub(super) program: Vec<String>,
     /// The one backend: a path, or a host and a port (`-b`).
     pub(super) backend: Option<String>,
     /// A directory of sockets (`-d`).
@@ -49,11 +51,14 @@ impl OneLine {
         if cfg!(feature = "console") {
             text.push_str("        console = true;\n");
         }
-        match (&self.directory, &self.backend) {
-            (Some(directory), None) => put(&mut text, 2, "docroot", &path(base, directory)?),
-            (None, Some(backend)) => put_link(&mut text, base, backend)?,
+        match (&self.directory, &self.backend, &self.program[..]) {
+            (Some(directory), None, []) => put(&mut text, 2, "docroot", &path(base, directory)?),
+            (None, Some(backend), []) => put_link(&mut text, base, backend)?,
+            (None, None, [program, arguments @ ..]) => {
+                put_program(&mut text, base, program, arguments)?;
+            }
             _ => {
-                let message = "-l needs one of -b BACKEND and -d DIR";
+                let message = "-l needs one of -b BACKEND, -d DIR and -- PROGRAM";
                 return Err(UsageError(message.to_owned()));
             }
         }
@@ -114,6 +119,54 @@ fn put_link(text: &mut String, base: &Path, backend: &str) -> Result<(), UsageEr
     Ok(())
 }
 
+/// Writes the links to a program, one for every name and one for none.
+fn put_program(
+    text: &mut String,
+    base: &Path,
+    program: &str,
+    arguments: &[String],
+) -> Result<(), UsageError> {
+    let destination = find(base, program)?;
+    let arguments: Vec<_> = arguments.iter().map(|text| quoted(text)).collect();
+    let mut open = "        links = ({\n";
+    for origin in ["", "*"] {
+        text.push_str(open);
+        put(text, 3, "origin", origin);
+        put(text, 3, "type", "exec");
+        put(text, 3, "destination", &destination);
+        if !arguments.is_empty() {
+            let _ = writeln!(text, "            arguments = [{}];", arguments.join(", "));
+        }
+        put(text, 3, "directory", &path(base, ".")?);
+        put(text, 3, "framing", "line");
+        open = "        }, {\n";
+    }
+    text.push_str("        });\n");
+    Ok(())
+}
+
+/// Returns the absolute path of a program. A name without a slash is looked for in PATH.
+fn find(base: &Path, program: &str) -> Result<String, UsageError> {
+    let in_path = std::env::var("PATH").unwrap_or_default();
+    let (mut found, place) = match program.contains('/') {
+        true => (vec![base.join(program)], ""),
+        false => (
+            in_path
+                .split(':')
+                .map(|dir| base.join(dir).join(program))
+                .collect(),
+            " in PATH; one of this directory begins with ./",
+        ),
+    };
+    found.retain(|file| file.is_file());
+    match found.first().and_then(|file| file.to_str()) {
+        Some(file) => path(base, file),
+        None => Err(UsageError(format!(
+            "there is no program '{program}'{place}"
+        ))),
+    }
+}
+
 /// Returns an absolute path. It can only be one of UTF-8, as all settings.
 fn path(base: &Path, path: &str) -> Result<String, UsageError> {
     let absolute = absolute(base.join(path)).ok();
@@ -123,13 +176,21 @@ fn path(base: &Path, path: &str) -> Result<String, UsageError> {
 
 /// Writes a setting with a string.
 fn put(text: &mut String, depth: usize, name: &str, value: &str) {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-    let _ = writeln!(text, "{:1$}{name} = \"{value}\";", "", depth * 4);
+    let value = quoted(value);
+    let _ = writeln!(text, "{:1$}{name} = {value};", "", depth * 4);
+}
+
+/// Returns a string as it is written in a file.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", text.replace('\n', "\\n").replace('\r', "\\r"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "exec")]
+    use crate::config::Framing;
     use crate::config::{ServerConfig, Target, from_text};
 
     fn line(listen: &str) -> OneLine {
@@ -209,6 +270,29 @@ mod tests {
                 ..line("8080")
             };
             assert!(line.text(Path::new("/base")).is_err(), "{backend}");
+        }
+    }
+
+    #[cfg(feature = "exec")]
+    #[test]
+    fn a_program_runs_where_it_was_started_with_its_arguments_as_they_are() {
+        let arguments = ["-c", "echo \"a, b\" \\\n"].map(str::to_owned);
+        let line = OneLine {
+            directory: None,
+            program: [&["sh".to_owned()], &arguments[..]].concat(),
+            ..line("8080")
+        };
+        let links = server(&line).websocket.expect("a gateway").links;
+        let origins: Vec<_> = links.iter().map(|link| link.origin.as_str()).collect();
+        assert_eq!(origins, ["", "*"]);
+        for link in links {
+            assert_eq!(link.service.framing, Framing::Line);
+            let Target::Exec(program) = link.target else {
+                panic!("{link:?}");
+            };
+            assert!(program.program.is_absolute() && program.program.ends_with("sh"));
+            assert_eq!(program.arguments, arguments);
+            assert_eq!(program.directory.as_deref(), Some(Path::new("/base/")));
         }
     }
 

@@ -7,6 +7,8 @@ pub(crate) struct Built {
     pub(crate) websocket: bool,
     /// Direct mode (`websocket_rt`).
     pub(crate) websocket_rt: bool,
+    /// Programs for each client (`exec`).
+    pub(crate) exec: bool,
     /// TLS (`tls`).
     pub(crate) tls: bool,
     /// Logins (`auth`).
@@ -27,6 +29,7 @@ pub(crate) struct Built {
 pub(crate) const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),
+    exec: cfg!(feature = "exec"),
     tls: cfg!(feature = "tls"),
     auth: cfg!(feature = "auth"),
     auth_rpc: cfg!(feature = "auth_rpc"),

@@ -165,10 +165,12 @@ pub(crate) enum LinkType {
     Fifo,
     /// What the daemon does.
     Status,
+    /// A program.
+    Exec,
 }
 
 /// Words of `type` in `links`.
-pub(crate) const LINK_TYPES: [Choice<LinkType>; 5] = [
+pub(crate) const LINK_TYPES: [Choice<LinkType>; 6] = [
     choice("unix", LinkType::Unix, "a UNIX socket, stream or SEQPACKET"),
     choice("tcp", LinkType::Tcp, "a TCP server"),
     choice(
@@ -182,6 +184,12 @@ pub(crate) const LINK_TYPES: [Choice<LinkType>; 5] = [
         LinkType::Status,
         "what 'ouistiti -S json' prints, every two seconds: for who has logged in, and for \
          programs and pages of this machine",
+    ),
+    choice(
+        "exec",
+        LinkType::Exec,
+        "a program that is run for each client, with the connection as its standard input and \
+         output",
     ),
 ];
 

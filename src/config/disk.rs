@@ -75,7 +75,30 @@ impl Disk {
         None
     }
 
-    /// Whether the user may search a directory (path_resolution(7)).
+    /// Returns why the user cannot execute a program, if so.
+    #[cfg(feature = "exec")]
+    pub(crate) fn trouble_of_program(&self, program: &Path) -> Option<String> {
+        let path = match fs::canonicalize(program) {
+            Ok(path) => path,
+            Err(error) => return Some(reason(&error)),
+        };
+        if let Some(trouble) = path.parent().and_then(|parent| self.trouble(parent)) {
+            return Some(trouble);
+        }
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => return Some(reason(&error)),
+        };
+        if !metadata.is_file() {
+            return Some("it is not a file".to_owned());
+        }
+        let (name, path, mode) = (&self.name, path.display(), metadata.mode() & 0o7777);
+        (!self.may_enter(&metadata)).then(|| {
+            format!("{name} may not execute {path} (mode {mode:04o}); 'chmod a+x {path}' lets it")
+        })
+    }
+
+    /// Whether the user may search a directory, or execute a file (path_resolution(7)).
     fn may_enter(&self, directory: &Metadata) -> bool {
         let bit = if directory.uid() == self.uid {
             0o100

@@ -1,6 +1,8 @@
 //! Where a program is that the gateway connects to, as plain data.
 
 use std::path::PathBuf;
+#[cfg(feature = "exec")]
+use std::sync::Arc;
 
 /// Where a backend is, or a program that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,23 @@ pub enum Target {
     Fifo(PathBuf),
     /// What the daemon does, as JSON; nothing is connected to.
     Status,
+    /// A program, run for each client.
+    #[cfg(feature = "exec")]
+    Exec(Arc<ExecConfig>),
+}
+
+/// A program that is run for each client.
+#[cfg(feature = "exec")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecConfig {
+    /// Its path, from the root (`destination`).
+    pub program: PathBuf,
+    /// Its arguments (`arguments`).
+    pub arguments: Vec<String>,
+    /// Its working directory; `None` is that of the daemon (`directory`).
+    pub directory: Option<PathBuf>,
+    /// Most runs of it at a time (`maxprocesses`).
+    pub max_processes: usize,
 }
 
 /// How a serial line is set up: raw, and with these settings (termios(3)). A device that is not a

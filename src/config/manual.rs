@@ -57,7 +57,8 @@ servers = ({
 .fi
 .PP
 The directory etc/ of the source has files for a local network, TLS, nginx, HAProxy and Caddy in
-front, a serial line, VNC, MQTT, SSH, PostgreSQL and a development server.
+front, a serial line, a program for each client, VNC, MQTT, SSH, PostgreSQL and a development
+server.
 .SH SEE ALSO
 .BR ouistiti (8),
 .BR websocket_echo (1),

@@ -10,6 +10,8 @@ mod built;
 mod choices;
 mod disk;
 mod endpoint;
+#[cfg(feature = "exec")]
+mod exec;
 mod input;
 mod keys;
 mod libconfig;
@@ -34,6 +36,8 @@ mod websocket;
 pub(crate) use auth::{AuthConfig, AuthKind, AuthUsers};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
+#[cfg(feature = "exec")]
+pub(crate) use endpoint::ExecConfig;
 pub use endpoint::Target;
 pub(crate) use endpoint::{Flow, Parity, SerialConfig};
 pub(crate) use input::Input;

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Text(Option<&'static str>),
     /// Words between commas in a string, or an array of strings.
     Words(Option<&'static str>),
+    /// An array of strings, or one string, each taken as it is.
+    Texts,
     /// One of several words.
     Choice(&'static str, &'static [Choice<()>]),
     /// A whole number between two bounds, both allowed.
@@ -133,6 +135,11 @@ impl Key {
         Self::new(name, Kind::Words(default), meaning)
     }
 
+    /// A key that takes strings as they are and has no default.
+    pub(crate) const fn texts(name: &'static str, meaning: &'static str) -> Self {
+        Self::new(name, Kind::Texts, meaning)
+    }
+
     /// A key that takes one of several words.
     pub(crate) const fn choice(
         name: &'static str,
@@ -211,7 +218,7 @@ impl Key {
             Kind::Number(default, ..) => default.map(|number| number.to_string()),
             Kind::Size(default, ..) => Some(format!("\"{}\"", bytes(default))),
             Kind::Flag(default) => Some(default.to_string()),
-            Kind::Group(_) | Kind::List(_) => None,
+            Kind::Texts | Kind::Group(_) | Kind::List(_) => None,
         }
     }
 

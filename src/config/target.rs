@@ -4,21 +4,27 @@ use std::path::PathBuf;
 
 use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
 use super::endpoint::{SerialConfig, Target};
+#[cfg(feature = "exec")]
+use super::exec::read as program;
 use super::keys::websocket::{
-    BAUD, DATABITS, DESTINATION, FLOW, LINK_PORT, PARITY, STOPBITS, TYPE,
+    ARGUMENTS, BAUD, DATABITS, DESTINATION, DIRECTORY, FLOW, LINK_PORT, MAXPROCESSES, PARITY,
+    STOPBITS, TYPE,
 };
 use super::model::MAX_SOCKET_PATH;
 use super::reader::Reader;
 use super::schema::Key;
 
 /// Keys of one type of link only.
-const FOR_TYPE: [(&Key, LinkType, &str); 6] = [
+const FOR_TYPE: [(&Key, LinkType, &str); 9] = [
     (&LINK_PORT, LinkType::Tcp, "tcp"),
     (&BAUD, LinkType::Tty, "tty"),
     (&DATABITS, LinkType::Tty, "tty"),
     (&PARITY, LinkType::Tty, "tty"),
     (&STOPBITS, LinkType::Tty, "tty"),
     (&FLOW, LinkType::Tty, "tty"),
+    (&ARGUMENTS, LinkType::Exec, "exec"),
+    (&DIRECTORY, LinkType::Exec, "exec"),
+    (&MAXPROCESSES, LinkType::Exec, "exec"),
 ];
 
 /// Reads where the backend of a link is.
@@ -39,6 +45,10 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
     if kind == LinkType::Tcp && !reader.sets(&LINK_PORT) {
         reader.missing(&LINK_PORT);
     }
+    if kind == LinkType::Exec && !reader.built.exec {
+        let message = "this ouistiti was built without programs (feature 'exec')";
+        reader.error(&TYPE, message);
+    }
     let serial = serial(reader);
     let destination = destination?;
     if kind == LinkType::Unix && destination.len() > MAX_SOCKET_PATH {
@@ -52,7 +62,13 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         LinkType::Tty => Some(Target::Tty(path, serial)),
         LinkType::Fifo => Some(Target::Fifo(path)),
         LinkType::Status => None,
+        LinkType::Exec => program(reader, path),
     }
+}
+
+#[cfg(not(feature = "exec"))]
+fn program(_: &Reader, _: PathBuf) -> Option<Target> {
+    None
 }
 
 /// The status service, which has no destination.

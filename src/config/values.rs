@@ -70,6 +70,26 @@ impl Reader<'_> {
         None
     }
 
+    /// Returns the strings of a key, each as it is; none if the key is not set.
+    #[cfg(feature = "exec")]
+    pub(crate) fn texts(&self, key: &'static Key) -> Vec<String> {
+        let nodes = match self.find(key).map(|setting| &setting.node) {
+            None => &[],
+            Some(node) => match &node.value {
+                Value::Array(nodes) | Value::List(nodes) => nodes.as_slice(),
+                _ => std::slice::from_ref(node),
+            },
+        };
+        let mut texts = Vec::new();
+        for node in nodes {
+            match &node.value {
+                Value::Text(text) => texts.push(text.clone()),
+                _ => self.wrong_type(key, node, "an array of strings"),
+            }
+        }
+        texts
+    }
+
     /// Returns the number of a key, if it is set or has a default. It may stand in quotes.
     pub(crate) fn number(&self, key: &'static Key) -> Option<i64> {
         let Kind::Number(default, least, most) = key.kind else {

@@ -12,6 +12,8 @@ use landlock::{
 };
 use log::{info, warn};
 
+#[cfg(feature = "exec")]
+use super::executables;
 use crate::config::{AuthConfig, Config, Listen, Target};
 
 /// The rights this is written for; what an older kernel does not know it does not restrict.
@@ -131,6 +133,8 @@ impl Files {
                         rights.extend(RESOLVER.map(|path| (path.into(), read)));
                     }
                     Target::Unix(_) | Target::Tcp(..) | Target::Status => {}
+                    #[cfg(feature = "exec")]
+                    Target::Exec(config) => rights.extend(rights_to_run(&config.program)),
                     Target::Tty(path, _) | Target::Fifo(path) => {
                         rights.push((path.clone(), device));
                     }
@@ -144,6 +148,23 @@ impl Files {
 /// Whether the name of a host is looked up to reach it.
 fn is_looked_up(target: &Target) -> bool {
     matches!(target, Target::Tcp(host, _) if host.parse::<std::net::IpAddr>().is_err())
+}
+
+/// What a program needs to be run: it, what executes it, and libraries. The daemon's own program
+/// begins each run. A program may execute nothing else, and opens what the daemon may.
+#[cfg(feature = "exec")]
+fn rights_to_run(program: &Path) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
+    let execute = make_bitflags!(AccessFs::{ReadFile | Execute});
+    let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+    let ourselves = std::env::current_exe().unwrap_or_default();
+    let files = [program, &ourselves]
+        .map(executables::of)
+        .into_iter()
+        .flatten();
+    let files = files.map(|file| (file, execute));
+    files
+        .chain(RESOLVER.map(|path| (path.into(), read)))
+        .collect()
 }
 
 /// Where a file stands.

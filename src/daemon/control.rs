@@ -17,7 +17,7 @@ use crate::daemon::leaving::{self, Leaving};
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::PidFile;
 use crate::daemon::upgrade::{Attempt, Link, Passed, Program, Successor, Word};
-use crate::daemon::{descriptors, settings};
+use crate::daemon::{descriptors, programs, settings};
 use crate::listen::{STOP_WAIT, Servers};
 use crate::system::interfaces::Changes;
 use crate::system::reason::reason;
@@ -146,7 +146,13 @@ impl Running<'_> {
         let servers = self.servers;
         #[cfg(feature = "state")]
         self.answers.close();
-        let is_hurried = !controls.wait_for("stop", move || servers.stop(STOP_WAIT))?;
+        let is_hurried = !controls.wait_for("stop", move || {
+            servers.stop(STOP_WAIT);
+            programs::stop();
+        })?;
+        if is_hurried {
+            programs::kill();
+        }
         if let Some(keeper) = self.keeper {
             stop_programs(keeper, is_hurried, controls)?;
         }
@@ -212,7 +218,10 @@ impl Running<'_> {
             limit: self.upgrade_limit,
             successor,
         };
-        leaving.run(controls)
+        let left = leaving.run(controls);
+        // Those of the last clients.
+        programs::stop();
+        left
     }
 }
 
@@ -266,6 +275,7 @@ fn reload(options: &Options, servers: &mut Servers, user: &str) {
         warn!("the user stays {user}: it changes only with a new start");
     }
     descriptors::check_limit(&config.servers);
+    programs::limit(&config.servers);
     // The file is the user's, who we are by now, in any case.
     let log = match settings::open_log(options, &config, None) {
         Ok(log) => log,

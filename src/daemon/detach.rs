@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+pub(crate) use crate::system::runner::OURSELVES;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 /// Set for the process that is to detach, by the one that was called.
@@ -17,9 +18,6 @@ pub(crate) const VARIABLE: &str = "OUISTITI_DETACHED";
 
 /// What the daemon says when it serves.
 const READY: &[u8] = b"ready\n";
-
-/// This process's own program, even if its file has been replaced since.
-pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
 /// Which of the two processes this is.
 pub(crate) enum Role {

@@ -7,18 +7,17 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::daemon::{KEEPER, NAME, detach, notify, signals, upgrade};
+use crate::daemon::{KEEPER, detach, notify, signals, upgrade};
 use crate::system::reason::reason;
-use crate::system::{threads, trusted};
+use crate::system::{runner, threads, trusted};
 
 /// A program that takes longer is left to itself.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -42,12 +41,6 @@ const LEFT_OVER: [&str; 13] = [
     ".rpmnew",
     "-opkg",
 ];
-
-/// Set for a process that is to become a program, with no signal blocked.
-const RUNNER: &str = "OUISTITI_RUNS";
-
-/// Exit code of a program that cannot be run, as sh(1) has it.
-const NOT_RUN: u8 = 126;
 
 /// Runs every executable of the directory, until a signal to stop waits for us: it is then obeyed
 /// once we serve. Call it with signals blocked, before privileges are given up. Returns the
@@ -138,12 +131,9 @@ pub(crate) fn run(
 /// is first this program again, which unblocks it, lest a signal of that moment end us.
 fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
     let mut command = match blocked {
-        true => Command::new(detach::OURSELVES),
+        true => runner::command(program),
         false => Command::new(program),
     };
-    if blocked {
-        command.arg0(NAME).arg(program).env(RUNNER, "1");
-    }
     command
         .arg(argument)
         .env_remove(detach::VARIABLE)
@@ -154,16 +144,6 @@ fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command.spawn()
-}
-
-/// Becomes a program, in a process that [`run`] has made for that; the exit code if it cannot be.
-pub(crate) fn become_program() -> Option<ExitCode> {
-    std::env::var_os(RUNNER)?;
-    let mut words = std::env::args_os().skip(1);
-    if let (Some(program), Ok(())) = (words.next(), signals::unblock()) {
-        let _ = Command::new(program).args(words).env_remove(RUNNER).exec();
-    }
-    Some(ExitCode::from(NOT_RUN))
 }
 
 /// Its end, if that comes within the limit and before a control signal.

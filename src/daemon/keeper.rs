@@ -21,6 +21,7 @@ use crate::daemon::upgrade::{self, Program, Starter};
 use crate::daemon::{KEEPER, NAME, detach, init_d, signals};
 use crate::system::privileged::{self, REQUEST};
 use crate::system::reason::reason;
+use crate::system::runner;
 
 /// The request to stop the programs.
 const STOP: [u8; REQUEST] = *b"stop\n";
@@ -114,7 +115,7 @@ impl Drop for Keeper {
 
 /// The whole life of the keeper, and of what is to become a program; `None` in any other process.
 pub fn keep() -> Option<ExitCode> {
-    if let Some(code) = init_d::become_program() {
+    if let Some(code) = runner::become_program() {
         return Some(code);
     }
     let counts = std::env::var(KEEPER).ok()?;

@@ -15,11 +15,15 @@ mod controls;
 mod descriptors;
 mod detach;
 mod error;
+#[cfg(all(feature = "exec", feature = "landlock"))]
+mod executables;
 mod init_d;
 mod keeper;
 mod leaving;
 mod notify;
 mod pid_file;
+#[cfg(feature = "exec")]
+mod programs;
 mod settings;
 mod signals;
 mod startup;
@@ -81,4 +85,24 @@ mod confine {
             match self {}
         }
     }
+}
+
+/// In a build without the feature `exec` there are no programs.
+#[cfg(not(feature = "exec"))]
+mod programs {
+    use nix::unistd::User;
+
+    use crate::config::ServerConfig;
+
+    /// There is nothing to measure.
+    pub(crate) fn measure(_: Option<&User>) {}
+
+    /// There is nothing to limit.
+    pub(crate) fn limit(_: &[ServerConfig]) {}
+
+    /// There is nothing to end.
+    pub(crate) fn stop() {}
+
+    /// There is nothing to end.
+    pub(crate) fn kill() {}
 }

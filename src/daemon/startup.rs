@@ -23,7 +23,7 @@ use crate::daemon::keeper::Keeper;
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::{self, PidFile};
 use crate::daemon::upgrade::{Link, Predecessor, Program};
-use crate::daemon::{descriptors, init_d, settings, signals, user};
+use crate::daemon::{descriptors, init_d, programs, settings, signals, user};
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
 use crate::server;
@@ -108,6 +108,8 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     let pid_file = lock_pid_file(&config, before.as_ref())?;
     begin_log(options, &config, user.as_ref())?;
     descriptors::check_limit(&config.servers);
+    programs::measure(user.as_ref());
+    programs::limit(&config.servers);
     let files = Files::of(&config, options.config.file());
     let keys = keys(&config);
     #[cfg(feature = "state")]

@@ -92,6 +92,8 @@ pub enum Refusal {
     Internal(&'static str),
     /// The backend refuses, or is gone; why.
     Unavailable(String),
+    /// The program of the service cannot be run.
+    NotRun(String),
     /// No slot among `maxclients`, or among `maxperip`.
     TooManyClients,
     /// There is no TLS session to answer through; why.
@@ -151,7 +153,10 @@ impl Refusal {
             Self::Gone(_) => 499,
             Self::NoSession(_) => 499,
             Self::Internal(_) => 500,
-            Self::Unavailable(_) | Self::LoginUnavailable(_) | Self::TooManyClients => 503,
+            Self::Unavailable(_)
+            | Self::NotRun(_)
+            | Self::LoginUnavailable(_)
+            | Self::TooManyClients => 503,
             Self::OfHead(refusal) => refusal.status(),
         }
     }
@@ -180,6 +185,7 @@ impl Refusal {
             Self::Unavailable(_) | Self::LoginUnavailable(_) => "backend",
             #[cfg(feature = "state")]
             Self::NotForStrangers => "login",
+            Self::NotRun(_) => "program",
             Self::TooManyClients => "maxclients",
             Self::NoSession(_) => "tls",
             Self::Internal(_) => "internal",
@@ -232,7 +238,7 @@ impl Refusal {
             Self::Gone(_) => "",
             Self::NoSession(_) => "",
             Self::Internal(_) => "the gateway failed",
-            Self::Unavailable(_) => "the service is not available, try again",
+            Self::Unavailable(_) | Self::NotRun(_) => "the service is not available, try again",
             Self::TooManyClients => "there are too many clients, try again",
             Self::OfHead(refusal) => refusal.body(),
         }
@@ -269,6 +275,7 @@ impl Display for Refusal {
             Self::BadMethod(method, _) => ("method not served: ", method.as_str()),
             Self::BadVersion(version) => ("bad WebSocket version ", version.as_str()),
             Self::Internal(what) => ("internal error: ", *what),
+            Self::NotRun(why) => ("program not run: ", why.as_str()),
             Self::Unavailable(why) => ("service not available: ", why.as_str()),
             Self::Gone(error) => return write!(f, "client went: {error}"),
             Self::NoSession(reason) => return f.write_str(reason),

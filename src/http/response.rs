@@ -62,7 +62,10 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::BadRange(length) => {
             header(&mut answer, "Content-Range", &format!("bytes */{length}"));
         }
-        Refusal::Unavailable(_) | Refusal::LoginUnavailable(_) | Refusal::TooManyClients => {
+        Refusal::Unavailable(_)
+        | Refusal::NotRun(_)
+        | Refusal::LoginUnavailable(_)
+        | Refusal::TooManyClients => {
             header(&mut answer, "Retry-After", &RETRY_AFTER.to_string());
         }
         _ => {}

@@ -18,7 +18,11 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
+#[cfg(feature = "exec")]
+use crate::backend::exec;
 use crate::config::ServerConfig;
+#[cfg(feature = "exec")]
+use crate::config::{LinkConfig, Target};
 use crate::listen::binding::Binding;
 use crate::listen::listener::Listener;
 use crate::server::StartError;
@@ -83,11 +87,29 @@ impl Servers {
             .map(|binding| binding.server().config())
             .filter(|config| (config.websocket.as_ref()).is_some_and(|it| it.park.is_some()));
         let copying = copying.map(|config| config.max_threads).sum();
-        self.resources.measure(own, own, copying);
+        let (descriptors, thread) = self.for_programs();
+        (self.resources).measure(own + descriptors, own + thread, copying);
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]
         self.show();
         Ok(())
+    }
+
+    /// Descriptors and threads with which programs are started, if a link has one. Where a reload
+    /// brings the first one, they come out of those that the daemon keeps for itself.
+    fn for_programs(&self) -> (usize, usize) {
+        #[cfg(feature = "exec")]
+        {
+            let is_program = |link: &LinkConfig| matches!(link.target, Target::Exec(_));
+            let runs = |binding: &Binding| {
+                let websocket = binding.server().config().websocket.as_ref();
+                websocket.is_some_and(|websocket| websocket.links.iter().any(is_program))
+            };
+            if self.current.iter().any(runs) {
+                return (exec::DESCRIPTORS, 1);
+            }
+        }
+        (0, 0)
     }
 
     /// Replaces the servers by those of a new configuration. Connections are kept.

@@ -24,6 +24,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Longest line, in bytes: RFC 3164, section 4.1, allows 1024 with its header.
 const MAX_LENGTH: usize = 960;
 
+/// The cause of lines that are not counted here.
+const UNLIMITED: CallSite = ("unlimited", 0);
+
 /// Name of this crate in the targets of its records.
 const OURS: &str = "ouistiti";
 
@@ -62,6 +65,12 @@ pub(crate) fn info_of(cause: &'static str, line: fmt::Arguments<'_>) {
     record.level(Level::Info).target(OURS).args(line);
     let record = record.module_path_static(Some(cause)).build();
     log::logger().log(&record);
+}
+
+/// Logs a line whose writer limits by itself how many there are.
+#[cfg(feature = "exec")]
+pub(crate) fn info_unlimited(line: fmt::Arguments<'_>) {
+    info_of(UNLIMITED.0, line);
 }
 
 /// Has panics logged: a daemon's stderr is /dev/null.
@@ -143,7 +152,7 @@ struct Book {
 impl Book {
     fn log(&mut self, level: Level, site: CallSite, text: String, now: Instant) {
         self.say_counts(now);
-        if level == Level::Trace {
+        if level == Level::Trace || site == UNLIMITED {
             // Who traces wants it all.
             return self.write(level, &text);
         }

@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
 
 use crate::server::farewell::Farewell;
+use crate::system::threads;
 
 /// Threads of a client whose directions keep them: one reads it, one reads its backend.
 pub(super) const THREADS: usize = 2;
@@ -185,23 +186,8 @@ fn threads_left() -> usize {
     if Uid::effective().is_root() || limit == usize::MAX {
         return usize::MAX;
     }
-    let user = Uid::current().as_raw().to_string();
-    let in_use = fs::read_dir("/proc").map_or(UNKNOWN_IN_USE, |all| {
-        all.flatten()
-            // Leaves out the links to this process itself.
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|process| fs::read_to_string(process.path().join("status")).ok())
-            .filter(|status| field(status, "Uid:") == Some(&user))
-            .filter_map(|status| field(&status, "Threads:")?.parse::<usize>().ok())
-            .sum()
-    });
+    let in_use = threads::of_user(Uid::current()).unwrap_or(UNKNOWN_IN_USE);
     limit.saturating_sub(in_use)
-}
-
-/// Returns the first word of a line of /proc/PID/status (proc(5)).
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()
 }
 
 #[cfg(test)]
@@ -249,13 +235,5 @@ mod tests {
             drop(held);
             assert!(waits.join().expect("no panic"));
         });
-    }
-
-    #[test]
-    fn the_status_of_a_process_tells_its_user_and_its_threads() {
-        let status = "Name:\tx\nUid:\t1000\t1001\t0\t0\nThreads:\t3\n";
-        assert_eq!(field(status, "Uid:"), Some("1000"));
-        assert_eq!(field(status, "Threads:"), Some("3"));
-        assert_eq!(field(status, "Absent:"), None);
     }
 }

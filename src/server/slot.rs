@@ -275,15 +275,17 @@ fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
 }
 
 /// Returns how many descriptors a client needs: one for itself, one for its backend or file, and
-/// two more, a pipe, if that may be a serial line or a fifo.
+/// two more, a pipe, if that may be a serial line, a fifo or a program.
 fn descriptors(config: &ServerConfig) -> usize {
+    let has_more = |target: &Target| match target {
+        Target::Unix(_) | Target::Tcp(..) => false,
+        Target::Tty(..) | Target::Fifo(..) | Target::Status => true,
+        // Its standard error.
+        #[cfg(feature = "exec")]
+        Target::Exec(_) => true,
+    };
     if let Some(websocket) = &config.websocket
-        && websocket.links.iter().any(|link| {
-            matches!(
-                link.target,
-                Target::Tty(..) | Target::Fifo(..) | Target::Status
-            )
-        })
+        && websocket.links.iter().any(|link| has_more(&link.target))
     {
         return 4;
     }

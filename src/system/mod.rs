@@ -10,6 +10,7 @@ pub(crate) mod privileged;
 #[cfg(feature = "websocket")]
 pub(crate) mod queue;
 pub(crate) mod reason;
+pub(crate) mod runner;
 pub(crate) mod sync;
 pub(crate) mod threads;
 pub(crate) mod trusted;

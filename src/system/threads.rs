@@ -1,11 +1,13 @@
 //! Ground: creates the daemon's threads, with a name and a small stack, and lets them pause.
 
+use std::fs;
 use std::io;
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use log::error;
 use nix::poll::{PollTimeout, poll};
+use nix::unistd::Uid;
 
 /// Stack of a thread, in bytes. Pages that are not touched cost nothing. A TLS handshake with RSA
 /// overflows 32 KiB in a release build, and debug builds need more.
@@ -80,5 +82,39 @@ pub(crate) fn sleep(pause: Duration) {
             &mut [],
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
         );
+    }
+}
+
+/// Returns how many threads all processes of a user have; `None` if proc(5) cannot be read.
+pub(crate) fn of_user(user: Uid) -> Option<usize> {
+    let user = user.as_raw().to_string();
+    let threads = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        // Leaves out the links to this process itself.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|process| fs::read_to_string(process.path().join("status")).ok())
+        .filter(|status| field(status, "Uid:") == Some(&user))
+        .filter_map(|status| field(&status, "Threads:")?.parse::<usize>().ok());
+    Some(threads.sum())
+}
+
+/// Returns the first word of a line of /proc/PID/status (proc(5)).
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_a_process_tells_its_user_and_its_threads() {
+        let status = "Name:\tx\nUid:\t1000\t1001\t0\t0\nThreads:\t3\n";
+        assert_eq!(field(status, "Uid:"), Some("1000"));
+        assert_eq!(field(status, "Threads:"), Some("3"));
+        assert_eq!(field(status, "Absent:"), None);
+        assert!(of_user(Uid::current()) >= Some(1));
     }
 }

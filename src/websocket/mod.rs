@@ -11,9 +11,7 @@ use log::warn;
 
 use crate::backend::{self, Backend};
 use crate::client::Client;
-#[cfg(feature = "state")]
-use crate::config::Target;
-use crate::config::WebsocketConfig;
+use crate::config::{Target, WebsocketConfig};
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
@@ -28,6 +26,8 @@ use crate::websocket::pump::Terms;
 pub(crate) use crate::websocket::session::Session;
 
 pub(crate) mod access;
+#[cfg(feature = "exec")]
+mod cgi;
 #[cfg(feature = "websocket_rt")]
 pub(crate) mod direct;
 pub(crate) mod framing;
@@ -164,6 +164,10 @@ fn attempt<'a>(
                 _ => Duration::ZERO,
             };
             let reason = format!("{}: {}", service.name, reason(&error));
+            #[cfg(feature = "exec")]
+            if let Target::Exec(_) = service.target {
+                return Err((Refusal::NotRun(reason), limit));
+            }
             Err((Refusal::Unavailable(reason), limit))
         }
     }
@@ -191,7 +195,13 @@ fn reach(
     if service.target == Target::Status {
         return status::connect();
     }
-    let backend = backend::connect_while(&service.target, limit, &|| !client.has_left())?;
+    let backend = match &service.target {
+        #[cfg(feature = "exec")]
+        Target::Exec(config) => {
+            Backend::run(config, cgi::run(service, client, id, request), limit)?
+        }
+        target => backend::connect_while(target, limit, &|| !client.has_left())?,
+    };
     introduce(client, id, request, service, &backend)?;
     Ok(backend)
 }

@@ -23,6 +23,8 @@ mod closing;
 mod daemon;
 mod documents;
 mod exactness;
+#[cfg(feature = "exec")]
+mod exec;
 mod floods;
 mod floors;
 mod frametypes;

@@ -156,6 +156,12 @@ impl Process {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Its number.
+    #[cfg(feature = "exec")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("the process is there");

@@ -23,6 +23,7 @@ fn start(name: &str, without: &[&str]) -> Gateway {
         .replace("servers = ({", "servers = ({ addr = \"ADDRESS\";");
     let text = text.replace("/var/run/ouistiti", "DIR/run");
     let text = text.replace("/usr/share/novnc", "DIR/www");
+    let text = text.replace("/sbin/logread", "/bin/sh");
     Gateway::of_file(&text.replace("/srv/www/htdocs", "DIR/www"))
 }
 
@@ -67,6 +68,24 @@ fn each_example_of_a_docroot_serves_its_sockets() {
             if file == "lan-only.conf" { 403 } else { 404 }
         );
     }
+}
+
+#[cfg(feature = "exec")]
+#[test]
+fn the_example_of_a_program_runs_it_for_each_client() {
+    if crate::gateway::is_emulated("a program begins as the daemon's own file") {
+        return;
+    }
+    let gateway = start("exec.conf", &[]);
+    assert_eq!(status(&gateway, "other", ""), 403);
+    // In the place of logread: a shell, which does what it reads.
+    let mut client = gateway.open("log");
+    client.text("echo $0 $-");
+    let (_, answer) = client.message();
+    assert!(
+        answer.starts_with(b"/bin/sh ") && answer.contains(&b'f'),
+        "{answer:?}"
+    );
 }
 
 #[test]

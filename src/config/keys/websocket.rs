@@ -150,6 +150,9 @@ pub(crate) static LINK: Section = Section {
         &PARITY,
         &STOPBITS,
         &FLOW,
+        &ARGUMENTS,
+        &DIRECTORY,
+        &MAXPROCESSES,
     ],
     inherited: &[
         &OPTIONS,
@@ -175,7 +178,8 @@ pub(crate) static TYPE: Key =
     Key::choice("type", "unix", &words(&LINK_TYPES), "What the backend is.");
 pub(crate) static DESTINATION: Key = Key::optional(
     "destination",
-    "Path of the backend, or its host for type tcp.",
+    "Path of the backend, or its host for type tcp. For type exec it is the whole path of the \
+     program, from /.",
 )
 .absent(NEEDED, "/run/modem.sock");
 pub(crate) static LINK_PORT: Key = Key::number(
@@ -214,4 +218,22 @@ pub(crate) static FLOW: Key = Key::choice(
     "none",
     &words(&FLOWS),
     "Flow control of a serial line: how a slow reader stops the writer.",
+);
+pub(crate) static ARGUMENTS: Key = Key::texts(
+    "arguments",
+    "Arguments of the program, for type exec: an array of strings. No shell reads them.",
+)
+.absent("it has none", "-u");
+pub(crate) static DIRECTORY: Key = Key::optional(
+    "directory",
+    "Directory in which the program runs, for type exec.",
+)
+.absent("that of the daemon", "/srv/count");
+pub(crate) static MAXPROCESSES: Key = Key::number(
+    "maxprocesses",
+    Some(50),
+    (1, 10_000),
+    "Clients that may have a run of the program at a time, for type exec; a further one gets 503. \
+     With 'user', the runs of all links together may have eight times as many processes and \
+     threads, so that a program that starts others without end does not take all of them.",
 );

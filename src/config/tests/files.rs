@@ -331,6 +331,9 @@ fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
         "'parity' is for links of type \"tty\"",
         "'stopbits' is for links of type \"tty\"",
         "'flow' is for links of type \"tty\"",
+        "'arguments' is for links of type \"exec\"",
+        "'directory' is for links of type \"exec\"",
+        "'maxprocesses' is for links of type \"exec\"",
     ];
     assert_eq!(wrong, of_other_types.map(|e| Some(e.to_owned())), "{text}");
 }

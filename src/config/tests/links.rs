@@ -178,6 +178,13 @@ fn a_build_without_a_feature_refuses_the_sections_that_need_it() {
         without[0].contains("built without the gateway (feature 'websocket')")
             && without.len() == 2
     );
+    let programs = "servers = ({ websocket = { links = (\n\
+                    { origin = \"a\"; type = \"exec\"; destination = \"/bin/cat\"; }); }; });";
+    let without = Built { exec: false, ..ALL };
+    assert_eq!(
+        short(&text_for(path, programs, without).expect_err("a feature is missing")),
+        ["2:24 this ouistiti was built without programs (feature 'exec')"]
+    );
     let text = "landlock = true; servers = ({ websocket = { }; });";
     let without = Built {
         auth: false,
@@ -197,4 +204,30 @@ fn this_build_knows_its_features() {
     let text = "servers = ({ websocket = { }; });";
     let loaded = from_text(Path::new("x.conf"), text);
     assert_eq!(loaded.is_ok(), cfg!(feature = "websocket"));
+}
+
+#[cfg(feature = "exec")]
+#[test]
+fn a_program_has_a_whole_path_and_its_arguments_are_taken_as_they_are() {
+    let links = |body: &str| {
+        format!("links = ({{ origin = \"a\"; type = \"exec\"; destination = {body} }});")
+    };
+    let parsed = websocket(&links(
+        "\"/bin/cat\"; arguments = [\"a, b\", \"\", \"c\"]; maxprocesses = 3;",
+    ));
+    let Target::Exec(program) = &parsed.links[0].target else {
+        panic!("{parsed:?}");
+    };
+    assert_eq!(program.program, Path::new("/bin/cat"));
+    assert_eq!(program.arguments, ["a, b", "", "c"]);
+    assert_eq!((program.max_processes, &program.directory), (3, &None));
+    for (body, wrong) in [
+        ("\"cat\";", "a program is named by its whole path"),
+        ("\"/bin/cat\"; arguments = [1, 2];", "an array of strings"),
+        ("\"/bin/cat\"; port = 80;", "for links of type \"tcp\""),
+        ("\"/bin/cat\"; maxprocesses = 0;", "from 1 to 10000"),
+    ] {
+        let found = errors(&in_websocket(&links(body))).join("\n");
+        assert!(found.contains(wrong), "{body}: {found}");
+    }
 }

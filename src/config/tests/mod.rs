@@ -26,6 +26,7 @@ const ALL: Built = Built {
     landlock: true,
     websocket: true,
     websocket_rt: true,
+    exec: true,
     tls: true,
 };
 

@@ -16,11 +16,12 @@ const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 impl Pump {
     /// The code that tells of a backend's end, after it has said so many bytes. One that leaves at
-    /// once, before anybody has said anything, has no room for the client (docs/behaviour.md,
-    /// section 3).
+    /// once, before anybody has said anything, has no room for the client, but for a program, which
+    /// is the client's own (docs/behaviour.md, section 3).
     pub(super) fn code_of_end(&self, said: u64) -> CloseCode {
         let is_new = self.begun.elapsed() < TURNED_AWAY;
-        match is_new && said == 0 && !self.from_client.has_moved() {
+        let is_silent = said == 0 && !self.from_client.has_moved();
+        match is_new && is_silent && !self.backend.is_program() {
             true => CloseCode::Again,
             false => CloseCode::Normal,
         }

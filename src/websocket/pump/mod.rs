@@ -330,7 +330,7 @@ impl Pump {
                 Ok(Some(Input::Bytes(count))) => out.forward(count),
                 Ok(None) => out.forward(0),
                 Ok(Some(Input::End)) => match out.end() {
-                    Ok(()) => return Leave::Over(BackendEnd::Ended),
+                    Ok(()) => return Leave::Over(self.ended()),
                     Err(forward) => Err(forward),
                 },
                 Err(error) if is_silence(&error) => match patience.is_over(|| out.is_empty()) {
@@ -348,6 +348,14 @@ impl Pump {
             if let Err(forward) = forwarded {
                 return Leave::Over(self.unforwarded(forward));
             }
+        }
+    }
+
+    /// The backend has ended its stream: in order, unless the client still needs it and it failed.
+    fn ended(&self) -> BackendEnd {
+        match !self.client_over.load(Ordering::Acquire) && self.backend.has_failed() {
+            true => BackendEnd::Failed(CloseCode::Error),
+            false => BackendEnd::Ended,
         }
     }
 
