@@ -70,7 +70,7 @@ fn with_64_descriptors_as_many_clients_are_served_in_each_run() {
         figure(format!("{base} descriptors of its own; {outcomes:?}"));
         assert!(!streams.iter().any(is_over), "those who are admitted stay");
     }
-    assert!(served[0] >= 18, "{served:?}");
+    assert!(served[0] >= 17, "{served:?}");
     assert!(served.iter().all(|count| *count == served[0]), "{served:?}");
 }
 
