@@ -153,8 +153,11 @@ fn ends_and_resets_of_parked_sides_arrive() {
     drop(served);
     client.expect_close(3000);
     client.expect_end();
-    // The backend ends.
-    let (mut client, served) = open();
+    // The backend ends, after a word: one that leaves at once has no room.
+    let (mut client, mut served) = open();
+    client.text("a");
+    assert_eq!(served.take(1), b"a");
+    std::thread::sleep(MOMENT);
     drop(served);
     client.expect_close(1000);
     client.send(&frames::message(CLOSE, &1000_u16.to_be_bytes()));
