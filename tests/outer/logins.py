@@ -103,11 +103,11 @@ def hashed(password):
     return subprocess.run(command, input=password, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def add_user(site, root, name, password, group="users"):
+def add_user(site, root, name, password):
     """Adds a user as the page webauth.html does; admin signs in with the password `root`."""
     with calling(site) as call:
         call("auth", user="admin", passwd=root)
-        call("adduser", user=name, passwd=password, group=group)
+        call("adduser", user=name, passwd=password)
 
 
 @contextlib.contextmanager

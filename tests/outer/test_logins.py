@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -77,9 +77,9 @@ def test_chromium_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarde
     window.click("#signout")
     expect(window.locator("#signout")).to_have_text("Signed out")
     expect(window.locator("#whoami")).to_have_text("nobody")
-    assert window.evaluate("fetch('members.html').then(answer => answer.status)") == 401
-    closed = "new Promise(done => { new WebSocket(serviceUrl('members')).onclose = e => done(e.code); })"
-    assert window.evaluate(closed) == 1006
+    # It asks for a password again, which nobody types.
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
+        window.goto(guarded.url("members.html", "http"))
     window.goto(members(guarded))
     expect(window.locator("#whoami")).to_have_text(USER)
 
@@ -155,10 +155,9 @@ def test_a_user_made_on_the_page_comes_in_at_once_and_a_removed_one_does_not_com
 def test_groups_of_authrpc_limit_who_comes_in(site):
     logins.members(site)
     root = logins.authrpc(site)
-    logins.start(site, f'type = "rpc"; address = "unix:{site.run}/auth"; groups = "staff";')
-    logins.add_user(site, root, "ann", "x", group="staff")
+    logins.start(site, f'type = "rpc"; address = "unix:{site.run}/auth"; groups = "root";')
     logins.add_user(site, root, "bob", "x")
-    assert status(site, authorization=basic("ann", "x"))[0] == 200
+    assert status(site, authorization=basic("admin", root))[0] == 200
     assert status(site, authorization=basic("bob", "x"))[0] == 403
 
 
@@ -197,7 +196,8 @@ def test_twenty_guessing_addresses_do_not_keep_the_right_user_out(site, figure):
 def run_recipe(site, name, replacements):
     """Starts the gateway with a file of etc/ in which these texts are replaced."""
     text = (ROOT / "etc" / name).read_text()
-    for old, new in {"/var/run/ouistiti": str(site.run), 'user = "nobody";': "", **replacements}.items():
+    text = text.replace('user = "nobody";', "")
+    for old, new in {"/var/run/ouistiti": str(site.run), **replacements}.items():
         assert old in text, f"{name} has no {old}"
         text = text.replace(old, new)
     site.host = "127.0.0.1"
@@ -262,7 +262,7 @@ def test_the_recipe_of_openwrts_session_works(site, tmp_path):
     run = site.run / "cgi-bin" / "luci"
     run.mkdir(parents=True)
     site.backend("echo")
-    (run / "echo").symlink_to(site.run / "echo")
+    (run / "echo").symlink_to("../../echo")
     run_recipe(site, "login-openwrt.conf", {
         "127.0.0.1:80": f"127.0.0.1:{port}", "port = 9001;": f'addr = "127.0.0.1:{site.port}";'})
     good = "5f4dcc3b5aa765d61d8327deb882cf99"
