@@ -48,11 +48,27 @@ pub(crate) struct Traffic {
     pub(crate) to_backend: Count,
     /// Payload bytes sent to the client.
     pub(crate) to_client: Count,
+    /// Threads that copy them now.
+    threads: AtomicU32,
     /// They are part of the totals.
     is_counted: AtomicBool,
 }
 
 impl Traffic {
+    /// Does work that copies, and counts its thread meanwhile.
+    pub(crate) fn copying<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.threads.fetch_add(1, Ordering::Relaxed);
+        let result = work();
+        self.threads.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+
+    /// How many threads copy now; none if both sides are silent.
+    #[cfg(feature = "state")]
+    pub(crate) fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Relaxed)
+    }
+
     /// Bytes to the backend and to the client that the totals do not have yet.
     pub(crate) fn uncounted(&self) -> (u64, u64) {
         match self.is_counted.load(Ordering::Relaxed) {

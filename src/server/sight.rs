@@ -44,6 +44,8 @@ pub(crate) struct Sight {
     /// Who has logged in.
     pub(crate) user: Option<Arc<str>>,
     pub(crate) phase: Phase,
+    /// Threads that copy for its WebSocket; none while both sides are silent.
+    pub(crate) threads: u32,
     /// How long it has been here.
     pub(crate) age: Duration,
     /// For how long no data has moved; exact to a quarter of `ping`.
@@ -74,6 +76,10 @@ impl Entry {
             }
             Hold::Socket(_) => (Phase::Request, (0, 0)),
         };
+        let threads = match &self.hold {
+            Hold::Writer(writer) => writer.client().traffic().threads(),
+            Hold::Socket(_) => 0,
+        };
         Sight {
             id: self.number,
             peer: source.map(|source| source.ip().to_canonical()),
@@ -81,6 +87,7 @@ impl Entry {
             service: self.seen.service.clone(),
             user: self.seen.user.clone(),
             phase,
+            threads,
             age: self.since.elapsed(),
             idle: self.seen.idle(),
             to_backend: bytes.0,

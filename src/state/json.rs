@@ -47,13 +47,14 @@ fn client(client: &Sight) -> String {
         text.as_deref().map_or_else(|| "null".to_owned(), quote)
     };
     format!(
-        "{{\"id\":{},\"peer\":{},\"service\":{},\"user\":{},\"state\":{},\"since\":{},\
+        "{{\"id\":{},\"peer\":{},\"service\":{},\"user\":{},\"state\":{},\"threads\":{},\"since\":{},\
          \"idle\":{},\"bytes_to_backend\":{},\"bytes_to_client\":{}}}",
         client.id,
         quote(&text::peer(client)),
         optional(&client.service),
         optional(&client.user),
         quote(client.phase.word()),
+        client.threads,
         client.age.as_secs(),
         client.idle.as_secs(),
         client.to_backend,

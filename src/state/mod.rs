@@ -178,6 +178,7 @@ pub(crate) mod tests {
                     service: Some("echo".into()),
                     user: Some("a\"b\\c\n".into()),
                     phase: Phase::WebSocket,
+                    threads: 2,
                     age: Duration::from_secs(3_725),
                     idle: Duration::from_secs(5),
                     to_backend: 1 << 33,

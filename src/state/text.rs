@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::Escaped;
 
 use super::{ServerState, State, date, now};
-use crate::server::sight::Sight;
+use crate::server::sight::{Phase, Sight};
 
 /// Returns the state as text, in lines of some 80 columns.
 pub(crate) fn text(state: &State) -> String {
@@ -93,8 +93,19 @@ fn tell_client(text: &mut String, client: &Sight) {
         time(client.idle),
         client.to_backend,
         client.to_client,
-        client.phase.word()
+        state(client)
     );
+}
+
+/// What a client does, and with how many threads if it has a WebSocket.
+fn state(client: &Sight) -> String {
+    let word = client.phase.word();
+    match (client.phase, client.threads) {
+        (Phase::WebSocket, 0) => format!("{word}, silent"),
+        (Phase::WebSocket, 1) => format!("{word}, 1 thread"),
+        (Phase::WebSocket, count) => format!("{word}, {count} threads"),
+        _ => word.to_owned(),
+    }
 }
 
 /// The address of a client, with its port where that is known.
@@ -130,7 +141,7 @@ mod tests {
             "http://[::]:80: 1 of 200 clients, 4096 of 33554432 bytes of 'maxmemory'\n",
             "certificate /etc/c\"rt.pem: ends 2050-03-01, in ",
             "     7 192.0.2.1:4711           echo             a\"b\\c\\u{a}",
-            "    1h02m       5s 8589934592         12 open\n",
+            "    1h02m       5s 8589934592         12 open, 2 threads\n",
             "since the start: 3 connections, 4 handed over, 1 reloads\n",
             "refused: origin 2\n",
             "closed: 1000 1\n",

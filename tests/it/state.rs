@@ -70,7 +70,7 @@ fn the_state_has_each_client_with_its_service_and_bytes() {
     for part in [
         " 1 of 200 clients",
         " echo ",
-        " open\n",
+        " open, ",
         "since the start: 1 connections",
     ] {
         assert!(text.contains(part), "{part} in {text}");

@@ -363,3 +363,20 @@ def test_the_overview_tells_which_services_answer(site, window):
     page.click("h2 a[href='console.html']")
     expect(page).to_have_title("Console · ouistiti")
     expect(page.locator("nav")).to_be_visible()
+
+
+def test_the_status_page_shows_each_client_live(site, window):
+    site.backend("echo")
+    site.start(websocket='links = ( { origin = "-status"; type = "status"; } );')
+    page = window("status.html")
+    rows = page.locator("#clients tr")
+    expect(rows.filter(has_text="-status")).to_have_count(1)
+    expect(page.locator("#summary")).to_contain_text(f":{site.port}: ")
+    with connect(site.url("echo")) as client:
+        client.send("12345")
+        assert client.recv(timeout=DEADLINE) == "12345"
+        row = rows.filter(has_text="echo")
+        expect(row).to_contain_text("5 bytes")
+        expect(row).to_contain_text("open")
+    expect(rows.filter(has_text="echo")).to_have_count(0)
+    expect(page.locator("#counts")).to_contain_text("Closed: 1000: 1")

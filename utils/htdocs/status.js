@@ -12,11 +12,16 @@ function timeText(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor(seconds / 3600) % 24} h`;
 }
 
+/** What a client does; one whose sides are silent holds no thread. */
+function stateText({ state, threads }) {
+  return state === 'open' && threads === 0 ? 'open, silent' : state;
+}
+
 /** A row of the table of clients. */
 function clientRow(client) {
   const row = element('tr');
   const cells = [
-    client.id, client.peer, client.service ?? '', client.user ?? '', client.state,
+    client.id, client.peer, client.service ?? '', client.user ?? '', stateText(client),
     timeText(client.since), timeText(client.idle),
     bytesText(client.bytes_to_backend), bytesText(client.bytes_to_client),
   ];

@@ -60,10 +60,11 @@ impl Side {
         loop {
             let parks = self.pump.parks(self.reads);
             let mut patience = Patience::new(place, parks, self.is_ready);
-            let left = match self.reads {
+            let traffic = self.pump.writer.client().traffic();
+            let left = traffic.copying(|| match self.reads {
                 Reads::Client => self.pump.copy_client(self.count, &mut patience),
                 Reads::Backend => self.pump.copy_backend(self.count, &mut patience),
-            };
+            });
             let Some(count) = left else {
                 return;
             };
