@@ -1,13 +1,16 @@
 """`make demo`: the address it prints works, and Ctrl-C leaves nothing behind."""
 
+import base64
 import os
 import pathlib
 import re
 import signal
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 
+import pytest
 from websockets.sync.client import connect
 
 from conftest import DEADLINE, ROOT
@@ -33,9 +36,16 @@ def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
         with urllib.request.urlopen(f"http://{host}/", timeout=DEADLINE) as page:
             index = page.read().decode()
         # The terminal's page is there, and its card shown, only after `make terminal`.
-        for link in set(re.findall(r'href="(\w+\.html)"', index)) - {"terminal.html"}:
+        for link in set(re.findall(r'href="(\w+\.html)"', index)) - {"terminal.html", "members.html"}:
             with urllib.request.urlopen(f"http://{host}/{link}", timeout=DEADLINE) as page:
                 assert b"<title>" in page.read()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{host}/members.html", timeout=DEADLINE)
+        assert refused.value.code == 401
+        log_in = base64.b64encode(f"admin:{password(lines)}".encode()).decode()
+        known = urllib.request.Request(f"http://{host}/members.html", headers={"Authorization": f"Basic {log_in}"})
+        with urllib.request.urlopen(known, timeout=DEADLINE) as page:
+            assert b"<title>Members" in page.read()
         services = re.findall(r'data-service="(\w+)"', index)
         assert services == ["echo", "chat", "auth", "sql"]
         for service in services:
@@ -56,6 +66,11 @@ def test_the_demo_serves_a_page_and_stops_cleanly(tmp_path):
     assert "demo: stopped" in rest, rest
     assert not root.exists()
     assert not left_running(str(root))
+
+
+def password(lines):
+    """The password of admin among the lines that the demo has printed."""
+    return re.search(r"with the password (\S+)", "".join(lines)).group(1)
 
 
 def left_running(root):
