@@ -20,6 +20,7 @@
         feature = "auth",
         feature = "auth_rpc",
         feature = "auth_forward",
+        feature = "bearer",
         feature = "landlock"
     )),
     allow(dead_code, unreachable_pub, unused_imports, unused_mut)

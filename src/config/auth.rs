@@ -34,6 +34,8 @@ pub enum AuthKind {
     /// In a way that another program knows (`"forward"`): where it listens (`address`), and the
     /// path it is asked for (`path`).
     Forward(Target, String),
+    /// With a token (`"Bearer"`).
+    Bearer(BearerConfig),
     /// With a client certificate whose subject matches (`"certificate"`).
     Certificate(Pattern),
 }
@@ -54,11 +56,44 @@ pub enum AuthUsers {
     },
 }
 
+/// Which tokens let in; one of `key` and `tokens` is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerConfig {
+    /// What JSON Web Tokens are checked with (`algorithm` and `keyfile`).
+    pub key: Option<TokenKey>,
+    /// File of tokens, each with a user (`tokens`).
+    pub tokens: Option<PathBuf>,
+    /// Names that a JSON Web Token may be for (`audience`).
+    pub audiences: Vec<String>,
+    /// Name of the cookie that is a token (`cookie`).
+    pub cookie: String,
+}
+
+/// What JSON Web Tokens are checked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenKey {
+    /// A file that is a secret.
+    Hs256(PathBuf),
+    /// A PEM file with a public key of P-256.
+    Es256(PathBuf),
+}
+
+impl BearerConfig {
+    fn files(&self) -> Vec<&Path> {
+        let key = self.key.as_ref().map(|key| match key {
+            TokenKey::Hs256(path) | TokenKey::Es256(path) => path,
+        });
+        let files = key.into_iter().chain(&self.tokens);
+        files.map(PathBuf::as_path).collect()
+    }
+}
+
 impl AuthConfig {
     /// The files that are read for it.
     pub(crate) fn files(&self) -> Vec<&Path> {
         match &self.kind {
             AuthKind::Basic(AuthUsers::File(path)) => vec![path],
+            AuthKind::Bearer(bearer) => bearer.files(),
             _ => Vec::new(),
         }
     }

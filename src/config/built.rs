@@ -21,6 +21,8 @@ pub(crate) struct Built {
     pub(crate) console: bool,
     /// What the daemon does, seen while it runs (`state`).
     pub(crate) state: bool,
+    /// Logins with a token (`bearer`).
+    pub(crate) bearer: bool,
     /// Confinement by Landlock (`landlock`).
     pub(crate) landlock: bool,
 }
@@ -36,5 +38,6 @@ pub(crate) const BUILT: Built = Built {
     auth_forward: cfg!(feature = "auth_forward"),
     console: cfg!(feature = "console"),
     state: cfg!(feature = "state"),
+    bearer: cfg!(feature = "bearer"),
     landlock: cfg!(feature = "landlock"),
 };

@@ -65,6 +65,8 @@ pub(crate) enum AuthType {
     None,
     /// With user and password.
     Basic,
+    /// With a token.
+    Bearer,
     /// With user and password that authrpc checks.
     Rpc,
     /// In a way that another program knows.
@@ -74,9 +76,10 @@ pub(crate) enum AuthType {
 }
 
 /// Words of `type` of auth, in any case.
-pub(crate) const AUTH_TYPES: [Choice<AuthType>; 5] = [
+pub(crate) const AUTH_TYPES: [Choice<AuthType>; 6] = [
     choice("None", AuthType::None, "everybody may come in"),
     choice("Basic", AuthType::Basic, "with user and password"),
+    choice("Bearer", AuthType::Bearer, "with a token"),
     choice("rpc", AuthType::Rpc, "with a user and password of authrpc"),
     choice(
         "forward",

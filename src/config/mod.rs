@@ -33,7 +33,7 @@ mod tests;
 mod values;
 mod websocket;
 
-pub(crate) use auth::{AuthConfig, AuthKind, AuthUsers};
+pub(crate) use auth::{AuthConfig, AuthKind, AuthUsers, BearerConfig, TokenKey};
 #[cfg(all(test, feature = "websocket"))]
 pub(crate) use choices::BAUDS;
 #[cfg(feature = "exec")]

@@ -43,6 +43,8 @@ pub enum Refusal {
     LoginNeeded(Challenge),
     /// A user or password was wrong; what is asked for again, and the user.
     WrongPassword(Challenge, String),
+    /// A token lets nobody in; what is asked for again, and why.
+    BadToken(Challenge, &'static str),
     /// A client certificate is needed.
     NoCertificate,
     /// The subject of the client's certificate is not one of those that may come in.
@@ -134,7 +136,7 @@ impl Refusal {
             Self::Redirect(_) => 301,
             Self::Malformed(_) | Self::Repeated(_) | Self::Body => 400,
             Self::BadName(_) | Self::BadKey(_) | Self::BadProtocol(_) => 400,
-            Self::LoginNeeded(_) | Self::WrongPassword(..) => 401,
+            Self::LoginNeeded(_) | Self::WrongPassword(..) | Self::BadToken(..) => 401,
             Self::NotAllowed(_) | Self::OriginNotAllowed(_) | Self::NotInGroup(_) => 403,
             Self::NoCertificate | Self::WrongCertificate(_) => 403,
             #[cfg(feature = "state")]
@@ -181,6 +183,7 @@ impl Refusal {
             Self::BadRange(_) => "range",
             Self::Timeout => "timeout",
             Self::TargetTooLong | Self::HeadTooLarge | Self::TooManyHeaders => "size",
+            Self::BadToken(..) => "token",
             Self::NoCertificate | Self::WrongCertificate(_) => "certificate",
             Self::Unavailable(_) | Self::LoginUnavailable(_) => "backend",
             #[cfg(feature = "state")]
@@ -207,6 +210,7 @@ impl Refusal {
             Self::LoginNeeded(challenge) => challenge.body(),
             #[cfg(feature = "state")]
             Self::NotForStrangers => "this is for who has logged in, and for this machine itself",
+            Self::BadToken(..) => "this token lets nobody in",
             Self::NoCertificate => "a client certificate is needed",
             Self::WrongCertificate(_) => "this client certificate is not one that may come in",
             Self::WrongPassword(..) => "the user or the password is wrong",
@@ -257,6 +261,7 @@ impl Display for Refusal {
             Self::NotAllowed(name) => ("name not allowed: ", name.as_str()),
             Self::OriginNotAllowed(origin) => ("origin not allowed: ", origin.as_str()),
             Self::WrongPassword(_, user) => ("wrong password, or no such user: ", user.as_str()),
+            Self::BadToken(_, why) => ("a token that lets nobody in: ", *why),
             Self::WrongCertificate(subject) => (
                 "not matched by 'subject' of auth: the certificate of ",
                 subject.as_str(),

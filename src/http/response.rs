@@ -44,7 +44,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             header(&mut answer, "Upgrade", "websocket");
             header(&mut answer, "Sec-WebSocket-Version", "13");
         }
-        Refusal::LoginNeeded(challenge) | Refusal::WrongPassword(challenge, _) => {
+        Refusal::LoginNeeded(challenge)
+        | Refusal::WrongPassword(challenge, _)
+        | Refusal::BadToken(challenge, _) => {
             header(&mut answer, "WWW-Authenticate", &challenge.to_string());
         }
         Refusal::TooManyFailures(wait) => {

@@ -62,6 +62,8 @@ mod state;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "bearer")]
+mod tokens;
 mod told;
 mod trust;
 mod upgrades;

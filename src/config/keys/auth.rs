@@ -7,19 +7,15 @@ use super::super::schema::{Key, NEEDED, Section, words};
 pub(crate) static AUTH_SECTION: Section = Section {
     name: "auth",
     keys: &[
-        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &ADDRESS, &PROXY, &PATH, &SUBJECT,
-        &PROTECT, &UNPROTECT, &GROUPS,
+        &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &ADDRESS, &PROXY, &PATH, &TOKENS,
+        &ALGORITHM, &KEYFILE, &AUDIENCE, &COOKIE, &SUBJECT, &PROTECT, &UNPROTECT, &GROUPS,
     ],
-    foreign: &[
-        ("algorithm", "the form of a stored password says it"),
-        ("opaque", ""),
-        ("status", ""),
-    ],
+    foreign: &[("opaque", ""), ("status", "")],
     ..Section::EMPTY
 };
 
 /// Keys that only some types have.
-pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 9] = [
+pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 14] = [
     (&FILE, &[AuthType::Basic]),
     (&USER, &[AuthType::Basic, AuthType::None]),
     (&PASSWD, &[AuthType::Basic]),
@@ -28,6 +24,11 @@ pub(crate) static OF_TYPES: [(&Key, &[AuthType]); 9] = [
     (&ADDRESS, &[AuthType::Rpc, AuthType::Forward]),
     (&PROXY, &[AuthType::Rpc]),
     (&PATH, &[AuthType::Forward]),
+    (&TOKENS, &[AuthType::Bearer]),
+    (&ALGORITHM, &[AuthType::Bearer]),
+    (&KEYFILE, &[AuthType::Bearer]),
+    (&AUDIENCE, &[AuthType::Bearer]),
+    (&COOKIE, &[AuthType::Bearer]),
     (&SUBJECT, &[AuthType::Certificate]),
 ];
 
@@ -35,8 +36,9 @@ pub(crate) static TYPE: Key = Key::optional(
     "type",
     "How people log in: \"Basic\" asks for a user and a password (RFC 7617), \"rpc\" does too and \
      has websocket_jsonrpc with authrpc check them, \"forward\" asks another program about each \
-     request, \"certificate\" wants a client certificate (clientauth of tls), whose common name then is the user, \"None\" asks \
-     for nothing, which opens a part of a server that has a login. Other types of the C gateway \
+     request, \"Bearer\" wants a token (RFC 6750) in the header Authorization, in the parameter \
+     access_token of the query or in a cookie, \"certificate\" wants a client certificate \
+     (clientauth of tls), whose common name then is the user, \"None\" asks for nothing, which opens a part of a server that has a login. Other types of the C gateway \
      are an error.",
 )
 .absent(NEEDED, "Basic");
@@ -85,6 +87,35 @@ pub(crate) static PATH: Key = Key::text(
     "What of the program is asked for. It gets a GET with the headers of the request, and with \
      X-Forwarded-Method, -Proto, -Host, -Uri and -For, and answers 2xx with Remote-User and \
      Remote-Groups, or 401, 403, 429 or a redirect, which goes back to the client.",
+);
+pub(crate) static TOKENS: Key = Key::optional(
+    "tokens",
+    "File of tokens, read as 'file' is. A line is TOKEN:USER:GROUPS; the token has 16 characters \
+     or more, or is $a5$ and the base64 of its SHA-256.",
+)
+.absent("only JSON Web Tokens let in", "/etc/ouistiti/tokens");
+pub(crate) static ALGORITHM: Key = Key::optional(
+    "algorithm",
+    "How JSON Web Tokens are signed that let in: \"HS256\" or \"ES256\". Each needs a time of its \
+     end ('exp') and a user ('sub'), and may have a beginning ('nbf'), 'aud' and 'groups'.",
+)
+.absent("only the tokens of 'tokens' let in", "HS256");
+pub(crate) static KEYFILE: Key = Key::optional(
+    "keyfile",
+    "File of the secret of HS256, at least 32 bytes, or the public key of ES256 as PEM. It is \
+     read as 'file' is.",
+)
+.absent("none", "/etc/ouistiti/secret");
+pub(crate) static AUDIENCE: Key = Key::words(
+    "audience",
+    None,
+    "Names, between commas, one of which a JSON Web Token must be for ('aud').",
+)
+.absent("a token that is for somebody lets nobody in", "router");
+pub(crate) static COOKIE: Key = Key::text(
+    "cookie",
+    "access_token",
+    "Name of the cookie that is a token.",
 );
 pub(crate) static SUBJECT: Key = Key::text(
     "subject",

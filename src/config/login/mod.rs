@@ -2,6 +2,7 @@
 
 mod asked;
 mod basic;
+mod bearer;
 
 use std::path::Path;
 
@@ -41,9 +42,16 @@ pub(crate) fn read(of: &Reader, around: Surroundings) -> Option<AuthConfig> {
         let message = "this ouistiti was built without logins (feature 'auth')";
         reader.error(&TYPE, message);
     }
-    if around.is_open && matches!(kind, AuthType::Basic | AuthType::Rpc) {
-        let message = "passwords can be read on the way: a login without 'tls', unless a proxy \
-                       in front speaks it";
+    let secrets = match kind {
+        AuthType::Basic | AuthType::Rpc => Some("passwords"),
+        AuthType::Bearer => Some("tokens"),
+        AuthType::None | AuthType::Forward | AuthType::Certificate => None,
+    };
+    if let (true, Some(secrets)) = (around.is_open, secrets) {
+        let message = format!(
+            "{secrets} can be read on the way: a login without 'tls', unless a proxy in front \
+             speaks it"
+        );
         reader.report.warning(reader.here(), message);
     }
     reader.text(&HOME);
@@ -52,6 +60,7 @@ pub(crate) fn read(of: &Reader, around: Surroundings) -> Option<AuthConfig> {
     let kind = match kind {
         AuthType::None => AuthKind::Open,
         AuthType::Basic => AuthKind::Basic(basic::read(&reader, around.base)?),
+        AuthType::Bearer => AuthKind::Bearer(bearer::read(&reader, around.base)?),
         AuthType::Rpc => asked::rpc(&reader)?,
         AuthType::Forward => asked::forward(&reader)?,
         AuthType::Certificate => AuthKind::Certificate(subject(&reader, around)?),

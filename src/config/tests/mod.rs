@@ -21,6 +21,7 @@ const ALL: Built = Built {
     auth: true,
     auth_rpc: true,
     auth_forward: true,
+    bearer: true,
     console: true,
     state: true,
     landlock: true,

@@ -244,7 +244,7 @@ fn verdict(answer: &Answer) -> Result<Verdict, String> {
             if let Some(user) = user.as_ref().filter(|user| user.len() > MAX_USER) {
                 return Err(format!("the user that it names has {} bytes", user.len()));
             }
-            Ok(Verdict::In(user, super::users::groups(&groups)))
+            Ok(Verdict::In(user, super::file::groups(&groups)))
         }
         401 | 403 | 429 => sent_back(answer),
         301..=303 | 307 | 308 if answer.all("Location").next().is_some() => sent_back(answer),

@@ -38,6 +38,15 @@ impl Json {
         named.map(|(_, value)| value)
     }
 
+    /// The strings of an array, or of one string; `None` for anything else.
+    #[cfg(feature = "bearer")]
+    pub(super) fn texts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::List(values) => values.iter().map(Self::text).collect(),
+            value => value.text().map(|text| vec![text]),
+        }
+    }
+
     /// The characters of a string.
     pub(super) fn text(&self) -> Option<&str> {
         match self {

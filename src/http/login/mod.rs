@@ -5,19 +5,27 @@
 
 #[cfg(feature = "auth_forward")]
 mod answer;
+#[cfg(feature = "bearer")]
+mod bearer;
 mod certificate;
 mod credentials;
+mod error;
+mod file;
 #[cfg(feature = "auth_forward")]
 mod forward;
 mod guard;
-#[cfg(feature = "auth_rpc")]
+#[cfg(any(feature = "auth_rpc", feature = "bearer"))]
 mod json;
+#[cfg(feature = "bearer")]
+mod jwt;
 mod md5_crypt;
 mod password;
 mod passwords;
 mod places;
 #[cfg(feature = "auth_rpc")]
 mod rpc;
+#[cfg(feature = "bearer")]
+mod tokens;
 mod turns;
 mod users;
 #[cfg(any(feature = "auth_rpc", feature = "auth_forward"))]
@@ -29,10 +37,10 @@ use crate::client::Client;
 use crate::config::{AuthConfig, AuthKind, matches};
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
+pub(crate) use error::UsersError;
 use passwords::Passwords;
 pub(crate) use places::Logins;
 use users::Users;
-pub(crate) use users::UsersError;
 
 /// Who may come in, as one `auth` section says.
 pub(crate) struct Login {
@@ -54,6 +62,9 @@ enum Way {
     /// In a way that another program knows.
     #[cfg(feature = "auth_forward")]
     Forward(forward::Forward),
+    /// With a token.
+    #[cfg(feature = "bearer")]
+    Bearer(bearer::Bearer),
     /// With a client certificate whose subject matches.
     Certificate(Pattern),
 }
@@ -84,8 +95,9 @@ impl Login {
     /// # Errors
     /// Why the client may not come in.
     pub(crate) fn admit(&self, request: &mut Request, client: &Client) -> Result<(), Refusal> {
+        let token = self.way.take_token(request)?;
         if self.is_protected(request)
-            && let Some(known) = self.way.check(request, client)?
+            && let Some(known) = self.way.check(request, token, client)?
         {
             if !is_in_one_of(&known.groups, &self.groups) {
                 return Err(Refusal::NotInGroup(known.user));
@@ -139,14 +151,33 @@ impl Way {
             ),
             #[cfg(feature = "auth_forward")]
             AuthKind::Forward(target, path) => Self::Forward(forward::Forward::new(target, path)),
-            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
-            AuthKind::Rpc(..) | AuthKind::Forward(..) => return Err(UsersError::NotBuilt),
+            #[cfg(feature = "bearer")]
+            AuthKind::Bearer(bearer) => Self::Bearer(bearer::Bearer::load(bearer, &config.realm)?),
+            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward", feature = "bearer")))]
+            AuthKind::Rpc(..) | AuthKind::Forward(..) | AuthKind::Bearer(_) => {
+                return Err(UsersError::NotBuilt);
+            }
             AuthKind::Certificate(subject) => Self::Certificate(subject.clone()),
         })
     }
 
-    /// Checks who sends a request; `None` where nobody has to log in.
-    fn check(&self, request: &Request, client: &Client) -> Result<Option<Known>, Refusal> {
+    /// Takes the token out of a query, so that it is neither logged nor sent on.
+    fn take_token(&self, request: &mut Request) -> Result<Option<String>, Refusal> {
+        match self {
+            #[cfg(feature = "bearer")]
+            Self::Bearer(_) => bearer::take(request),
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks who sends a request, given the token that was in its query; `None` where nobody has
+    /// to log in.
+    fn check(
+        &self,
+        request: &Request,
+        token: Option<String>,
+        client: &Client,
+    ) -> Result<Option<Known>, Refusal> {
         match self {
             Self::Open => Ok(None),
             Self::Basic(passwords, users) => passwords
@@ -158,6 +189,8 @@ impl Way {
                 .map(Some),
             #[cfg(feature = "auth_forward")]
             Self::Forward(forward) => forward.check(request, client.source()).map(Some),
+            #[cfg(feature = "bearer")]
+            Self::Bearer(bearer) => bearer.check(request, token).map(Some),
             Self::Certificate(allowed) => certificate::check(client.subject(), allowed).map(Some),
         }
     }

@@ -104,7 +104,7 @@ impl Rpc {
     fn judge(&self, answer: &Json) -> Result<Option<Vec<String>>, String> {
         if let Some(result @ Json::Object(_)) = answer.member("result") {
             let group = result.member("group").and_then(Json::text);
-            return Ok(Some(super::users::groups(group.unwrap_or_default())));
+            return Ok(Some(super::file::groups(group.unwrap_or_default())));
         }
         let error = answer.member("error");
         match error

@@ -1,21 +1,16 @@
 //! The users who may come in, from a file or from the configuration itself.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-use log::warn;
+use std::path::Path;
 
 use super::credentials::Credentials;
+use super::error::UsersError;
+use super::file::{self, groups};
 use super::password::Stored;
 use crate::config::AuthUsers;
-use crate::system::reason::reason;
 
-/// Longest file of users, in bytes: some 10 000 of them.
-const MAX_FILE: u64 = 1 << 20;
+/// What a line of a file is.
+const FORM: &str = "user:password:groups:home";
 
 /// Users by name, each with a password and groups.
 #[derive(Debug)]
@@ -31,44 +26,6 @@ struct User {
     groups: Vec<String>,
 }
 
-/// Why users cannot be had.
-#[derive(Debug)]
-pub(crate) enum UsersError {
-    /// The file cannot be read.
-    Unreadable(PathBuf, io::Error),
-    /// The file is longer than 1 MiB.
-    TooLong(PathBuf),
-    /// A line of the file is wrong.
-    BadLine(PathBuf, usize, &'static str),
-    /// The password in the configuration is wrong.
-    BadPassword(&'static str),
-    /// The type of login needs a feature that this program does not have.
-    #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
-    NotBuilt,
-}
-
-impl Display for UsersError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, error) => {
-                let (path, why) = (path.display(), reason(error));
-                write!(f, "cannot read {path}, the 'file' of auth: {why}")
-            }
-            Self::TooLong(path) => write!(f, "{}: longer than 1 MiB", path.display()),
-            Self::BadLine(path, line, why) => write!(
-                f,
-                "{}:{line}: {why}; a line is user:password:groups:home",
-                path.display()
-            ),
-            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward")))]
-            Self::NotBuilt => f.write_str("'type' of auth: this ouistiti was built without it"),
-            Self::BadPassword(why) => write!(f, "'passwd' of auth: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for UsersError {}
-
 impl Users {
     /// Reads the users.
     ///
@@ -76,10 +33,7 @@ impl Users {
     /// Which file or line cannot be used, and why.
     pub(super) fn load(from: &AuthUsers) -> Result<Self, UsersError> {
         let by_name = match from {
-            AuthUsers::File(path) => {
-                warn_about_permissions(path);
-                parse(path, &read(path)?)?
-            }
+            AuthUsers::File(path) => parse(path, &file::read_text(path)?)?,
             AuthUsers::One {
                 user,
                 password,
@@ -112,34 +66,12 @@ impl Users {
     }
 }
 
-/// The groups of a list between commas.
-pub(super) fn groups(text: &str) -> Vec<String> {
-    let names = text.split(',').map(str::trim);
-    let names = names.filter(|name| !name.is_empty());
-    names.map(str::to_owned).collect()
-}
-
-fn read(path: &Path) -> Result<String, UsersError> {
-    let unreadable = |error| UsersError::Unreadable(path.to_owned(), error);
-    let mut text = String::new();
-    let file = File::open(path).map_err(unreadable)?;
-    (file.take(MAX_FILE + 1).read_to_string(&mut text)).map_err(unreadable)?;
-    match text.len() as u64 {
-        length if length > MAX_FILE => Err(UsersError::TooLong(path.to_owned())),
-        _ => Ok(text),
-    }
-}
-
 /// Reads lines `user:password:groups:home`, the last two of which may be missing; empty lines and
 /// those that begin with `#` mean nothing.
 fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, UsersError> {
     let mut users = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_end_matches('\r');
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let wrong = |why| UsersError::BadLine(path.to_owned(), number + 1, why);
+    for (number, line) in file::lines(text) {
+        let wrong = |why| UsersError::BadLine(path.to_owned(), number, why, FORM);
         let mut fields = line.split(':');
         let name = fields.next().unwrap_or_default();
         let password = fields.next().ok_or(wrong("no password"))?;
@@ -158,16 +90,6 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, UsersError> 
         }
     }
     Ok(users)
-}
-
-fn warn_about_permissions(path: &Path) {
-    let metadata = path.metadata();
-    if metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
-        warn!(
-            "{}: every user of this machine can read the passwords; 'chmod o=' closes it",
-            path.display()
-        );
-    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub(crate) const AT_START: [AtStart; 20] = [
     at_start(
         "the file of users is missing",
         "servers = ( { addr = \"ADDR\"; port = PORT; auth = { type = \"Basic\"; file = \"DIR/users\"; }; websocket = { docroot = \"DIR\"; }; } );",
-        "users, the 'file' of auth: no such file or directory",
+        "users, a file of auth: no such file or directory",
     ),
     at_start(
         "the log file has no directory",
