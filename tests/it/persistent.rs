@@ -259,7 +259,7 @@ fn a_get_of_a_service_says_that_it_is_a_websocket_service() {
         "deny = \"hidden\";",
     );
     let _backend = gateway.backend("hidden");
-    assert_eq!(get(&gateway, "/hidden", "").status, 404);
+    assert_eq!(get(&gateway, "/hidden", "").status, 403);
 }
 
 #[test]
