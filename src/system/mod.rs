@@ -7,7 +7,7 @@ pub(crate) mod interfaces;
 pub(crate) mod keepalive;
 pub(crate) mod passing;
 pub(crate) mod privileged;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "auth_rpc", feature = "auth_forward"))]
 pub(crate) mod queue;
 pub(crate) mod reason;
 pub(crate) mod runner;
