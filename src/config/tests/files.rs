@@ -97,7 +97,7 @@ fn the_examples_load_and_say_what_they_promise() {
         websocket.links[0].target,
         Target::Tty("/dev/ttyUSB0".into(), at(115_200))
     );
-    assert_eq!(websocket.links[0].service.framing, Framing::Line);
+    assert_eq!(websocket.links[0].service.framing, Framing::Crlf);
 }
 
 #[test]
