@@ -32,7 +32,7 @@ const OPTIONS: [Opt; 19] = [
     flag("K", "stop the daemon of the pid file"),
     flag(
         "S",
-        "ask the daemon: [json | kick ID [CODE] | upgrade | explain URL]",
+        "ask the daemon: json, kick ID [CODE], upgrade, explain URL",
     ),
     one(
         "p",
