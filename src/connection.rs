@@ -33,8 +33,8 @@ mod file;
 /// Longest wait for a refused client to take its answer.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
-/// Serves one client, and returns when the client is gone or other threads serve it. TLS handshake and
-/// first request head must be complete at `deadline`.
+/// Serves one client, and returns when the client is gone or other threads serve it. TLS handshake
+/// and first request head must be complete at `deadline`.
 pub(crate) fn serve(
     server: &Server,
     slot: Slot,

@@ -1,7 +1,7 @@
 //! ouistiti, a WebSocket gateway to UNIX servers.
 //!
-//! One connection is a series of types, each made from the one before, each the
-//! proof that a step is done:
+//! One connection is a series of types, each made from the one before, each the proof that a step
+//! is done:
 //!
 //! ```text
 //! TcpStream --accept--> Client --read--> Request --check--> Upgrade --resolve--> Service
@@ -48,8 +48,8 @@ mod tls;
 mod websocket;
 
 /// What others than the library may use: the program (`main.rs`), the fuzz targets, `tests/model`
-/// and the integration tests. Everything else is private to the crate. It is no interface for
-/// other programs: it changes with the daemon.
+/// and the integration tests. Everything else is private to the crate. It is no interface for other
+/// programs: it changes with the daemon.
 pub mod parts {
     /// The command line: for the program.
     pub mod cli {

@@ -188,8 +188,8 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// The headers behind the payload that is next, told afresh: each with its place, counted
-    /// from that payload, its size and what it says. The first that is not all there is none.
+    /// The headers behind the payload that is next, told afresh: each with its place, counted from
+    /// that payload, its size and what it says. The first that is not all there is none.
     fn headers(&self, have: usize) -> impl Iterator<Item = (usize, usize, Option<frame::Header>)> {
         let bytes = &self.wire[self.read..self.read + have];
         let mut place = usize::try_from(self.rx.remaining()).unwrap_or(usize::MAX);

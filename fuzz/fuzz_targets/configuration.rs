@@ -1,5 +1,5 @@
-//! Configuration (`config`): every text gives a configuration or errors with their places, and
-//! what is accepted is read as libconfig reads it.
+//! Configuration (`config`): every text gives a configuration or errors with their places, and what
+//! is accepted is read as libconfig reads it.
 #![no_main]
 
 use std::path::Path;
@@ -33,8 +33,8 @@ fn same(ours: &Value, oracle: &Oracle) -> bool {
 }
 
 /// Whether the oracle can be asked: it would follow `@include`, overflows its stack on deep
-/// nesting, refuses escapes that libconfig takes as they stand, ends a comment at its first
-/// "/*/", and knows no text that is not UTF-8.
+/// nesting, refuses escapes that libconfig takes as they stand, ends a comment at its first "/*/",
+/// and knows no text that is not UTF-8.
 fn suits_oracle(text: &str) -> bool {
     let opening = text.matches(['{', '(', '[']).count();
     opening <= MAX_DEPTH
@@ -78,8 +78,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let oracle = OracleConfig::from_str(&text).map(OracleConfig::into_value);
-    // Where one of them refuses, it is the oracle that is stricter or laxer than libconfig:
-    // "a =" is an empty group to it, a ';' too many an error, and so is 0b with 70 zeros.
+    // Where one of them refuses, it is the oracle that is stricter or laxer than libconfig: "a ="
+    // is an empty group to it, a ';' too many an error, and so is 0b with 70 zeros.
     if let (Ok(ours), Ok(oracle)) = (config::tree(path, &text), oracle) {
         let ours = Value::Group(ours);
         assert!(same(&ours, &oracle), "{ours:#?}\n{oracle:#?}");

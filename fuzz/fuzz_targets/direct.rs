@@ -1,6 +1,6 @@
-//! Frames in direct mode (`utils/libwebsocket`): received as tungstenite receives them however
-//! they arrive, and sent so that a client reads what the server wrote, however much of each
-//! write the kernel takes.
+//! Frames in direct mode (`utils/libwebsocket`): received as tungstenite receives them however they
+//! arrive, and sent so that a client reads what the server wrote, however much of each write the
+//! kernel takes.
 #![no_main]
 
 use common::Utf8;
@@ -114,8 +114,8 @@ impl Socket {
     }
 }
 
-/// Offers what waits and the payload that is owed to the socket until all of it has gone. What
-/// was announced and not begun when there is no room is taken back, and announced again.
+/// Offers what waits and the payload that is owed to the socket until all of it has gone. What was
+/// announced and not begun when there is no room is taken back, and announced again.
 fn write(sender: &mut Sender, socket: &mut Socket, first: u8, mut payload: &[u8]) {
     let mut announced = false;
     while !(announced && sender.is_idle()) {
@@ -143,8 +143,8 @@ fn flush(sender: &mut Sender, socket: &mut Socket) {
     sender.sent(count);
 }
 
-/// Messages of the explicit interface, whole or in two fragments, and control frames between
-/// them: what the client reads are they, in their order.
+/// Messages of the explicit interface, whole or in two fragments, and control frames between them:
+/// what the client reads are they, in their order.
 fn send_messages(bytes: &[u8], random: Random) {
     let mut sender = Sender::new();
     let mut socket = Socket::new(random);
@@ -206,8 +206,8 @@ fn send_messages(bytes: &[u8], random: Random) {
     assert_eq!(told.messages, wanted);
 }
 
-/// A stream server's writes, each a text unless it is none; a character that a write cuts waits
-/// for the next: the client reads every byte, and no text that is none.
+/// A stream server's writes, each a text unless it is none; a character that a write cuts waits for
+/// the next: the client reads every byte, and no text that is none.
 fn send_stream(bytes: &[u8], mut random: Random) {
     let mut sender = Sender::new();
     let mut socket = Socket::new(Random::of(&[random.below(256) as u8]));

@@ -57,8 +57,8 @@ fn read(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Reading {
     (told, None)
 }
 
-/// Whether one reading is the other, but for payload that came together with the bad byte
-/// behind it: that is not told.
+/// Whether one reading is the other, but for payload that came together with the bad byte behind
+/// it: that is not told.
 fn is_same(whole: &Reading, cut: &Reading) -> bool {
     if whole.1.is_none() || whole.1 != cut.1 {
         return whole == cut;

@@ -47,11 +47,7 @@ struct Client<'a> {
 }
 
 impl Connection for Client<'_> {
-    fn receive(
-        &mut self,
-        buffer: &mut [u8],
-        _time: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn receive(&mut self, buffer: &mut [u8], _time: Option<Duration>) -> io::Result<Option<usize>> {
         let left = self.rest.len();
         if left == 0 {
             return Ok(None);

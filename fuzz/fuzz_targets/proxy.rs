@@ -74,7 +74,10 @@ fn check_own(bytes: &[u8]) {
     let header = http::header(
         source,
         address(numbers[1]),
-        &[(common::proxy::SERVICE, Some(name)), (common::proxy::ORIGIN, Some(origin))],
+        &[
+            (common::proxy::SERVICE, Some(name)),
+            (common::proxy::ORIGIN, Some(origin)),
+        ],
     );
     assert!(header.len() <= MAX_HEADER);
     let wanted = source.map(|source| canonical(source.ip(), source.port()));
@@ -84,8 +87,8 @@ fn check_own(bytes: &[u8]) {
     assert_eq!(they_find(&followed), Some((header.len(), wanted)));
 }
 
-/// Whatever X-Forwarded-For says: the client is an address in it or the peer, and no address
-/// right of it is one that is not trusted.
+/// Whatever X-Forwarded-For says: the client is an address in it or the peer, and no address right
+/// of it is one that is not trusted.
 fn check_forwarded_for(bytes: &[u8]) {
     let trusted = [("10.0.0.0", 8), ("fd00::", 8)].map(|(address, prefix)| Network {
         address: address.parse().expect("an address"),
@@ -102,12 +105,21 @@ fn check_forwarded_for(bytes: &[u8]) {
     let address = |element: &str| {
         let address = (element.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
             .or_else(|_| element.parse::<SocketAddr>());
-        address.ok().map(|address| canonical(address.ip(), address.port()))
+        address
+            .ok()
+            .map(|address| canonical(address.ip(), address.port()))
     };
-    let mut right_of_it = elements.rev().map(address).take_while(|found| *found != Some(source));
+    let mut right_of_it = elements
+        .rev()
+        .map(address)
+        .take_while(|found| *found != Some(source));
     let is_proxy = |found: Option<SocketAddr>| http::is_trusted(&trusted, found);
     assert!(right_of_it.all(is_proxy), "{source} of {text}");
-    assert!(text.split(',').any(|element| address(element.trim()) == Some(source)), "{text}");
+    assert!(
+        text.split(',')
+            .any(|element| address(element.trim()) == Some(source)),
+        "{text}"
+    );
 }
 
 fuzz_target!(|bytes: &[u8]| {

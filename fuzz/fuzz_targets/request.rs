@@ -1,6 +1,6 @@
-//! The request head, from bytes to the answer (`request`, `handshake`, `access`, `response`):
-//! what is accepted keeps every rule, only services of docroot are found, and no answer has a
-//! byte of the client's but the chosen subprotocol.
+//! The request head, from bytes to the answer (`request`, `handshake`, `access`, `response`): what
+//! is accepted keeps every rule, only services of docroot are found, and no answer has a byte of
+//! the client's but the chosen subprotocol.
 #![no_main]
 
 use std::collections::BTreeSet;

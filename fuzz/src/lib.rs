@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use tungstenite::{Error, Message};
 
-/// Numbers that follow from the input alone (FNV-1a, then xorshift64): the same input is always
-/// cut in the same places, and every byte of it belongs to the stream.
+/// Numbers that follow from the input alone (FNV-1a, then xorshift64): the same input is always cut
+/// in the same places, and every byte of it belongs to the stream.
 pub struct Random(u64);
 
 impl Random {
@@ -29,8 +29,8 @@ impl Random {
         ((self.0 >> 16) % limit as u64) as usize
     }
 
-    /// The length of the next piece of a stream of which `left` bytes are left: often a few
-    /// bytes, at times all.
+    /// The length of the next piece of a stream of which `left` bytes are left: often a few bytes,
+    /// at times all.
     pub fn piece(&mut self, left: usize) -> usize {
         let most = match self.below(4) {
             0 => left,
@@ -100,8 +100,8 @@ pub fn tungstenite_says(bytes: &[u8], role: Role) -> Opinion {
 
 /// Compares what we made of a client's stream with tungstenite's opinion.
 ///
-/// It waits for whole frames and takes lengths in a longer form than needed, so where we fail
-/// it may fail later, or never.
+/// It waits for whole frames and takes lengths in a longer form than needed, so where we fail it
+/// may fail later, or never.
 pub fn agrees_with_tungstenite(bytes: &[u8], ours: &Opinion) {
     let theirs = tungstenite_says(bytes, Role::Server);
     if ours.fails {

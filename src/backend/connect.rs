@@ -27,12 +27,13 @@ use crate::backend::serial::set_up;
 use crate::config::{SerialConfig, Target};
 use crate::system::keepalive::keep_alive;
 
-/// Opens a target, but for a program: [`Backend::run`] runs that. `limit` bounds the connecting by TCP, and later each wait for a backend that
-/// does not read. While connecting waits, `go_on` says whether the connection is still wanted.
+/// Opens a target, but for a program: [`Backend::run`] runs that. `limit` bounds the connecting by
+/// TCP, and later each wait for a backend that does not read. While connecting waits, `go_on` says
+/// whether the connection is still wanted.
 ///
 /// # Errors
-/// As connect(2) and open(2); `ConnectionAborted` when `go_on` says no; `WouldBlock` when the
-/// queue of a UNIX listener is full (unix(7)), which is not waited for here.
+/// As connect(2) and open(2); `ConnectionAborted` when `go_on` says no; `WouldBlock` when the queue
+/// of a UNIX listener is full (unix(7)), which is not waited for here.
 pub(crate) fn connect_while(
     target: &Target,
     limit: Duration,
@@ -109,8 +110,7 @@ fn connect_tcp(
     Ok(Backend::new(fd, Kind::Stream))
 }
 
-/// Connects to the first address that answers. Each address has its share of the time that is
-/// left.
+/// Connects to the first address that answers. Each address has its share of the time that is left.
 pub(super) fn connect_any(
     addresses: &[SocketAddr],
     deadline: Instant,

@@ -1,7 +1,7 @@
 //! Opening: finds the addresses of a TCP backend's host within a limit.
 //!
-//! The system's resolver takes no limit (getaddrinfo(3)). It works on a thread of its own, and
-//! the caller waits no longer than the limit.
+//! The system's resolver takes no limit (getaddrinfo(3)). It works on a thread of its own, and the
+//! caller waits no longer than the limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -1,8 +1,8 @@
 //! Opening and running: the backend's end of a connection.
 //!
-//! [`connect()`] opens what `access` has resolved, before the 101 goes out; the copy
-//! threads then read and write the [`Backend`] by shared reference. SEQPACKET
-//! sockets are recognised here. `framing` knows what the bytes mean.
+//! [`connect()`] opens what `access` has resolved, before the 101 goes out; the copy threads then
+//! read and write the [`Backend`] by shared reference. SEQPACKET sockets are recognised here.
+//! `framing` knows what the bytes mean.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -137,7 +137,8 @@ impl Backend {
     /// Reads what is there, or one packet, waiting for it.
     ///
     /// # Errors
-    /// As recv(2), `WouldBlock` when the limit of reads has passed; a packet longer than `buffer` is an error, since its rest is lost.
+    /// As recv(2), `WouldBlock` when the limit of reads has passed; a packet longer than `buffer`
+    /// is an error, since its rest is lost.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
         match &self.kind {
             Kind::Stream => self.stream_input(retry(|| {
@@ -193,8 +194,8 @@ impl Backend {
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
-    /// An accepted socket carries its listener's address, so that a packet comes with a sender
-    /// and the end of the stream without one: an empty packet differs from the end.
+    /// An accepted socket carries its listener's address, so that a packet comes with a sender and
+    /// the end of the stream without one: an empty packet differs from the end.
     ///
     /// The kernel reports a peer that closed with bytes unread once, before the packets it had
     /// sent: this reads those first.
@@ -306,8 +307,8 @@ impl Backend {
     }
 
     /// How much of what was written the other side has not read yet (for TCP: its kernel has not
-    /// received), in bytes, with the kernel's overhead. 0 where that is unknown: a device, a
-    /// kernel before Linux 4.12.
+    /// received), in bytes, with the kernel's overhead. 0 where that is unknown: a device, a kernel
+    /// before Linux 4.12.
     pub(crate) fn unread(&self) -> u32 {
         // qemu's user emulation returns less than the kernel does, and nix panics at that.
         let Ok(Ok(info)) = panic::catch_unwind(|| getsockopt(&self.fd, MemInfo)) else {

@@ -1,9 +1,9 @@
 //! Running: the one writer of frames to the client.
 //!
-//! Both copy threads send frames, and so does the server when it stops. A [`FrameWriter`]
-//! lets one of them write at a time, whole frames only, and nothing after a Close. A thread
-//! that must not wait for the client (the one that reads it, the server's watch) leaves its
-//! control frame as *owed*: the next writer sends it first.
+//! Both copy threads send frames, and so does the server when it stops. A [`FrameWriter`] lets one
+//! of them write at a time, whole frames only, and nothing after a Close. A thread that must not
+//! wait for the client (the one that reads it, the server's watch) leaves its control frame as
+//! *owed*: the next writer sends it first.
 
 use std::io;
 
@@ -38,8 +38,8 @@ impl Owed {
     }
 }
 
-/// Looks of the server at each client in a `ping` period. A client that is silent for as many
-/// looks is pinged; after as many again it is cut.
+/// Looks of the server at each client in a `ping` period. A client that is silent for as many looks
+/// is pinged; after as many again it is cut.
 pub(crate) const WATCHES: u8 = 4;
 
 /// The reader of the client works on what it has read: the client is not silent.
@@ -61,8 +61,8 @@ enum Phase {
 pub(crate) struct FrameWriter {
     client: Client,
     owed: Mutex<Owed>,
-    /// Whether `owed` holds anything; written under its lock only, so that a writer with nothing
-    /// to pay needs no lock.
+    /// Whether `owed` holds anything; written under its lock only, so that a writer with nothing to
+    /// pay needs no lock.
     is_owed: AtomicBool,
     /// Held while a frame is written.
     phase: Mutex<Phase>,
@@ -163,8 +163,8 @@ impl FrameWriter {
         if silence == BUSY || !self.is_open() {
             return;
         }
-        // A full socket that took more is being read: the client's pong may be megabytes away.
-        // TCP finds a client that does not read at all (`keep_alive`).
+        // A full socket that took more is being read: the client's pong may be megabytes away. TCP
+        // finds a client that does not read at all (`keep_alive`).
         let is_reading =
             self.has_taken.swap(false, Ordering::Relaxed) && !self.client.is_writable();
         // A read that ended meanwhile has ended the silence as well.
@@ -272,8 +272,8 @@ impl FrameWriter {
         self.is_owed.store(true, Ordering::Relaxed);
     }
 
-    /// Sends owed frames as far as that needs no waiting. Returns if another thread holds the
-    /// lock of `phase`: the holder calls this after it unlocks.
+    /// Sends owed frames as far as that needs no waiting. Returns if another thread holds the lock
+    /// of `phase`: the holder calls this after it unlocks.
     pub(crate) fn settle(&self) {
         // A thread that owes stores `is_owed` and then tries the lock; the holder unlocks and then
         // loads `is_owed`. With a fence between both steps on each side, at least one of the two

@@ -1,7 +1,7 @@
 //! The client's end of a connection, plain or TLS, used by two threads at once.
 //!
-//! Both copy threads read and write through a shared reference to one [`Client`]. `frames`
-//! decides which thread may write, and when.
+//! Both copy threads read and write through a shared reference to one [`Client`]. `frames` decides
+//! which thread may write, and when.
 
 pub(crate) mod frames;
 mod readiness;
@@ -87,8 +87,8 @@ impl Client {
         self.peer
     }
 
-    /// Where it comes from: the address given to [`Client::set_source`], otherwise its peer's.
-    /// Port 0 stands for an unknown port.
+    /// Where it comes from: the address given to [`Client::set_source`], otherwise its peer's. Port
+    /// 0 stands for an unknown port.
     pub fn source(&self) -> Option<SocketAddr> {
         self.source.get().copied().or(self.peer)
     }
@@ -287,8 +287,8 @@ impl Client {
         self.socket().set_write_timeout(limit)
     }
 
-    /// Prepares the socket for frames: they leave at once, and the kernel finds a client that
-    /// has vanished, even while a backend that does not read keeps us from reading.
+    /// Prepares the socket for frames: they leave at once, and the kernel finds a client that has
+    /// vanished, even while a backend that does not read keeps us from reading.
     pub fn tune(&self, silence: Duration) {
         keep_alive(self.socket(), silence);
     }
@@ -308,8 +308,8 @@ impl Client {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 
-    /// Reads and drops until the client closes its end, for `limit` at most: closing a socket
-    /// with unread bytes makes TCP send a reset, and the client loses what we sent last.
+    /// Reads and drops until the client closes its end, for `limit` at most: closing a socket with
+    /// unread bytes makes TCP send a reset, and the client loses what we sent last.
     pub fn linger(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let mut dropped = [0; 2048];

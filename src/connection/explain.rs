@@ -46,8 +46,8 @@ struct Url {
     target: String,
 }
 
-/// Explains a request of a URL with these headers. A header of the same name takes the place of
-/// one of the handshake; one without a value takes it away.
+/// Explains a request of a URL with these headers. A header of the same name takes the place of one
+/// of the handshake; one without a value takes it away.
 ///
 /// # Errors
 /// What is wrong with the question itself.

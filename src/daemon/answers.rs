@@ -94,7 +94,8 @@ impl Answers {
         Ok(())
     }
 
-    /// Each socket, and its address as the configuration writes it: for the process that takes over.
+    /// Each socket, and its address as the configuration writes it: for the process that takes
+    /// over.
     ///
     /// # Errors
     /// As fcntl(2).

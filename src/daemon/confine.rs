@@ -26,8 +26,8 @@ const RESOLVER: [&str; 5] = ["/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"]
 pub(crate) struct Files(Vec<(PathBuf, BitFlags<AccessFs>)>);
 
 impl Files {
-    /// Confines this thread, and those it makes, to these files for good; tells in the log how
-    /// well this kernel does that.
+    /// Confines this thread, and those it makes, to these files for good; tells in the log how well
+    /// this kernel does that.
     ///
     /// Call it after privileges are given up: it needs that nothing gets any again.
     ///
@@ -65,9 +65,9 @@ impl Files {
         Ok(())
     }
 
-    /// All that a running daemon opens: the files it serves, what a reload reads, what it
-    /// writes. `file` is the configuration, unless a
-    /// reload reads none. `None` where it asks for no confinement.
+    /// All that a running daemon opens: the files it serves, what a reload reads, what it writes.
+    /// `file` is the configuration, unless a reload reads none. `None` where it asks for no
+    /// confinement.
     pub(crate) fn of(config: &Config, file: Option<&Path>) -> Option<Self> {
         if !config.landlock {
             return None;

@@ -264,8 +264,8 @@ fn stop_programs(mut keeper: Keeper, is_hurried: bool, controls: &Controls) -> i
     Ok(())
 }
 
-/// Reads the configuration, the certificates and the name of the log file again. Whatever
-/// cannot be had leaves all as it was; connections are kept in any case.
+/// Reads the configuration, the certificates and the name of the log file again. Whatever cannot be
+/// had leaves all as it was; connections are kept in any case.
 fn reload(options: &Options, servers: &mut Servers, user: &str) {
     let config = match settings::load(options, to_log) {
         Ok(config) => config,

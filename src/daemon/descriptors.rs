@@ -23,8 +23,8 @@ pub fn close_inherited() {
         return;
     };
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
-    // All are collected before the first is closed: the directory itself is one of them, and
-    // closed by then.
+    // All are collected before the first is closed: the directory itself is one of them, and closed
+    // by then.
     let open: Vec<_> = open.flatten().filter_map(number).collect();
     let passed = inherited::descriptors();
     for fd in open
@@ -36,8 +36,8 @@ pub fn close_inherited() {
     }
 }
 
-/// Raises the limit as far as it goes. Programs that were run before keep theirs: some close
-/// every descriptor below it.
+/// Raises the limit as far as it goes. Programs that were run before keep theirs: some close every
+/// descriptor below it.
 pub(crate) fn raise_limit() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // To what this process has a right to.

@@ -1,8 +1,8 @@
 //! Leaving the terminal without leaving the caller in the dark (`-D`).
 //!
-//! The process that was called starts this program once more, in a session of its
-//! own, and waits at the other end of a pipe: for the word that it serves, or for
-//! its end. Starting anew instead of fork(2) keeps the daemon free of unsafe code.
+//! The process that was called starts this program once more, in a session of its own, and waits at
+//! the other end of a pipe: for the word that it serves, or for its end. Starting anew instead of
+//! fork(2) keeps the daemon free of unsafe code.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -12,8 +12,8 @@ use crate::system::reason::reason;
 pub enum Error {
     /// The command line cannot be followed: exit code 2.
     Usage(String),
-    /// The configuration, or a file or user that it names, cannot be used: exit code 78
-    /// (EX_CONFIG of sysexits.h).
+    /// The configuration, or a file or user that it names, cannot be used: exit code 78 (EX_CONFIG
+    /// of sysexits.h).
     Configuration(String),
     /// The system or another process is in the way: exit code 1.
     Runtime(String),

@@ -1,7 +1,7 @@
 //! The administrator's programs: `init_d`, run before serving to start backends.
 //!
-//! They run one after the other, by name, with the argument `start`; at the end with
-//! `stop`, in the opposite order. What they do wrong is told and changes nothing.
+//! They run one after the other, by name, with the argument `start`; at the end with `stop`, in the
+//! opposite order. What they do wrong is told and changes nothing.
 
 use std::fs;
 use std::io;
@@ -79,8 +79,8 @@ pub(crate) fn find(directory: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// Programs run as the starting user, root as a rule: only those that nobody else may change, in
-/// a directory that nobody else may write to.
+/// Programs run as the starting user, root as a rule: only those that nobody else may change, in a
+/// directory that nobody else may write to.
 fn read(directory: &Path) -> io::Result<Vec<PathBuf>> {
     trusted::check_path(directory)?;
     let mut programs = Vec::new();
@@ -126,9 +126,9 @@ pub(crate) fn run(
     }
 }
 
-/// Nothing of ours is passed on, for what they leave running would hold it: no terminal, no pipe
-/// to the caller of -D. Nor is a signal blocked in them: where it is `blocked` in us, the child
-/// is first this program again, which unblocks it, lest a signal of that moment end us.
+/// Nothing of ours is passed on, for what they leave running would hold it: no terminal, no pipe to
+/// the caller of -D. Nor is a signal blocked in them: where it is `blocked` in us, the child is
+/// first this program again, which unblocks it, lest a signal of that moment end us.
 fn spawn(program: &Path, argument: &str, blocked: bool) -> io::Result<Child> {
     let mut command = match blocked {
         true => runner::command(program),

@@ -1,10 +1,10 @@
 //! The keeper: a second process of this program, which keeps the privileges that the daemon gives
 //! up.
 //!
-//! It does three things, on request: it stops the programs of `init_d`, so that `stop` may undo what
-//! `start` did, reads a renewed key for the daemon, and starts the daemon's program anew, with the
-//! arguments of its start. A request has five bytes and no other effect; the end of the socket alone
-//! ends the keeper and stops nothing.
+//! It does three things, on request: it stops the programs of `init_d`, so that `stop` may undo
+//! what `start` did, reads a renewed key for the daemon, and starts the daemon's program anew, with
+//! the arguments of its start. A request has five bytes and no other effect; the end of the socket
+//! alone ends the keeper and stops nothing.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,9 +38,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Leaves a keeper behind. Signals are blocked in
-    /// it too, from its first moment: one to all of the daemon's processes, or ^C, is for the
-    /// daemon.
+    /// Leaves a keeper behind. Signals are blocked in it too, from its first moment: one to all of
+    /// the daemon's processes, or ^C, is for the daemon.
     ///
     /// `are_ours` says that the programs were run by this process: a start that fails stops them.
     ///

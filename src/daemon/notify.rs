@@ -25,9 +25,9 @@ pub(crate) struct Manager {
 
 impl Manager {
     /// The one of the environment, if there is one. Call it while we still may connect to it: one
-    /// that is confined reaches only those abstract sockets that it is connected to.
-    /// `is_main` says that this process takes over as the main one, whatever the environment says of
-    /// the one before.
+    /// that is confined reaches only those abstract sockets that it is connected to. `is_main` says
+    /// that this process takes over as the main one, whatever the environment says of the one
+    /// before.
     pub(crate) fn find(is_main: bool) -> Option<Self> {
         let name = std::env::var_os(VARIABLE)?;
         let warn = |error: &io::Error| warn!("cannot reach {VARIABLE}: {error}");

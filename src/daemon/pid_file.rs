@@ -1,7 +1,7 @@
 //! The pid file: who runs, locked for as long as it runs.
 //!
-//! The lock tells, not the number: a file left by a daemon that was killed is taken
-//! over, and a number in it that now belongs to another process is never signalled.
+//! The lock tells, not the number: a file left by a daemon that was killed is taken over, and a
+//! number in it that now belongs to another process is never signalled.
 
 use std::fmt;
 use std::fs::{self, File, Permissions, TryLockError};
@@ -170,9 +170,9 @@ pub(crate) fn kill(path: &Path) -> Result<(), PidFileError> {
     Err(PidFileError::Taken(Some(pid.as_raw())))
 }
 
-/// Locks the file once more, with the kind of lock that tells who holds it (F_SETLK, fcntl(2)).
-/// The other one keeps a second instance out, since this one is lost when this process closes
-/// the file anywhere else.
+/// Locks the file once more, with the kind of lock that tells who holds it (F_SETLK, fcntl(2)). The
+/// other one keeps a second instance out, since this one is lost when this process closes the file
+/// anywhere else.
 fn sign(file: &File) -> io::Result<()> {
     fcntl(file, FcntlArg::F_SETLK(&record(F_WRLCK)))?;
     Ok(())

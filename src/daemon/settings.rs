@@ -45,9 +45,9 @@ pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Conf
 /// Set to `syslog` by a service manager that takes all of standard error for errors, as procd does.
 const LOG_VARIABLE: &str = "OUISTITI_LOG";
 
-/// Opens the log: a file where one is set, else syslog for a detached daemon and standard error
-/// for one in the foreground. A file that has to be made becomes that of `owner`. `-v` tells more
-/// than `log-level` asks for, never less.
+/// Opens the log: a file where one is set, else syslog for a detached daemon and standard error for
+/// one in the foreground. A file that has to be made becomes that of `owner`. `-v` tells more than
+/// `log-level` asks for, never less.
 ///
 /// # Errors
 /// Why the file cannot be opened.

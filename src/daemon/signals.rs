@@ -1,14 +1,14 @@
 //! Start-up: the signals that may tell the daemon something wait until it asks for them.
 //!
-//! All of them are blocked, those too that mean nothing to it: their default action is to end
-//! the process (signal(7)). Programs that it starts get them unblocked.
+//! All of them are blocked, those too that mean nothing to it: their default action is to end the
+//! process (signal(7)). Programs that it starts get them unblocked.
 
 use std::io;
 
 use nix::sys::signal::{SigSet, Signal};
 
-/// Signals that are left alone: faults of the program itself, QUIT for a core dump on request,
-/// job control, and those that are ignored by default.
+/// Signals that are left alone: faults of the program itself, QUIT for a core dump on request, job
+/// control, and those that are ignored by default.
 const LEFT_ALONE: [Signal; 15] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,

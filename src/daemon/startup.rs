@@ -1,7 +1,7 @@
 //! Start-up: the steps from the command line to a daemon that serves, in their order.
 //!
-//! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up;
-//! the signals are blocked before any thread is made.
+//! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up; the
+//! signals are blocked before any thread is made.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -125,13 +125,13 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
         true => keys,
         false => Vec::new(),
     };
-    // Something to stop, to read again, or to start that the kernel will not let us.
-    let has_work = !programs.is_empty() || !keys.is_empty() || files.is_some();
-    let leave = || Keeper::leave_behind(&programs, &keys, &program, before.is_none());
-    let keeper = has_work
-        .then(leave)
-        .transpose()
-        .context("cannot keep privileges")?;
+    let keeper = leave_keeper(
+        &programs,
+        &keys,
+        files.is_some(),
+        &program,
+        before.is_none(),
+    )?;
     descriptors::raise_limit();
     let manager = Manager::find(before.is_some());
     give_up_privileges(user.as_ref(), files)?;
@@ -230,6 +230,23 @@ fn programs(init_d: &Option<PathBuf>, are_running: bool) -> Result<Vec<PathBuf>,
 /// Whether another user is become.
 fn is_given_up(user: Option<&User>) -> bool {
     user.is_some_and(|user| geteuid() != user.uid)
+}
+
+/// Leaves a process behind, if there is something to keep privileges for: programs to stop, keys to
+/// read again, a program to start that the kernel will not let us. `are_ours` says that this
+/// process has run the programs.
+fn leave_keeper(
+    programs: &[PathBuf],
+    keys: &[PathBuf],
+    is_confined: bool,
+    program: &Program,
+    are_ours: bool,
+) -> Result<Option<Keeper>, Error> {
+    if programs.is_empty() && keys.is_empty() && !is_confined {
+        return Ok(None);
+    }
+    let keeper = Keeper::leave_behind(programs, keys, program, are_ours);
+    keeper.map(Some).context("cannot keep privileges")
 }
 
 /// Becomes the daemon in the place of the process before this one. Returns the links to it and to

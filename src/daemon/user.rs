@@ -27,8 +27,8 @@ pub(crate) fn own_name() -> String {
 }
 
 /// Becomes `user`, if one is given, with its groups, its group and all ids of each; then gives
-/// every capability up, as root too (capabilities(7)). Neither this process nor a program it
-/// runs gets any of it again (prctl(2), PR_SET_NO_NEW_PRIVS).
+/// every capability up, as root too (capabilities(7)). Neither this process nor a program it runs
+/// gets any of it again (prctl(2), PR_SET_NO_NEW_PRIVS).
 ///
 /// Call it before any thread is made: capabilities are a thread's own, and inherited.
 ///

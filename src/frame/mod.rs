@@ -1,9 +1,8 @@
 //! Running: frames (RFC 6455, section 5), between the client's bytes and messages.
 //!
-//! [`Decoder`] reads the client's frames where they lie in the caller's buffer
-//! and checks each rule of RFC 6455 at the first byte that breaks it; [`header`]
-//! makes the header of a frame to the client. Neither uses a socket or collects a
-//! message: `pump` and `framing` do.
+//! [`Decoder`] reads the client's frames where they lie in the caller's buffer and checks each rule
+//! of RFC 6455 at the first byte that breaks it; [`header`] makes the header of a frame to the
+//! client. Neither uses a socket or collects a message: `pump` and `framing` do.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -119,8 +118,8 @@ impl Decoder {
         }
     }
 
-    /// Reads the next event from `input[*at..]`, which it unmasks in place, and moves `at`
-    /// behind what it has read.
+    /// Reads the next event from `input[*at..]`, which it unmasks in place, and moves `at` behind
+    /// what it has read.
     ///
     /// # Errors
     /// The rule that the client broke. The connection is then to be failed (section 7.1.7).
@@ -204,8 +203,8 @@ impl Decoder {
         &self.control
     }
 
-    /// Reads the header that most frames have, if it is here as a whole: that of a short message
-    /// in one frame.
+    /// Reads the header that most frames have, if it is here as a whole: that of a short message in
+    /// one frame.
     fn short_header(&mut self, input: &[u8]) -> Option<Frame> {
         let &[first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, ..] = input else {
             return None;

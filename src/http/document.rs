@@ -1,7 +1,7 @@
 //! A request that is no upgrade: static files, so that a page and its WebSocket share an origin.
 //!
-//! Files are opened beneath `docroot` by `beneath`; the caller writes refusals, and reads the
-//! next request of the connection.
+//! Files are opened beneath `docroot` by `beneath`; the caller writes refusals, and reads the next
+//! request of the connection.
 
 mod range;
 mod sending;
@@ -28,8 +28,8 @@ use sending::Pace;
 const METHODS: &str = "GET, HEAD, OPTIONS";
 /// The one name with a leading dot that is served (RFC 8615), for certificate authorities.
 const WELL_KNOWN: &str = ".well-known";
-/// Pages of other sites may not put ours into a frame and have people click there. What else a
-/// page may load or run is its own to say: it may narrow this with a `<meta>` element.
+/// Pages of other sites may not put ours into a frame and have people click there. What else a page
+/// may load or run is its own to say: it may narrow this with a `<meta>` element.
 pub(super) const POLICY: &str = "frame-ancestors 'self'";
 /// Other sites are told from which host people come, not from which page or query.
 pub(super) const REFERRER: &str = "strict-origin-when-cross-origin";
@@ -60,8 +60,8 @@ impl Document {
         }
     }
 
-    /// Answers a request with a file, a redirect to the directory, or "not modified"; returns
-    /// the bytes written. `opening` is dropped once the file is open.
+    /// Answers a request with a file, a redirect to the directory, or "not modified"; returns the
+    /// bytes written. `opening` is dropped once the file is open.
     ///
     /// # Errors
     /// Why the file was not sent; `Gone` if part of the answer is already out.
@@ -98,8 +98,8 @@ impl Document {
         sending::send(client, &head, content.file, range, Pace::LEAST).map_err(Refusal::Gone)
     }
 
-    /// Opens a file, or the one beside it with the ending `.gz` if the client takes gzip and it
-    /// is no older. `None` is a directory.
+    /// Opens a file, or the one beside it with the ending `.gz` if the client takes gzip and it is
+    /// no older. `None` is a directory.
     fn find(&self, name: &str, takes_gzip: bool) -> Result<Option<Content>, Refusal> {
         let plain = self.open(name);
         if let Ok((_, metadata)) = &plain
@@ -170,8 +170,7 @@ fn file_name(path: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Whether the client takes gzip: it names it, with a weight above zero (RFC 9110, section
-/// 12.5.3).
+/// Whether the client takes gzip: it names it, with a weight above zero (RFC 9110, section 12.5.3).
 fn takes_gzip(request: &Request) -> bool {
     request.list("Accept-Encoding").any(|element| {
         let mut parts = element.split(';').map(str::trim);
@@ -184,8 +183,8 @@ fn takes_gzip(request: &Request) -> bool {
     })
 }
 
-/// Sends the client to the directory's name with a slash, so that its page can use relative
-/// links. The query is not repeated.
+/// Sends the client to the directory's name with a slash, so that its page can use relative links.
+/// The query is not repeated.
 fn redirect(name: &str, is_head: bool, after: After) -> String {
     let body = "301 Moved Permanently: this is a directory\n";
     let mut answer = start(301, after);

@@ -1,16 +1,16 @@
 //! Opening: whether a browser's request is meant for this server.
 //!
-//! An attacker can have the name of a page of theirs point at this machine after the page is
-//! loaded (DNS rebinding). The page's requests then have a Host and an Origin that are alike, so
-//! the check of the origin lets them pass; only the name tells that they are not meant for us.
+//! An attacker can have the name of a page of theirs point at this machine after the page is loaded
+//! (DNS rebinding). The page's requests then have a Host and an Origin that are alike, so the check
+//! of the origin lets them pass; only the name tells that they are not meant for us.
 
 use crate::config::HostPattern;
 use crate::http::authority::Authority;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
-/// Endings of names that nobody can register in the public DNS (RFC 6761, 6762, 8375; ICANN
-/// has set .internal aside, and delegates neither .lan, .home nor .localdomain).
+/// Endings of names that nobody can register in the public DNS (RFC 6761, 6762, 8375; ICANN has set
+/// .internal aside, and delegates neither .lan, .home nor .localdomain).
 const LOCAL: [&str; 7] = [
     ".localhost",
     ".local",
@@ -24,8 +24,8 @@ const LOCAL: [&str; 7] = [
 /// The port of a `Host` without one. It decides nothing unless `hostname` names ports.
 const PORT: u16 = 80;
 
-/// Checks the Host of a request that comes from a browser, which an Origin tells. `certified`
-/// says whether the server has a certificate for a name.
+/// Checks the Host of a request that comes from a browser, which an Origin tells. `certified` says
+/// whether the server has a certificate for a name.
 ///
 /// # Errors
 /// `WrongHost`.

@@ -1,8 +1,8 @@
 //! Opening: PROXY protocol headers, which tell for whom a connection is made.
 //!
-//! A header of version 1 or 2 is read before anything else, from peers that `trust` believes.
-//! A header of version 2 is sent to a service with `proxy = "v2"` before anything else.
-//! Sections are those of HAProxy's document "The PROXY protocol, versions 1 & 2".
+//! A header of version 1 or 2 is read before anything else, from peers that `trust` believes. A
+//! header of version 2 is sent to a service with `proxy = "v2"` before anything else. Sections are
+//! those of HAProxy's document "The PROXY protocol, versions 1 & 2".
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use crate::http::refusal::Refusal;
 const V1_SIGNATURE: &[u8; 6] = b"PROXY ";
 /// Longest line of version 1 with its CRLF, in bytes (section 2.1).
 const MAX_V1: usize = 107;
-/// Longest header of version 2 taken, in bytes (our limit): what fits the smallest TCP
-/// segment every IPv4 host takes (RFC 9293, section 3.7.1).
+/// Longest header of version 2 taken, in bytes (our limit): what fits the smallest TCP segment
+/// every IPv4 host takes (RFC 9293, section 3.7.1).
 const MAX_V2: usize = 536;
 
 /// Pause before a look at what follows half a header.
@@ -33,8 +33,8 @@ pub enum Found {
     Nothing,
     /// The beginning of one, perhaps.
     Part,
-    /// A header of so many bytes, and the address it tells; `None` for UNKNOWN, LOCAL, UNSPEC
-    /// and UNIX.
+    /// A header of so many bytes, and the address it tells; `None` for UNKNOWN, LOCAL, UNSPEC and
+    /// UNIX.
     Header(usize, Option<SocketAddr>),
 }
 
@@ -43,8 +43,7 @@ pub enum Found {
 pub enum Told {
     /// There was no PROXY header.
     Nothing,
-    /// There was one without an address: the client is the peer itself, whatever later headers
-    /// say.
+    /// There was one without an address: the client is the peer itself, whatever later headers say.
     Nobody,
     /// The client's address.
     Source(SocketAddr),
@@ -83,8 +82,8 @@ pub(crate) fn read(client: &Client, deadline: Instant) -> Result<Told, Refusal> 
 pub(crate) const NOT_BELIEVED: Refusal =
     Refusal::Malformed("a PROXY protocol header from an address that 'trusted' does not list");
 
-/// Fewest bytes that are taken for the beginning of a PROXY header: four of them, two empty
-/// lines, may precede a request.
+/// Fewest bytes that are taken for the beginning of a PROXY header: four of them, two empty lines,
+/// may precede a request.
 const MIN_BEGINNING: usize = 5;
 
 /// Whether bytes that are no request begin like a PROXY header.
@@ -172,8 +171,8 @@ fn find_v2(seen: &[u8]) -> Result<Found, Refusal> {
     Ok(Found::Header(length, family.source(addresses)))
 }
 
-/// Makes a version 2 header for a backend: the client's address, ours in the same family, and
-/// TLVs, the most important first. A TLV that does not fit what is left of [`MAX_REST`] is left out
+/// Makes a version 2 header for a backend: the client's address, ours in the same family, and TLVs,
+/// the most important first. A TLV that does not fit what is left of [`MAX_REST`] is left out
 /// whole.
 pub fn header(
     source: Option<SocketAddr>,

@@ -33,8 +33,8 @@ pub struct Request {
     pub path: String,
     /// What follows the first `?` of the target, still encoded.
     pub query: Option<String>,
-    /// Host and port of the target if it has them, of `Host` otherwise; empty only where the
-    /// client left it empty or speaks HTTP/1.0.
+    /// Host and port of the target if it has them, of `Host` otherwise; empty only where the client
+    /// left it empty or speaks HTTP/1.0.
     pub host: String,
     /// The client has a TLS connection, to us or to a trusted proxy in front.
     pub is_https: bool,
@@ -50,8 +50,8 @@ pub struct Request {
 /// (`headsize`), and nothing that follows it, until `deadline` at most.
 ///
 /// # Errors
-/// `Timeout` at the deadline, `Gone` when the client leaves first, and what is wrong with the
-/// head as soon as it can be seen: 400, 414 or 431.
+/// `Timeout` at the deadline, `Gone` when the client leaves first, and what is wrong with the head
+/// as soon as it can be seen: 400, 414 or 431.
 pub(crate) fn read(client: &Client, limit: usize, deadline: Instant) -> Result<Request, Refusal> {
     let mut buffer = Vec::new();
     let read = read_into(&mut buffer, client, limit, deadline);
@@ -303,8 +303,8 @@ impl Request {
     }
 
     /// Whether this was a handshake (RFC 6455, section 4.1) before a proxy in front made it another
-    /// request: proxies that do not know of WebSocket speak HTTP/1.0, or take the headers out
-    /// that stand for one connection only (RFC 9110, section 7.6.1).
+    /// request: proxies that do not know of WebSocket speak HTTP/1.0, or take the headers out that
+    /// stand for one connection only (RFC 9110, section 7.6.1).
     pub fn is_spoiled_upgrade(&self) -> bool {
         !self.is_upgrade()
             && (self.header("Sec-WebSocket-Key").is_some()
@@ -363,8 +363,8 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(&byte)
 }
 
-/// Decodes a path, the only place where that is done: no check may see another path than the
-/// one that is opened.
+/// Decodes a path, the only place where that is done: no check may see another path than the one
+/// that is opened.
 fn decode_path(path: &str) -> Result<String, Refusal> {
     percent_decode(path)
         .and_then(|bytes| String::from_utf8(bytes).ok())

@@ -1,9 +1,9 @@
-//! Opening: who may tell the gateway what it cannot see behind a proxy: where a client comes
-//! from, and which host and scheme it asked for.
+//! Opening: who may tell the gateway what it cannot see behind a proxy: where a client comes from,
+//! and which host and scheme it asked for.
 //!
 //! A reverse proxy in a `trusted` network tells it in headers (X-Forwarded-For, -Host and -Proto;
-//! Forwarded, RFC 7239; X-Real-IP) or in a PROXY protocol header, which `proxy` reads. Other
-//! peers are not believed.
+//! Forwarded, RFC 7239; X-Real-IP) or in a PROXY protocol header, which `proxy` reads. Other peers
+//! are not believed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,8 +40,8 @@ fn bits(ip: IpAddr) -> (u128, u32) {
 
 /// Where the client of a trusted peer comes from: the address of the PROXY header or of the peer;
 /// if that is trusted too, the right-most of the chain that is not, or the left-most if all are
-/// trusted. A PROXY header without an address makes the peer itself the client. Port 0 stands
-/// for an unknown one.
+/// trusted. A PROXY header without an address makes the peer itself the client. Port 0 stands for
+/// an unknown one.
 pub fn source<'a>(
     trusted: &[Network],
     peer: Option<SocketAddr>,
@@ -83,8 +83,8 @@ pub(crate) fn chain(request: &Request) -> Vec<&str> {
     }
 }
 
-/// The values of a parameter in the elements of Forwarded (RFC 7239, section 4); an element
-/// without it has an empty one.
+/// The values of a parameter in the elements of Forwarded (RFC 7239, section 4); an element without
+/// it has an empty one.
 fn forwarded<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a str> {
     request.list("Forwarded").map(move |element| {
         let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));

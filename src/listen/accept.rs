@@ -156,8 +156,8 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
     }
 }
 
-/// Tells a client that there is no slot for it, without waiting for anything. A client that
-/// expects TLS is closed without an answer.
+/// Tells a client that there is no slot for it, without waiting for anything. A client that expects
+/// TLS is closed without an answer.
 fn turn_away(server: &Server, socket: TcpStream, peer: Option<SocketAddr>, full: Full) {
     tell(peer, full);
     if server.config().tls.is_none() {

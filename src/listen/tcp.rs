@@ -13,8 +13,8 @@ use nix::sys::socket::{
 };
 
 /// Binds an address and listens. One that the machine does not have yet is warned of, and its
-/// clients are served as soon as it has it. "All addresses" is one socket for IPv6 and IPv4, or IPv4
-/// alone on a kernel without IPv6.
+/// clients are served as soon as it has it. "All addresses" is one socket for IPv6 and IPv4, or
+/// IPv4 alone on a kernel without IPv6.
 ///
 /// # Errors
 /// As bind(2) and listen(2).

@@ -1,7 +1,7 @@
 //! The daemon's log: what becomes a line, behind the `log` facade. Where lines go is `sink`'s.
 //!
-//! A line is one line whatever a client wrote into it, and one place in the code writes at most
-//! ten a second; what comes beyond is counted, and the count said with the next line of any place.
+//! A line is one line whatever a client wrote into it, and one place in the code writes at most ten
+//! a second; what comes beyond is counted, and the count said with the next line of any place.
 
 pub(crate) mod sink;
 
@@ -34,8 +34,8 @@ const OURS: &str = "ouistiti";
 pub(crate) struct Opened(Sink, LevelFilter);
 
 impl Opened {
-    /// Opens a log; a file is opened anew, so that it can be rotated, and becomes that of
-    /// `owner` if it has to be made.
+    /// Opens a log; a file is opened anew, so that it can be rotated, and becomes that of `owner`
+    /// if it has to be made.
     ///
     /// # Errors
     /// As open(2) on the file. That syslog is not there is no error.

@@ -120,8 +120,8 @@ impl Clients {
     }
 
     /// Sends a client a Close with this code, or ends it at once if it has no WebSocket. One that
-    /// does not leave is cut after 5 s and a quarter of `ping`. Returns false if there is
-    /// no client of this number.
+    /// does not leave is cut after 5 s and a quarter of `ping`. Returns false if there is no client
+    /// of this number.
     pub(crate) fn kick(&self, id: usize, code: CloseCode) -> bool {
         let mut table = self.table();
         let Some(entry) = table.entries_mut().find(|entry| entry.number == id) else {

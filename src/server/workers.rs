@@ -96,8 +96,8 @@ impl Workers {
     }
 
     /// Sees to it that turns come. Threads that have had theirs for [`STALL`] while others wait are
-    /// stuck and count no longer; and what failed because no thread could be created is tried again.
-    /// Returns when to look again, if anything waits.
+    /// stuck and count no longer; and what failed because no thread could be created is tried
+    /// again. Returns when to look again, if anything waits.
     pub(crate) fn watch(self: &Arc<Self>) -> Option<Duration> {
         let mut state = self.state();
         let is_stalled = state.last.is_none_or(|last| last.elapsed() >= STALL);

@@ -20,8 +20,8 @@ const ATTEMPTS: u32 = 32;
 /// On a kernel without openat2 (before 5.6) no symbolic link beneath `docroot` is followed at all.
 ///
 /// # Errors
-/// As open(2). A way out of `docroot` is `EXDEV`, or `ELOOP` and `ENOTDIR` without openat2;
-/// a name with a NUL is `EINVAL`.
+/// As open(2). A way out of `docroot` is `EXDEV`, or `ELOOP` and `ENOTDIR` without openat2; a name
+/// with a NUL is `EINVAL`.
 pub(crate) fn open_beneath(docroot: &Path, name: &str, flags: OFlag) -> nix::Result<OwnedFd> {
     let root = open(
         docroot,

@@ -12,8 +12,8 @@ use nix::sys::socket::{
     recv, socket,
 };
 
-/// Returns the addresses that an interface has now, each with this port; none if it is not there.
-/// A link-local IPv6 address has the interface as its scope (ipv6(7)).
+/// Returns the addresses that an interface has now, each with this port; none if it is not there. A
+/// link-local IPv6 address has the interface as its scope (ipv6(7)).
 ///
 /// # Errors
 /// As getifaddrs(3).

@@ -1,5 +1,5 @@
-//! The TLS handshake of one client, on the client's own thread, under one
-//! absolute deadline. It leaves the socket's own timeouts as they are.
+//! The TLS handshake of one client, on the client's own thread, under one absolute deadline. It
+//! leaves the socket's own timeouts as they are.
 
 use std::fmt;
 use std::io;

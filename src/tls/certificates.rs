@@ -1,7 +1,7 @@
 //! Start-up and reload: the certificates of one server, as rustls wants them.
 //!
-//! They can be renewed while connections are open: a handshake takes the
-//! configuration of its moment and keeps it.
+//! They can be renewed while connections are open: a handshake takes the configuration of its
+//! moment and keeps it.
 
 use std::fmt;
 use std::fs;
@@ -32,8 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Sessions kept for resumption; each client takes two (RFC 8446, section 4.6.1).
 const SESSIONS: usize = 256;
 
-/// All certificate pairs of one server. Renewed by [`Certificates::reload`],
-/// and by itself when a file has changed.
+/// All certificate pairs of one server. Renewed by [`Certificates::reload`], and by itself when a
+/// file has changed.
 pub struct Certificates {
     files: TlsConfig,
     current: RwLock<Current>,
@@ -63,9 +63,8 @@ struct Stamp {
 }
 
 impl Certificates {
-    /// Reads and checks the files of a `tls` section. What the administrator
-    /// should look at is logged as a warning: an expired certificate, a key
-    /// that others can read.
+    /// Reads and checks the files of a `tls` section. What the administrator should look at is
+    /// logged as a warning: an expired certificate, a key that others can read.
     ///
     /// # Errors
     /// [`TlsError`] names the file and the reason.
@@ -127,8 +126,8 @@ impl Certificates {
             .clone()
     }
 
-    /// Renews when a file has changed, once the change has settled: a key is
-    /// rarely written in the same moment as its certificate.
+    /// Renews when a file has changed, once the change has settled: a key is rarely written in the
+    /// same moment as its certificate.
     fn look(&self, watch: &mut Watch) {
         watch.looked = Instant::now();
         let stamps = stamps(&self.files);
@@ -247,8 +246,8 @@ fn client_verifier(
     builder.build().map_err(|error| unusable(error.to_string()))
 }
 
-/// ring's algorithms. Without instructions for AES, ChaCha20 is two to four
-/// times faster and comes first.
+/// ring's algorithms. Without instructions for AES, ChaCha20 is two to four times faster and comes
+/// first.
 fn provider(fast_aes: bool) -> CryptoProvider {
     let mut provider = ring::default_provider();
     if !fast_aes {
@@ -278,8 +277,8 @@ fn has_aes_instructions() -> bool {
     })
 }
 
-/// A clock that never runs before our own certificates were issued: a router
-/// without a battery starts in 1970, and would refuse every client certificate.
+/// A clock that never runs before our own certificates were issued: a router without a battery
+/// starts in 1970, and would refuse every client certificate.
 #[derive(Debug)]
 struct Clock {
     earliest: i64,
@@ -302,8 +301,7 @@ fn newest_start(pairs: &[Arc<CertifiedKey>]) -> i64 {
         .unwrap_or(0)
 }
 
-/// Chooses the certificate by the name the client asks for; the first is for
-/// everybody else.
+/// Chooses the certificate by the name the client asks for; the first is for everybody else.
 #[derive(Debug)]
 struct ByName {
     pairs: Vec<Arc<CertifiedKey>>,

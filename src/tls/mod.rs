@@ -1,9 +1,8 @@
 //! TLS: the certificates of a server, and one session used by two threads.
 //!
-//! `certificates` reads what the `tls` section names and keeps it fresh,
-//! `accept` does the handshake of one client, `session` carries its bytes
-//! afterwards. Nothing outside this module knows rustls; what HTTP or
-//! WebSocket make of the bytes is left to others.
+//! `certificates` reads what the `tls` section names and keeps it fresh, `accept` does the
+//! handshake of one client, `session` carries its bytes afterwards. Nothing outside this module
+//! knows rustls; what HTTP or WebSocket make of the bytes is left to others.
 
 mod accept;
 mod certificates;
@@ -25,8 +24,8 @@ pub(crate) use session::Session;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks `mutex`, also after a thread died holding it: each holder leaves the
-/// value usable at every step.
+/// Locks `mutex`, also after a thread died holding it: each holder leaves the value usable at every
+/// step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

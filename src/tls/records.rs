@@ -1,8 +1,8 @@
 //! The ciphertext of one session between rustls and the socket.
 //!
-//! rustls itself never touches the socket: [`Incoming`] holds what was read
-//! and not yet decrypted, [`Outgoing`] what was encrypted and not yet sent.
-//! Both are small again when a busy connection has become a quiet one.
+//! rustls itself never touches the socket: [`Incoming`] holds what was read and not yet decrypted,
+//! [`Outgoing`] what was encrypted and not yet sent. Both are small again when a busy connection
+//! has become a quiet one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -41,8 +41,7 @@ impl Incoming {
         self.ended
     }
 
-    /// Reads from the socket once, blocking as the socket does. To be called
-    /// only when empty.
+    /// Reads from the socket once, blocking as the socket does. To be called only when empty.
     pub(super) fn fill(&mut self, mut socket: &TcpStream) -> io::Result<()> {
         self.resize();
         self.start = 0;

@@ -1,15 +1,13 @@
 //! One TLS session, read by one thread and written by another.
 //!
-//! rustls keeps one state for both directions, so it stands behind a lock;
-//! that lock is never held across a call that can block. Ciphertext is read
-//! into a buffer of our own first and decrypted afterwards; records are made
-//! under the lock and sent after it. What is to be sent to the client (`outgoing`) has a lock of
-//! its own, so that records leave in the order they were made. Locks are taken
-//! in this order: incoming, then outgoing, then session.
+//! rustls keeps one state for both directions, so it stands behind a lock; that lock is never held
+//! across a call that can block. Ciphertext is read into a buffer of our own first and decrypted
+//! afterwards; records are made under the lock and sent after it. What is to be sent to the client
+//! (`outgoing`) has a lock of its own, so that records leave in the order they were made. Locks are
+//! taken in this order: incoming, then outgoing, then session.
 //!
-//! Neither direction waits for the other's network: the reader takes `outgoing`
-//! only if nobody has it, and sends only what cannot block; the rest is sent by
-//! the next writer.
+//! Neither direction waits for the other's network: the reader takes `outgoing` only if nobody has
+//! it, and sends only what cannot block; the rest is sent by the next writer.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -21,8 +19,8 @@ use super::lock;
 use super::records::{Incoming, Outgoing};
 use super::x509;
 
-/// A TLS session after its handshake; owns the socket. Share it by reference:
-/// one thread reads, others write.
+/// A TLS session after its handshake; owns the socket. Share it by reference: one thread reads,
+/// others write.
 pub struct Session {
     socket: TcpStream,
     incoming: Mutex<Incoming>,
@@ -65,8 +63,8 @@ impl Session {
         x509::subject(lock(&self.tls).peer_certificates()?.first()?)
     }
 
-    /// Copies plaintext into `buffer` without consuming it: waits for at least
-    /// one byte, gives at most the rest of one record.
+    /// Copies plaintext into `buffer` without consuming it: waits for at least one byte, gives at
+    /// most the rest of one record.
     ///
     /// # Errors
     /// As for reading.
@@ -82,8 +80,8 @@ impl Session {
         })
     }
 
-    /// Whether a read would return at once, whatever the socket holds: there is
-    /// plaintext, or the end of the stream has been seen.
+    /// Whether a read would return at once, whatever the socket holds: there is plaintext, or the
+    /// end of the stream has been seen.
     pub fn buffered(&self) -> bool {
         let Ok(mut incoming) = self.incoming.try_lock() else {
             return false;
@@ -101,12 +99,12 @@ impl Session {
         }
     }
 
-    /// Tells the peer that nothing more follows (RFC 8446, section 6.1), after
-    /// all that was written. The socket stays open: the peer may still send.
+    /// Tells the peer that nothing more follows (RFC 8446, section 6.1), after all that was
+    /// written. The socket stays open: the peer may still send.
     ///
     /// # Errors
-    /// Those of the socket. It waits for a writer that is stalled; to end that
-    /// one too, shut the socket down.
+    /// Those of the socket. It waits for a writer that is stalled; to end that one too, shut the
+    /// socket down.
     pub fn close_notify(&self) -> io::Result<()> {
         let mut outgoing = lock(&self.outgoing);
         {
@@ -117,8 +115,8 @@ impl Session {
         outgoing.send_all(&self.socket)
     }
 
-    /// Reads from the socket until `take` finds what it wants; it answers
-    /// `WouldBlock` when all that was read is decrypted and taken.
+    /// Reads from the socket until `take` finds what it wants; it answers `WouldBlock` when all
+    /// that was read is decrypted and taken.
     fn receive<T>(
         &self,
         mut take: impl FnMut(&mut ServerConnection, &mut Incoming) -> io::Result<T>,
@@ -140,8 +138,8 @@ impl Session {
         }
     }
 
-    /// Sends what rustls has made by itself (alerts, key updates) if nobody
-    /// else is writing and it cannot block.
+    /// Sends what rustls has made by itself (alerts, key updates) if nobody else is writing and it
+    /// cannot block.
     fn send_without_waiting(&self) {
         loop {
             let mut outgoing = match self.outgoing.try_lock() {
@@ -161,9 +159,9 @@ impl Session {
     }
 }
 
-/// Waits as the socket does: `WouldBlock` when its receive timeout passes.
-/// `Ok(0)` is the peer's close_notify; a stream that ends without one is
-/// `UnexpectedEof`, since anybody on the way could have cut it there.
+/// Waits as the socket does: `WouldBlock` when its receive timeout passes. `Ok(0)` is the peer's
+/// close_notify; a stream that ends without one is `UnexpectedEof`, since anybody on the way could
+/// have cut it there.
 impl Read for &Session {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.receive(|tls, incoming| {
@@ -186,10 +184,9 @@ impl Read for &Session {
     }
 }
 
-/// A write returns when all of it has been sent. When the socket's send
-/// timeout passes, what was encrypted by then counts as written, as in a
-/// socket's own buffer, and the next write or `flush` sends it first; the
-/// timeout is an error (`WouldBlock`) when nothing of this write was taken.
+/// A write returns when all of it has been sent. When the socket's send timeout passes, what was
+/// encrypted by then counts as written, as in a socket's own buffer, and the next write or `flush`
+/// sends it first; the timeout is an error (`WouldBlock`) when nothing of this write was taken.
 impl Write for &Session {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(buffer)])
@@ -237,12 +234,11 @@ fn some_or(count: usize, error: io::Error) -> io::Result<usize> {
     if count > 0 { Ok(count) } else { Err(error) }
 }
 
-/// Gives rustls some of the ciphertext. To be called only when it has no
-/// plaintext left: its own buffer holds little.
+/// Gives rustls some of the ciphertext. To be called only when it has no plaintext left: its own
+/// buffer holds little.
 ///
 /// # Errors
-/// `WouldBlock` if there is nothing to give, `InvalidData` if the peer broke a
-/// rule of TLS.
+/// `WouldBlock` if there is nothing to give, `InvalidData` if the peer broke a rule of TLS.
 fn decrypt(tls: &mut ServerConnection, incoming: &mut Incoming) -> io::Result<()> {
     if incoming.is_empty() && !incoming.ended() {
         return Err(ErrorKind::WouldBlock.into());

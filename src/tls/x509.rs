@@ -1,5 +1,5 @@
-//! What the gateway reads of a certificate beside what rustls checks (RFC 5280, section 4.1):
-//! its dates and its version, for a warning, and its subject, for the log and for backends.
+//! What the gateway reads of a certificate beside what rustls checks (RFC 5280, section 4.1): its
+//! dates and its version, for a warning, and its subject, for the log and for backends.
 
 use std::fmt;
 
@@ -53,8 +53,8 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(Moment, Moment)> {
     Some((moment(validity.next()?)?, moment(validity.next()?)?))
 }
 
-/// The subject of a certificate in the text form of RFC 4514: the most
-/// specific name first, attributes without a short name left out.
+/// The subject of a certificate in the text form of RFC 4514: the most specific name first,
+/// attributes without a short name left out.
 pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     let mut names = Der(fields(certificate)?.1);
     let mut parts = Vec::new();
@@ -106,8 +106,7 @@ fn attribute_text(attribute: &[u8]) -> Option<String> {
     Some(format!("{name}={}", escaped(&text)))
 }
 
-/// Escapes what has a meaning in the text form, and control characters
-/// (RFC 4514, section 2.4).
+/// Escapes what has a meaning in the text form, and control characters (RFC 4514, section 2.4).
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,7 +1,7 @@
 //! Opening: finds the service that a request asks for, if it may have it.
 //!
-//! The only maker of a [`Service`]: a name that has not passed the grammar, the
-//! `allow` and `deny` lists and the walk beneath docroot cannot reach `backend`.
+//! The only maker of a [`Service`]: a name that has not passed the grammar, the `allow` and `deny`
+//! lists and the walk beneath docroot cannot reach `backend`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -300,8 +300,8 @@ impl Page {
 
     /// Whether it comes from the host and port that it connects to (RFC 6454, section 5).
     fn is_of(&self, host: &str, tls: bool) -> bool {
-        // A proxy in front may add TLS for us, but none removes it. A Host without port
-        // therefore means the port of the page's scheme.
+        // A proxy in front may add TLS for us, but none removes it. A Host without port therefore
+        // means the port of the page's scheme.
         let port = default_port(&self.scheme);
         self.is_web()
             && (self.scheme == "https" || !tls)

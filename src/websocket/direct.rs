@@ -1,11 +1,10 @@
-//! Direct mode: hands the client's descriptor to the backend, after the 101 and
-//! instead of the pump.
+//! Direct mode: hands the client's descriptor to the backend, after the 101 and instead of the
+//! pump.
 //!
-//! The form is that of the C gateway and its library: one sendmsg(2) over the new
-//! UNIX connection, with one descriptor (SCM_RIGHTS, unix(7)) and the client's
-//! address as data, a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28). What the
-//! backend should know beside it stands behind the address ([`Told`]). The caller
-//! decides whether to hand over, and what to do when it fails.
+//! The form is that of the C gateway and its library: one sendmsg(2) over the new UNIX connection,
+//! with one descriptor (SCM_RIGHTS, unix(7)) and the client's address as data, a `sockaddr_in` (16
+//! bytes) or `sockaddr_in6` (28). What the backend should know beside it stands behind the address
+//! ([`Told`]). The caller decides whether to hand over, and what to do when it fails.
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
@@ -20,10 +19,10 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use crate::client::Client;
 use crate::config::{FrameType, ServiceConfig};
 
-/// Undoes what the gateway set on the client's socket, and sets what the backend
-/// relies on: options and timeouts belong to the open file, which the backend
-/// shares. It is done before the backend is connected, since the C gateway's
-/// library looks for the descriptor only once, as soon as it has accepted.
+/// Undoes what the gateway set on the client's socket, and sets what the backend relies on: options
+/// and timeouts belong to the open file, which the backend shares. It is done before the backend is
+/// connected, since the C gateway's library looks for the descriptor only once, as soon as it has
+/// accepted.
 pub(crate) fn prepare(client: &Client, silence: Duration) {
     client.tune(silence);
     // A socket that refuses them stays with its timeouts, and is served.
@@ -73,12 +72,11 @@ impl Told {
 
 /// Gives a prepared client to the backend; the gateway's own descriptor is closed.
 ///
-/// Since the two descriptors share one open file, nothing may be done to the
-/// client before it is dropped, a shutdown least of all.
+/// Since the two descriptors share one open file, nothing may be done to the client before it is
+/// dropped, a shutdown least of all.
 ///
 /// # Errors
-/// The client comes back, so that the relay can serve it, together with what
-/// went wrong.
+/// The client comes back, so that the relay can serve it, together with what went wrong.
 pub(crate) fn hand_over(
     client: TcpStream,
     backend: BorrowedFd<'_>,
@@ -100,8 +98,8 @@ fn send(
     let (address, len) = address_bytes(peer);
     let address = &address[..len];
     let descriptors = [client.as_raw_fd()];
-    // A new connection takes these bytes at once; if this one does not, the relay
-    // is better than a wait without a deadline.
+    // A new connection takes these bytes at once; if this one does not, the relay is better than a
+    // wait without a deadline.
     let sent = sendmsg::<()>(
         backend.as_raw_fd(),
         &[IoSlice::new(address), IoSlice::new(&told.0)],
@@ -164,8 +162,8 @@ mod tests {
         (listener.accept().unwrap().0, far)
     }
 
-    /// What came over: the data bytes and the descriptor's number, which the
-    /// tests use through /proc since owning it would take unsafe code.
+    /// What came over: the data bytes and the descriptor's number, which the tests use through
+    /// /proc since owning it would take unsafe code.
     fn receive(backend: &UnixStream) -> (Vec<u8>, Vec<i32>) {
         let mut data = [0; 64];
         let mut control = cmsg_space!([i32; 4]);

@@ -28,8 +28,8 @@ pub struct Upgrade {
     pub host: String,
 }
 
-/// Checks a request, the numbers of RFC 6455, section 4.2.1, beside each step.
-/// Extensions may be offered and are not chosen.
+/// Checks a request, the numbers of RFC 6455, section 4.2.1, beside each step. Extensions may be
+/// offered and are not chosen.
 ///
 /// # Errors
 /// The first rule that is broken: 405, 426 or 400.
@@ -68,8 +68,8 @@ pub fn check(request: &Request) -> Result<Upgrade, Refusal> {
     })
 }
 
-/// Whether this is base64 of 16 bytes. The four bits behind them may be anything: they are not
-/// zero in the example of RFC 6455, section 4.1 ("AQIDBAUGBwgJCgsMDQ4PEC==").
+/// Whether this is base64 of 16 bytes. The four bits behind them may be anything: they are not zero
+/// in the example of RFC 6455, section 4.1 ("AQIDBAUGBwgJCgsMDQ4PEC==").
 fn is_key(key: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(digit)

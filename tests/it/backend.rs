@@ -87,8 +87,8 @@ fn copy_back(mut stream: UnixStream) {
     }
 }
 
-/// After a read of nothing: false at the end of the stream, true after an
-/// empty packet of a SEQPACKET socket.
+/// After a read of nothing: false at the end of the stream, true after an empty packet of a
+/// SEQPACKET socket.
 fn stream_has_more(stream: &UnixStream) -> bool {
     // POLLRDHUP has no name in nix: the peer will write no more (poll(2)).
     let ended = PollFlags::from_bits_retain(nix::libc::POLLRDHUP) | PollFlags::POLLHUP;

@@ -24,8 +24,8 @@ pub(crate) struct Frame {
 }
 
 impl Client {
-    /// Connects to the service `name` with `more` header lines; panics if the
-    /// answer is not a right 101.
+    /// Connects to the service `name` with `more` header lines; panics if the answer is not a right
+    /// 101.
     pub(crate) fn open(gateway: &Gateway, name: &str, more: &str) -> Client {
         let request = http::upgrade(gateway, &format!("/{name}"), more);
         Client::over(gateway.connect(), &request)
@@ -101,8 +101,8 @@ impl Client {
         }))
     }
 
-    /// The next message, its fragments joined: opcode and payload. Answers the
-    /// pings that come before it.
+    /// The next message, its fragments joined: opcode and payload. Answers the pings that come
+    /// before it.
     pub(crate) fn message(&mut self) -> (u8, Vec<u8>) {
         let first = self.data_frame();
         assert!(

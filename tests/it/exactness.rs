@@ -169,8 +169,8 @@ fn a_stream_of_mixed_frames_cut_at_every_offset_gives_the_same_bytes() {
         client.send(&frames::close(1000));
         assert!(connection.rest() == bytes, "cut at {cut}");
         drop(connection);
-        // A pong may answer several pings at once (RFC 6455, section 5.5.3),
-        // but the last ping gets its own.
+        // A pong may answer several pings at once (RFC 6455, section 5.5.3), but the last ping gets
+        // its own.
         let mut last = None;
         loop {
             let frame = client.frame();

@@ -9,8 +9,8 @@ use crate::frames::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, message,
 use crate::gateway::{Gateway, is_emulated};
 use crate::process::{DEADLINE, figure};
 
-/// KiB that memory may grow by under any flood: buffers of both threads, and
-/// what the allocator keeps.
+/// KiB that memory may grow by under any flood: buffers of both threads, and what the allocator
+/// keeps.
 const BUFFERS: usize = 512;
 
 /// KiB that memory may grow by between the first part of a flood and its end.

@@ -11,8 +11,8 @@ pub(crate) const PONG: u8 = 0xa;
 /// The bit that ends a message.
 pub(crate) const FIN: u8 = 0x80;
 
-/// The masking key of every frame sent here; no byte of it is zero and no two
-/// are alike, so a wrong phase shows.
+/// The masking key of every frame sent here; no byte of it is zero and no two are alike, so a wrong
+/// phase shows.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The head of a client's frame: `first` byte, then the masked length, the key.

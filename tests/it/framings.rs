@@ -214,8 +214,8 @@ fn length_closes_when_the_backend_breaks_its_rules() {
     let gateway = Gateway::start("framing = \"length\"; maxmessage = 1000;");
     let backend = gateway.backend("program");
     let cases: [(&[u8], u16); 4] = [
-        // An opcode that is neither text nor binary; a length beyond the limit;
-        // a text that is not UTF-8; an end within a message.
+        // An opcode that is neither text nor binary; a length beyond the limit; a text that is not
+        // UTF-8; an end within a message.
         (b"\0\0\0\x01\x07x", 1011),
         (b"\xff\xff\xff\xff\x02", 1009),
         (b"\0\0\0\x01\x01\xff", 1007),

@@ -24,8 +24,8 @@ impl Gateway {
         Gateway::with("", websocket)
     }
 
-    /// Starts one with these settings in the server, and these in its
-    /// `websocket` section. `DIR` stands for the temporary directory.
+    /// Starts one with these settings in the server, and these in its `websocket` section. `DIR`
+    /// stands for the temporary directory.
     pub(crate) fn with(server: &str, websocket: &str) -> Gateway {
         Gateway::run(&mut daemon(), free_address(), server, websocket)
     }
@@ -162,8 +162,8 @@ impl Gateway {
     }
 }
 
-/// The daemon's binary; or the words of `OUISTITI_GATEWAY`, an emulator and a
-/// binary for another processor.
+/// The daemon's binary; or the words of `OUISTITI_GATEWAY`, an emulator and a binary for another
+/// processor.
 pub(crate) fn daemon() -> Command {
     let words = emulation().unwrap_or_default();
     let mut words = words.split_whitespace();
@@ -191,8 +191,8 @@ fn emulation() -> Option<String> {
     std::env::var("OUISTITI_GATEWAY").ok()
 }
 
-/// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each
-/// gateway gets an address of its own, and a port free there stays free.
+/// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each gateway gets an address
+/// of its own, and a port free there stays free.
 pub(crate) fn free_address() -> SocketAddr {
     static COUNT: AtomicU8 = AtomicU8::new(1);
     let pid = std::process::id().to_be_bytes();

@@ -20,8 +20,8 @@ fn status(gateway: &Gateway, host: &str, origin: &str, more: &str) -> u16 {
     Response::read_head(&mut stream).expect("an answer").status
 }
 
-/// Host, Origin, X-Forwarded-Host, the statuses of a server without settings, with
-/// `hostname = "gw.example.org, *.example.net"`, and with `trusted` as well.
+/// Host, Origin, X-Forwarded-Host, the statuses of a server without settings, with `hostname =
+/// "gw.example.org, *.example.net"`, and with `trusted` as well.
 const TABLE: [(&str, &str, &str, [u16; 3]); 44] = [
     // A program that is not a browser sends no Origin, and may use any Host.
     ("127.0.0.1", "", "", [101, 101, 101]),
@@ -210,8 +210,8 @@ fn the_log_names_the_host_and_the_setting() {
     );
 }
 
-/// Host, Origin, the server name of the handshake, and the status on a server whose certificate
-/// is for gateway.test.
+/// Host, Origin, the server name of the handshake, and the status on a server whose certificate is
+/// for gateway.test.
 #[cfg(feature = "tls")]
 const TLS_TABLE: [(&str, &str, u16); 16] = [
     ("gateway.test", "https://gateway.test", 101),

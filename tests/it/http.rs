@@ -81,8 +81,8 @@ pub(crate) fn ask(gateway: &Gateway, request: &str) -> Response {
     try_ask(gateway, request.as_bytes()).expect("an answer, not the bare end")
 }
 
-/// The same for any bytes; None when the connection ends without an answer.
-/// The request ends with the client's half of the connection.
+/// The same for any bytes; None when the connection ends without an answer. The request ends with
+/// the client's half of the connection.
 pub(crate) fn try_ask(gateway: &Gateway, request: &[u8]) -> Option<Response> {
     let mut stream = gateway.connect();
     // A gateway that has answered already may no longer take the rest.

@@ -123,8 +123,8 @@ fn row_11_a_reserved_opcode_closes_with_1002() {
 fn row_12_text_that_is_not_utf_8_closes_with_1007() {
     let gateway = Gateway::start("");
     let _backend = gateway.backend("sink");
-    // A lone continuation byte, an overlong slash, a surrogate, beyond U+10FFFF,
-    // and a character that the message's end cuts.
+    // A lone continuation byte, an overlong slash, a surrogate, beyond U+10FFFF, and a character
+    // that the message's end cuts.
     let texts: [&[u8]; 5] = [
         b"a\x80",
         b"\xc0\xaf",

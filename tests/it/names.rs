@@ -317,8 +317,8 @@ fn a_thousand_traversals_in_path_query_host_and_subprotocol_reach_nobody_outside
     ));
 }
 
-/// Swaps what stands under two names as fast as it can, while clients ask for them: a socket
-/// inside docroot, and links that lead out of it.
+/// Swaps what stands under two names as fast as it can, while clients ask for them: a socket inside
+/// docroot, and links that lead out of it.
 fn swapped_while_asked_for(gateway: &Gateway, swaps: usize) {
     let outside = Outside::listen(gateway, &["outside", "chat"]);
     std::fs::create_dir(gateway.path("run/real")).unwrap();

@@ -32,8 +32,8 @@ pub(crate) fn is_over(mut stream: &TcpStream) -> bool {
     }
 }
 
-/// 500 clients that never come to the end of `begin`, and send a byte after each `pause`;
-/// `serve` must be served all the same. The slow ones have `limit` seconds.
+/// 500 clients that never come to the end of `begin`, and send a byte after each `pause`; `serve`
+/// must be served all the same. The slow ones have `limit` seconds.
 fn dribblers_keep_nobody_out(
     gateway: &Gateway,
     begin: &[u8],

@@ -14,8 +14,8 @@ use nix::unistd::Pid;
 
 use crate::gateway::is_emulated;
 
-/// How long any single wait may take before a test gives up. Far above what a
-/// loaded machine needs: it only ends tests that would never end.
+/// How long any single wait may take before a test gives up. Far above what a loaded machine needs:
+/// it only ends tests that would never end.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds, looking every few milliseconds.
@@ -117,8 +117,8 @@ impl Process {
         Process { child, log, news }
     }
 
-    /// Waits for a line of the log that satisfies `wanted`, and returns it; or
-    /// None when the process ended without one.
+    /// Waits for a line of the log that satisfies `wanted`, and returns it; or None when the
+    /// process ended without one.
     pub(crate) fn find_line(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -197,8 +197,8 @@ impl Process {
         self.status_field("Threads:")
     }
 
-    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)); 0 in an
-    /// emulator, where it would be the emulator's.
+    /// Memory that is its own and resident, in KiB (`RssAnon`, proc(5)); 0 in an emulator, where it
+    /// would be the emulator's.
     pub(crate) fn memory(&self) -> usize {
         if is_emulated("its memory is the emulator's, and is not looked at") {
             return 0;
@@ -206,9 +206,9 @@ impl Process {
         self.status_field("RssAnon:")
     }
 
-    /// Memory that is its own, in KiB: the anonymous part of its proportional set size
-    /// (`Pss_Anon`, proc_pid_smaps(5)). Code that is read from the file for the first time is
-    /// no growth. 0 in an emulator.
+    /// Memory that is its own, in KiB: the anonymous part of its proportional set size (`Pss_Anon`,
+    /// proc_pid_smaps(5)). Code that is read from the file for the first time is no growth. 0 in an
+    /// emulator.
     pub(crate) fn anonymous(&self) -> usize {
         if is_emulated("its memory is the emulator's, and is not looked at") {
             return 0;
@@ -222,8 +222,8 @@ impl Process {
     pub(crate) fn processor_time(&self) -> Duration {
         let path = format!("/proc/{}/stat", self.child.id());
         let text = std::fs::read_to_string(path).expect("the process is there");
-        // Fields 14 and 15, behind the name, which may hold anything: user and system, in ticks
-        // of 10 ms on every machine of today.
+        // Fields 14 and 15, behind the name, which may hold anything: user and system, in ticks of
+        // 10 ms on every machine of today.
         let fields = text.rsplit(") ").next().expect("a state").split(' ');
         let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>());
         Duration::from_millis(10 * ticks.map(|ticks| ticks.expect("a number")).sum::<u64>())

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::gateway::Gateway;
 use crate::http::{ask, upgrade};
 
-/// Starts the daemon with a file of etc/, as this user, on an address of this test, and without
-/// the settings that begin with these words.
+/// Starts the daemon with a file of etc/, as this user, on an address of this test, and without the
+/// settings that begin with these words.
 fn start(name: &str, without: &[&str]) -> Gateway {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc").join(name);
     let text = std::fs::read_to_string(path).expect("an example");

@@ -14,8 +14,8 @@ const V1: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n";
 const V2: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\x12\x34\x01\xbb";
 
-/// The log line of a client that sends this PROXY header and these header lines; proxies stand
-/// in 127.0.0.0/8 and 10.0.0.0/8.
+/// The log line of a client that sends this PROXY header and these header lines; proxies stand in
+/// 127.0.0.0/8 and 10.0.0.0/8.
 fn line(before: &[u8], more: &str) -> String {
     let gateway = Gateway::with("trusted = \"127.0.0.0/8, 10.0.0.0/8\";", "");
     gateway.backend("echo").echo();

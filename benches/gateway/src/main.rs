@@ -1,5 +1,5 @@
-//! Measures ouistiti against the roofline, in one run on one CPU; README.md beside
-//! this crate's folder says how and why.
+//! Measures ouistiti against the roofline, in one run on one CPU; README.md beside this crate's
+//! folder says how and why.
 
 mod backend;
 mod load;
@@ -227,8 +227,8 @@ fn measure(arguments: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// System calls of each program alone, and together with its backend, which is the one of
-/// this process id where it is not the program's own.
+/// System calls of each program alone, and together with its backend, which is the one of this
+/// process id where it is not the program's own.
 fn count_calls(
     programs: &[Program],
     manner: &str,

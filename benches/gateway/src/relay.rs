@@ -1,8 +1,8 @@
 //! The roofline: a plain two-thread blocking relay that also converts frames.
 //!
-//! It does what no relay of this shape can avoid, and nothing a gateway must do
-//! besides: no checks, no limits, no UTF-8, no pings. One thread reads the
-//! client and writes the backend, one the reverse: four system calls an echo.
+//! It does what no relay of this shape can avoid, and nothing a gateway must do besides: no checks,
+//! no limits, no UTF-8, no pings. One thread reads the client and writes the backend, one the
+//! reverse: four system calls an echo.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

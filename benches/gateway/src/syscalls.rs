@@ -17,8 +17,8 @@ const MESSAGES: u32 = 1000;
 /// Calls a message by name, the most frequent first, those under 0.01 left out.
 pub type Calls = Vec<(String, f64)>;
 
-/// Counts the calls of these processes while one client has messages echoed by `program`, so
-/// many at a time.
+/// Counts the calls of these processes while one client has messages echoed by `program`, so many
+/// at a time.
 pub fn count(
     processes: &[u32],
     program: &Program,

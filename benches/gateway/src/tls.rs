@@ -51,8 +51,8 @@ pub fn server(folder: &Path) -> io::Result<Arc<ServerConfig>> {
 
 /// One TLS session that one thread reads and another writes.
 ///
-/// No lock is held across a blocking read, and records leave in the order they
-/// were made because `outgoing` is locked from making to writing them.
+/// No lock is held across a blocking read, and records leave in the order they were made because
+/// `outgoing` is locked from making to writing them.
 pub struct Session {
     socket: TcpStream,
     connection: Mutex<ServerConnection>,

@@ -1,7 +1,7 @@
 //! Frames and the opening handshake, as little of them as a load needs.
 //!
-//! The relay and the load client share this; neither checks what a gateway
-//! must check, which is the point of a roofline.
+//! The relay and the load client share this; neither checks what a gateway must check, which is the
+//! point of a roofline.
 
 use std::io::{self, Read, Write};
 

@@ -1,8 +1,8 @@
 //! Opening and running: a program for each client (`type = "exec"`).
 //!
-//! The program's standard input and output are the far end of the backend's socket, so that no
-//! byte is copied for it. One lasting thread, the supervisor, starts all programs, reads what they
-//! write to standard error, and ends what is left of them after their clients.
+//! The program's standard input and output are the far end of the backend's socket, so that no byte
+//! is copied for it. One lasting thread, the supervisor, starts all programs, reads what they write
+//! to standard error, and ends what is left of them after their clients.
 
 use std::io;
 use std::os::fd::OwnedFd;

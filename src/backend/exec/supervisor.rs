@@ -119,8 +119,8 @@ pub(super) fn wake() {
     }
 }
 
-/// Ends all programs: TERM, and KILL to those that take longer than 5 s. Returns when there is none.
-/// None is started any more.
+/// Ends all programs: TERM, and KILL to those that take longer than 5 s. Returns when there is
+/// none. None is started any more.
 pub(crate) fn stop() {
     end(Stop::Term, STOP_WAIT);
 }

@@ -3,8 +3,8 @@
 //! The daemon starts the program that is now on disk, and passes it the listening sockets
 //! ([`Attempt`]). The new process binds what is new, and accepts beside the old one
 //! ([`Predecessor`]). If it still lives [`TRIAL`] later it is the daemon: the pid file becomes its
-//! own, and the old process serves its clients to their end (`leaving`). If not, the old one goes on
-//! as if nothing had been.
+//! own, and the old process serves its clients to their end (`leaving`). If not, the old one goes
+//! on as if nothing had been.
 
 mod attempt;
 mod link;

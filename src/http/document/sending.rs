@@ -20,20 +20,20 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// 64 KiB in 10 s, which the slowest of mobile networks can. A client that reads nothing
-    /// is let go after 10 s, a file of 1 MiB has an end after 160 s.
+    /// 64 KiB in 10 s, which the slowest of mobile networks can. A client that reads nothing is let
+    /// go after 10 s, a file of 1 MiB has an end after 160 s.
     pub(super) const LEAST: Self = Self {
         stall: Duration::from_secs(10),
         bytes: 64 * 1024,
     };
 }
 
-/// Writes `head` and what `range` has of the file, a small file and its head in one write.
-/// Returns the bytes written.
+/// Writes `head` and what `range` has of the file, a small file and its head in one write. Returns
+/// the bytes written.
 ///
 /// # Errors
-/// As read(2) and write(2); `WouldBlock` or `TimedOut` for a client slower than `pace`; any if
-/// the file becomes shorter: its length has been promised, so the connection must end.
+/// As read(2) and write(2); `WouldBlock` or `TimedOut` for a client slower than `pace`; any if the
+/// file becomes shorter: its length has been promised, so the connection must end.
 pub(super) fn send(
     client: &Client,
     head: &str,
@@ -42,8 +42,8 @@ pub(super) fn send(
     pace: Pace,
 ) -> io::Result<u64> {
     if range.end - range.start > pace.bytes {
-        // What the kernel holds is not yet read: with more of it a client that reads nothing
-        // would have a minute, and with many clients it is memory.
+        // What the kernel holds is not yet read: with more of it a client that reads nothing would
+        // have a minute, and with many clients it is memory.
         client.limit_send_buffer(pace.bytes as usize);
     }
     file.seek(SeekFrom::Start(range.start))?;

@@ -1,7 +1,7 @@
 //! What a program that checks logins answers: the head of an HTTP answer (RFC 9112, section 4).
 //!
-//! Nothing of it is believed before the head is complete, and its length, its headers and the
-//! time for it are limited. Its content is dropped.
+//! Nothing of it is believed before the head is complete, and its length, its headers and the time
+//! for it are limited. Its content is dropped.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};

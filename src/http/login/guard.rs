@@ -93,8 +93,8 @@ impl Guard {
         }
     }
 
-    /// Whether an address has failed in the last minutes, right ones since then or not: programs that
-    /// check for us let it wait.
+    /// Whether an address has failed in the last minutes, right ones since then or not: programs
+    /// that check for us let it wait.
     pub(super) fn is_suspect(&self, source: Option<IpAddr>) -> bool {
         let state = self.state();
         let failures = source.and_then(|ip| state.failures.get(&network(ip)));

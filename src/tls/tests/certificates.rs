@@ -108,8 +108,8 @@ fn a_key_or_certificate_that_cannot_be_used_says_what_it_is_and_what_to_make() {
     assert!(!error.contains("Other"), "{error}");
 }
 
-/// A certificate without its version and its extensions; its signature is wrong, which the
-/// server that shows it does not look at.
+/// A certificate without its version and its extensions; its signature is wrong, which the server
+/// that shows it does not look at.
 fn version_1(certificate: &[u8]) -> Vec<u8> {
     let der = |tag: u8, content: &[u8]| {
         let length = u16::try_from(content.len()).expect("a short certificate");

@@ -1,5 +1,4 @@
-//! Both directions at once, by two threads: nothing lost, nobody waits for the
-//! other's network.
+//! Both directions at once, by two threads: nothing lost, nobody waits for the other's network.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -19,8 +18,8 @@ fn byte(position: usize) -> u8 {
     (position % 253) as u8 ^ (position >> 16) as u8
 }
 
-/// Sends and receives `TOTAL` bytes at once, as the network allows, with new
-/// keys after each `key_update` bytes.
+/// Sends and receives `TOTAL` bytes at once, as the network allows, with new keys after each
+/// `key_update` bytes.
 fn flood(peer: Peer, key_update: usize) {
     let StreamOwned { mut conn, mut sock } = peer;
     sock.set_nonblocking(true).expect("nonblocking");

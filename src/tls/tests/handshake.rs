@@ -1,5 +1,4 @@
-//! The handshake: versions, client certificates, resumption, and clients that
-//! never finish.
+//! The handshake: versions, client certificates, resumption, and clients that never finish.
 
 use std::io::{Read, Write};
 use std::sync::Arc;

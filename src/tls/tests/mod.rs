@@ -1,5 +1,5 @@
-//! Tests of TLS in one process: a rustls client on a loopback socket, with
-//! certificates that the `openssl` program makes on the spot.
+//! Tests of TLS in one process: a rustls client on a loopback socket, with certificates that the
+//! `openssl` program makes on the spot.
 
 mod certificates;
 mod duplex;
@@ -198,9 +198,8 @@ fn sockets() -> (TcpStream, TcpStream) {
 
 type Peer = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects a client that asks for `host`. Its result is an error where the
-/// server refused it, which a TLS 1.3 client learns when it first reads: the
-/// server greets with `+`.
+/// Connects a client that asks for `host`. Its result is an error where the server refused it,
+/// which a TLS 1.3 client learns when it first reads: the server greets with `+`.
 fn connect(
     certificates: &Certificates,
     client: &Arc<ClientConfig>,

@@ -1,8 +1,8 @@
 //! Running: how messages meet the backend's bytes.
 //!
-//! [`ToBackend`] gives a client's messages to the backend, [`ToClient`] makes messages of
-//! the backend's bytes (docs/behaviour.md, section 4). Neither knows of threads or of
-//! closing: `pump` does.
+//! [`ToBackend`] gives a client's messages to the backend, [`ToClient`] makes messages of the
+//! backend's bytes (docs/behaviour.md, section 4). Neither knows of threads or of closing: `pump`
+//! does.
 
 mod to_backend;
 mod to_client;
@@ -20,12 +20,11 @@ const SMALL_BUFFER: usize = 2 << 10;
 /// this one holds a message of 64 KiB with its header.
 const LARGE_BUFFER: usize = 68 << 10;
 
-/// Consecutive reads that would have fitted the smallest buffer, before a larger one is given
-/// back.
+/// Consecutive reads that would have fitted the smallest buffer, before a larger one is given back.
 const SMALL_READS: u8 = 8;
 
-/// The next size of a buffer after a read of `count` bytes into its free `space`: larger when
-/// the read has filled it, small again after several small reads.
+/// The next size of a buffer after a read of `count` bytes into its free `space`: larger when the
+/// read has filled it, small again after several small reads.
 fn next_size(size: usize, count: usize, space: usize, small_reads: &mut u8) -> usize {
     if count == space {
         *small_reads = 0;

@@ -18,8 +18,8 @@ pub(crate) enum Delivery {
     NoMemory,
 }
 
-/// Collects payload at the front of a buffer; the client's next bytes are read into the rest of
-/// it. A message that fits the buffer is one write, a longer one streams.
+/// Collects payload at the front of a buffer; the client's next bytes are read into the rest of it.
+/// A message that fits the buffer is one write, a longer one streams.
 pub(crate) struct ToBackend<'a, G> {
     backend: &'a Backend,
     /// Says whether to wait on, when the backend takes no bytes for long.
@@ -134,8 +134,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         true
     }
 
-    /// Grows the buffer, at most to the longest message and the next frame header. Returns false
-    /// if the server's memory does not suffice.
+    /// Grows the buffer, at most to the longest message and the next frame header. Returns false if
+    /// the server's memory does not suffice.
     fn grow(&mut self) -> bool {
         let most = match self.holding {
             true => self.max_message.saturating_add(SMALL_BUFFER),

@@ -156,8 +156,8 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Fits the buffer to the backend; returns whether it has grown. A buffer for packets keeps
-    /// its size.
+    /// Fits the buffer to the backend; returns whether it has grown. A buffer for packets keeps its
+    /// size.
     fn adapt(&mut self, count: usize, space: usize) -> bool {
         if self.boundary == Boundary::Packet {
             return false;

@@ -27,8 +27,8 @@ impl Pump {
         }
     }
 
-    /// Owes the client a Close, which can go out only when the backend's thread has sent its
-    /// frame. Returns whether it went out in time.
+    /// Owes the client a Close, which can go out only when the backend's thread has sent its frame.
+    /// Returns whether it went out in time.
     pub(super) fn can_tell(&self, code: Option<CloseCode>) -> bool {
         self.writer.owe_close(code);
         let deadline = Instant::now() + CLOSE_WAIT;
@@ -63,8 +63,8 @@ impl Pump {
         self.backend.cut();
     }
 
-    /// Reads and drops the backend's output until it ends or is cut, so that the backend can go
-    /// on to read.
+    /// Reads and drops the backend's output until it ends or is cut, so that the backend can go on
+    /// to read.
     #[inline(never)]
     pub(super) fn drop_backend(&self) {
         let mut dropped = [0; 2048];

@@ -15,8 +15,8 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Notes that the direction has moved. Only the direction's own thread may call this: it
-    /// loads and stores, which costs less than an atomic addition.
+    /// Notes that the direction has moved. Only the direction's own thread may call this: it loads
+    /// and stores, which costs less than an atomic addition.
     pub(crate) fn moved(&self) {
         let moves = self.moves.load(Ordering::Relaxed);
         self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);

@@ -176,8 +176,8 @@ fn tcp_pair() -> (Backend, TcpStream) {
     (connected, listener.accept().expect("it came").0)
 }
 
-/// A backend that is silent for longer than the Close waits for it, and then reads everything
-/// and reports its progress.
+/// A backend that is silent for longer than the Close waits for it, and then reads everything and
+/// reports its progress.
 fn a_slow_backend_gets_all<B: Read + Write>(ends: (Backend, B)) {
     let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
     let message = vec![b'x'; 120];

@@ -1,8 +1,8 @@
 //! The daemon's own `frames` and `latch`, compiled with shuttle's threads in the place of std's.
 //!
-//! Their client is a socket of a few bytes that records what is written. shuttle knows one order
-//! of memory accesses for all threads (sequential consistency), and no time: a wait with a limit
-//! never ends by itself, so that a wake-up which was lost is found as a deadlock.
+//! Their client is a socket of a few bytes that records what is written. shuttle knows one order of
+//! memory accesses for all threads (sequential consistency), and no time: a wait with a limit never
+//! ends by itself, so that a wake-up which was lost is found as a deadlock.
 
 mod client;
 #[allow(dead_code, reason = "the daemon uses what the model does not")]

@@ -1,5 +1,5 @@
-//! The first user of a file, who administers the others: made by the operator,
-//! so that it is not whoever comes first.
+//! The first user of a file, who administers the others: made by the operator, so that it is not
+//! whoever comes first.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,23 +10,22 @@ use rpcplugin::Error;
 use crate::password::Hasher;
 use crate::store::{By, NewUser, ROOT, Store};
 
-/// Characters of a password that is made here: no two look alike. There are 32
-/// of them, so that five bits choose one.
+/// Characters of a password that is made here: no two look alike. There are 32 of them, so that
+/// five bits choose one.
 const CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// Characters of a password, in groups: 100 bits.
 const LENGTH: usize = 20;
 const GROUP: usize = 5;
 
-/// Whether the server starts, which opens the plugin first of all. Later it
-/// would have nobody to tell the password.
+/// Whether the server starts, which opens the plugin first of all. Later it would have nobody to
+/// tell the password.
 pub(crate) fn is_start() -> bool {
     static OPENED: AtomicBool = AtomicBool::new(false);
     !OPENED.swap(true, Ordering::Relaxed)
 }
 
-/// Adds the user to a file that has none, with a password that is shown now and
-/// never again.
+/// Adds the user to a file that has none, with a password that is shown now and never again.
 pub(crate) fn make(name: &str, store: &mut Store, hasher: &Hasher) -> Result<(), Error> {
     if !store.is_empty()? {
         return Ok(());

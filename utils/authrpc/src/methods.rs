@@ -1,9 +1,9 @@
 //! The four methods, and who may call them.
 //!
-//! A connection that has authenticated as a member of the group root may add,
-//! change and remove anyone; others only change and remove themselves, with
-//! their password. The first user of a file is made at the start (`root`), or
-//! added from this machine itself: whoever came first would own the others.
+//! A connection that has authenticated as a member of the group root may add, change and remove
+//! anyone; others only change and remove themselves, with their password. The first user of a file
+//! is made at the start (`root`), or added from this machine itself: whoever came first would own
+//! the others.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -63,9 +63,8 @@ impl AuthRpc {
         })
     }
 
-    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`, without those
-    /// that the user has not. The connection
-    /// is that user's from then on; after an error it stays whose it was.
+    /// `auth {user, passwd}` -> `{user, group, home, algorithm}`, without those that the user has
+    /// not. The connection is that user's from then on; after an error it stays whose it was.
     ///
     /// # Errors
     /// The user is unknown or the password wrong.
@@ -117,8 +116,8 @@ impl AuthRpc {
     /// `adduser {user, passwd, group?, home?}`.
     ///
     /// # Errors
-    /// The connection is not root's, and this is not the first user or does not
-    /// come from this machine.
+    /// The connection is not root's, and this is not the first user or does not come from this
+    /// machine.
     pub fn adduser(&mut self, params: Params<'_>) -> Result<Json, Error> {
         let [Some(name), Some(passwd), group, home] =
             texts(params, ["user", "passwd", "group", "home"])?
@@ -166,9 +165,8 @@ impl AuthRpc {
         Ok(message("user removed"))
     }
 
-    /// The user, if the password is right or the connection is root's. A root
-    /// connection may send any password for another user: pages send what is in
-    /// their field.
+    /// The user, if the password is right or the connection is root's. A root connection may send
+    /// any password for another user: pages send what is in their field.
     fn owner(&mut self, name: &str, passwd: Option<&str>) -> Result<Owned, Error> {
         let root = self.root()?;
         let own = self.user.as_ref().is_some_and(|user| user.name == name);
@@ -185,8 +183,7 @@ impl AuthRpc {
         }
     }
 
-    /// The user, if the password is theirs. Takes as long for a user who is
-    /// not there.
+    /// The user, if the password is theirs. Takes as long for a user who is not there.
     fn verify(&mut self, name: &str, passwd: &str) -> Result<User, Error> {
         let turn = self.throttle.wait(name)?;
         let user = self.store.find(name)?;
@@ -204,8 +201,7 @@ impl AuthRpc {
         }
     }
 
-    /// The root user of this connection, if that user is still the same, with
-    /// the same password.
+    /// The root user of this connection, if that user is still the same, with the same password.
     fn root(&self) -> Result<Option<User>, Error> {
         let Some(user) = self.user.as_ref().filter(|user| user.is_root()) else {
             return Ok(None);
@@ -215,8 +211,7 @@ impl AuthRpc {
     }
 }
 
-/// The members of these names that are texts and not empty: pages send what
-/// was left blank.
+/// The members of these names that are texts and not empty: pages send what was left blank.
 fn texts<'a, const N: usize>(
     params: Params<'a>,
     names: [&str; N],

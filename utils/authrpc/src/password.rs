@@ -1,7 +1,7 @@
 //! Passwords as they are stored: argon2id, and the forms of the C gateway.
 //!
-//! Every check costs one run of argon2, for an unknown user and for an old form
-//! too, so that the time tells nothing.
+//! Every check costs one run of argon2, for an unknown user and for an old form too, so that the
+//! time tells nothing.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -18,8 +18,7 @@ use crate::turn::Run;
 const MEMORY: u32 = 4096;
 /// Passes over it: about a quarter of a second on a MIPS 24Kc.
 const PASSES: u32 = 3;
-/// Most memory a stored password may ask for, in KiB: other programs write the
-/// file too.
+/// Most memory a stored password may ask for, in KiB: other programs write the file too.
 const MAX_MEMORY: u32 = 64 * 1024;
 /// Longest password, in bytes.
 pub(crate) const MAX_PASSWORD: usize = 1024;
@@ -100,8 +99,7 @@ impl Hasher {
             .map_err(|error| failed(&error))
     }
 
-    /// Whether this is the password of the user; `stored` is `None` if there
-    /// is no such user.
+    /// Whether this is the password of the user; `stored` is `None` if there is no such user.
     ///
     /// # Errors
     /// Others run before, for too long; or nobody wants to know any more.
@@ -145,8 +143,8 @@ impl Hasher {
     }
 }
 
-/// A password in a form of the C gateway: `$aN$HASH`, or `$aN$realm=R$HASH`
-/// where the hash is over `user:R:password` (RFC 7616's digest).
+/// A password in a form of the C gateway: `$aN$HASH`, or `$aN$realm=R$HASH` where the hash is over
+/// `user:R:password` (RFC 7616's digest).
 fn check_gateway(user: &str, password: &str, stored: &str) -> bool {
     let Some(form) = Form::of(stored) else {
         return false;

@@ -1,8 +1,7 @@
 //! The SQLite file: groups, users and stored passwords.
 //!
-//! Reads and writes both layouts of the C gateway: passwords in the table of
-//! users, or (newer) in a table `passwds` of their own. Values are always
-//! bound, never written into the SQL.
+//! Reads and writes both layouts of the C gateway: passwords in the table of users, or (newer) in a
+//! table `passwds` of their own. Values are always bound, never written into the SQL.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -48,9 +47,8 @@ impl User {
     }
 }
 
-/// A user who may be changed, by the user's own will or by that of `root`, as
-/// both were when they were read. A change reads them again within its
-/// transaction.
+/// A user who may be changed, by the user's own will or by that of `root`, as both were when they
+/// were read. A change reads them again within its transaction.
 pub(crate) struct Owned {
     pub(crate) user: User,
     pub(crate) root: Option<User>,
@@ -130,8 +128,7 @@ impl Store {
         is_empty(&self.sqlite).map_err(|error| internal(&error))
     }
 
-    /// Adds a user; the first of all belongs to the group root whatever was
-    /// asked.
+    /// Adds a user; the first of all belongs to the group root whatever was asked.
     pub(crate) fn add(&mut self, user: &NewUser<'_>, by: &By<'_>) -> Result<(), Error> {
         let layout = self.layout;
         self.change(|sqlite| {
@@ -263,8 +260,7 @@ fn is_empty(sqlite: &Connection) -> rusqlite::Result<bool> {
     })
 }
 
-/// Whether the user is still there, unchanged: the id alone could be another
-/// user's by now.
+/// Whether the user is still there, unchanged: the id alone could be another user's by now.
 fn is_still(sqlite: &Connection, layout: Layout, user: &User) -> rusqlite::Result<bool> {
     Ok(find(sqlite, layout, &user.name)?.as_ref() == Some(user))
 }

@@ -1,12 +1,11 @@
-//! Wrong passwords slow down the address that they come from, and for a moment
-//! the user that they are for; nobody else.
+//! Wrong passwords slow down the address that they come from, and for a moment the user that they
+//! are for; nobody else.
 //!
-//! Checks of an address that has failed take turns, each later than the one
-//! before, or an attacker would wait on many connections at once. A right
-//! password waits too, or guessers would hang up whenever an answer is late.
-//! Where the address is not known (a gateway that does not tell it), those who
-//! try the same user take turns instead: guessing stays slow, but keeps that
-//! user waiting too.
+//! Checks of an address that has failed take turns, each later than the one before, or an attacker
+//! would wait on many connections at once. A right password waits too, or guessers would hang up
+//! whenever an answer is late. Where the address is not known (a gateway that does not tell it),
+//! those who try the same user take turns instead: guessing stays slow, but keeps that user waiting
+//! too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -16,18 +15,16 @@ use std::time::{Duration, Instant};
 
 use rpcplugin::{Error, is_wanted};
 
-/// Addresses, and users, remembered at most: the one that failed longest ago
-/// goes first.
+/// Addresses, and users, remembered at most: the one that failed longest ago goes first.
 const REMEMBERED: usize = 1024;
 /// After this long without a wrong password the count starts anew.
 const FORGET: Duration = Duration::from_secs(300);
 /// Doublings at most: sixteen times the first wait.
 const MAX_DOUBLINGS: u32 = 4;
-/// Longest time that all turns before the own may take; a check that would wait
-/// longer is refused at once. A page waits for an answer a little longer.
+/// Longest time that all turns before the own may take; a check that would wait longer is refused
+/// at once. A page waits for an answer a little longer.
 const MAX_AHEAD: Duration = Duration::from_secs(8);
-/// Longest wait of an address that has not failed, for a user whose password
-/// others guess.
+/// Longest wait of an address that has not failed, for a user whose password others guess.
 const MAX_NAME_WAIT: Duration = Duration::from_millis(500);
 /// Wrong passwords after which a connection is not listened to any more.
 const MAX_FAILURES: u32 = 10;
@@ -73,8 +70,8 @@ impl Turns {
         }
     }
 
-    /// How long the turn that is now taken is off. Without failures it is not: a
-    /// browser asks several times at once.
+    /// How long the turn that is now taken is off. Without failures it is not: a browser asks
+    /// several times at once.
     fn take(&mut self, throttle: &Throttle, now: Instant) -> Result<(Duration, Standing), Error> {
         let (failures, ahead) = self.current(now);
         if ahead > MAX_AHEAD {
@@ -154,8 +151,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// `delay` is the wait after a first wrong password, `address` the client's
-    /// if it is known.
+    /// `delay` is the wait after a first wrong password, `address` the client's if it is known.
     pub(crate) fn new(delay: Duration, address: Option<IpAddr>) -> Throttle {
         Throttle {
             delay,
@@ -167,8 +163,8 @@ impl Throttle {
     /// Waits as long as the source and the user deserve.
     ///
     /// # Errors
-    /// The connection has had enough tries, or too many others have their turn
-    /// before; it costs no more time.
+    /// The connection has had enough tries, or too many others have their turn before; it costs no
+    /// more time.
     pub(crate) fn wait(&self, user: &str) -> Result<Turn, Error> {
         if self.failures >= MAX_FAILURES {
             return Err(Error::failure("too many failures: connect again"));
@@ -211,8 +207,8 @@ impl Throttle {
         tables.name(user, now).fail(now);
     }
 
-    /// The password was right. What the source and the connection did before
-    /// stays: whoever has one password could clear it to guess another.
+    /// The password was right. What the source and the connection did before stays: whoever has one
+    /// password could clear it to guess another.
     pub(crate) fn passed(&self, user: &str) {
         self.note_success(&mut lock(), user, Instant::now());
     }
@@ -249,8 +245,7 @@ impl Drop for Turn {
     }
 }
 
-/// What counts as one source: an IPv4 address; of IPv6 the 64 bits that a
-/// household has (RFC 6177).
+/// What counts as one source: an IPv4 address; of IPv6 the 64 bits that a household has (RFC 6177).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -55,8 +55,8 @@ fn begins_with_space(bytes: &[u8]) -> bool {
     text.is_some_and(|text| text.valid().starts_with(char::is_whitespace))
 }
 
-/// The line end or NUL that a message ends with: an answer to it ends alike, so that a
-/// gateway that frames by lines or NULs finds the answer's end.
+/// The line end or NUL that a message ends with: an answer to it ends alike, so that a gateway that
+/// frames by lines or NULs finds the answer's end.
 pub(crate) fn ending(message: &[u8]) -> &[u8] {
     &message[without_ending(message).len()..]
 }

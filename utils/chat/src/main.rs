@@ -1,8 +1,7 @@
 //! websocket_chat: the bytes of each client to all others.
 //!
-//! Each client has two threads: this file's `talk` reads what it says and puts it into the
-//! outboxes of the others, its writer empties its own outbox. Only that writer waits for the
-//! client.
+//! Each client has two threads: this file's `talk` reads what it says and puts it into the outboxes
+//! of the others, its writer empties its own outbox. Only that writer waits for the client.
 #![forbid(unsafe_code)]
 
 mod command;

@@ -1,5 +1,5 @@
-//! Running: what one client has yet to read. Bounded, so that a client that never reads costs
-//! no more than that.
+//! Running: what one client has yet to read. Bounded, so that a client that never reads costs no
+//! more than that.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

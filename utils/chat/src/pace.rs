@@ -1,5 +1,5 @@
-//! Running: how fast one client is heard. Its messages go into the bounded outboxes of all
-//! others: unpaced, the fastest speaker would have everybody else dropped.
+//! Running: how fast one client is heard. Its messages go into the bounded outboxes of all others:
+//! unpaced, the fastest speaker would have everybody else dropped.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Days of the proleptic Gregorian calendar, as RFC 3339 and RFC 5280 count them.
 //!
-//! Years begin in March here, so that the leap day comes last: 153 days are five months, and
-//! 146 097 days are 400 years.
+//! Years begin in March here, so that the leap day comes last: 153 days are five months, and 146
+//! 097 days are 400 years.
 
 /// Days from 1970-01-01 to the first of March of the year 0.
 const EPOCH: i64 = 719_468;

@@ -21,8 +21,8 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and what is invisible or
-/// turns the reading direction (Unicode Standard Annex 9, section 2).
+/// Control characters (C0, DEL, C1), line and paragraph separators, and what is invisible or turns
+/// the reading direction (Unicode Standard Annex 9, section 2).
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,

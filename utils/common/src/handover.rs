@@ -29,8 +29,8 @@ pub const MAX_DATA: usize = SIZE_V6 + MAX;
 /// Bytes that show whether a message is a hand-over.
 pub const SHOWN: usize = SIZE_V6 + MARK.len();
 
-/// The length of the address that data begins with, whose family is `inet` or `inet6`; `None` if
-/// it is not that of a hand-over. The first [`SHOWN`] bytes are enough.
+/// The length of the address that data begins with, whose family is `inet` or `inet6`; `None` if it
+/// is not that of a hand-over. The first [`SHOWN`] bytes are enough.
 pub fn address_len(data: &[u8], inet: u16, inet6: u16) -> Option<usize> {
     let family = u16::from_ne_bytes(*data.first_chunk()?);
     let size = match family {

@@ -12,8 +12,8 @@ use crate::Utf8;
 /// what noVNC offers.
 const BINARY_PROTOCOLS: [&str; 7] = ["binary", "rfb", "mqtt", "mqttv3.1", "amqp", "coap", "bfcp"];
 
-/// Beginnings of binary protocols in which the server speaks first: RFB (RFC 6143, section
-/// 7.1.1) and SSH (RFC 4253, section 4.2).
+/// Beginnings of binary protocols in which the server speaks first: RFB (RFC 6143, section 7.1.1)
+/// and SSH (RFC 4253, section 4.2).
 const BINARY_GREETINGS: [&[u8]; 2] = [b"RFB ", b"SSH-"];
 
 // The values of ALWAYS_TEXT, ALWAYS_BINARY and BINARY also go to backends (`handover`).

@@ -12,8 +12,8 @@ pub const FIXED: usize = 16;
 /// bits): query and cookies of a request head, and with the fixed part one packet of 32 KiB.
 pub const MAX_REST: usize = 31 * 1024;
 
-/// Version 2 with the command LOCAL: the proxy's own connection, addresses have no meaning
-/// (section 2.2).
+/// Version 2 with the command LOCAL: the proxy's own connection, addresses have no meaning (section
+/// 2.2).
 pub const LOCAL: u8 = 0x20;
 /// Version 2 with the command PROXY: the connection is made for somebody else.
 pub const PROXY: u8 = 0x21;

@@ -1,5 +1,5 @@
-//! The answer to a message, as it is built within the budget: one response
-//! object (JSON-RPC 2.0, section 5), or an array of them.
+//! The answer to a message, as it is built within the budget: one response object (JSON-RPC 2.0,
+//! section 5), or an array of them.
 
 use rpcplugin::{Error, Json};
 
@@ -46,8 +46,8 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Adds an error, room or not: a client must be told. It is short, but for
-    /// the id, which came with the request.
+    /// Adds an error, room or not: a client must be told. It is short, but for the id, which came
+    /// with the request.
     pub fn error(&mut self, id: &str, error: Error) {
         let message = Json::of(&*error.message);
         let head = format!("\"error\":{{\"code\":{},\"message\":", error.code);

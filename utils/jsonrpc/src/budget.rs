@@ -1,7 +1,6 @@
-//! The memory that all clients of the process share: for messages that have
-//! not ended, for calls (parameters, trees, rows) and for answers that wait to
-//! be read. It is asked for before anything is built, so that what is too much
-//! is refused and never takes the memory of the machine.
+//! The memory that all clients of the process share: for messages that have not ended, for calls
+//! (parameters, trees, rows) and for answers that wait to be read. It is asked for before anything
+//! is built, so that what is too much is refused and never takes the memory of the machine.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,8 +12,8 @@ pub const BUDGET: usize = 16 * 1024 * 1024;
 /// Once so much was taken, in bytes, and all of it is back, the heap is trimmed.
 const LARGE: usize = 2 * 1024 * 1024;
 
-/// What each share has for nothing, in bytes: however much others take, short
-/// messages are answered. A client has three shares.
+/// What each share has for nothing, in bytes: however much others take, short messages are
+/// answered. A client has three shares.
 const FREE: usize = 16 * 1024;
 
 /// The memory for the clients of a process, in bytes.
@@ -78,8 +77,8 @@ impl<'a> Share<'a> {
         counted(self.bytes) > 0
     }
 
-    /// Changes the share to `bytes`; false, and no change, where that is more
-    /// than is left. Less is always possible.
+    /// Changes the share to `bytes`; false, and no change, where that is more than is left. Less is
+    /// always possible.
     #[must_use]
     pub fn resize(&mut self, bytes: usize) -> bool {
         let (now, then) = (counted(self.bytes), counted(bytes));

@@ -1,8 +1,8 @@
-//! Checks one message against the specification (JSON-RPC 2.0), calls the
-//! methods that it names and builds its answer.
+//! Checks one message against the specification (JSON-RPC 2.0), calls the methods that it names and
+//! builds its answer.
 //!
-//! The message is parsed no further than the specification asks: an id is
-//! answered as it was written, and parameters are passed on as they came.
+//! The message is parsed no further than the specification asks: an id is answered as it was
+//! written, and parameters are passed on as they came.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,9 +24,9 @@ pub const MAX_BATCH: usize = 1000;
 /// Longest time for all requests of a batch.
 const BATCH_TIME: Duration = Duration::from_secs(10);
 
-/// Memory reserved before a method is called, in multiples of the length of its
-/// request: for the copy of the parameters that the plugin gets, for its parsed
-/// form, and for an error that repeats a part of it.
+/// Memory reserved before a method is called, in multiples of the length of its request: for the
+/// copy of the parameters that the plugin gets, for its parsed form, and for an error that repeats
+/// a part of it.
 const COPIES: usize = 3;
 
 /// The id of an answer to a request that has none of its own.

@@ -1,8 +1,7 @@
-//! Plugins of the C gateway: `jsonrpc_init` and `jsonrpc_release`, with
-//! jansson values between.
+//! Plugins of the C gateway: `jsonrpc_init` and `jsonrpc_release`, with jansson values between.
 //!
-//! The C gateway runs a process for each client, so its plugins need not be safe
-//! in threads. Here only one of their calls runs at a time, for all clients.
+//! The C gateway runs a process for each client, so its plugins need not be safe in threads. Here
+//! only one of their calls runs at a time, for all clients.
 
 // Functions of another library are called here.
 #![allow(unsafe_code)]
@@ -130,8 +129,7 @@ impl Methods for Connection<'_> {
         method: &str,
         params: Option<&str>,
     ) -> Result<Json, Error> {
-        // Held until the values are freed: they may share parts with other values
-        // of the plugin.
+        // Held until the values are freed: they may share parts with other values of the plugin.
         let _running = run();
         if !call.is_wanted() {
             return Err(Error::of(Code::InternalError));
@@ -167,8 +165,8 @@ impl Methods for Connection<'_> {
         };
         let json = text.as_deref().and_then(Json::parse);
         match json {
-            // A function that returns an error code may leave a result: adduser
-            // of the C gateway returns 101 and "user added".
+            // A function that returns an error code may leave a result: adduser of the C gateway
+            // returns 101 and "user added".
             Some(json) => match failed.then(|| error_member(&json)).flatten() {
                 Some(error) => Err(error),
                 None => Ok(json),
@@ -190,8 +188,8 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// The memory that jansson takes for the values in a text, roughly, in bytes:
-/// each begins after one of these characters, a member of an object after two.
+/// The memory that jansson takes for the values in a text, roughly, in bytes: each begins after one
+/// of these characters, a member of an object after two.
 fn tree_size(text: &str) -> usize {
     const VALUE: usize = 96;
     let marks = text.bytes().filter(|byte| b"[{,:".contains(byte));

@@ -1,8 +1,7 @@
 //! The eight functions of libjansson that its plugins make us need.
 //!
-//! They are looked up in the plugin itself, which is linked with libjansson, or
-//! else in what was loaded for it: this program is not linked with it, and so
-//! runs where there is none.
+//! They are looked up in the plugin itself, which is linked with libjansson, or else in what was
+//! loaded for it: this program is not linked with it, and so runs where there is none.
 
 // Functions of libjansson are called here.
 #![allow(unsafe_code)]
@@ -134,8 +133,7 @@ impl Value {
         if fits == 0 { Ok(()) } else { Err(error.text()) }
     }
 
-    /// The JSON of the value; `None` if it has none. `reserve` is asked for the
-    /// memory, in bytes.
+    /// The JSON of the value; `None` if it has none. `reserve` is asked for the memory, in bytes.
     ///
     /// # Errors
     /// What `reserve` says.
@@ -264,8 +262,7 @@ unsafe extern "C" fn collect(text: *const c_char, length: usize, into: *mut c_vo
 /// Makes an error object for a plugin and takes over the reference to `data`.
 ///
 /// # Safety
-/// As the C gateway's header says: `message` is a C string or null, `data` a
-/// value or null.
+/// As the C gateway's header says: `message` is a C string or null, `data` a value or null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn jsonrpc_error_object(
     code: c_int,

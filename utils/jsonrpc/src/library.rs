@@ -1,5 +1,4 @@
-//! The plugin of the option `-L`: found fit to load, loaded, and opened for
-//! each client.
+//! The plugin of the option `-L`: found fit to load, loaded, and opened for each client.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -30,8 +29,8 @@ enum Plugin {
 }
 
 impl Library {
-    /// Checks and loads the plugin at `path`. Its constructors run with the
-    /// rights that this program has now.
+    /// Checks and loads the plugin at `path`. Its constructors run with the rights that this
+    /// program has now.
     ///
     /// # Errors
     /// Why it is not fit, or what the dynamic linker says.
@@ -62,8 +61,8 @@ impl Library {
         Ok(Library(plugin))
     }
 
-    /// Opens the plugin for one client, with the network address it is known to
-    /// have; what the plugin asks for meanwhile comes from `budget`.
+    /// Opens the plugin for one client, with the network address it is known to have; what the
+    /// plugin asks for meanwhile comes from `budget`.
     ///
     /// # Errors
     /// What the plugin says.
@@ -95,8 +94,8 @@ fn check(file: &File) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// A name under which the linker opens the very file that was checked, even
-/// if another has meanwhile taken its place; the plain path without /proc.
+/// A name under which the linker opens the very file that was checked, even if another has
+/// meanwhile taken its place; the plain path without /proc.
 fn checked_path(file: &File, path: &Path) -> PathBuf {
     use std::os::fd::AsRawFd;
     let checked = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));

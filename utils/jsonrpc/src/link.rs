@@ -17,8 +17,8 @@ const JANSSON: &str = "libjansson.so.4";
 
 /// Loads a plugin. It is never unloaded, since a thread may be running its code.
 ///
-/// Plugins of the C gateway need not be linked with libjansson, since that
-/// gateway is: where a plugin lacks its functions, they are loaded for all.
+/// Plugins of the C gateway need not be linked with libjansson, since that gateway is: where a
+/// plugin lacks its functions, they are loaded for all.
 pub(crate) fn link(path: &Path) -> Result<ManuallyDrop<Library>, LoadError> {
     open(path.as_os_str(), RTLD_LOCAL)
         .or_else(|error| {

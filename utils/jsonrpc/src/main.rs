@@ -1,5 +1,4 @@
-//! websocket_jsonrpc: a UNIX server of JSON-RPC 2.0 whose methods are a
-//! plugin's (`-L`, `-C`).
+//! websocket_jsonrpc: a UNIX server of JSON-RPC 2.0 whose methods are a plugin's (`-L`, `-C`).
 
 #![forbid(unsafe_code)]
 
@@ -18,16 +17,16 @@ use jsonrpc::{Call, Methods};
 use rpcplugin::{Code, Error, Json};
 use unixserver::{Client, CommandLine, Options, Server, log};
 
-/// Stack of a client's thread, in bytes. Plugins and their libraries need more
-/// than this program does; pages that are not touched cost nothing.
+/// Stack of a client's thread, in bytes. Plugins and their libraries need more than this program
+/// does; pages that are not touched cost nothing.
 const STACK_SIZE: usize = 1024 * 1024;
 
-/// Longest wait of a write. A client that reads nothing is dropped after one
-/// wait, or after two if the first write sent a part.
+/// Longest wait of a write. A client that reads nothing is dropped after one wait, or after two if
+/// the first write sent a part.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
-/// How long the requests of a client are worked for that has ended its sending. It may wait for
-/// the answers, or have left: a gateway that relays shows both alike.
+/// How long the requests of a client are worked for that has ended its sending. It may wait for the
+/// answers, or have left: a gateway that relays shows both alike.
 const LAST_TIME: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -126,8 +125,8 @@ fn answer_client(
     Ok(())
 }
 
-/// The methods of a client for whom the plugin does not open. The reason is in
-/// the log only, since it may name files.
+/// The methods of a client for whom the plugin does not open. The reason is in the log only, since
+/// it may name files.
 struct Refused;
 
 impl Methods for Refused {

@@ -1,7 +1,7 @@
 //! The server's side of rpcplugin.h.
 //!
-//! Checks what a plugin passes as far as possible: its version, that all its
-//! functions are there, that its texts are UTF-8 and JSON.
+//! Checks what a plugin passes as far as possible: its version, that all its functions are there,
+//! that its texts are UTF-8 and JSON.
 
 // Functions of another library are called here.
 #![allow(unsafe_code)]
@@ -182,8 +182,8 @@ impl<'a, 'b> Pending<'a, 'b> {
 /// The call behind an answer.
 ///
 /// # Safety
-/// `answer` comes from [`Pending::answer`]; its call has not returned, and
-/// nothing else uses it meanwhile.
+/// `answer` comes from [`Pending::answer`]; its call has not returned, and nothing else uses it
+/// meanwhile.
 unsafe fn pending<'a>(answer: *mut Answer) -> &'a mut Pending<'a, 'a> {
     // SAFETY: the caller's promise.
     unsafe { &mut *(*answer).server.cast() }

@@ -14,18 +14,17 @@ use crate::watch::Watch;
 /// Bytes asked of one read: as much as one packet of a SEQPACKET socket has.
 const READ_SIZE: usize = 32 * 1024;
 
-/// Longest time that an unfinished message may hold a part of the budget. A
-/// client that never ends its message would keep it from all others.
+/// Longest time that an unfinished message may hold a part of the budget. A client that never ends
+/// its message would keep it from all others.
 const UNFINISHED_TIME: Duration = Duration::from_secs(60);
 
 /// Serves one client until the end of its stream.
 ///
-/// Each answer is one write. It ends with a NUL or a line feed where the
-/// request did; if that byte comes only later, so does the answer's.
+/// Each answer is one write. It ends with a NUL or a line feed where the request did; if that byte
+/// comes only later, so does the answer's.
 ///
 /// # Errors
-/// The stream's own; `ConnectionAborted` when the client has left before its
-/// answer was ready.
+/// The stream's own; `ConnectionAborted` when the client has left before its answer was ready.
 pub fn serve(
     client: &mut dyn Connection,
     methods: &mut dyn Methods,

@@ -1,13 +1,12 @@
 //! Finds where one message ends and the next begins in a stream of bytes.
 //!
-//! A message is a JSON object or array up to its last bracket; a NUL or a line
-//! feed may follow it. Messages come in pieces, or several in one read. Anything
-//! else (a scalar, or no JSON) ends with the line, the NUL or the read. Each
-//! byte is looked at once. A message that is too long or too deep is reported
-//! at once and skipped up to its end, without being kept; so is one for which
-//! the budget has no room. A message that turns out not to be JSON is dropped
-//! together with the rest of its read. On a socket that keeps messages apart, a
-//! JSON message does not continue in the next message of the socket.
+//! A message is a JSON object or array up to its last bracket; a NUL or a line feed may follow it.
+//! Messages come in pieces, or several in one read. Anything else (a scalar, or no JSON) ends with
+//! the line, the NUL or the read. Each byte is looked at once. A message that is too long or too
+//! deep is reported at once and skipped up to its end, without being kept; so is one for which the
+//! budget has no room. A message that turns out not to be JSON is dropped together with the rest of
+//! its read. On a socket that keeps messages apart, a JSON message does not continue in the next
+//! message of the socket.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
@@ -17,8 +16,8 @@ use crate::budget::{Budget, Share};
 /// Longest request, a batch included, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Deepest nesting of arrays and objects in a request. The parsers here and in
-/// plugins recurse; no honest request comes near this depth.
+/// Deepest nesting of arrays and objects in a request. The parsers here and in plugins recurse; no
+/// honest request comes near this depth.
 pub const MAX_DEPTH: usize = 64;
 
 /// Room made for a first byte, in bytes.
@@ -63,8 +62,8 @@ pub struct Splitter<'a> {
     share: Share<'a>,
     /// Messages that have ended so far, in whichever way.
     ended: usize,
-    /// Length at which an unfinished message is next searched for errors. It
-    /// doubles each time, so that the cost stays proportional to the length.
+    /// Length at which an unfinished message is next searched for errors. It doubles each time, so
+    /// that the cost stays proportional to the length.
     next_check: usize,
 }
 
@@ -81,14 +80,13 @@ enum State {
     },
     /// In a message that is neither object nor array.
     Scalar,
-    /// After a broken message: until an object or array stands at the start of
-    /// a read (`fresh`), or a NUL marks the start of the next message.
+    /// After a broken message: until an object or array stands at the start of a read (`fresh`), or
+    /// a NUL marks the start of the next message.
     Lost { fresh: bool },
 }
 
 impl<'a> Splitter<'a> {
-    /// A splitter at the start of a stream, whose messages take their memory
-    /// from `budget`.
+    /// A splitter at the start of a stream, whose messages take their memory from `budget`.
     pub fn new(budget: &'a Budget) -> Splitter<'a> {
         Splitter {
             state: State::Between,
@@ -139,8 +137,8 @@ impl<'a> Splitter<'a> {
         self.drop_message(Fault::Late, sink);
     }
 
-    /// Takes the end of the stream, or of a message on a socket that keeps
-    /// messages apart. A JSON message that is not complete is a fault.
+    /// Takes the end of the stream, or of a message on a socket that keeps messages apart. A JSON
+    /// message that is not complete is a fault.
     pub fn end(&mut self, sink: &mut dyn FnMut(Event<'_>)) {
         if matches!(self.state, State::Nested { dropped: false, .. }) {
             sink(Event::Fault(Fault::Syntax));
@@ -294,9 +292,8 @@ impl<'a> Splitter<'a> {
         self.state = state;
     }
 
-    /// Whether the unfinished message can no longer become JSON. Its sender then
-    /// gets an error at once, and does not wait for the end of a message that
-    /// may never come.
+    /// Whether the unfinished message can no longer become JSON. Its sender then gets an error at
+    /// once, and does not wait for the end of a message that may never come.
     fn is_broken(&mut self) -> bool {
         let State::Nested { dropped: false, .. } = self.state else {
             return false;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 
-/// Time between two looks at a client. Plugins may ask at every step of a query, and what was
-/// asked just before a client left is done where it takes no longer.
+/// Time between two looks at a client. Plugins may ask at every step of a query, and what was asked
+/// just before a client left is done where it takes no longer.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Watches the client whose message is being answered.

@@ -1,5 +1,5 @@
-//! What the built websocket_jsonrpc passes to plugins of both interfaces: any value there is,
-//! and nothing of a damaged request that harms them.
+//! What the built websocket_jsonrpc passes to plugins of both interfaces: any value there is, and
+//! nothing of a damaged request that harms them.
 
 mod plugins;
 mod random;

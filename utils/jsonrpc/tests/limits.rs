@@ -53,8 +53,8 @@ fn memory(server: &Server, what: &str) -> usize {
     kilobytes * 1024
 }
 
-/// What `count` clients are answered that send `request` at the same time: none sends its
-/// second half before all have sent the first.
+/// What `count` clients are answered that send `request` at the same time: none sends its second
+/// half before all have sent the first.
 fn ask_at_once(server: &Server, count: usize, request: &str) -> Vec<String> {
     let half = std::sync::Barrier::new(count);
     std::thread::scope(|scope| {

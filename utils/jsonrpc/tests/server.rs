@@ -1,5 +1,5 @@
-//! The built websocket_jsonrpc with real plugins: C ones that are compiled
-//! here, and authrpc and jsonsql.
+//! The built websocket_jsonrpc with real plugins: C ones that are compiled here, and authrpc and
+//! jsonsql.
 
 mod plugins;
 

@@ -1,5 +1,5 @@
-//! The examples of the JSON-RPC 2.0 specification (section 7) and cases that they
-//! leave open, each through a whole session.
+//! The examples of the JSON-RPC 2.0 specification (section 7) and cases that they leave open, each
+//! through a whole session.
 
 mod common;
 
@@ -11,8 +11,8 @@ use jsonrpc::budget::{BUDGET, Budget};
 use jsonrpc::connection::Connection;
 use jsonrpc::session::serve;
 
-/// A request of the specification and its answer, "" for none. Members stand
-/// in our order (id before result); the message of -32700 is the C gateway's.
+/// A request of the specification and its answer, "" for none. Members stand in our order (id
+/// before result); the message of -32700 is the C gateway's.
 const EXAMPLES: &[(&str, &str)] = &[
     (
         r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#,

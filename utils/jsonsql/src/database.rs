@@ -1,9 +1,8 @@
 //! The open file, and the bounds of what a query may do.
 //!
-//! SQLite asks the authorizer about everything a statement would do while it
-//! compiles it: other files (ATTACH, VACUUM), settings, virtual and temporary
-//! tables and transactions are refused there. Sizes are SQLite's own limits,
-//! time is watched while the statement runs.
+//! SQLite asks the authorizer about everything a statement would do while it compiles it: other
+//! files (ATTACH, VACUUM), settings, virtual and temporary tables and transactions are refused
+//! there. Sizes are SQLite's own limits, time is watched while the statement runs.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -84,8 +83,7 @@ impl Database {
         open().map_err(|error: rusqlite::Error| named(&error))
     }
 
-    /// Runs the client's SQL, one or several statements: all of it takes
-    /// effect or nothing.
+    /// Runs the client's SQL, one or several statements: all of it takes effect or nothing.
     pub(crate) fn run(&self, sql: &str, values: &Values) -> Result<Rows, Error> {
         let stopped = match self.transaction("BEGIN", sql, values) {
             // All again, so that no other writes between what this one reads and writes.
@@ -275,8 +273,8 @@ fn failed(error: &rusqlite::Error) -> Error {
         {
             Error::failure(clock::OVER)
         }
-        // Without the SQL itself, which the client knows. (The system's SQLite
-        // may be too old to tell them apart.)
+        // Without the SQL itself, which the client knows. (The system's SQLite may be too old to
+        // tell them apart.)
         #[cfg(feature = "bundled")]
         rusqlite::Error::SqlInputError { msg, .. } => Error::failure(shorten(msg)),
         other => Error::failure(shorten(&other.to_string())),

@@ -1,9 +1,9 @@
-//! Replaces functions of SQLite that take minutes on long values, since the
-//! clock of a query is not looked at while a function runs. Ours give the same
-//! answers in linear time, or look at the clock themselves.
+//! Replaces functions of SQLite that take minutes on long values, since the clock of a query is not
+//! looked at while a function runs. Ours give the same answers in linear time, or look at the clock
+//! themselves.
 //!
-//! Functions for which that cannot be done are refused here. The authorizer
-//! cannot refuse them: it is not asked about functions in the rows of VALUES.
+//! Functions for which that cannot be done are refused here. The authorizer cannot refuse them: it
+//! is not asked about functions in the rows of VALUES.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -44,8 +44,8 @@ pub(crate) fn replace_slow(sqlite: &Connection, clock: &Clock) -> Result<()> {
     Ok(())
 }
 
-/// `instr(X, Y)`: the place of the first Y in X, in characters (of blobs, in
-/// bytes), counted from 1.
+/// `instr(X, Y)`: the place of the first Y in X, in characters (of blobs, in bytes), counted from
+/// 1.
 fn instr(call: &Context<'_>) -> Result<Option<usize>> {
     let is_blob = |index| matches!(call.get_raw(index), ValueRef::Blob(_));
     let bytes = is_blob(0) && is_blob(1);

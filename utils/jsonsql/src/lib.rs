@@ -1,12 +1,10 @@
 //! jsonsql: one SQLite file, over websocket_jsonrpc.
 //!
-//! `-C "FILE[;ro][;max=MIB]"` (`settings`): the file, made if it is missing;
-//! `ro` only reads it, `max` is the size it can grow to (64 MiB). Clients write
-//! SQL of their own, so `database` keeps them to that file and to `limits`
-//! of time (`clock`) and size, for which `functions` replaces some of
-//! SQLite's (with `patterns`). Those who write take turns (`writers`).
-//! `methods` has what clients call, `values` what they bind, `rows` what
-//! they get.
+//! `-C "FILE[;ro][;max=MIB]"` (`settings`): the file, made if it is missing; `ro` only reads it,
+//! `max` is the size it can grow to (64 MiB). Clients write SQL of their own, so `database` keeps
+//! them to that file and to `limits` of time (`clock`) and size, for which `functions` replaces
+//! some of SQLite's (with `patterns`). Those who write take turns (`writers`). `methods` has what
+//! clients call, `values` what they bind, `rows` what they get.
 
 #![deny(unsafe_code)]
 

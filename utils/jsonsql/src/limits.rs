@@ -7,12 +7,12 @@ use rusqlite::limits::Limit;
 /// Longest run of one request's SQL.
 pub(crate) const TIME: Duration = Duration::from_secs(2);
 
-/// Longest wait of a request that writes, for those of this process that write
-/// before it: each of them may take [`TIME`].
+/// Longest wait of a request that writes, for those of this process that write before it: each of
+/// them may take [`TIME`].
 pub(crate) const QUEUE_TIME: Duration = Duration::from_secs(10);
 
-/// Longest wait for another program that has locked the file: longer than one
-/// request of another process (`-F`) may hold it.
+/// Longest wait for another program that has locked the file: longer than one request of another
+/// process (`-F`) may hold it.
 pub(crate) const LOCK_TIME: Duration = Duration::from_secs(5);
 
 /// Most rows of one answer.
@@ -30,16 +30,15 @@ pub(crate) const VALUES: usize = 32_766;
 /// Longest pattern of LIKE and GLOB, in bytes.
 pub(crate) const PATTERN: usize = 100;
 
-/// Longest message of an error, in characters: SQLite repeats what it does not
-/// know, however long.
+/// Longest message of an error, in characters: SQLite repeats what it does not know, however long.
 pub(crate) const MESSAGE: usize = 500;
 
 /// Steps of SQLite's machine between two looks at the clock.
 pub(crate) const STEPS: i32 = 100;
 
-/// SQLite's limits (sqlite3_limit). SQLite looks at the clock neither within a
-/// function nor before its program jumps back, so values, their number and
-/// programs are limited (an INSERT of 3000 rows of ten columns is possible).
+/// SQLite's limits (sqlite3_limit). SQLite looks at the clock neither within a function nor before
+/// its program jumps back, so values, their number and programs are limited (an INSERT of 3000 rows
+/// of ten columns is possible).
 pub(crate) const SQLITE: [(Limit, i32); 10] = [
     (Limit::SQLITE_LIMIT_LENGTH, LENGTH as i32),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
@@ -53,13 +52,12 @@ pub(crate) const SQLITE: [(Limit, i32); 10] = [
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// Memory of SQLite. Sorted and temporary rows stay in memory, since temporary
-/// files of a router lie in memory too. The limit is for all clients together,
-/// in bytes; each caches 256 KiB of the file while it runs a query.
+/// Memory of SQLite. Sorted and temporary rows stay in memory, since temporary files of a router
+/// lie in memory too. The limit is for all clients together, in bytes; each caches 256 KiB of the
+/// file while it runs a query.
 pub(crate) const MEMORY: &str = "PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -256;
     PRAGMA hard_heap_limit = 33554432;";
 
-/// Size to which clients can make the file grow, in MiB, if the option does
-/// not say (`max`).
+/// Size to which clients can make the file grow, in MiB, if the option does not say (`max`).
 pub(crate) const FILE: u32 = 64;

@@ -1,5 +1,5 @@
-//! The four methods. A table is named by its client but looked up in the
-//! schema: only the name found there is written into SQL.
+//! The four methods. A table is named by its client but looked up in the schema: only the name
+//! found there is written into SQL.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ impl Plugin for JsonSql {
 }
 
 impl JsonSql {
-    /// `exec {query, values?}`: an array of rows, or `{message: "Query OK"}`
-    /// if there are none. `values` are bound to its parameters.
+    /// `exec {query, values?}`: an array of rows, or `{message: "Query OK"}` if there are none.
+    /// `values` are bound to its parameters.
     ///
     /// # Errors
     /// What SQLite says, or the limit that is reached.

@@ -1,6 +1,5 @@
-//! The patterns of LIKE and GLOB. SQLite takes a quarter of a second to match a
-//! long one with a long text, and a statement may have thousands. This one looks
-//! at the clock meanwhile.
+//! The patterns of LIKE and GLOB. SQLite takes a quarter of a second to match a long one with a
+//! long text, and a statement may have thousands. This one looks at the clock meanwhile.
 
 /// Characters compared between two looks at the clock.
 const COMPARED: u32 = 10_000;

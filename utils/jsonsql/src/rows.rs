@@ -1,5 +1,5 @@
-//! The rows of an answer. Each is written as JSON when it is read: a tree of
-//! values would take many times the memory.
+//! The rows of an answer. Each is written as JSON when it is read: a tree of values would take many
+//! times the memory.
 //!
 //! A blob is an array of its bytes, as the C gateway has it.
 
@@ -28,8 +28,8 @@ pub(crate) struct Rows {
 pub(crate) struct Names(Vec<Vec<u8>>);
 
 impl Names {
-    /// Names for the members of an object: of equal ones all but the first get
-    /// a number, as SQLite has it in subqueries (`id`, `id:1`).
+    /// Names for the members of an object: of equal ones all but the first get a number, as SQLite
+    /// has it in subqueries (`id`, `id:1`).
     pub(crate) fn of(columns: Vec<&str>) -> Names {
         let mut taken = HashSet::new();
         let mut name = |column: &str| {

@@ -1,7 +1,7 @@
 //! The values of a request, for the parameters of its SQL.
 //!
-//! They are made from the text of the request, without a tree between. An
-//! array of bytes is a blob, as the C gateway has it.
+//! They are made from the text of the request, without a tree between. An array of bytes is a blob,
+//! as the C gateway has it.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The requests of this process that write, one after the other.
 //!
-//! SQLite lets whoever asks at the right moment write next: two clients that
-//! write all the time would keep all others out. Here they take turns, in the
-//! order in which they come. The process has one file, so one queue is enough.
+//! SQLite lets whoever asks at the right moment write next: two clients that write all the time
+//! would keep all others out. Here they take turns, in the order in which they come. The process
+//! has one file, so one queue is enough.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

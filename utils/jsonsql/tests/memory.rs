@@ -1,5 +1,5 @@
-//! The memory of all queries together is limited: a test alone in its process,
-//! since those beside it would feel the limit too.
+//! The memory of all queries together is limited: a test alone in its process, since those beside
+//! it would feel the limit too.
 
 use jsonsql::JsonSql;
 use rpcplugin::{Params, Plugin};

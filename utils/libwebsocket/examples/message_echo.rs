@@ -2,8 +2,8 @@
 //!
 //!     cargo run -p libwebsocket --example message_echo -- /var/run/ouistiti/echo
 //!
-//! A thread a client. Messages are collected, up to a limit; a server that can
-//! do with pieces uses `read` and `write_fragment` instead.
+//! A thread a client. Messages are collected, up to a limit; a server that can do with pieces uses
+//! `read` and `write_fragment` instead.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};

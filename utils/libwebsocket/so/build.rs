@@ -1,7 +1,7 @@
-//! What the linker is told. The name that programs linked with the library ask
-//! for at run time has the number of its ABI. The start files of C serve constructors and
-//! destructors, which the library has none of; the loader reads `.fini_array`
-//! without them. They and the build id are 1.3 KB.
+//! What the linker is told. The name that programs linked with the library ask for at run time has
+//! the number of its ABI. The start files of C serve constructors and destructors, which the
+//! library has none of; the loader reads `.fini_array` without them. They and the build id are 1.3
+//! KB.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,15 +1,14 @@
 //! Is the message whose payload is next in the kernel to its end?
 //!
-//! A server that waits for a socket is woken once for a message, not for each
-//! piece of it. The payload stays in the kernel meanwhile. The frames behind it
-//! are only looked at (MSG_PEEK), but pings among them are answered, since a
-//! client may wait for the pong before it goes on.
+//! A server that waits for a socket is woken once for a message, not for each piece of it. The
+//! payload stays in the kernel meanwhile. The frames behind it are only looked at (MSG_PEEK), but
+//! pings among them are answered, since a client may wait for the pong before it goes on.
 
 use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 use common::unmask;
 
-/// Longest message that is waited for whole, in bytes with the headers within
-/// it. The kernel must hold that much; the server reads a longer one in pieces.
+/// Longest message that is waited for whole, in bytes with the headers within it. The kernel must
+/// hold that much; the server reads a longer one in pieces.
 pub const LONGEST: usize = 64 << 10;
 
 /// Enough bytes for any frame header, and for any whole control frame.
@@ -30,8 +29,8 @@ pub enum Outlook {
 /// How far the frames behind the payload that is next are known.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// Bytes from that payload's first to the end of the last known frame, at
-    /// most [`BEYOND`]; 0 when nothing has been looked at.
+    /// Bytes from that payload's first to the end of the last known frame, at most [`BEYOND`]; 0
+    /// when nothing has been looked at.
     end: usize,
     /// The last known frame ends the message.
     fin: bool,
@@ -54,8 +53,8 @@ impl Ahead {
         }
     }
 
-    /// Begins at the payload that is next, unless it has begun there already;
-    /// returns how many bytes are known.
+    /// Begins at the payload that is next, unless it has begun there already; returns how many
+    /// bytes are known.
     pub(crate) fn start(&mut self, remaining: u64, fin: bool) -> usize {
         if self.end == 0 {
             self.end = capped(remaining);
@@ -91,8 +90,8 @@ impl Ahead {
         had
     }
 
-    /// Learns from `bytes`, which stand at the end of what is known. `there`
-    /// bytes are in the kernel, counted from the payload that is next.
+    /// Learns from `bytes`, which stand at the end of what is known. `there` bytes are in the
+    /// kernel, counted from the payload that is next.
     pub(crate) fn look(
         &mut self,
         there: usize,
@@ -123,8 +122,8 @@ impl Ahead {
     /// Takes the next frame behind the payload as known.
     ///
     /// # Errors
-    /// More bytes are needed for that, or the message is to be read as it is:
-    /// the read reports the rule that it breaks.
+    /// More bytes are needed for that, or the message is to be read as it is: the read reports the
+    /// rule that it breaks.
     fn frame(&mut self, bytes: &[u8], pong: &mut impl FnMut(&[u8])) -> Result<(), Outlook> {
         let [first, second, ..] = *bytes else {
             return Err(Outlook::Short(2));

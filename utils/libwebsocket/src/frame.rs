@@ -1,5 +1,5 @@
-//! Frame headers on the wire, masking, and what a client may break
-//! (RFC 6455, sections 5.2 to 5.5 and 7.4).
+//! Frame headers on the wire, masking, and what a client may break (RFC 6455, sections 5.2 to 5.5
+//! and 7.4).
 
 use common::ProtocolError;
 

@@ -1,6 +1,5 @@
-//! The moment a client arrives: the gateway's connection in, the client's
-//! socket out. The only unsafe code of this crate, since a descriptor that
-//! comes over a socket is a bare number.
+//! The moment a client arrives: the gateway's connection in, the client's socket out. The only
+//! unsafe code of this crate, since a descriptor that comes over a socket is a bare number.
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
@@ -17,8 +16,8 @@ use nix::sys::socket::{MsgFlags, recvmsg, send};
 use crate::WebSocket;
 use common::handover;
 
-/// How long a fresh connection may keep silent before it counts as a plain
-/// client. The gateway sends at once.
+/// How long a fresh connection may keep silent before it counts as a plain client. The gateway
+/// sends at once.
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Most descriptors of one message (unix(7)).
@@ -39,13 +38,11 @@ pub enum Accepted {
 /// Receives the client over a connection that was just accepted, and tells the gateway so by one
 /// byte. The connection is closed together with the client.
 ///
-/// Waits up to 300 ms for the gateway's message; a plain client that says
-/// nothing is known by that. So this belongs on the client's own thread, where
-/// it holds nobody up.
+/// Waits up to 300 ms for the gateway's message; a plain client that says nothing is known by that.
+/// So this belongs on the client's own thread, where it holds nobody up.
 ///
 /// # Errors
-/// `InvalidData` for a message that is not the gateway's, or what poll(2) or
-/// recvmsg(2) say.
+/// `InvalidData` for a message that is not the gateway's, or what poll(2) or recvmsg(2) say.
 pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     if !is_there(&connection)? || !is_hand_over(&connection)? {
         return Ok(Accepted::Plain(connection));
@@ -77,10 +74,9 @@ fn is_there(connection: &UnixStream) -> io::Result<bool> {
     }
 }
 
-/// Looks whether the first message is the gateway's, without taking it: a
-/// client's address, and control data, of which the kernel can only say that
-/// it was cut, with no room for any. A plain client's own control data may be
-/// descriptors, or credentials if the server asks for them.
+/// Looks whether the first message is the gateway's, without taking it: a client's address, and
+/// control data, of which the kernel can only say that it was cut, with no room for any. A plain
+/// client's own control data may be descriptors, or credentials if the server asks for them.
 fn is_hand_over(connection: &UnixStream) -> io::Result<bool> {
     let mut bytes = [0; handover::SHOWN];
     let mut data = [IoSliceMut::new(&mut bytes)];
@@ -95,8 +91,8 @@ fn begins_hand_over(bytes: &[u8]) -> bool {
     handover::address_len(bytes, libc::AF_INET as u16, libc::AF_INET6 as u16).is_some()
 }
 
-/// Takes the gateway's message. Every descriptor in it is owned at once, so that those of a
-/// message with more than one, or with more than there is room for, are closed again.
+/// Takes the gateway's message. Every descriptor in it is owned at once, so that those of a message
+/// with more than one, or with more than there is room for, are closed again.
 #[allow(
     clippy::unnecessary_cast,
     reason = "musl has other types for these lengths"

@@ -1,10 +1,9 @@
 //! From the client: frames in, payload out, control frames set aside.
 //!
-//! The machine reads headers and control frames only. Payload stays in the
-//! kernel until the server has room for it, so that a readable socket means
-//! what it says. The first bytes of a header may be read together with the
-//! payload before it ([`Receiver::next_head`]): for a server a header alone is
-//! nothing to read.
+//! The machine reads headers and control frames only. Payload stays in the kernel until the server
+//! has room for it, so that a readable socket means what it says. The first bytes of a header may
+//! be read together with the payload before it ([`Receiver::next_head`]): for a server a header
+//! alone is nothing to read.
 
 use crate::ahead::{Ahead, Outlook};
 use crate::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, MIN_HEADER, Opcode};
@@ -13,8 +12,7 @@ use common::{ProtocolError, Utf8, close, unmask};
 /// What comes next in the stream. The caller acts on it and calls again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Payload is next: read up to [`Receiver::remaining`] bytes, then
-    /// [`Receiver::take_payload`].
+    /// Payload is next: read up to [`Receiver::remaining`] bytes, then [`Receiver::take_payload`].
     Payload,
     /// The message has ended; repeated until [`Receiver::take_end`].
     MessageEnd,
@@ -93,8 +91,8 @@ impl Receiver {
 
     /// Reads headers and control frames up to the next event.
     ///
-    /// `recv` reads at most as many bytes as its buffer has and returns how
-    /// many; 0 is the end of the stream.
+    /// `recv` reads at most as many bytes as its buffer has and returns how many; 0 is the end of
+    /// the stream.
     ///
     /// # Errors
     /// Those of `recv`; the next call goes on where this one stopped.
@@ -259,9 +257,8 @@ impl Receiver {
         unmask(bytes, &mut { self.mask });
     }
 
-    /// Room for the first bytes of the next header, which may be read behind all
-    /// that remains of the current frame; [`Receiver::head_read`] then takes
-    /// them. Only when payload is next.
+    /// Room for the first bytes of the next header, which may be read behind all that remains of
+    /// the current frame; [`Receiver::head_read`] then takes them. Only when payload is next.
     pub fn next_head(&mut self) -> &mut [u8] {
         &mut self.head[..MIN_HEADER]
     }
@@ -271,17 +268,15 @@ impl Receiver {
         self.filled = n.min(MIN_HEADER);
     }
 
-    /// How many bytes [`Receiver::outlook`] has seen so far, counted from the
-    /// payload that is next; at most one more than
-    /// [`LONGEST`](crate::ahead::LONGEST). Only when payload is next.
+    /// How many bytes [`Receiver::outlook`] has seen so far, counted from the payload that is next;
+    /// at most one more than [`LONGEST`](crate::ahead::LONGEST). Only when payload is next.
     pub fn known_ahead(&mut self) -> usize {
         self.ahead.start(self.remaining, self.fin)
     }
 
     /// Tells whether the message can be read. `bytes` follow those seen so far
-    /// ([`ENOUGH`](crate::ahead::ENOUGH) of them if there are as many), and
-    /// `there` is how many bytes the kernel has from the payload on. Gives each
-    /// ping among them to `pong`, once.
+    /// ([`ENOUGH`](crate::ahead::ENOUGH) of them if there are as many), and `there` is how many
+    /// bytes the kernel has from the payload on. Gives each ping among them to `pong`, once.
     pub fn outlook(&mut self, there: usize, bytes: &[u8], pong: impl FnMut(&[u8])) -> Outlook {
         self.ahead.start(self.remaining, self.fin);
         self.ahead.look(there, bytes, pong)
@@ -343,8 +338,8 @@ impl Receiver {
         self.state == State::Over(Event::Close)
     }
 
-    /// The close code that the server owes: that of the client's Close, 0 if it
-    /// has none, or that of the broken rule; None if neither has come.
+    /// The close code that the server owes: that of the client's Close, 0 if it has none, or that
+    /// of the broken rule; None if neither has come.
     pub fn answer(&self) -> Option<u16> {
         match self.state {
             State::Over(Event::Close) => Some(self.close_code.unwrap_or(0)),

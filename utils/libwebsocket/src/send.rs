@@ -1,9 +1,8 @@
-//! To the client: the bytes that go before the server's own, and how many of
-//! the server's bytes the current frame still needs.
+//! To the client: the bytes that go before the server's own, and how many of the server's bytes the
+//! current frame still needs.
 //!
-//! The kernel may take any part of a frame. The rest of the header waits here.
-//! The server offers the rest of the payload again, and those bytes complete the
-//! frame.
+//! The kernel may take any part of a frame. The rest of the header waits here. The server offers
+//! the rest of the payload again, and those bytes complete the frame.
 
 use crate::frame::{FIN, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEADER, Opcode, write_header};
 use common::Utf8;
@@ -76,8 +75,8 @@ impl Sender {
         self.closed
     }
 
-    /// Queues a control frame, unless a frame is half sent; true if it did. Cuts
-    /// payload beyond 125 bytes.
+    /// Queues a control frame, unless a frame is half sent; true if it did. Cuts payload beyond 125
+    /// bytes.
     // Inlined, this and `sent` would make the library a third of a KB longer.
     #[inline(never)]
     pub fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
@@ -95,11 +94,11 @@ impl Sender {
         true
     }
 
-    /// Announces a frame of the held bytes and then `len` bytes from the server.
-    /// A queued control frame goes first. Only when nothing is owed.
+    /// Announces a frame of the held bytes and then `len` bytes from the server. A queued control
+    /// frame goes first. Only when nothing is owed.
     pub fn begin(&mut self, first: u8, len: u64) {
-        // Pending bytes move to the front: frames without payload may follow one another, each
-        // half sent, without end.
+        // Pending bytes move to the front: frames without payload may follow one another, each half
+        // sent, without end.
         self.out.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -119,8 +118,8 @@ impl Sender {
         self.end += size;
     }
 
-    /// The kernel took `n` bytes of [`Sender::pending`] and the payload after
-    /// it; returns how many were payload.
+    /// The kernel took `n` bytes of [`Sender::pending`] and the payload after it; returns how many
+    /// were payload.
     #[inline(never)]
     pub fn sent(&mut self, n: usize) -> usize {
         let front = n.min(self.end - self.start);
@@ -134,8 +133,8 @@ impl Sender {
         payload
     }
 
-    /// Takes the announcement back if no byte of it has gone, so that the server
-    /// may write something else instead.
+    /// Takes the announcement back if no byte of it has gone, so that the server may write
+    /// something else instead.
     pub fn cancel(&mut self) {
         if self.header < self.end && self.start <= self.header {
             self.end = self.header;
@@ -157,8 +156,8 @@ impl Sender {
         }
     }
 
-    /// Announces the held bytes as a binary frame: the rest of the character will
-    /// not come. Does nothing where a frame has them already, or is owed payload.
+    /// Announces the held bytes as a binary frame: the rest of the character will not come. Does
+    /// nothing where a frame has them already, or is owed payload.
     pub fn give_up_held(&mut self) {
         if self.held_len > 0 && self.owed == 0 && !self.takes_held && !self.closed {
             self.begin(FIN | Opcode::Binary as u8, 0);
@@ -170,8 +169,8 @@ impl Sender {
         &self.held[..self.held_len]
     }
 
-    /// The first byte of the next frame of an explicit message; None where the
-    /// order of fragments forbids it (RFC 6455, section 5.4).
+    /// The first byte of the next frame of an explicit message; None where the order of fragments
+    /// forbids it (RFC 6455, section 5.4).
     pub fn message_frame(&mut self, opcode: Opcode, fin: bool) -> Option<u8> {
         let continues = opcode == Opcode::Continuation;
         if opcode.is_control() || continues != self.open.is_some() {
@@ -180,8 +179,8 @@ impl Sender {
         Some(if fin { FIN } else { 0 } | opcode as u8)
     }
 
-    /// Checks the text of the next frame; None if it is not UTF-8. The returned
-    /// state is for [`Sender::message_began`].
+    /// Checks the text of the next frame; None if it is not UTF-8. The returned state is for
+    /// [`Sender::message_began`].
     pub fn text_is_valid(&self, opcode: Opcode, fin: bool, pieces: &[&[u8]]) -> Option<Utf8> {
         let kind = match opcode {
             Opcode::Continuation => self.open?,

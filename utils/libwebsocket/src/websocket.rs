@@ -1,7 +1,7 @@
 //! A client, for servers written in Rust: messages in, messages out.
 //!
-//! Reading and writing need only a shared reference, so that one thread may
-//! read while others write; each direction has its own lock.
+//! Reading and writing need only a shared reference, so that one thread may read while others
+//! write; each direction has its own lock.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -43,8 +43,8 @@ pub enum Piece {
 
 /// A client of the gateway, after the handshake.
 ///
-/// Pings are answered while reading. Dropping it says Close if there is room
-/// for that at once; [`WebSocket::close`] does it properly.
+/// Pings are answered while reading. Dropping it says Close if there is room for that at once;
+/// [`WebSocket::close`] does it properly.
 #[derive(Debug)]
 pub struct WebSocket {
     stream: TcpStream,
@@ -58,9 +58,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// A client's socket right after its handshake; `peer` is what the
-    /// gateway said of it. The socket must stay blocking; timeouts are the
-    /// server's choice.
+    /// A client's socket right after its handshake; `peer` is what the gateway said of it. The
+    /// socket must stay blocking; timeouts are the server's choice.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -96,8 +95,8 @@ impl WebSocket {
     /// Reads bytes of one message, as many as have come and fit.
     ///
     /// # Errors
-    /// `InvalidData` with the [`ProtocolError`](crate::ProtocolError) if the client
-    /// broke a rule (it has been told so by a Close), else those of read(2).
+    /// `InvalidData` with the [`ProtocolError`](crate::ProtocolError) if the client broke a rule
+    /// (it has been told so by a Close), else those of read(2).
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Piece> {
         if buffer.is_empty() {
             return Err(io::Error::new(
@@ -146,8 +145,8 @@ impl WebSocket {
         }
     }
 
-    /// Reads a whole message into `message`; None at the end of the
-    /// connection. Beyond `limit` bytes the client gets a Close 1009.
+    /// Reads a whole message into `message`; None at the end of the connection. Beyond `limit`
+    /// bytes the client gets a Close 1009.
     ///
     /// # Errors
     /// Those of [`WebSocket::read`]; `InvalidData` beyond the limit.
@@ -180,13 +179,13 @@ impl WebSocket {
         self.write_fragment(opcode, payload, true)
     }
 
-    /// Sends a fragment: text or binary for the first, continuation for the
-    /// others, `fin` with the last.
+    /// Sends a fragment: text or binary for the first, continuation for the others, `fin` with the
+    /// last.
     ///
     /// # Errors
-    /// `InvalidInput` for fragments out of order or text that is not UTF-8,
-    /// `BrokenPipe` after a Close, else those of write(2). A write that fails
-    /// within a frame leaves nothing to do but to drop the client.
+    /// `InvalidInput` for fragments out of order or text that is not UTF-8, `BrokenPipe` after a
+    /// Close, else those of write(2). A write that fails within a frame leaves nothing to do but to
+    /// drop the client.
     pub fn write_fragment(&self, opcode: Opcode, payload: &[u8], fin: bool) -> io::Result<()> {
         let result = self.send_fragment(&mut lock(&self.sender), opcode, payload, fin);
         self.flush_pong();
@@ -240,13 +239,12 @@ impl WebSocket {
         self.write_out(sender, &[])
     }
 
-    /// Ends the connection: says Close, with the client's code or 1000 if
-    /// `code` is None, and waits up to 5 seconds for the client's end, so
-    /// that nothing of what was sent is lost.
+    /// Ends the connection: says Close, with the client's code or 1000 if `code` is None, and waits
+    /// up to 5 seconds for the client's end, so that nothing of what was sent is lost.
     ///
     /// # Errors
-    /// `InvalidInput` for a code or reason (123 bytes) that may not be sent,
-    /// else those of write(2).
+    /// `InvalidInput` for a code or reason (123 bytes) that may not be sent, else those of
+    /// write(2).
     pub fn close(self, code: Option<u16>, reason: &str) -> io::Result<()> {
         self.say_close(code, reason)?;
         // A client that is gone already is no failure.
@@ -319,9 +317,8 @@ impl WebSocket {
         }
     }
 
-    /// Sends the waiting pong, and what a call that failed has left, if that
-    /// can be done without blocking; whoever holds the sender looks here again
-    /// after letting go.
+    /// Sends the waiting pong, and what a call that failed has left, if that can be done without
+    /// blocking; whoever holds the sender looks here again after letting go.
     fn flush_pong(&self) {
         loop {
             let mut sender = match self.sender.try_lock() {
@@ -360,8 +357,7 @@ impl Drop for WebSocket {
         if self.send_now(&mut sender) && sender.control(Opcode::Close, &payload) {
             self.send_now(&mut sender);
         }
-        // Unread bytes would make TCP reset the connection, and the client
-        // lose what was sent last.
+        // Unread bytes would make TCP reset the connection, and the client lose what was sent last.
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut scrap = [0; 4096];
         let queued = || recv(self.stream.as_raw_fd(), &mut scrap, MsgFlags::MSG_DONTWAIT);

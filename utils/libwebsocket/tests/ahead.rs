@@ -1,5 +1,5 @@
-//! Is a message there to its end? Asked of every prefix of random messages,
-//! as the kernel would have them.
+//! Is a message there to its end? Asked of every prefix of random messages, as the kernel would
+//! have them.
 
 use libwebsocket::ahead::{ENOUGH, LONGEST, Outlook};
 use libwebsocket::receive::{Event, Receiver};
@@ -64,8 +64,8 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    /// The outlook when the kernel has the bytes up to `end`, looked at in
-    /// pieces as short as they may be.
+    /// The outlook when the kernel has the bytes up to `end`, looked at in pieces as short as they
+    /// may be.
     fn outlook(&mut self, end: usize) -> Outlook {
         loop {
             let known = self.rx.known_ahead();

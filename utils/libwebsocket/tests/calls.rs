@@ -1,5 +1,5 @@
-//! The calls a server makes more seldom, one by one, from a C program that is
-//! linked with the library instead of having it preloaded.
+//! The calls a server makes more seldom, one by one, from a C program that is linked with the
+//! library instead of having it preloaded.
 
 mod linked;
 mod support;

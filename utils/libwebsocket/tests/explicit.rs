@@ -28,8 +28,8 @@ fn c_example() -> Server {
     })
 }
 
-/// The Rust example. `cargo test` has built it beside the tests, but not
-/// where single tests were asked for.
+/// The Rust example. `cargo test` has built it beside the tests, but not where single tests were
+/// asked for.
 fn rust_example() -> Server {
     let test = std::env::current_exe().expect("a test has a path");
     let profile = test

@@ -353,8 +353,8 @@ fn socat_speaks_websocket() {
     let server = Server::start(true, |_, socket| {
         let mut command = Command::new("socat");
         command
-            // socat alone reads the pipe that it writes: more at a time than the pipe is sure
-            // to have room for (PIPE_BUF, pipe(7)) may stop it for good.
+            // socat alone reads the pipe that it writes: more at a time than the pipe is sure to
+            // have room for (PIPE_BUF, pipe(7)) may stop it for good.
             .args(["-b", "4096"])
             .arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()))
             .arg("PIPE");

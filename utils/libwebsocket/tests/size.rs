@@ -3,8 +3,8 @@
 
 mod support;
 
-/// Bytes the library may have. Two thirds of it are code; 10 KB are the tables
-/// by which debuggers and pthread_cancel(3) find their way through it.
+/// Bytes the library may have. Two thirds of it are code; 10 KB are the tables by which debuggers
+/// and pthread_cancel(3) find their way through it.
 const BUDGET: u64 = 60 << 10;
 
 #[test]

@@ -1,5 +1,5 @@
-//! What programs ask of their sockets, and by which calls they reach them beside
-//! read and write: each works, or is refused.
+//! What programs ask of their sockets, and by which calls they reach them beside read and write:
+//! each works, or is refused.
 
 mod linked;
 mod support;

@@ -1,8 +1,8 @@
 //! The C interface of `rpcplugin.h`, word for word.
 //!
-//! These types are what both sides compile against: the server reads a
-//! [`Table`], and [`export!`](crate::export!) makes one. The functions behind the
-//! table of a Rust plugin are in [`mod@crate::export`].
+//! These types are what both sides compile against: the server reads a [`Table`], and
+//! [`export!`](crate::export!) makes one. The functions behind the table of a Rust plugin are in
+//! [`mod@crate::export`].
 
 // Only the two Sync impls for tables of constants are unsafe here.
 #![allow(unsafe_code)]
@@ -30,8 +30,8 @@ pub struct Answer {
     pub client: *const c_char,
 }
 
-/// What a plugin exports (`struct rpcplugin`). The pointers are `None` only in
-/// the table of a faulty plugin.
+/// What a plugin exports (`struct rpcplugin`). The pointers are `None` only in the table of a
+/// faulty plugin.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Table {

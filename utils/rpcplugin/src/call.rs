@@ -1,8 +1,8 @@
 //! What a plugin may ask the server while it opens or answers a call.
 //!
-//! These are functions of the thread, not of a value that handlers pass on: a callback deep in
-//! a library (SQLite's progress handler, say) can then ask them as well. Where the thread runs
-//! no call, everything is wanted, granted and unknown.
+//! These are functions of the thread, not of a value that handlers pass on: a callback deep in a
+//! library (SQLite's progress handler, say) can then ask them as well. Where the thread runs no
+//! call, everything is wanted, granted and unknown.
 
 // The answer of the server is called through its pointer.
 #![allow(unsafe_code)]
@@ -19,8 +19,8 @@ thread_local! {
     static CURRENT: Cell<*mut Answer> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Whether the answer is still wanted: no longer once the client has left or its batch has had
-/// its time. Asking costs little.
+/// Whether the answer is still wanted: no longer once the client has left or its batch has had its
+/// time. Asking costs little.
 pub fn is_wanted() -> bool {
     let answer = CURRENT.get();
     // SAFETY: what is not null is valid, since its call has not returned.

@@ -19,14 +19,13 @@ pub enum Code {
     InvalidParams = -32602,
     /// The server or the plugin failed.
     InternalError = -32603,
-    /// The method failed for a reason of its own (the first code of the
-    /// range -32099 to -32000, which the specification leaves to servers).
+    /// The method failed for a reason of its own (the first code of the range -32099 to -32000,
+    /// which the specification leaves to servers).
     Failure = -32000,
 }
 
 impl Code {
-    /// The message that goes with the code; the C gateway's programs know
-    /// these words.
+    /// The message that goes with the code; the C gateway's programs know these words.
     pub fn message(self) -> &'static str {
         match self {
             Code::ParseError => "Parse Error",

@@ -1,8 +1,7 @@
 //! The C functions of a Rust plugin, which lead from the interface to safe Rust.
 //!
-//! Each of them catches panics, since a panic must not unwind into the server.
-//! After a panic the plugin's value is dropped, and its client gets internal
-//! errors.
+//! Each of them catches panics, since a panic must not unwind into the server. After a panic the
+//! plugin's value is dropped, and its client gets internal errors.
 
 // This file turns the server's pointers into references.
 #![allow(unsafe_code)]
@@ -40,8 +39,8 @@ impl Table {
     }
 }
 
-/// What `rpcplugin_entry` returns: the table, or null to a server of another
-/// version of the interface.
+/// What `rpcplugin_entry` returns: the table, or null to a server of another version of the
+/// interface.
 pub fn entry(server_abi: u32, table: &'static Table) -> *const Table {
     if server_abi == ABI {
         table

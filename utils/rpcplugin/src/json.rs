@@ -14,14 +14,13 @@ use crate::Error;
 pub struct Json(String);
 
 impl Json {
-    /// The JSON of a value. One that has none (a map whose keys are not
-    /// strings) becomes `null`.
+    /// The JSON of a value. One that has none (a map whose keys are not strings) becomes `null`.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Json {
         Json(serde_json::to_string(value).unwrap_or_else(|_| "null".to_string()))
     }
 
-    /// Text from elsewhere, if it is one JSON value. Line breaks between its
-    /// tokens become spaces: within strings JSON allows none.
+    /// Text from elsewhere, if it is one JSON value. Line breaks between its tokens become spaces:
+    /// within strings JSON allows none.
     pub fn parse(text: &str) -> Option<Json> {
         let value: &RawValue = serde_json::from_str(text).ok()?;
         let text = value.get();
@@ -32,8 +31,8 @@ impl Json {
         Some(Json(text.to_string()))
     }
 
-    /// Text that the caller has written as one JSON value, on one line. It is
-    /// not checked again here, but the server checks it.
+    /// Text that the caller has written as one JSON value, on one line. It is not checked again
+    /// here, but the server checks it.
     pub fn written(text: String) -> Json {
         Json(text)
     }
@@ -59,8 +58,8 @@ impl<'a> Params<'a> {
         self.0
     }
 
-    /// The parameters of these names, as they were written; without
-    /// parameters, none of them is there.
+    /// The parameters of these names, as they were written; without parameters, none of them is
+    /// there.
     ///
     /// # Errors
     /// "Invalid params" if the parameters are not an object.
@@ -77,8 +76,8 @@ impl<'a> Params<'a> {
     }
 }
 
-/// The members of these names of a JSON object, as they were written: the last
-/// one of each name. Takes no memory for the others, however many there are.
+/// The members of these names of a JSON object, as they were written: the last one of each name.
+/// Takes no memory for the others, however many there are.
 ///
 /// # Errors
 /// The text is not a JSON object.
@@ -92,8 +91,8 @@ pub fn members<'a, const N: usize>(
     Ok(found)
 }
 
-/// The text of a JSON string; `None` if the value is something else, or no
-/// text (half of a surrogate pair).
+/// The text of a JSON string; `None` if the value is something else, or no text (half of a
+/// surrogate pair).
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inside = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') {

@@ -5,8 +5,8 @@
 //! and [`mod@export`] leads from it to the plugin: nobody else needs to know it. A panic of the
 //! plugin ends its client's session with an internal error and leaves the server running.
 //!
-//! A handler that works for long asks [`is_wanted`] now and then; one that
-//! needs much memory asks [`reserve`] first.
+//! A handler that works for long asks [`is_wanted`] now and then; one that needs much memory asks
+//! [`reserve`] first.
 //!
 //! ```
 //! use rpcplugin::{Error, Json, Params, Plugin};

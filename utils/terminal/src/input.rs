@@ -7,8 +7,8 @@
 /// What a report of the size begins with.
 const REPORT: &[u8] = b"\x1b[8;";
 
-/// Of a report that a read has cut, this much is waited for: less would hold back the Escape
-/// key and Alt+[.
+/// Of a report that a read has cut, this much is waited for: less would hold back the Escape key
+/// and Alt+[.
 const CERTAIN: usize = 3;
 
 /// Most digits of a number of rows or columns.

@@ -1,8 +1,8 @@
 //! websocket_terminal: each client gets a terminal, in which a program runs.
 //!
-//! The client's bytes are what is typed, the program's output goes back as it is. A client says
-//! how large its window is as terminals do (`input`). When either ends, all processes that the
-//! program has started in its session are ended (`session`).
+//! The client's bytes are what is typed, the program's output goes back as it is. A client says how
+//! large its window is as terminals do (`input`). When either ends, all processes that the program
+//! has started in its session are ended (`session`).
 
 mod input;
 mod session;
@@ -61,8 +61,8 @@ fn serve(program: &[OsString], client: &Client) -> io::Result<()> {
     served
 }
 
-/// Runs the client's three directions: what it types, what the program writes, and the
-/// program's end.
+/// Runs the client's three directions: what it types, what the program writes, and the program's
+/// end.
 fn run<'scope>(
     scope: &'scope Scope<'scope, '_>,
     terminal: &'scope Terminal,
@@ -111,8 +111,8 @@ fn type_in(client: &Client, terminal: &Terminal) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the client what the program writes, until nothing has the terminal open or the client
-/// has left.
+/// Gives the client what the program writes, until nothing has the terminal open or the client has
+/// left.
 fn show(terminal: &Terminal, client: &Client) {
     let mut buffer = [0; 4096];
     while let Some(length) = terminal.read(&mut buffer) {

@@ -1,8 +1,8 @@
 //! Running: the program of a client and all it starts, a session of its own (setsid(2)).
 //!
 //! std can start a program with a terminal as its input and output, but not in a session of which
-//! that is the controlling terminal. So this program starts itself once more: inside, it makes
-//! the session, takes the terminal, and becomes the client's program.
+//! that is the controlling terminal. So this program starts itself once more: inside, it makes the
+//! session, takes the terminal, and becomes the client's program.
 
 use std::env;
 use std::ffi::OsString;
@@ -33,8 +33,8 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 /// Of the server's environment, what a program is given.
 const PASSED_ON: [&str; 5] = ["LANG", "LC_ALL", "LC_CTYPE", "TZ", "PATH"];
 
-/// How long processes may take to end by themselves after a hangup, and how long they are
-/// killed for.
+/// How long processes may take to end by themselves after a hangup, and how long they are killed
+/// for.
 const HANGUP_TIME: Duration = Duration::from_secs(2);
 const KILL_TIME: Duration = Duration::from_secs(5);
 
@@ -189,8 +189,8 @@ pub(crate) fn is_inside() -> bool {
     env::args_os().next().is_some_and(|name| name == INSIDE)
 }
 
-/// Inside the terminal: takes it, and becomes the program. Returns only if it cannot: 127, as of
-/// a shell.
+/// Inside the terminal: takes it, and becomes the program. Returns only if it cannot: 127, as of a
+/// shell.
 pub(crate) fn become_program() -> ExitCode {
     let mut words = env::args_os().skip(1);
     let program = words.next().unwrap_or_default();
@@ -203,8 +203,8 @@ pub(crate) fn become_program() -> ExitCode {
     ExitCode::from(127)
 }
 
-/// Makes a session, and the terminal its controlling one: the first that the leader opens
-/// becomes it (credentials(7), tty(4)).
+/// Makes a session, and the terminal its controlling one: the first that the leader opens becomes
+/// it (credentials(7), tty(4)).
 fn take_terminal() -> io::Result<()> {
     setsid()?;
     let path = ttyname(io::stdin())?;

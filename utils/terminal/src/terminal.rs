@@ -19,8 +19,8 @@ use crate::window_size;
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
 
-/// How long a program may leave what is typed unread while its queue (4 KiB) is full. What a
-/// client typed beyond it is dropped then, or nobody would see that the client has left.
+/// How long a program may leave what is typed unread while its queue (4 KiB) is full. What a client
+/// typed beyond it is dropped then, or nobody would see that the client has left.
 const UNREAD_TIME: Duration = Duration::from_secs(5);
 
 /// A terminal that one program is to run in.
@@ -28,8 +28,8 @@ pub(crate) struct Terminal {
     /// Our side, not blocking.
     master: File,
     path: PathBuf,
-    /// Shut down when the program has ended: a process that has left its session may still have
-    /// the terminal open.
+    /// Shut down when the program has ended: a process that has left its session may still have the
+    /// terminal open.
     program: (UnixStream, UnixStream),
 }
 

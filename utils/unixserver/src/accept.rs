@@ -1,8 +1,7 @@
 //! Running: one call that std has no safe form of.
 //!
-//! std's `UnixListener::accept` insists on a UNIX peer address, but a client
-//! handed over by a gateway is a TCP socket with a TCP address. This accepts
-//! without asking for the address.
+//! std's `UnixListener::accept` insists on a UNIX peer address, but a client handed over by a
+//! gateway is a TCP socket with a TCP address. This accepts without asking for the address.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

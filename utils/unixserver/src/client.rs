@@ -24,9 +24,9 @@ const PROXY_TIME: Duration = Duration::from_secs(5);
 /// How long `finish` waits for the client to close its side.
 const FINISH_TIME: Duration = Duration::from_secs(5);
 
-/// One client: a UNIX stream or SEQPACKET connection, or a TCP connection handed over by
-/// the gateway to a server linked with libwebsocket.so. All are read and written alike,
-/// by several threads if need be.
+/// One client: a UNIX stream or SEQPACKET connection, or a TCP connection handed over by the
+/// gateway to a server linked with libwebsocket.so. All are read and written alike, by several
+/// threads if need be.
 #[derive(Debug)]
 pub struct Client {
     socket: UnixStream,
@@ -44,8 +44,8 @@ impl Client {
         socket.set_nonblocking(false)?;
         let packets = getsockopt(&socket, sockopt::SockType)? == SockType::SeqPacket;
         if packets {
-            // Every packet, an empty one too, then brings its sender's credentials, which the
-            // end does not: nothing else tells the two apart without a race (unix(7)).
+            // Every packet, an empty one too, then brings its sender's credentials, which the end
+            // does not: nothing else tells the two apart without a race (unix(7)).
             setsockopt(&socket, sockopt::PassCred, &true)?;
         }
         Ok(Self {
@@ -152,8 +152,8 @@ impl Client {
     /// Whether the client has left: no answer can reach it any more.
     ///
     /// A UNIX client that has only ended its own sending still waits for answers. A WebSocket
-    /// client that has sent its Close, or has ended its TCP connection, does not (RFC 6455,
-    /// section 1.4).
+    /// client that has sent its Close, or has ended its TCP connection, does not (RFC 6455, section
+    /// 1.4).
     #[must_use]
     pub fn has_left(&self) -> bool {
         let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
@@ -190,8 +190,8 @@ impl Client {
     }
 
     /// From now on a client that reads nothing fails a `send` to it
-    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): after `time`, or twice as long where a
-    /// part was still written.
+    /// ([`WouldBlock`](io::ErrorKind::WouldBlock)): after `time`, or twice as long where a part was
+    /// still written.
     ///
     /// # Errors
     /// When the system refuses.
@@ -199,8 +199,8 @@ impl Client {
         self.socket.set_write_timeout(Some(time))
     }
 
-    /// Reads a message: of a stream, what is there, up to 32 KiB; of a SEQPACKET connection,
-    /// all packets up to the first that is shorter than 32 KiB.
+    /// Reads a message: of a stream, what is there, up to 32 KiB; of a SEQPACKET connection, all
+    /// packets up to the first that is shorter than 32 KiB.
     ///
     /// `None` is the end; a message that the end cuts short is dropped.
     ///
@@ -228,8 +228,8 @@ impl Client {
         }
     }
 
-    /// Writes a message: to a stream as it is, to a SEQPACKET connection as packets of
-    /// 32 KiB, of which the last is shorter and may be empty.
+    /// Writes a message: to a stream as it is, to a SEQPACKET connection as packets of 32 KiB, of
+    /// which the last is shorter and may be empty.
     ///
     /// # Errors
     /// A connection the client has left.
@@ -242,9 +242,9 @@ impl Client {
         self.send(packets.remainder())
     }
 
-    /// Ends the connection so that the client gets all that was sent to it: says that no
-    /// more will come, then reads and drops what still arrives until the client closes too,
-    /// five seconds at most. (Closed with bytes unread, a socket resets the connection.)
+    /// Ends the connection so that the client gets all that was sent to it: says that no more will
+    /// come, then reads and drops what still arrives until the client closes too, five seconds at
+    /// most. (Closed with bytes unread, a socket resets the connection.)
     pub fn finish(self) {
         let deadline = Instant::now() + FINISH_TIME;
         let mut buffer = [0; 4096];
@@ -272,8 +272,8 @@ impl Client {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// The client's network address, if it is known: that of a connection handed over, or
-    /// what the gateway told with `-P`.
+    /// The client's network address, if it is known: that of a connection handed over, or what the
+    /// gateway told with `-P`.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         let told = self.info.address.map(|address| address.ip());

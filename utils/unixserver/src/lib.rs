@@ -1,9 +1,8 @@
 //! What the sample UNIX servers share: options, listening socket, accept loop.
 //!
-//! A server is three steps: read the command line, bind, run. Between bind
-//! and run it still has the privileges it was started with, to open files that
-//! its later user may not; after that it answers each client in a thread of its own
-//! (or a process: [`Server::processes`]).
+//! A server is three steps: read the command line, bind, run. Between bind and run it still has the
+//! privileges it was started with, to open files that its later user may not; after that it answers
+//! each client in a thread of its own (or a process: [`Server::processes`]).
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -25,8 +24,8 @@
 //! }
 //! ```
 //!
-//! The same program serves plain UNIX clients, a gateway that relays, and,
-//! linked with libwebsocket.so, a gateway that hands its clients over.
+//! The same program serves plain UNIX clients, a gateway that relays, and, linked with
+//! libwebsocket.so, a gateway that hands its clients over.
 
 mod accept;
 mod client;
@@ -50,8 +49,8 @@ pub use server::Server;
 
 /// Runs a server's `body` with the options of this process's command line.
 ///
-/// Exits with 0 after `-h`, `-V` and an orderly end, 2 on a command line that
-/// is wrong, and 1 on any other error; both errors are told on stderr.
+/// Exits with 0 after `-h`, `-V` and an orderly end, 2 on a command line that is wrong, and 1 on
+/// any other error; both errors are told on stderr.
 pub fn main(command: CommandLine, body: impl FnOnce(&Options) -> Result<(), Error>) -> ExitCode {
     log::set_name(command.name());
     let result = command

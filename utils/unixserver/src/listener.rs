@@ -20,12 +20,12 @@ use crate::Error;
 /// Everyone may enter the directory and see the sockets, its owner alone make them.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Permissions that a new socket lacks: 0666 stays, since a gateway usually runs as another
-/// user, and connecting needs write permission (unix(7)).
+/// Permissions that a new socket lacks: 0666 stays, since a gateway usually runs as another user,
+/// and connecting needs write permission (unix(7)).
 const SOCKET_UMASK: Mode = Mode::from_bits_truncate(0o111);
 
-/// How long another server that starts may hold the directory, and the pause before it is
-/// tried again.
+/// How long another server that starts may hold the directory, and the pause before it is tried
+/// again.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,8 +38,8 @@ pub(crate) struct SocketFile {
 
 /// Binds `path` and listens, in a directory that is made if it is missing.
 ///
-/// A socket that nobody listens on is replaced, a live one never. The lock keeps two servers
-/// that start together from each taking the other for dead.
+/// A socket that nobody listens on is replaced, a live one never. The lock keeps two servers that
+/// start together from each taking the other for dead.
 ///
 /// # Errors
 /// [`Error::Directory`], [`Error::Locked`], [`Error::InUse`], [`Error::NotASocket`],

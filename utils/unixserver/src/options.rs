@@ -13,8 +13,8 @@ const DEFAULT_MAX_CLIENTS: usize = 50;
 
 /// The options a server understands.
 ///
-/// All have `-R -n -u -m -q -P -D -h -V`; a server adds its own with
-/// [`flag`](Self::flag) and [`value`](Self::value).
+/// All have `-R -n -u -m -q -P -D -h -V`; a server adds its own with [`flag`](Self::flag) and
+/// [`value`](Self::value).
 pub struct CommandLine {
     name: &'static str,
     version: &'static str,

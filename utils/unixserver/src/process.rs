@@ -42,8 +42,8 @@ impl<T> Processes<T> {
             }
             ForkResult::Child => {
                 let _ = set_pdeathsig(Signal::SIGTERM);
-                // The signals of the server are not read here, but end this process. Kept open,
-                // its socket would look alive when it is gone.
+                // The signals of the server are not read here, but end this process. Kept open, its
+                // socket would look alive when it is gone.
                 if SigSet::empty().thread_set_mask().is_ok()
                     && close(listener.as_raw_fd()).is_ok()
                     && getppid() == server

@@ -1,9 +1,9 @@
 //! Running: what the gateway says of its client (`-P`).
 //!
 //! With `proxy = "v2"` the gateway begins each connection with a binary header of the PROXY
-//! protocol, version 2: the client's address, and further fields as TLVs (type, length, value).
-//! It is read only where the administrator said that there is one: a client could otherwise
-//! send a header of its own and claim to be anyone.
+//! protocol, version 2: the client's address, and further fields as TLVs (type, length, value). It
+//! is read only where the administrator said that there is one: a client could otherwise send a
+//! header of its own and claim to be anyone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use common::proxy::{
     split_tlv,
 };
 
-/// What the gateway knows of a client and tells with `proxy = "v2"`. A field is `None` where
-/// the gateway does not know it or has left it out, all are without `-P`.
+/// What the gateway knows of a client and tells with `proxy = "v2"`. A field is `None` where the
+/// gateway does not know it or has left it out, all are without `-P`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientInfo {
     /// The client's address and port.
@@ -39,8 +39,8 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Sets the field that a TLV of this type tells. Unknown types are skipped
-    /// (section 2.2.7), and so are values that are not UTF-8.
+    /// Sets the field that a TLV of this type tells. Unknown types are skipped (section 2.2.7), and
+    /// so are values that are not UTF-8.
     fn set(&mut self, kind: u8, value: &[u8]) {
         let field = match kind {
             AUTHORITY => &mut self.server_name,

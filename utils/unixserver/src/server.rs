@@ -1,5 +1,5 @@
-//! Running: bind, give up privileges, accept, a thread or a process a client, until a signal
-//! ends it.
+//! Running: bind, give up privileges, accept, a thread or a process a client, until a signal ends
+//! it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -28,8 +28,8 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens. Dropping it removes the socket from its directory.
 pub struct Server {
-    // Dropped before the listener: no other server replaces a socket that still listens, so
-    // the file that is removed is ours.
+    // Dropped before the listener: no other server replaces a socket that still listens, so the
+    // file that is removed is ours.
     file: SocketFile,
     listener: UnixListener,
     user: Option<User>,
@@ -84,8 +84,8 @@ impl Server {
         self
     }
 
-    /// Switches to the user of `-u`, for what the server then opens as that user;
-    /// otherwise [`run`](Self::run) does it.
+    /// Switches to the user of `-u`, for what the server then opens as that user; otherwise
+    /// [`run`](Self::run) does it.
     ///
     /// # Errors
     /// When the user cannot be switched to.
@@ -96,8 +96,8 @@ impl Server {
         Ok(self)
     }
 
-    /// Switches to the user of `-u`, detaches with `-D`, and answers each client by
-    /// `handler` in a thread (or process) of its own, until SIGTERM or SIGINT.
+    /// Switches to the user of `-u`, detaches with `-D`, and answers each client by `handler` in a
+    /// thread (or process) of its own, until SIGTERM or SIGINT.
     ///
     /// An error that a handler returns ends its client only.
     ///
@@ -262,8 +262,8 @@ impl Drop for Slot {
     }
 }
 
-/// Blocks the signals that end a server or report the end of a process, and makes them
-/// readable; before any thread starts, since threads inherit the mask.
+/// Blocks the signals that end a server or report the end of a process, and makes them readable;
+/// before any thread starts, since threads inherit the mask.
 fn block_signals(processes: bool) -> nix::Result<SignalFd> {
     let mut signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     if processes {

@@ -61,8 +61,8 @@ fn messages(mut far: TcpStream) -> Vec<Message> {
     messages
 }
 
-/// What the client gets when the backend writes these pieces, each in a read of its own, and
-/// then ends; and why it went wrong, if it did.
+/// What the client gets when the backend writes these pieces, each in a read of its own, and then
+/// ends; and why it went wrong, if it did.
 fn forward(config: &ServiceConfig, pieces: &[&[u8]]) -> (Vec<Message>, Option<Forward>) {
     forward_to(config, pieces, true)
 }

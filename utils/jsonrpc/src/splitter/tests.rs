@@ -2,8 +2,7 @@
 
 use super::*;
 
-/// What the splitter says, as words: a message as it is, faults and ends in
-/// angle brackets.
+/// What the splitter says, as words: a message as it is, faults and ends in angle brackets.
 fn split(reads: &[&[u8]]) -> Vec<String> {
     let mut said = Vec::new();
     let budget = Budget::new(crate::budget::BUDGET);

@@ -1,5 +1,5 @@
-//! Plugins to load: compiled from C beside this file, or built in this
-//! workspace; and a client that calls them.
+//! Plugins to load: compiled from C beside this file, or built in this workspace; and a client that
+//! calls them.
 #![allow(dead_code, unreachable_pub)]
 
 use std::fs;

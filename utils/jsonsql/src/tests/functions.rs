@@ -1,5 +1,5 @@
-//! No call of a function takes longer than a query may, and our functions answer what those
-//! of SQLite do.
+//! No call of a function takes longer than a query may, and our functions answer what those of
+//! SQLite do.
 
 use std::sync::{Mutex, PoisonError};
 

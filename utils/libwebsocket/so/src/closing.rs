@@ -1,5 +1,5 @@
-//! The end of a connection: when the server closes or shuts down its side,
-//! and when the program ends without doing either.
+//! The end of a connection: when the server closes or shuts down its side, and when the program
+//! ends without doing either.
 
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
@@ -8,18 +8,16 @@ use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
 use crate::sys::{self, KeepErrno, process};
 use crate::{control, handover, hold, lingering};
 
-/// How long the end of the program waits for clients to end their side, all of
-/// them together, in milliseconds.
+/// How long the end of the program waits for clients to end their side, all of them together, in
+/// milliseconds.
 const PATIENCE: i64 = 1000;
 
-/// A server that closes a client within this time after the silence of its
-/// arrival, and has neither read nor written, has turned it away, in
-/// milliseconds.
+/// A server that closes a client within this time after the silence of its arrival, and has neither
+/// read nor written, has turned it away, in milliseconds.
 const TURNED_AWAY: i64 = 700;
 
-/// The server ends its stream, the client may still send: Close, with the
-/// client's code if it sent one, that of the rule it broke, 1013 where the
-/// server has turned it away, else 1000.
+/// The server ends its stream, the client may still send: Close, with the client's code if it sent
+/// one, that of the rule it broke, 1013 where the server has turned it away, else 1000.
 pub(crate) fn end_output(connection: &Connection, fd: c_int) {
     let reply = connection.rx.try_lock().and_then(|rx| rx.answer());
     let own = || {
@@ -32,15 +30,13 @@ pub(crate) fn end_output(connection: &Connection, fd: c_int) {
     control::close(connection, fd, reply.unwrap_or_else(own));
 }
 
-/// The client's side is over: its Close came, its stream ended, or it broke
-/// a rule.
+/// The client's side is over: its Close came, its stream ended, or it broke a rule.
 pub(crate) fn is_over(connection: &Connection) -> bool {
     connection.rx.try_lock().is_some_and(|rx| rx.is_over())
 }
 
-/// The descriptor is about to close: it leaves the table, and if it was the
-/// last of its client, the closing handshake begins. A vfork child does
-/// nothing of this: the memory is its parent's.
+/// The descriptor is about to close: it leaves the table, and if it was the last of its client, the
+/// closing handshake begins. A vfork child does nothing of this: the memory is its parent's.
 pub(crate) fn forget(fd: c_int) {
     if !CONNECTIONS.has(fd) || !process::is_owner() {
         return;
@@ -73,9 +69,8 @@ fn finish(connection: Ref, fd: c_int) {
     lingering::keep(connection, fd, blocking);
 }
 
-/// At exit(3): what the program left open ends as if it had closed it, all of it
-/// within the patience for one. It stays in the table: other threads may still
-/// use it.
+/// At exit(3): what the program left open ends as if it had closed it, all of it within the
+/// patience for one. It stays in the table: other threads may still use it.
 extern "C" fn at_exit() {
     let until = sys::now_ms() + PATIENCE;
     let each = |visit: fn(&Connection, c_int, i64)| {

@@ -1,11 +1,10 @@
-//! One accepted connection: first that of the gateway or of a plain client,
-//! which is not known yet, and once the client has arrived, its state.
+//! One accepted connection: first that of the gateway or of a plain client, which is not known yet,
+//! and once the client has arrived, its state.
 //!
-//! Locks are taken in the order arrival, receive, send, waiting, watchers.
-//! Receive and send may be held during a blocking call, so nothing that must
-//! not block waits for them: a call that finds the sending side busy leaves
-//! what it has in `waiting`, where the holder looks before and after it
-//! unlocks.
+//! Locks are taken in the order arrival, receive, send, waiting, watchers. Receive and send may be
+//! held during a blocking call, so nothing that must not block waits for them: a call that finds
+//! the sending side busy leaves what it has in `waiting`, where the holder looks before and after
+//! it unlocks.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -41,12 +40,11 @@ pub(crate) enum Kind {
 
 /// How a connection becomes a client.
 pub(crate) struct Arrival {
-    /// From then on a connection that has said nothing counts as a plain
-    /// client's where that has to be known, in milliseconds of the monotonic
-    /// clock.
+    /// From then on a connection that has said nothing counts as a plain client's where that has to
+    /// be known, in milliseconds of the monotonic clock.
     pub(crate) silent_until: i64,
-    /// The gateway's connection, which tells the program who and what its
-    /// socket is, and the gateway when the client is done with.
+    /// The gateway's connection, which tells the program who and what its socket is, and the
+    /// gateway when the client is done with.
     pub(crate) gateway: Option<Hidden>,
 }
 
@@ -79,8 +77,8 @@ pub(crate) struct Connection {
     pub(crate) low_water: AtomicUsize,
     /// The client's side is over, and the kernel has been told.
     ended: AtomicBool,
-    /// When the server read something behind which there was more, in
-    /// microseconds of a clock that wraps round; 0 for no.
+    /// When the server read something behind which there was more, in microseconds of a clock that
+    /// wraps round; 0 for no.
     pub(crate) more_since: AtomicU32,
     /// The kernel keeps an answer of the server's.
     pub(crate) kept: AtomicBool,
@@ -148,8 +146,8 @@ impl Connection {
         self.used.store(process::generation(), Ordering::Relaxed);
     }
 
-    /// The same of a call that may block, for as long as this lives: the
-    /// process may fork meanwhile.
+    /// The same of a call that may block, for as long as this lives: the process may fork
+    /// meanwhile.
     pub(crate) fn in_use(&self) -> InUse<'_> {
         self.touch();
         InUse(self)
@@ -160,9 +158,8 @@ impl Connection {
         flags & libc::MSG_DONTWAIT != 0 || self.nonblocking.load(Ordering::Relaxed)
     }
 
-    /// It is this process's to close politely: it has used the connection
-    /// since the last fork, or has it in an epoll. Of a forking server's two
-    /// processes that is the child.
+    /// It is this process's to close politely: it has used the connection since the last fork, or
+    /// has it in an epoll. Of a forking server's two processes that is the child.
     #[inline(never)]
     pub(crate) fn is_ours(&self) -> bool {
         process::is_owner()
@@ -170,8 +167,8 @@ impl Connection {
                 || self.watchers.lock().have_ours())
     }
 
-    /// Tells the kernel that nothing more will be read, so that poll, select
-    /// and epoll report the end of the stream from now on.
+    /// Tells the kernel that nothing more will be read, so that poll, select and epoll report the
+    /// end of the stream from now on.
     pub(crate) fn end_input(&self, fd: c_int) {
         if !self.ended.swap(true, Ordering::Relaxed) {
             let _errno = KeepErrno::new();
@@ -180,8 +177,8 @@ impl Connection {
         }
     }
 
-    /// Something is left that the server may not look for: where one event a
-    /// change of the socket is all there is, it gets another one.
+    /// Something is left that the server may not look for: where one event a change of the socket
+    /// is all there is, it gets another one.
     pub(crate) fn more_is_there(&self) {
         if self.edge.load(Ordering::Relaxed) {
             self.watchers.lock().trigger_again();
@@ -216,8 +213,8 @@ pub(crate) fn client(fd: c_int) -> Option<Ref> {
     CONNECTIONS.find(fd).filter(|known| known.is_client())
 }
 
-/// This process waits for the descriptor, which is use of its connection, if
-/// it has one; that matters only after a fork.
+/// This process waits for the descriptor, which is use of its connection, if it has one; that
+/// matters only after a fork.
 pub(crate) fn touch(fd: c_int) {
     if process::generation() > 0
         && let Some(connection) = CONNECTIONS.find(fd)

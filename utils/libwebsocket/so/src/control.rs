@@ -1,5 +1,5 @@
-//! The frames that the library sends by itself: pongs and pings, and the
-//! server's Close. What finds the socket full waits and goes later.
+//! The frames that the library sends by itself: pongs and pings, and the server's Close. What finds
+//! the socket full waits and goes later.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,7 @@ use crate::connection::{CONNECTIONS, Connection};
 use crate::output::{lock, send};
 use crate::sys::{Errno, KeepErrno};
 
-/// Moves a waiting control frame to the front, if none is half sent; then as
-/// [`may_send`].
+/// Moves a waiting control frame to the front, if none is half sent; then as [`may_send`].
 pub(crate) fn take_waiting(connection: &Connection, tx: &mut Sender) -> Result<(), Errno> {
     let mut waiting = connection.waiting.lock();
     if tx.is_idle() && !tx.is_closed() {
@@ -38,8 +37,8 @@ fn may_send(connection: &Connection, tx: &Sender) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sends waiting control frames as far as that goes without blocking. Leaves
-/// them to another thread that is sending: that looks again after unlocking.
+/// Sends waiting control frames as far as that goes without blocking. Leaves them to another thread
+/// that is sending: that looks again after unlocking.
 pub(crate) fn flush(connection: &Connection, fd: c_int) {
     let _errno = KeepErrno::new();
     loop {
@@ -84,8 +83,8 @@ pub(crate) fn flush_stalled() {
     }
 }
 
-/// Sends waiting control frames with the sending side locked; true if none
-/// waits any more: they have gone, or the client has.
+/// Sends waiting control frames with the sending side locked; true if none waits any more: they
+/// have gone, or the client has.
 pub(crate) fn flush_locked(connection: &Connection, tx: &mut Sender, fd: c_int) -> bool {
     loop {
         if tx.owed() > 0 {
@@ -153,8 +152,8 @@ pub(crate) fn queue_pong(connection: &Connection, fd: c_int, payload: &[u8]) {
     flush(connection, fd);
 }
 
-/// Sends Close, unless one has been sent; never waits. A thread that is inside
-/// a write sends it after that.
+/// Sends Close, unless one has been sent; never waits. A thread that is inside a write sends it
+/// after that.
 pub(crate) fn close(connection: &Connection, fd: c_int, code: u16) {
     let _errno = KeepErrno::new();
     let Some(mut tx) = connection.tx.try_lock() else {

@@ -11,9 +11,9 @@ use crate::connection::Connection;
 use crate::sys::{self, Errno};
 use crate::{control, hold};
 
-/// Most reads of headers and control frames in one call that must not block.
-/// Without a limit, frames without payload that are sent as fast as they are
-/// read would keep the call from returning.
+/// Most reads of headers and control frames in one call that must not block. Without a limit,
+/// frames without payload that are sent as fast as they are read would keep the call from
+/// returning.
 const TURN: u32 = 128;
 
 /// What is left of a call's [`TURN`].
@@ -25,9 +25,8 @@ impl Turn {
     }
 }
 
-/// The next event that is not a ping or a pong: this answers those and counts
-/// these. Without flags it reads nothing, and takes what has been read. EAGAIN
-/// also at the end of a turn.
+/// The next event that is not a ping or a pong: this answers those and counts these. Without flags
+/// it reads nothing, and takes what has been read. EAGAIN also at the end of a turn.
 pub(crate) fn next_event(
     connection: &Connection,
     rx: &mut Receiver,
@@ -60,8 +59,8 @@ pub(crate) fn next_event(
     }
 }
 
-/// Has the kernel call the socket readable only with so many bytes there, or
-/// as many as it can be relied on to wait for.
+/// Has the kernel call the socket readable only with so many bytes there, or as many as it can be
+/// relied on to wait for.
 pub(crate) fn set_low_water(connection: &Connection, fd: c_int, bytes: usize) {
     if connection.low_water.swap(bytes, Ordering::Relaxed) == bytes {
         return;
@@ -80,9 +79,8 @@ pub(crate) fn set_low_water(connection: &Connection, fd: c_int, bytes: usize) {
     }
 }
 
-/// Before Linux 5.7 small segments could fill a receive buffer before the
-/// bytes waited for were there, and the kernel woke nobody. A quarter of the
-/// buffer is safe.
+/// Before Linux 5.7 small segments could fill a receive buffer before the bytes waited for were
+/// there, and the kernel woke nobody. A quarter of the buffer is safe.
 fn longest_wait(fd: c_int) -> usize {
     // SAFETY: an all-zero utsname is valid, and the call only fills it.
     let name = unsafe {

@@ -1,15 +1,13 @@
-//! Is an accepted connection the gateway's, which brings a client, or a plain
-//! UNIX client's?
+//! Is an accepted connection the gateway's, which brings a client, or a plain UNIX client's?
 //!
-//! The gateway connects and sends one message: the client's `sockaddr`, what
-//! else it says of the client, and the client's descriptor. A connection without such a message is a plain
-//! client's and stays as it is, whatever it sends. Which of the two it is
-//! shows at its first use, never by a wait in accept: a read waits for bytes
-//! in any case, and only a write has to know before there are any.
+//! The gateway connects and sends one message: the client's `sockaddr`, what else it says of the
+//! client, and the client's descriptor. A connection without such a message is a plain client's and
+//! stays as it is, whatever it sends. Which of the two it is shows at its first use, never by a
+//! wait in accept: a read waits for bytes in any case, and only a write has to know before there
+//! are any.
 //!
-//! The client takes the descriptor over, with all its duplicates and its
-//! places in epolls; the gateway's connection gets a number of the library's
-//! own.
+//! The client takes the descriptor over, with all its duplicates and its places in epolls; the
+//! gateway's connection gets a number of the library's own.
 
 use core::ffi::c_int;
 use core::mem::zeroed;
@@ -25,23 +23,21 @@ use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
 use crate::sys::hidden::Hidden;
 use crate::sys::{self, Errno, KeepErrno, from_c};
 
-/// How long a fresh connection may keep silent before it counts as a plain
-/// client's where that has to be known, in milliseconds. The gateway sends at
-/// once.
+/// How long a fresh connection may keep silent before it counts as a plain client's where that has
+/// to be known, in milliseconds. The gateway sends at once.
 const SILENCE: i64 = 300;
 
 /// What tells the gateway that the client has arrived: any one byte does.
 const ANSWER: u8 = b'\x06';
 
-/// Puts a connection into the table that was just accepted; None without
-/// memory or place.
+/// Puts a connection into the table that was just accepted; None without memory or place.
 pub(crate) fn expect(fd: c_int, nonblocking: bool) -> Option<Ref> {
     let connection = Connection::new(sys::now_ms() + SILENCE, nonblocking);
     CONNECTIONS.insert(fd, connection)
 }
 
-/// What the connection is, as far as that shows now; the descriptor is the
-/// client's if it is one. Keeps errno, and never waits.
+/// What the connection is, as far as that shows now; the descriptor is the client's if it is one.
+/// Keeps errno, and never waits.
 pub(crate) fn look(connection: &Ref, fd: c_int) -> Kind {
     if connection.kind() != Kind::Unknown {
         return connection.kind();
@@ -69,8 +65,8 @@ pub(crate) fn look(connection: &Ref, fd: c_int) -> Kind {
     connection.kind()
 }
 
-/// What a call that reads has to do with: a client, or, for None, something
-/// that is the kernel's. Waits as the call itself would.
+/// What a call that reads has to do with: a client, or, for None, something that is the kernel's.
+/// Waits as the call itself would.
 ///
 /// # Errors
 /// EAGAIN where the call must not block, or that of the wait.
@@ -92,8 +88,8 @@ pub(crate) fn for_reading(fd: c_int, flags: c_int) -> Result<Option<Ref>, Errno>
     }
 }
 
-/// The same for a call that writes, or has to know for another reason. It
-/// waits for the gateway's message no longer than the gateway takes.
+/// The same for a call that writes, or has to know for another reason. It waits for the gateway's
+/// message no longer than the gateway takes.
 ///
 /// # Errors
 /// EAGAIN where the call must not block.
@@ -122,15 +118,14 @@ pub(crate) fn for_writing(fd: c_int, flags: c_int) -> Result<Option<Ref>, Errno>
     }
 }
 
-/// The client that a question about a descriptor is about, if it has come.
-/// Never waits.
+/// The client that a question about a descriptor is about, if it has come. Never waits.
 pub(crate) fn for_asking(fd: c_int) -> Option<Ref> {
     let connection = CONNECTIONS.find(fd)?;
     (look(&connection, fd) == Kind::Client).then_some(connection)
 }
 
-/// How long a write to a connection that has said nothing is held back yet, in
-/// milliseconds; 0 or less if it is not.
+/// How long a write to a connection that has said nothing is held back yet, in milliseconds; 0 or
+/// less if it is not.
 #[inline(never)]
 pub(crate) fn silence_left(connection: &Connection) -> i64 {
     let until = connection.arrival.lock().silent_until;
@@ -144,10 +139,9 @@ enum First {
     Other,
 }
 
-/// Looks at the first message without taking it. The gateway's has a client's
-/// IP address, and control data, of which the kernel can only say that it was
-/// cut, with no room for any. A plain client's own control data may be
-/// descriptors, or credentials if the server asks for them.
+/// Looks at the first message without taking it. The gateway's has a client's IP address, and
+/// control data, of which the kernel can only say that it was cut, with no room for any. A plain
+/// client's own control data may be descriptors, or credentials if the server asks for them.
 fn first_message(fd: c_int) -> First {
     let mut data = [0u8; handover::SHOWN];
     let mut part = iovec {
@@ -174,8 +168,8 @@ fn address_len(data: &[u8]) -> Option<usize> {
     handover::address_len(data, AF_INET as u16, AF_INET6 as u16)
 }
 
-/// Takes the gateway's message. Gives the client's socket, close-on-exec, and
-/// the code of its messages' type, 0 for none.
+/// Takes the gateway's message. Gives the client's socket, close-on-exec, and the code of its
+/// messages' type, 0 for none.
 fn receive_client(fd: c_int) -> Result<(c_int, u8), Errno> {
     let mut data = [0; handover::MAX_DATA];
     let (client, n) = receive_descriptor(fd, &mut data)?;
@@ -194,9 +188,8 @@ fn receive_client(fd: c_int) -> Result<(c_int, u8), Errno> {
 
 /// The descriptor, and how many bytes of data came with it.
 fn receive_descriptor(fd: c_int, data: &mut [u8]) -> Result<(c_int, usize), Errno> {
-    /// Room for more descriptors than the one there should be. The kernel
-    /// gives out no more than there is room for, and the further ones are
-    /// closed here. As words, for their alignment.
+    /// Room for more descriptors than the one there should be. The kernel gives out no more than
+    /// there is room for, and the further ones are closed here. As words, for their alignment.
     type Control = [usize; 16];
     let mut control: Control = [0; 16];
     let mut part = iovec {
@@ -238,8 +231,8 @@ fn receive_descriptor(fd: c_int, data: &mut [u8]) -> Result<(c_int, usize), Errn
         .ok_or(Errno(libc::ECONNABORTED))
 }
 
-/// Puts the client's socket in the place of the gateway's connection; gives
-/// the latter under its new number, unless that is not to be had.
+/// Puts the client's socket in the place of the gateway's connection; gives the latter under its
+/// new number, unless that is not to be had.
 fn take_over(connection: &Ref, fd: c_int, client: c_int) -> Option<Hidden> {
     copy_settings(fd, client);
     let gateway = {
@@ -271,8 +264,8 @@ fn take_over(connection: &Ref, fd: c_int, client: c_int) -> Option<Hidden> {
     gateway
 }
 
-/// Tells the gateway that its client has arrived. A gateway that does not
-/// listen for that may have closed its side, which is of no concern.
+/// Tells the gateway that its client has arrived. A gateway that does not listen for that may have
+/// closed its side, which is of no concern.
 fn answer(gateway: c_int) {
     let flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     let byte = [ANSWER];
@@ -280,13 +273,13 @@ fn answer(gateway: c_int) {
     unsafe { sys::send(gateway, byte.as_ptr().cast(), byte.len(), flags) };
 }
 
-/// websocket_receive: the client, whose descriptor is blocking and
-/// close-on-exec. Waits for the gateway's message no longer than the gateway
-/// takes, and not at all on a socket that does not block.
+/// websocket_receive: the client, whose descriptor is blocking and close-on-exec. Waits for the
+/// gateway's message no longer than the gateway takes, and not at all on a socket that does not
+/// block.
 ///
 /// # Errors
-/// EAGAIN where nothing has come, EPROTO for what is not the gateway's message,
-/// ENOMEM, or what recvmsg(2) says.
+/// EAGAIN where nothing has come, EPROTO for what is not the gateway's message, ENOMEM, or what
+/// recvmsg(2) says.
 pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
     if sys::file_flags(gateway) & libc::O_NONBLOCK == 0 {
         sys::wait_for(gateway, libc::POLLIN, SILENCE);
@@ -322,8 +315,8 @@ fn replace(fd: c_int, client: c_int) {
     }
 }
 
-/// Gives the client what the server has set on the connection so far, and no
-/// delay for small messages.
+/// Gives the client what the server has set on the connection so far, and no delay for small
+/// messages.
 fn copy_settings(fd: c_int, client: c_int) {
     // SAFETY: a plain system call, with a number as argument.
     unsafe { sys::fcntl(client, libc::F_SETFL, sys::file_flags(fd) as usize) };
@@ -342,8 +335,8 @@ fn copy_settings(fd: c_int, client: c_int) {
     }
 }
 
-/// What becomes of a plain client, with the arrival locked: to a server of
-/// messages it is a client that has left.
+/// What becomes of a plain client, with the arrival locked: to a server of messages it is a client
+/// that has left.
 fn refuse_or_leave(connection: &Ref, fd: c_int) {
     if !connection.messages.load(Ordering::Relaxed) {
         return make_plain(connection, fd);

@@ -1,12 +1,11 @@
 //! Answers that share a TCP segment.
 //!
-//! A server that finds several messages answers each before it reads the next,
-//! and each answer would be a segment of its own. While the header of the next
-//! message is there already, the kernel is asked to keep the answer for the
-//! next one (MSG_MORE), and to send what it has (TCP_NODELAY) before any call
-//! that may block. A server that takes long between a read and its answer has
-//! no answer kept. What it does between an answer and the next read is not
-//! seen; the kernel itself keeps nothing for more than 200 ms.
+//! A server that finds several messages answers each before it reads the next, and each answer
+//! would be a segment of its own. While the header of the next message is there already, the kernel
+//! is asked to keep the answer for the next one (MSG_MORE), and to send what it has (TCP_NODELAY)
+//! before any call that may block. A server that takes long between a read and its answer has no
+//! answer kept. What it does between an answer and the next read is not seen; the kernel itself
+//! keeps nothing for more than 200 ms.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +15,7 @@ use libc::{EAGAIN, MSG_DONTWAIT, MSG_MORE};
 use crate::connection::{CONNECTIONS, Connection};
 use crate::sys::{self, Errno, KeepErrno};
 
-/// The longest time between a read and an answer that may be kept, in
-/// microseconds.
+/// The longest time between a read and an answer that may be kept, in microseconds.
 const PROMPT: u32 = 200;
 
 /// Connections whose answers the kernel keeps.

@@ -1,11 +1,10 @@
 //! Sockets that the server has closed and the client has not yet.
 //!
-//! close(2) does not wait, while the closing handshake takes a round trip, and
-//! the Close may find a full socket. So a second descriptor stays with the
-//! library for a while. On a socket that does not block, the server's own
-//! waits look after it, in slices for as long as there is something. A server
-//! on blocking sockets may not wait anywhere: a thread looks after those, and
-//! ends with the last of them.
+//! close(2) does not wait, while the closing handshake takes a round trip, and the Close may find a
+//! full socket. So a second descriptor stays with the library for a while. On a socket that does
+//! not block, the server's own waits look after it, in slices for as long as there is something. A
+//! server on blocking sockets may not wait anywhere: a thread looks after those, and ends with the
+//! last of them.
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, zeroed};
@@ -40,8 +39,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// A thread looks after the list; changed with the list locked.
 static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 
-/// Goes on with the closing handshake as far as that goes without waiting; true
-/// when all is done.
+/// Goes on with the closing handshake as far as that goes without waiting; true when all is done.
 fn go_on(connection: &Connection, fd: c_int) -> bool {
     if let Some(mut tx) = connection.tx.try_lock()
         && (control::flush_locked(connection, &mut tx, fd) || tx.owed() > 0)
@@ -124,8 +122,7 @@ pub(crate) fn slice(ms: c_int) -> c_int {
     }
 }
 
-/// Looks after all of them, and after control frames that wait for room;
-/// never waits.
+/// Looks after all of them, and after control frames that wait for room; never waits.
 pub(crate) fn tend() {
     control::flush_stalled();
     if is_empty() {
@@ -206,8 +203,8 @@ fn wait(awaited: &mut [pollfd]) {
     unsafe { sys::poll(awaited.as_mut_ptr(), awaited.len() as libc::nfds_t, SLICE) };
 }
 
-/// The process ends: gives them until then. Frees nothing, and waits for no
-/// lock that an interrupted call of this thread may hold.
+/// The process ends: gives them until then. Frees nothing, and waits for no lock that an
+/// interrupted call of this thread may hold.
 pub(crate) fn finish(until: i64) {
     while !is_empty() && sys::now_ms() < until {
         let mut awaited = [const { unawaited() }; PLACES];

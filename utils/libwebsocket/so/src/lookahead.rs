@@ -1,10 +1,9 @@
 //! Would a read return at once, and with a whole message?
 //!
-//! To the kernel a socket is readable when there are bytes; a server means a
-//! message. So this answers pings on the way, and leaves payload in the kernel
-//! until its message is there to the end: with SO_RCVLOWAT the kernel wakes
-//! nobody for less. Where the kernel cannot hold that much it wakes the server
-//! nevertheless, and the message comes in pieces.
+//! To the kernel a socket is readable when there are bytes; a server means a message. So this
+//! answers pings on the way, and leaves payload in the kernel until its message is there to the
+//! end: with SO_RCVLOWAT the kernel wakes nobody for less. Where the kernel cannot hold that much
+//! it wakes the server nevertheless, and the message comes in pieces.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
@@ -23,8 +22,8 @@ use crate::sys::{self, Errno, KeepErrno, from_c};
 /// Bytes looked at in one go: several frames of a message in fragments.
 const SCOPE: usize = 2 * ENOUGH;
 
-/// Takes the payload that a look only skips. Threads write here at the same
-/// time, and nothing reads it.
+/// Takes the payload that a look only skips. Threads write here at the same time, and nothing reads
+/// it.
 struct Scrap(UnsafeCell<[u8; LONGEST + 1]>);
 
 // SAFETY: only the kernel writes to it, and nothing reads it.
@@ -32,8 +31,8 @@ unsafe impl Sync for Scrap {}
 
 static SCRAP: Scrap = Scrap(UnsafeCell::new([0; LONGEST + 1]));
 
-/// How many bytes are there, up to `skip` and as many as `buffer` has; those
-/// after the first `skip` are copied into it.
+/// How many bytes are there, up to `skip` and as many as `buffer` has; those after the first `skip`
+/// are copied into it.
 fn look(fd: c_int, skip: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
     let mut parts = [
         iovec {

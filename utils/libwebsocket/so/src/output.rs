@@ -1,5 +1,4 @@
-//! What goes out in one system call: the server's buffers, and the bytes that
-//! go before them.
+//! What goes out in one system call: the server's buffers, and the bytes that go before them.
 
 use core::ffi::c_int;
 
@@ -66,8 +65,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The sending side, locked; EAGAIN if another thread may block in it and this
-/// call must not. On a socket that does not block no thread stays there for long.
+/// The sending side, locked; EAGAIN if another thread may block in it and this call must not. On a
+/// socket that does not block no thread stays there for long.
 pub(crate) fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Sender>, Errno> {
     match connection.tx.try_lock() {
         Some(guard) => Ok(guard),

@@ -31,8 +31,8 @@ impl Buffer {
         }
     }
 
-    /// Reads at most `limit` bytes, and if all those fit, the bytes of `next`
-    /// behind them. Returns the former, and how many of the latter came.
+    /// Reads at most `limit` bytes, and if all those fit, the bytes of `next` behind them. Returns
+    /// the former, and how many of the latter came.
     fn fill(
         self,
         fd: c_int,
@@ -77,11 +77,10 @@ fn lock(connection: &Connection, flags: c_int) -> Result<Guard<'_, Receiver>, Er
     }
 }
 
-/// read(2) and its family: a message, or as much of it as the buffer holds; 0
-/// at the end.
+/// read(2) and its family: a message, or as much of it as the buffer holds; 0 at the end.
 ///
-/// A call that may block waits until the message is whole. One that may not
-/// gives nothing before that, unless a wait has called the socket readable.
+/// A call that may block waits until the message is whole. One that may not gives nothing before
+/// that, unless a wait has called the socket readable.
 pub(crate) fn read(
     connection: &Connection,
     fd: c_int,
@@ -151,8 +150,8 @@ enum Left {
 }
 
 impl Reader<'_> {
-    /// Reads a message, or, for MSG_WAITALL, until the buffer is full. `sure`:
-    /// the first will not block.
+    /// Reads a message, or, for MSG_WAITALL, until the buffer is full. `sure`: the first will not
+    /// block.
     fn messages(&mut self, rx: &mut Receiver, sure: bool, all: bool) -> Result<usize, Errno> {
         let mut sure = sure || self.waits;
         loop {
@@ -250,8 +249,8 @@ impl Reader<'_> {
     }
 }
 
-/// Unmasks and checks what was read; no bytes mean the end of the stream. A
-/// broken rule becomes the next event.
+/// Unmasks and checks what was read; no bytes mean the end of the stream. A broken rule becomes the
+/// next event.
 fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     if bytes.is_empty() {
         return rx.stop();
@@ -262,8 +261,8 @@ fn take(connection: &Connection, rx: &mut Receiver, bytes: &mut [u8]) {
     let _ = rx.take_payload(bytes);
 }
 
-/// Acts on headers that were read ahead and need no further bytes: the kernel
-/// does not call the socket readable for those.
+/// Acts on headers that were read ahead and need no further bytes: the kernel does not call the
+/// socket readable for those.
 fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
     while let Ok(event) = next_event(connection, rx, fd, None, &mut Turn::new()) {
         match event {
@@ -276,8 +275,8 @@ fn settle(connection: &Connection, rx: &mut Receiver, fd: c_int) {
     }
 }
 
-/// websocket_recv: payload with the opcode of its message, and FIN in the
-/// same byte where the message ends with these bytes.
+/// websocket_recv: payload with the opcode of its message, and FIN in the same byte where the
+/// message ends with these bytes.
 pub(crate) fn read_message(
     connection: &Connection,
     fd: c_int,

@@ -1,8 +1,8 @@
-//! Which descriptors are known, and to what each leads. What that is and does
-//! the table does not know.
+//! Which descriptors are known, and to what each leads. What that is and does the table does not
+//! know.
 //!
-//! A look-up that finds nothing takes no lock, so that a signal handler may
-//! write to its pipe while another call is inside the library.
+//! A look-up that finds nothing takes no lock, so that a signal handler may write to its pipe while
+//! another call is inside the library.
 
 use core::ffi::c_int;
 use core::ops::Deref;
@@ -11,8 +11,8 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::sys::lock::Lock;
 
-/// Descriptors a page holds, and pages there are: a million descriptors, the
-/// kernel's own default limit (nr_open). A descriptor beyond it has no place.
+/// Descriptors a page holds, and pages there are: a million descriptors, the kernel's own default
+/// limit (nr_open). A descriptor beyond it has no place.
 const PAGE: usize = 1024;
 const PAGES: usize = 1024;
 
@@ -214,8 +214,7 @@ impl<T: Sync> Table<T> {
     }
 }
 
-/// Before a fork: no other thread is inside the table, for its state in the
-/// child to be whole.
+/// Before a fork: no other thread is inside the table, for its state in the child to be whole.
 pub(crate) fn before_fork() {
     core::mem::forget(LOCK.lock());
 }

@@ -17,9 +17,8 @@ use crate::{control, hold};
 /// Close code of text that is not UTF-8 (RFC 6455, section 7.4.1).
 const NOT_UTF8: u16 = 1007;
 
-/// write(2) and its family: each call one message, of the type that the
-/// gateway's frametype asks for; but bytes that are no text never go out as
-/// text.
+/// write(2) and its family: each call one message, of the type that the gateway's frametype asks
+/// for; but bytes that are no text never go out as text.
 pub(crate) fn write(
     connection: &Connection,
     fd: c_int,
@@ -101,8 +100,8 @@ fn kind_of(held: &[u8], pieces: &[&[u8]], text: bool) -> (Opcode, usize) {
     }
 }
 
-/// One sendmsg of what waits and of the payload owed; how much payload went.
-/// After a failure nothing is owed that the client does not know of.
+/// One sendmsg of what waits and of the payload owed; how much payload went. After a failure
+/// nothing is owed that the client does not know of.
 fn send_owed(
     tx: &mut Sender,
     fd: c_int,

@@ -1,7 +1,7 @@
 //! Which epolls watch a connection, and what each asked for.
 //!
-//! An event carries the program's data, not the descriptor. So a connection is
-//! registered with data of the library's, which leads back to the program's.
+//! An event carries the program's data, not the descriptor. So a connection is registered with data
+//! of the library's, which leads back to the program's.
 
 use core::ffi::c_int;
 
@@ -13,8 +13,8 @@ use crate::sys::{self, process};
 const MARK: u64 = 0x5753_4b54 << 32;
 const LOW: u64 = 0xffff_ffff;
 
-/// Epolls that may watch one connection with the library's help; a further one
-/// sees the kernel's events as they are.
+/// Epolls that may watch one connection with the library's help; a further one sees the kernel's
+/// events as they are.
 const PLACES: usize = 4;
 
 /// What one epoll asked for.
@@ -115,8 +115,8 @@ impl Watchers {
             .find(|place| place.is_some_and(|known| known.epoll == epoll && known.fd == fd))
     }
 
-    /// The registration that an event of `epoll` belongs to; if that was made
-    /// under another number of the same epoll (dup), the descriptor's own.
+    /// The registration that an event of `epoll` belongs to; if that was made under another number
+    /// of the same epoll (dup), the descriptor's own.
     #[inline(never)]
     pub(crate) fn get(&self, epoll: c_int, fd: c_int) -> Option<Registration> {
         let mut of_fd = self.places.iter().flatten().filter(|known| known.fd == fd);
@@ -149,8 +149,8 @@ impl Watchers {
         }
     }
 
-    /// The descriptor is about to close. If a child has the socket still open,
-    /// the kernel would go on reporting it to this process.
+    /// The descriptor is about to close. If a child has the socket still open, the kernel would go
+    /// on reporting it to this process.
     pub(crate) fn forget(&mut self, fd: c_int) {
         for place in &mut self.places {
             if let Some(known) = place.filter(|known| known.fd == fd) {

@@ -26,8 +26,7 @@ pub fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A client sends the first `n` bytes of a frame; another is served; then
-/// the first goes on.
+/// A client sends the first `n` bytes of a frame; another is served; then the first goes on.
 fn half_a_frame_stops_nobody(server: &Server, n: usize) {
     let mut slow = server.client();
     let frame = masked(BINARY, &noise(300));
@@ -359,8 +358,8 @@ const TALK: &[Scene] = &[
                         .expect("the server reads on");
                 }
             });
-            // Until the server has to stop, too: it has been given more than
-            // all buffers hold once this client's own writes block.
+            // Until the server has to stop, too: it has been given more than all buffers hold once
+            // this client's own writes block.
             std::thread::sleep(Duration::from_millis(300));
             assert!(client.payload(BINARY, data.len()) == data);
         });

@@ -1,5 +1,4 @@
-//! An echo server on Rust's std, which insists on UNIX addresses; argv is the
-//! socket.
+//! An echo server on Rust's std, which insists on UNIX addresses; argv is the socket.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

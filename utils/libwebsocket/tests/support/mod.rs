@@ -1,5 +1,5 @@
-//! What the tests share: the library built, servers started, the gateway's
-//! part played, and a WebSocket client of bare frames.
+//! What the tests share: the library built, servers started, the gateway's part played, and a
+//! WebSocket client of bare frames.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -21,8 +21,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Another kind of machine, by its GNU triplet, whose C servers and library run in an emulator
-/// here (`tests/cross TARGET library`).
+/// Another kind of machine, by its GNU triplet, whose C servers and library run in an emulator here
+/// (`tests/cross TARGET library`).
 fn machine() -> Option<String> {
     std::env::var("OUISTITI_MACHINE").ok()
 }
@@ -107,8 +107,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts what `command` makes of the socket's path, with the library
-    /// preloaded if `preload`, and waits until it listens.
+    /// Starts what `command` makes of the socket's path, with the library preloaded if `preload`,
+    /// and waits until it listens.
     pub fn start(preload: bool, command: impl FnOnce(&Path, &Path) -> Command) -> Server {
         let directory = directory();
         let socket = directory.join("s");

@@ -1,5 +1,4 @@
-//! accept: puts what is accepted into the table, and takes the client in if it
-//! is there already.
+//! accept: puts what is accepted into the table, and takes the client in if it is there already.
 
 use core::ffi::c_int;
 

@@ -1,14 +1,14 @@
 //! websocket.h: the same connections, with messages, opcodes and close codes.
 //!
-//! The functions take the descriptor that `accept` or `websocket_accept`
-//! gave, so that a server waits for it with poll as for any other.
+//! The functions take the descriptor that `accept` or `websocket_accept` gave, so that a server
+//! waits for it with poll as for any other.
 
 use core::ffi::{c_char, c_int, c_uint};
 use core::sync::atomic::Ordering;
 
+use common::close;
 use libc::{EINVAL, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
 use libwebsocket::Opcode;
-use common::close;
 use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD};
 
 use super::{accept, descriptors, names};
@@ -31,9 +31,8 @@ fn writer(fd: c_int) -> Result<Ref, Errno> {
     handover::for_writing(fd, 0)?.ok_or(Errno(ENOTCONN))
 }
 
-/// As accept(2), of handed-over clients only: a plain UNIX client is closed
-/// and gives EPROTO where that shows at once. Later it counts as one that has
-/// left.
+/// As accept(2), of handed-over clients only: a plain UNIX client is closed and gives EPROTO where
+/// that shows at once. Later it counts as one that has left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_accept(
     listener: c_int,
@@ -62,8 +61,8 @@ pub unsafe extern "C" fn websocket_accept(
     }
 }
 
-/// Receives the client over a connection of the gateway that was accepted by
-/// other means; the connection stays open.
+/// Receives the client over a connection of the gateway that was accepted by other means; the
+/// connection stays open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_receive(
     gateway: c_int,
@@ -87,8 +86,7 @@ pub extern "C" fn websocket_is(fd: c_int) -> c_int {
     c_int::from(handover::for_asking(fd).is_some())
 }
 
-/// Reads bytes of one message; `kind` gets its opcode, with FIN where the
-/// message ends.
+/// Reads bytes of one message; `kind` gets its opcode, with FIN where the message ends.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_recv(
     fd: c_int,
@@ -156,8 +154,8 @@ pub extern "C" fn websocket_pongs(fd: c_int) -> c_uint {
     known(fd).map_or(0, |connection| connection.pongs.load(Ordering::Relaxed))
 }
 
-/// How the client ended the connection: its close code, 1005 for a Close
-/// without one, 1006 for none at all, 0 while it is open.
+/// How the client ended the connection: its close code, 1005 for a Close without one, 1006 for none
+/// at all, 0 while it is open.
 #[unsafe(no_mangle)]
 pub extern "C" fn websocket_close_code(fd: c_int) -> c_int {
     let Ok(connection) = known(fd) else {
@@ -174,9 +172,8 @@ pub extern "C" fn websocket_close_code(fd: c_int) -> c_int {
     }
 }
 
-/// Closes with a code, 0 for that of the client or 1000, and a reason of up
-/// to 123 bytes of UTF-8, or null; the descriptor is closed in any case but a
-/// bad code or reason.
+/// Closes with a code, 0 for that of the client or 1000, and a reason of up to 123 bytes of UTF-8,
+/// or null; the descriptor is closed in any case but a bad code or reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn websocket_close(fd: c_int, code: c_int, reason: *const c_char) -> c_int {
     let result = known(fd).and_then(|connection| {

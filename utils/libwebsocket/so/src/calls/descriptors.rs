@@ -1,5 +1,5 @@
-//! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and
-//! ioctl that concerns a connection.
+//! Descriptors come and go: close, shutdown, dup, and the rest of fcntl and ioctl that concerns a
+//! connection.
 
 use core::ffi::{c_int, c_uint, c_ulong};
 use core::sync::atomic::Ordering;
@@ -82,12 +82,12 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
     unsafe { next_closefrom(first) }
 }
 
-/// shutdown(2): the end of the server's stream is a Close frame, and TCP's own
-/// end of stream waits until the client has sent its Close too.
+/// shutdown(2): the end of the server's stream is a Close frame, and TCP's own end of stream waits
+/// until the client has sent its Close too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
-    // Where nothing has come yet, it is the kernel's: a server that writes no more
-    // will not serve what comes.
+    // Where nothing has come yet, it is the kernel's: a server that writes no more will not serve
+    // what comes.
     if let Some(connection) = handover::for_writing(fd, 0).unwrap_or_default() {
         connection.touch();
         if matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {

@@ -1,5 +1,5 @@
-//! From a file to a client without the program's buffers: sendfile works, by
-//! reads and writes of the library's; splice is refused.
+//! From a file to a client without the program's buffers: sendfile works, by reads and writes of
+//! the library's; splice is refused.
 
 use core::ffi::{c_int, c_uint};
 
@@ -131,8 +131,7 @@ pub unsafe extern "C" fn sendfile64(
     }
 }
 
-/// splice(2) would bypass the frames; EINVAL makes programs fall back to
-/// reading and writing.
+/// splice(2) would bypass the frames; EINVAL makes programs fall back to reading and writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn splice(
     from: c_int,

@@ -1,5 +1,5 @@
-//! The names that `_FORTIFY_SOURCE` gives the same calls: the compiler knows
-//! the buffer's size and has it checked first.
+//! The names that `_FORTIFY_SOURCE` gives the same calls: the compiler knows the buffer's size and
+//! has it checked first.
 
 use core::ffi::c_int;
 

@@ -1,6 +1,6 @@
-//! What a program asks about its socket. The client's socket answers as the
-//! gateway's connection does, which is a UNIX one; only who asks for a peer
-//! without insisting on a UNIX address gets the client's own.
+//! What a program asks about its socket. The client's socket answers as the gateway's connection
+//! does, which is a UNIX one; only who asks for a peer without insisting on a UNIX address gets the
+//! client's own.
 
 use core::ffi::c_int;
 
@@ -18,8 +18,7 @@ next! {
 /// SO_PEERPIDFD, which not every C library knows.
 const SO_PEERPIDFD: c_int = 77;
 
-/// Asks the gateway's connection; where that is not to be had, an unnamed UNIX
-/// address.
+/// Asks the gateway's connection; where that is not to be had, an unnamed UNIX address.
 ///
 /// # Safety
 /// As getpeername demands of its arguments.
@@ -45,8 +44,7 @@ unsafe fn unix_name(
     }
 }
 
-/// The client's own address, of which the buffer at `address` gets what it has
-/// room for.
+/// The client's own address, of which the buffer at `address` gets what it has room for.
 ///
 /// # Safety
 /// As getpeername demands of its arguments.
@@ -55,8 +53,8 @@ pub(crate) unsafe fn own_name(client: c_int, address: *mut sockaddr, len: *mut s
     unsafe { next_getpeername(client, address, len) }
 }
 
-/// getpeername(2): a buffer of exactly a `sockaddr_un` gets a UNIX address, any
-/// other the client's own.
+/// getpeername(2): a buffer of exactly a `sockaddr_un` gets a UNIX address, any other the client's
+/// own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getpeername(
     fd: c_int,
@@ -96,8 +94,7 @@ pub unsafe extern "C" fn getsockname(
     }
 }
 
-/// getsockopt(2): the gateway's connection tells the kind of socket and who is
-/// at its other end.
+/// getsockopt(2): the gateway's connection tells the kind of socket and who is at its other end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getsockopt(
     fd: c_int,

@@ -1,6 +1,6 @@
-//! stdio on a client's socket. The C library's own streams read and write
-//! without the calls that this library stands in front of, so a client's
-//! stream is one whose functions are these calls (fopencookie(3)).
+//! stdio on a client's socket. The C library's own streams read and write without the calls that
+//! this library stands in front of, so a client's stream is one whose functions are these calls
+//! (fopencookie(3)).
 
 use core::ffi::{c_char, c_int};
 

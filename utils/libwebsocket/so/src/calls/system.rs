@@ -1,5 +1,5 @@
-//! syscall(2), by which some programs make the calls that this library stands
-//! in front of, and _exit(2), which the C library's own functions do not run at.
+//! syscall(2), by which some programs make the calls that this library stands in front of, and
+//! _exit(2), which the C library's own functions do not run at.
 
 use core::ffi::{c_int, c_long, c_uint};
 
@@ -15,10 +15,9 @@ next! {
     fn next_exit = c"_exit"(status: c_int) -> c_long;
 }
 
-/// syscall(2), by which libuv closes, and would use io_uring(7), whose rings
-/// bypass every call: that is refused, as by a kernel without it. The variable
-/// arguments are words; the ones that were not given are passed on as they
-/// happen to be, and ignored.
+/// syscall(2), by which libuv closes, and would use io_uring(7), whose rings bypass every call:
+/// that is refused, as by a kernel without it. The variable arguments are words; the ones that were
+/// not given are passed on as they happen to be, and ignored.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments)]
 pub unsafe extern "C" fn syscall(
@@ -41,8 +40,8 @@ pub unsafe extern "C" fn syscall(
     unsafe { next_syscall(number, a, b, c, d, e, f, g) }
 }
 
-/// _exit(2): what the program has closed ends as at exit(3), for a child that
-/// closes and ends at once.
+/// _exit(2): what the program has closed ends as at exit(3), for a child that closes and ends at
+/// once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) -> ! {
     closing::at_immediate_exit();

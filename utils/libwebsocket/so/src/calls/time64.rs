@@ -1,5 +1,5 @@
-//! The names that the same calls have on 32-bit targets where time_t has 64
-//! bits: `__select64` and its like in glibc, `__select_time64` in musl.
+//! The names that the same calls have on 32-bit targets where time_t has 64 bits: `__select64` and
+//! its like in glibc, `__select_time64` in musl.
 
 use core::ffi::{c_int, c_uint};
 

@@ -91,8 +91,8 @@ fn judge(epoll: c_int, event: epoll_event, findings: &mut Findings) -> Option<ep
     Some(epoll_event { events, u64 })
 }
 
-/// An event has been dropped: if there was to be only one, there is to be another. Another
-/// thread may have asked for other events meanwhile: what it wants is read under the lock.
+/// An event has been dropped: if there was to be only one, there is to be another. Another thread
+/// may have asked for other events meanwhile: what it wants is read under the lock.
 fn arm_again(connection: &Connection, epoll: c_int, fd: c_int, held_back: bool) {
     let known = connection.watchers.lock();
     if let Some(ours) = known.get(epoll, fd)

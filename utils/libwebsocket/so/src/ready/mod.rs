@@ -1,10 +1,9 @@
 //! Waits: poll, select and epoll say "readable" when a read would return at once.
 //!
-//! The kernel sees bytes where there may be half a header or a ping. The waits
-//! deal with those, and if no payload is behind them, go on waiting for the time
-//! that is left. A connection that nothing is known of yet may become a client
-//! meanwhile, and is not called writable before that is decided: a write would
-//! be held back.
+//! The kernel sees bytes where there may be half a header or a ping. The waits deal with those, and
+//! if no payload is behind them, go on waiting for the time that is left. A connection that nothing
+//! is known of yet may become a client meanwhile, and is not called writable before that is
+//! decided: a write would be held back.
 
 pub(crate) mod epoll;
 pub(crate) mod poll;
@@ -17,8 +16,8 @@ use libc::POLLIN;
 use crate::connection::{CONNECTIONS, Kind};
 use crate::{handover, hold, lingering, lookahead, sys};
 
-/// How long a wait pauses that has only a held-back connection to report, in
-/// milliseconds: the kernel would call that writable at once, again and again.
+/// How long a wait pauses that has only a held-back connection to report, in milliseconds: the
+/// kernel would call that writable at once, again and again.
 const PAUSE: i64 = 2;
 
 /// The calls concern no connection: a wait is the kernel's alone.
@@ -26,8 +25,8 @@ pub(crate) fn is_all_foreign() -> bool {
     CONNECTIONS.is_empty() && lingering::is_empty()
 }
 
-/// One wait of the kernel's, which takes the time that it may last: before one
-/// that blocks, answers that are kept are sent.
+/// One wait of the kernel's, which takes the time that it may last: before one that blocks, answers
+/// that are kept are sent.
 #[inline(never)]
 pub(crate) fn ask(deadline: Deadline, kernel: &mut dyn FnMut(Deadline) -> c_int) -> c_int {
     lingering::tend();
@@ -94,8 +93,8 @@ impl Findings {
         }
     }
 
-    /// A wait that has nothing to report goes on, if there is time left; the
-    /// client that a held-back connection waits for ends the pause.
+    /// A wait that has nothing to report goes on, if there is time left; the client that a
+    /// held-back connection waits for ends the pause.
     #[inline(never)]
     pub(crate) fn go_on(self, deadline: Deadline) -> bool {
         if self.changed {
@@ -111,8 +110,8 @@ impl Findings {
     }
 }
 
-/// A `timespec` or `timeval`: with words of a C long, or, where those have 32
-/// bits, of 64 bits for the functions of the new time_t.
+/// A `timespec` or `timeval`: with words of a C long, or, where those have 32 bits, of 64 bits for
+/// the functions of the new time_t.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Time<W> {
@@ -150,8 +149,7 @@ impl Deadline {
         Deadline((ms >= 0).then(|| sys::now_ms().saturating_add(ms)))
     }
 
-    /// The time to wait, with a part of so many nanoseconds, rounded up; none
-    /// if null.
+    /// The time to wait, with a part of so many nanoseconds, rounded up; none if null.
     ///
     /// # Safety
     /// The pointer is null or valid.

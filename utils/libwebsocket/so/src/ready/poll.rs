@@ -13,8 +13,7 @@ next! {
     fn next_ppoll = c"ppoll"(fds: *mut pollfd, n: nfds_t, timeout: *const Time<c_long>, mask: *const sigset_t) -> c_int;
 }
 
-/// Takes back what the kernel said and is not true; returns how many entries are
-/// left.
+/// Takes back what the kernel said and is not true; returns how many entries are left.
 #[inline(never)]
 fn filter(entries: &mut [pollfd], findings: &mut Findings) -> c_int {
     let mut ready = 0;

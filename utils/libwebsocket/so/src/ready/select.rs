@@ -157,8 +157,7 @@ pub unsafe extern "C" fn select(
     }
 }
 
-/// select of either width of time. As on Linux, the timeout becomes the time
-/// that is left.
+/// select of either width of time. As on Linux, the timeout becomes the time that is left.
 ///
 /// # Safety
 /// As select demands of its arguments.

@@ -1,16 +1,16 @@
 //! Descriptors of the library's own, which the program knows nothing about.
 //!
-//! A program may close them all the same (closefrom(3), a daemon's loop over
-//! all numbers) and open something else under the number. So each use makes
-//! sure that the number still means the same socket.
+//! A program may close them all the same (closefrom(3), a daemon's loop over all numbers) and open
+//! something else under the number. So each use makes sure that the number still means the same
+//! socket.
 
 use core::ffi::c_int;
 use core::mem::zeroed;
 
 use crate::sys;
 
-/// The lowest number that is tried: select(2) reaches 1024, and the program's
-/// own descriptors have the lower half of that.
+/// The lowest number that is tried: select(2) reaches 1024, and the program's own descriptors have
+/// the lower half of that.
 const LOWEST: usize = 512;
 
 /// A second descriptor of a socket; close-on-exec.
@@ -28,8 +28,7 @@ fn inode(fd: c_int) -> Option<libc::ino_t> {
 }
 
 impl Hidden {
-    /// A duplicate of this socket; none where the process may have no more
-    /// descriptors.
+    /// A duplicate of this socket; none where the process may have no more descriptors.
     pub(crate) fn of(fd: c_int) -> Option<Hidden> {
         let inode = inode(fd)?;
         let duplicate = |lowest: usize| {

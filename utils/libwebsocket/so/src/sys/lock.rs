@@ -1,7 +1,7 @@
 //! Locks that a forked child may take over, and values behind them.
 //!
-//! A child has one thread; what another thread of its parent had locked would
-//! stay locked in it for ever, so a child resets its locks.
+//! A child has one thread; what another thread of its parent had locked would stay locked in it for
+//! ever, so a child resets its locks.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};

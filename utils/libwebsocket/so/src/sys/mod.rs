@@ -56,8 +56,8 @@ impl Drop for KeepErrno {
     }
 }
 
-/// The next library's symbol `name`, looked up once; if it has none, a
-/// function that fails with ENOSYS.
+/// The next library's symbol `name`, looked up once; if it has none, a function that fails with
+/// ENOSYS.
 #[inline(never)]
 pub(crate) fn next_symbol(slot: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     let known = slot.load(Ordering::Relaxed);
@@ -74,15 +74,14 @@ pub(crate) fn next_symbol(slot: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void 
     found
 }
 
-/// Takes the place of a function that libc does not have. Each function that
-/// the library calls returns -1 for an error, in a register of a C long.
+/// Takes the place of a function that libc does not have. Each function that the library calls
+/// returns -1 for an error, in a register of a C long.
 extern "C" fn missing() -> libc::c_long {
     set_errno(libc::ENOSYS);
     -1
 }
 
-/// Declares functions that call libc's function of the same name, which our
-/// own export hides.
+/// Declares functions that call libc's function of the same name, which our own export hides.
 macro_rules! next {
     ($($(#[$meta:meta])* fn $name:ident = $symbol:literal ($($arg:ident: $type:ty),*) -> $ret:ty;)*) => {$(
         $(#[$meta])*
@@ -210,9 +209,9 @@ pub(crate) fn receive(fd: c_int, buffer: &mut [u8], flags: c_int) -> Result<usiz
 /// Most reads of one [`drain`], 4 KiB each.
 const MOST_DROPPED: usize = 1024;
 
-/// Reads and drops what has come: unread bytes would make TCP reset the
-/// connection, and the client lose what was sent to it last. Never waits.
-/// True if the client has ended its side, or has sent 4 MiB meanwhile.
+/// Reads and drops what has come: unread bytes would make TCP reset the connection, and the client
+/// lose what was sent to it last. Never waits. True if the client has ended its side, or has sent 4
+/// MiB meanwhile.
 #[inline(never)]
 pub(crate) fn drain(fd: c_int) -> bool {
     let mut scrap = [0u8; 4096];

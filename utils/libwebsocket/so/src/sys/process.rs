@@ -29,8 +29,8 @@ pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The calling process owns this memory: it is not a child that shares its
-/// parent's (vfork, posix_spawn).
+/// The calling process owns this memory: it is not a child that shares its parent's (vfork,
+/// posix_spawn).
 pub(crate) fn is_owner() -> bool {
     // SAFETY: getpid cannot fail.
     owner() == unsafe { libc::getpid() }
