@@ -78,6 +78,7 @@ pub(crate) fn open(
             Ok((service, backend, opening)) => {
                 return Ok(Box::new(Session {
                     name: service.name,
+                    user: request.user.clone(),
                     protocol: service.protocol,
                     upgrade,
                     backend,

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(super) upgrade: Upgrade,
     /// The service's name.
     pub(super) name: String,
+    /// Who has logged in.
+    pub(super) user: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) backend: Backend,
     /// The file that was resolved, held open until the hand-over, and the right to do so.
@@ -43,6 +45,14 @@ impl Session {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The service and the user, as the log has them.
+    fn called(&self) -> String {
+        match &self.user {
+            Some(user) => format!("{} ({user})", self.name),
+            None => self.name.clone(),
+        }
     }
 
     /// The subprotocol that was chosen.
@@ -78,9 +88,9 @@ impl Session {
             return self.hand_over(slot, writer, address, place);
         }
         drop(self.held.take());
+        let name = self.called();
         let Self {
             upgrade,
-            name,
             protocol,
             backend,
             terms,
@@ -138,7 +148,7 @@ impl Session {
             Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address, &told) {
                 Ok(()) => {
                     tally::handed_over();
-                    let name = format!("{peer} {}", self.name);
+                    let name = format!("{peer} {}", self.called());
                     return handed::watch(self.backend.into_fd(), name, slot.pool());
                 }
                 Err((socket, error)) => {
@@ -153,8 +163,8 @@ impl Session {
         }
         let writer = slot.put(left);
         drop(self.held.take());
+        let name = self.called();
         let Self {
-            name,
             protocol,
             backend,
             terms,
@@ -172,7 +182,8 @@ impl Session {
     }
 }
 
-/// What is done when both directions of a connection are over: its log line, and its slot is free.
+/// What is done when both directions of a connection are over: its log line, in which `name` tells
+/// the service and the user, and its slot is free.
 fn log_end(name: String, slot: Slot) -> Last {
     let start = Instant::now();
     Box::new(move |writer, report| {

@@ -56,6 +56,8 @@ fn a_page_and_its_websocket_share_one_login() {
         client.text("hello");
         assert_eq!(client.message().1, b"hello");
     }
+    let told = |line: &str| line.contains(" echo (guest): 1006, 5 bytes in, 5 bytes out");
+    assert!(gateway.process.find_line(told).is_some());
     assert_eq!(status(&gateway, WRONG), 401);
     // A monitor's request needs no login.
     assert_eq!(get(&gateway, "/.well-known/ouistiti", "").status, 200);

@@ -41,6 +41,33 @@ fn a_docroot_that_is_missing_is_a_warning_of_the_test_with_its_line() {
 }
 
 #[test]
+fn a_directory_of_programs_that_is_missing_is_a_warning_of_the_test() {
+    let text = "init_d = \"/nonexistent\";\nservers = ( { document = { docroot = \"/\"; }; } );\n";
+    let (code, log) = start_with(text, &["-t"]);
+    assert_eq!(code, Some(0), "{log}");
+    let wanted = "no program of init_d is run: /nonexistent: ";
+    assert!(log.contains(wanted), "{log}");
+}
+
+#[test]
+fn a_pages_directory_that_is_missing_is_a_warning_of_the_test() {
+    let text = "servers = ( {\n    document = { docroot = \"/nonexistent\"; };\n} );\n";
+    let (code, log) = start_with(text, &["-t"]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("ouistiti.conf:2:28: warning: "), "{log}");
+    assert!(log.contains("/nonexistent"), "{log}");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_made_ends_the_start_with_its_name() {
+    let text = "servers = ( { port = 0; document = { docroot = \"/\"; }; } );\n";
+    let (code, log) = start_with(text, &["-L", "/nonexistent/log"]);
+    assert_eq!(code, Some(1), "{log}");
+    let wanted = "cannot open the log file /nonexistent/log: ";
+    assert!(log.contains(wanted), "{log}");
+}
+
+#[test]
 fn the_name_of_an_interface_stands_for_its_addresses() {
     if is_emulated("an emulator does not tell the addresses of interfaces") {
         return;
