@@ -151,8 +151,8 @@ impl FrameWriter {
         self.silence.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Lets the client's silence begin anew: it has sent a pong.
-    pub(crate) fn set_answered(&self) {
+    /// Lets the client's silence begin anew: all that it has sent is read.
+    pub(crate) fn begin_silence(&self) {
         self.silence.store(0, Ordering::Relaxed);
     }
 

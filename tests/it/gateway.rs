@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::backend::Backend;
 use crate::client::Client;
@@ -194,10 +194,11 @@ fn emulation() -> Option<String> {
 /// An address nobody else uses: all of 127.0.0.0/8 is the loopback, so each gateway gets an address
 /// of its own, and a port free there stays free.
 pub(crate) fn free_address() -> SocketAddr {
-    static COUNT: AtomicU8 = AtomicU8::new(1);
-    let pid = std::process::id().to_be_bytes();
-    let host = COUNT.fetch_add(1, Ordering::Relaxed);
-    let ip = Ipv4Addr::new(127, 1 + pid[2] % 250, pid[3], host);
+    static COUNT: AtomicU16 = AtomicU16::new(1);
+    // There are more gateways in a run than an octet has numbers.
+    let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let run = (1 + std::process::id() % 250) as u8;
+    let ip = Ipv4Addr::new(127, run, high, low);
     let listener = TcpListener::bind((IpAddr::V4(ip), 0)).expect("a loopback address");
     listener.local_addr().expect("a bound socket")
 }

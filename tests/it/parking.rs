@@ -217,6 +217,23 @@ fn parked_clients_are_pinged_and_their_pongs_wake_nobody() {
 }
 
 #[test]
+fn a_client_that_is_parked_after_its_message_and_answers_no_ping_is_cut() {
+    let gateway = Gateway::with(AT_ONCE, "park = 3600; ping = 1;");
+    let held = gateway.backend("first");
+    let mut first = gateway.open("first");
+    let _held = held.accept();
+    let backend = gateway.backend("quiet");
+    let mut client = gateway.open("quiet");
+    let mut served = backend.accept();
+    client.text("Hello");
+    assert_eq!(served.take(5), b"Hello");
+    // Its thread has left once there was nothing more to read.
+    assert_eq!(served.rest(), b"");
+    assert_eq!(client.frame().opcode, PING);
+    assert_eq!(first.frame().opcode, PING);
+}
+
+#[test]
 fn parked_clients_survive_a_reload_and_are_told_of_a_stop() {
     let (mut gateway, mut first, _held) = sleepy();
     gateway.backend("echo").echo();

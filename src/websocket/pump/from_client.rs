@@ -17,6 +17,8 @@ pub(super) struct FromClient<'a, G> {
     out: ToBackend<'a, G>,
     /// The backend takes no more; the client's frames are still read, for its Close.
     dropping: bool,
+    /// Reads in a row in which there were pongs and nothing else.
+    pongs: u32,
 }
 
 impl<'a, G: Fn() -> bool> FromClient<'a, G> {
@@ -38,6 +40,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 go_on,
             ),
             dropping: false,
+            pongs: 0,
         }
     }
 
@@ -54,6 +57,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 self.out.discard();
             }
             if !patience.may_read(|| self.is_empty(), || writer.client().is_readable()) {
+                writer.begin_silence();
                 return Leave::Silent;
             }
             let (buffer, start) = match self.out.space() {
@@ -73,6 +77,10 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                     self.out.adapt(count, space);
                     let traffic = self.pump.writer.client().traffic();
                     traffic.to_backend.set(self.out.count());
+                    if self.is_only_there() && patience.is_over(|| self.is_empty()) {
+                        writer.begin_silence();
+                        return Leave::Silent;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_silence(&error) => {
@@ -83,6 +91,16 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 Err(_) => return Leave::Over(self.vanished()),
             }
         }
+    }
+
+    /// Whether the client has answered pings, one each `ping` of silence, and said nothing else, for
+    /// as long as a silent direction keeps its thread.
+    fn is_only_there(&self) -> bool {
+        let terms = &self.pump.terms;
+        self.pongs > 0
+            && terms
+                .park
+                .is_some_and(|park| terms.ping * self.pongs >= park)
     }
 
     /// Whether another could take its place: nothing is half read, held or owed.
@@ -100,6 +118,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
 
     /// Acts on the client's bytes in the buffer, all of them.
     fn decode(&mut self, mut at: usize, end: usize) -> Option<ClientEnd> {
+        let pongs = std::mem::take(&mut self.pongs);
+        let (mut has_pong, mut has_other) = (false, false);
         loop {
             let event = match self.decoder.next(self.out.input(end), &mut at) {
                 Ok(event) => event,
@@ -109,6 +129,11 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                     return Some(ClientEnd::Failed(error.close_code().into()));
                 }
             };
+            match event {
+                Event::Starved => {}
+                Event::Pong => has_pong = true,
+                _ => has_other = true,
+            }
             let delivered = match event {
                 Event::Starved => break,
                 Event::Ping => {
@@ -137,6 +162,9 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             {
                 return Some(end);
             }
+        }
+        if has_pong && !has_other {
+            self.pongs = pongs.saturating_add(1);
         }
         if self.dropping {
             return None;

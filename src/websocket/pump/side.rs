@@ -109,7 +109,7 @@ impl Parked for Side {
         let writer = &self.pump.writer;
         if self.reads == Reads::Client {
             if writer.client().take_pongs() {
-                writer.set_answered();
+                writer.begin_silence();
                 return false;
             }
             writer.set_busy();
