@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tells the gateway who is signed in to LuCI (login-openwrt.conf), by the session in LuCI's cookie.
 
-sessions=$(printf '%s' "$HTTP_COOKIE" | tr '; ' '\n\n' |
+sessions=$(printf '%s' "$HTTP_COOKIE" | tr -d ' ' | tr ';' '\n' |
     sed -n 's/^sysauth[_a-z]*=\([0-9a-f]\{32\}\)$/\1/p')
 for session in $sessions; do
     user=$(ubus call session get "{\"ubus_rpc_session\":\"$session\",\"keys\":[\"username\"]}" |

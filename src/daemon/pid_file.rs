@@ -93,10 +93,10 @@ impl PidFile {
     /// ours from then on, and the file is signed by [`PidFile::take_over`].
     ///
     /// # Errors
-    /// As open(2) and fstat(2).
+    /// As lstat(2) and fstat(2).
     pub(crate) fn taken(path: &Path, file: &File) -> io::Result<Option<Self>> {
-        let there = trusted::open(path, File::options().read(true).write(true), None)?;
-        let [there, passed] = [there.metadata()?, file.metadata()?];
+        // It is not opened: the user whom the process before us has become may not do that.
+        let [there, passed] = [fs::symlink_metadata(path)?, file.metadata()?];
         if (there.dev(), there.ino()) != (passed.dev(), passed.ino()) {
             return Ok(None);
         }

@@ -106,7 +106,8 @@ def test_a_program_that_writes_without_end_is_interrupted(page):
     shows(page, "^y$")
     page.keyboard.press("Control+C")
     # What is typed before the prompt is echoed, and would stand before the answer on its line.
-    shows(page, r"^\$$")
+    # Its line may begin with what of the program's output was not thrown away.
+    shows(page, r"\$\s*$")
     page.keyboard.type("echo do''ne\n")
     shows(page, "^done$")
 

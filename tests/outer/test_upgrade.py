@@ -1,0 +1,178 @@
+"""Upgrades under load: WebSockets of each kind with traffic, and new ones all the time."""
+
+import asyncio
+import itertools
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import time
+
+import pytest
+import websockets
+
+import conftest
+from authority import Authority
+from conftest import DEADLINE, LIBRARY, free_address, wait_until
+
+# How many upgrades; every second one is to a program that does not start.
+UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
+
+# Clients of each kind.
+CLIENTS = {"relay": 60, "wss": 25, "direct": 25, "exec": 15}
+
+# Seconds between two messages of a client.
+PAUSE = 0.2
+
+
+@pytest.fixture
+def installed(site, tmp_path, monkeypatch):
+    """A site whose gateway is a copy of the program that may be replaced, with every kind of
+    service."""
+    program = tmp_path / "bin" / "ouistiti"
+    program.parent.mkdir()
+    shutil.copy(conftest.GATEWAY[-1], program)
+    monkeypatch.setattr(conftest, "GATEWAY", [str(program)])
+    authority = Authority(tmp_path / "ca")
+    site.secure = free_address()
+    pair = authority.issue("gateway", f"IP:{site.secure[0]}")
+    site.backend("echo", "-m", "1000")
+    site.backend("direct", "-m", "1000", preload=LIBRARY)
+    (site.run / "direct").rename(site.directory / "direct")
+    site.program_file, site.pid_file = program, tmp_path / "pid"
+    site.authority = authority
+    site.launch(f"""
+        pid-file = "{site.pid_file}";
+        servers = ( {{
+            addr = "{site.host}"; port = {site.port};
+            maxclients = 1000; maxperip = 0;
+            websocket = {{
+                docroot = "{site.run}";
+                links = ( {{
+                    origin = "direct"; type = "unix"; destination = "{site.directory}/direct";
+                    options = "direct";
+                }}, {{
+                    origin = "exec"; type = "exec"; destination = "/bin/cat"; framing = "line";
+                    maxprocesses = 1000;
+                }} );
+            }};
+        }}, {{
+            addr = "{site.secure[0]}"; port = {site.secure[1]};
+            maxclients = 1000; maxperip = 0;
+            tls = {{ crtfile = "{pair[0]}"; keyfile = "{pair[1]}"; }};
+            websocket = {{ docroot = "{site.run}"; }};
+        }} );
+    """)
+    return site
+
+
+def address(site, kind):
+    """Where a client of this kind connects, and what it needs for that."""
+    if kind == "wss":
+        context = ssl.create_default_context(cafile=site.authority.root)
+        return f"wss://{site.secure[0]}:{site.secure[1]}/echo", {"ssl": context}
+    name = "echo" if kind == "relay" else kind
+    return f"ws://{site.host}:{site.port}/{name}", {}
+
+
+async def exchange(client, number):
+    """One message there and back."""
+    text = f"message {number:08}"
+    await client.send(text)
+    got = await asyncio.wait_for(client.recv(), DEADLINE)
+    assert got in (text, text.encode()), (got, text)
+
+
+async def talk(client, over):
+    """Talks until it is over; returns how many messages came back, each in its turn."""
+    for number in itertools.count():
+        await exchange(client, number)
+        if over.is_set():
+            await client.close()
+            return number + 1
+        await asyncio.sleep(PAUSE)
+
+
+async def come_and_go(site, over):
+    """Opens and ends clients until it is over; returns how many were served."""
+    for number in itertools.count():
+        for kind in CLIENTS:
+            url, more = address(site, kind)
+            async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
+                await exchange(client, number)
+        if over.is_set():
+            return number * len(CLIENTS)
+
+
+def pid(site):
+    """The process in the pid file; 0 while it is being written."""
+    return int(site.pid_file.read_text().strip() or 0)
+
+
+def upgrade(site, good, broken):
+    """Puts a program there, and waits until the upgrade to it has ended."""
+    new = site.program_file.with_suffix(".new")
+    shutil.copy(broken or good, new)
+    new.rename(site.program_file)
+    before = pid(site)
+    failed = lambda: sum("no upgrade: " in line for line in list(site.log))
+    failures = failed()
+    os.kill(before, signal.SIGUSR2)
+    if broken:
+        wait_until("the upgrade to fail", lambda: failed() > failures)
+        assert pid(site) == before
+    else:
+        wait_until("another process", lambda: pid(site) not in (0, before))
+
+
+def running(site):
+    """The processes that run a copy of the program."""
+    found = []
+    for link in pathlib.Path("/proc").glob("[0-9]*/exe"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.removesuffix(" (deleted)") == str(site.program_file):
+            found.append(int(link.parent.name))
+    return found
+
+
+async def under_load(site, good, broken):
+    over = asyncio.Event()
+    clients = []
+    for kind, count in CLIENTS.items():
+        url, more = address(site, kind)
+        for _ in range(count):
+            connected = websockets.connect(
+                url, open_timeout=DEADLINE, ping_interval=None, close_timeout=DEADLINE, **more
+            )
+            clients.append(await connected)
+    talks = [asyncio.create_task(talk(client, over)) for client in clients]
+    newcomers = asyncio.create_task(come_and_go(site, over))
+    begin = time.monotonic()
+    for number in range(UPGRADES):
+        await asyncio.to_thread(upgrade, site, good, broken if number % 2 else None)
+        failed = [task for task in [*talks, newcomers] if task.done()]
+        assert not failed, failed[0].exception()
+    over.set()
+    messages = sum(await asyncio.gather(*talks))
+    print(
+        f"figure: {UPGRADES} upgrades in {time.monotonic() - begin:.0f} s: {len(clients)} clients, "
+        f"{messages} messages, {await newcomers} newcomers, none lost or refused"
+    )
+
+
+def test_websockets_of_each_kind_live_through_upgrades(installed, tmp_path):
+    good, broken = tmp_path / "good", tmp_path / "broken"
+    shutil.copy(installed.program_file, good)
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    asyncio.run(under_load(installed, good, broken))
+    # The process that was started stays until the last one ends; those between are gone.
+    last = {installed.gateway.pid, pid(installed)}
+    wait_until("the processes between to end", lambda: set(running(installed)) == last)
+    installed.gateway.send_signal(signal.SIGTERM)
+    assert installed.gateway.wait(DEADLINE) == 0
+    wait_until("all of it to end", lambda: not running(installed))
