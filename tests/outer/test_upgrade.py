@@ -19,8 +19,9 @@ from conftest import DEADLINE, LIBRARY, free_address, wait_until
 # How many upgrades; every second one is to a program that does not start.
 UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
 
-# Clients of each kind.
-CLIENTS = {"relay": 60, "wss": 25, "direct": 25, "exec": 15}
+# Clients of each kind; so many times as many for a long run.
+SCALE = int(os.environ.get("OUISTITI_CLIENTS_SCALE", "1"))
+CLIENTS = {"relay": 60 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE, "exec": 15 * SCALE}
 
 # Seconds between two messages of a client.
 PAUSE = 0.2
