@@ -134,25 +134,21 @@ impl Workers {
         self: &Arc<Self>,
         state: &mut State,
         work: Work,
-        place: Place,
+        mut place: Place,
     ) -> Result<(), (Work, io::Error)> {
-        state.given.push_back((work, place));
-        if state.given.len() <= state.idle {
+        if state.given.len() < state.idle {
             self.given.notify_one();
-            return Ok(());
-        }
-        let workers = Arc::clone(self);
-        match threads::spawn("client", move || workers.work()) {
-            Ok(()) => {
-                state.idle += 1;
-                Ok(())
-            }
-            Err(error) => {
-                let (work, mut place) = state.given.pop_back().expect("just pushed");
+        } else {
+            // The new thread finds the work below: it waits for the lock that we hold.
+            let workers = Arc::clone(self);
+            if let Err(error) = threads::spawn("client", move || workers.work()) {
                 place.free(state);
-                Err((work, error))
+                return Err((work, error));
             }
+            state.idle += 1;
         }
+        state.given.push_back((work, place));
+        Ok(())
     }
 
     /// What a thread does: one work after the other.
