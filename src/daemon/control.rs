@@ -58,6 +58,8 @@ impl Running<'_> {
     pub(crate) fn run(mut self, controls: &Controls) -> io::Result<()> {
         let mut attempt: Option<Attempt> = None;
         let mut changes = follow(&mut self.servers);
+        // A reload that came during an attempt: whoever serves after it does it.
+        let mut is_held = false;
         loop {
             let asked = match self.wait(controls, attempt.as_ref(), changes.as_ref())? {
                 Told::Control(control) => control,
@@ -66,15 +68,19 @@ impl Running<'_> {
                     continue;
                 }
                 Told::Tried => match attempt.take().map(Attempt::result) {
-                    Some(Ok(successor)) => return self.leave(successor, controls),
+                    Some(Ok(successor)) => return self.leave(successor, is_held, controls),
                     Some(Err(text)) => {
                         error!("no upgrade: {text}; all stays as it was");
-                        continue;
+                        match std::mem::take(&mut is_held) {
+                            true => Control::Reload,
+                            false => continue,
+                        }
                     }
                     None => continue,
                 },
             };
             match asked {
+                Control::Reload if attempt.is_some() => is_held = true,
                 Control::Reload => {
                     reload(self.options, &mut self.servers, &self.user);
                     changes = follow(&mut self.servers);
@@ -181,7 +187,12 @@ impl Running<'_> {
     }
 
     /// Leaves everything to the process that serves from now on, but the clients that are here.
-    fn leave(self, successor: Successor, controls: &Controls) -> io::Result<()> {
+    fn leave(
+        self,
+        successor: Successor,
+        is_reload_held: bool,
+        controls: &Controls,
+    ) -> io::Result<()> {
         let Self {
             mut servers,
             keeper,
@@ -204,6 +215,9 @@ impl Running<'_> {
         let stays = self.is_watched && manager.is_none();
         let word = if stays { Word::Follow } else { Word::Serve };
         successor.link.tell(word);
+        if is_reload_held {
+            successor.link.tell(Word::Reload);
+        }
         // Its own keeper stops the programs.
         if let Some(keeper) = keeper {
             keeper.leave();

@@ -296,6 +296,35 @@ fn a_daemon_without_privileges_is_followed_by_one_that_had_them() {
 }
 
 #[test]
+fn a_reload_during_an_upgrade_is_not_lost() {
+    if is_emulated(NO_PROGRAM) {
+        return;
+    }
+    let installed = Installed::start("");
+    let before = installed.pid();
+    kill(Pid::from_raw(before), Signal::SIGUSR2).unwrap();
+    let log = || installed.gateway.process.log();
+    wait_until("the new process to serve", || {
+        log().matches("listening on").count() > 1
+    });
+    // Both processes have read their configuration; this is for the next one.
+    let file = installed.gateway.path("ouistiti.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let changed = text.replace("docroot =", "frametype = \"binary\"; docroot =");
+    fs::write(&file, changed).unwrap();
+    kill(Pid::from_raw(before), Signal::SIGHUP).unwrap();
+    wait_until("another process in the pid file", || {
+        let now = installed.pid();
+        now != 0 && now != before
+    });
+    let read = |line: &str| line.contains("configuration read again");
+    assert!(installed.gateway.process.find_line(read).is_some());
+    let mut client = installed.gateway.open("echo");
+    client.text("hello");
+    assert_eq!(client.message(), (crate::frames::BINARY, b"hello".to_vec()));
+}
+
+#[test]
 fn clients_that_stay_longer_than_the_limit_get_1001() {
     if is_emulated(NO_PROGRAM) {
         return;
