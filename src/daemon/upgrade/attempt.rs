@@ -5,8 +5,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::link::{Link, Word};
 use super::{MAX_LIST, Program, START, TRIAL};
@@ -75,7 +74,7 @@ impl Successor {
 /// A try to hand over, on a thread of its own.
 pub(crate) struct Attempt {
     done: PipeReader,
-    result: Receiver<Result<Successor, String>>,
+    result: Arc<Mutex<Option<Result<Successor, String>>>>,
     /// The socket to the new process, once it is started.
     link: Arc<OnceLock<UnixStream>>,
 }
@@ -87,13 +86,14 @@ impl Attempt {
     /// As pipe(2); when the thread cannot be created.
     pub(crate) fn begin(program: Arc<Program>, passed: Passed) -> io::Result<Self> {
         let (done, open) = io::pipe()?;
-        let (sender, result) = mpsc::channel();
+        let result = Arc::<Mutex<_>>::default();
+        let given = Arc::clone(&result);
         let link = Arc::<OnceLock<UnixStream>>::default();
         let started = Arc::clone(&link);
         threads::spawn("upgrade", move || {
             // Closed at the end of the thread, however it ends.
             let _open: PipeWriter = open;
-            let _ = sender.send(hand_over(&program, &passed, &started));
+            *lock(&given) = Some(hand_over(&program, &passed, &started));
         })?;
         Ok(Self { done, result, link })
     }
@@ -115,9 +115,14 @@ impl Attempt {
     /// # Errors
     /// Why all stays as it was.
     pub(crate) fn result(self) -> Result<Successor, String> {
-        let result = self.result.recv();
-        result.unwrap_or_else(|_| Err("the thread that starts it has failed".to_owned()))
+        let result = lock(&self.result).take();
+        result.unwrap_or_else(|| Err("the thread that starts it has failed".to_owned()))
     }
+}
+
+/// A panic of a lock's holder leaves a plain value behind the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hand_over(
