@@ -31,8 +31,8 @@ pub enum AuthKind {
     /// With user and password that authrpc checks (`"rpc"`): where it listens (`address`), and
     /// whether it is told the client's address (`proxy`).
     Rpc(Target, bool),
-    /// In a way that another program knows (`"forward"`): where it listens (`address`), and the
-    /// path it is asked for (`path`).
+    /// By asking another program over HTTP (`"forward"`): where it listens (`address`), and the
+    /// path that is asked for (`path`).
     Forward(Target, String),
     /// With a token (`"Bearer"`).
     Bearer(BearerConfig),

@@ -61,7 +61,7 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
 /// How people log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthType {
-    /// They need not.
+    /// There is no login.
     None,
     /// With user and password.
     Basic,
@@ -69,7 +69,7 @@ pub(crate) enum AuthType {
     Bearer,
     /// With user and password that authrpc checks.
     Rpc,
-    /// In a way that another program knows.
+    /// Another program is asked over HTTP.
     Forward,
     /// With a client certificate.
     Certificate,
@@ -166,7 +166,7 @@ pub(crate) enum LinkType {
     Tty,
     /// A named pipe.
     Fifo,
-    /// What the daemon does.
+    /// The built-in service that tells what the daemon does.
     Status,
     /// A program.
     Exec,

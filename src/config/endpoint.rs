@@ -15,7 +15,7 @@ pub enum Target {
     Tty(PathBuf, SerialConfig),
     /// A named pipe.
     Fifo(PathBuf),
-    /// What the daemon does, as JSON; nothing is connected to.
+    /// The built-in service that tells what the daemon does, as JSON; no connection is made.
     Status,
     /// A program, run for each client.
     #[cfg(feature = "exec")]
@@ -26,7 +26,7 @@ pub enum Target {
 #[cfg(feature = "exec")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecConfig {
-    /// Its path, from the root (`destination`).
+    /// Its absolute path (`destination`).
     pub program: PathBuf,
     /// Its arguments (`arguments`).
     pub arguments: Vec<String>,
@@ -44,11 +44,11 @@ pub struct SerialConfig {
     pub baud: u32,
     /// Bits of a character: 5 to 8 (`databits`).
     pub data_bits: u8,
-    /// The bit that checks a character (`parity`).
+    /// The parity bit of a character (`parity`).
     pub parity: Parity,
     /// Stop bits of a character: 1 or 2 (`stopbits`).
     pub stop_bits: u8,
-    /// How the line says that its reader is slow (`flow`).
+    /// How a slow reader stops the writer (`flow`).
     pub flow: Flow,
 }
 
@@ -66,7 +66,7 @@ impl Default for SerialConfig {
     }
 }
 
-/// The bit that checks a character of a serial line.
+/// The parity bit of a character on a serial line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parity {
     /// There is none.

@@ -123,7 +123,7 @@ impl ServerConfig {
 pub enum MaxPerIp {
     /// A quarter of `maxclients`; loopback addresses have no limit.
     Default,
-    /// So many for every address, loopback too; 0 for no limit.
+    /// This many for every address, loopback too; 0 for no limit.
     Set(usize),
 }
 

@@ -17,7 +17,7 @@ const SMALL: usize = 2048;
 /// Bytes read at once under load: two full records (RFC 8446, section 5.2).
 const LARGE: usize = 2 * (5 + 16384 + 256);
 
-/// As many small reads in a row, and the large buffer is given back.
+/// After this many small reads in a row the large buffer is given back.
 const CALM: u32 = 8;
 
 /// Ciphertext from the peer that rustls has not seen yet.

@@ -21,7 +21,7 @@ fn load_example(name: &str) -> Config {
     }
 }
 
-/// A serial line that only its speed is set of.
+/// A serial line of which only the speed is set.
 pub(super) fn at(baud: u32) -> SerialConfig {
     SerialConfig {
         baud,

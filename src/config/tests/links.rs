@@ -135,7 +135,7 @@ fn a_link_whose_own_name_is_not_allowed_is_a_warning() {
         ("deny = \"modem\"; denylast = true;", "modem", false),
         ("allow = \"ws_*\";", "ws_modem", false),
         ("", "modem", false),
-        // Which names a glob is for nobody knows.
+        // The names that a glob stands for are not known.
         ("allow = \"ws_*\";", "*_modem", false),
     ] {
         let found = warnings(&in_websocket(&format!("{lists}\n {}", link(origin))));

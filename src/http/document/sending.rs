@@ -13,9 +13,9 @@ const PIECE: usize = 16 * 1024;
 /// The least speed of a client: it holds a slot among `maxclients`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// How long so many bytes may take.
+    /// The time in which a client must take `bytes`.
     pub(super) stall: Duration,
-    /// So many bytes.
+    /// What it must take in that time.
     pub(super) bytes: u64,
 }
 

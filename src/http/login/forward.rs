@@ -1,4 +1,4 @@
-//! A login that another program knows of (`type = "forward"`): it is asked by HTTP about each
+//! A login that another program checks (`type = "forward"`): it is asked over HTTP about each
 //! request, as nginx's auth_request, Traefik and Caddy do.
 //!
 //! The request's headers go to it, with X-Forwarded-Method, -Proto, -Host, -Uri and -For. A 2xx

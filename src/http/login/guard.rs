@@ -126,7 +126,7 @@ impl Guard {
         }
     }
 
-    /// Of a user and password, by which they are known again and cannot be read.
+    /// A digest of user and password: it tells whether they are the same, and hides what they are.
     fn digest(&self, credentials: &Credentials) -> [u8; 32] {
         let mut digest = Sha256::new();
         for half in [0, 1] {

@@ -52,14 +52,14 @@ pub(crate) struct Login {
 
 /// How people log in, with what that needs.
 enum Way {
-    /// They need not.
+    /// There is no login.
     Open,
     /// With user and password, compared with those that were read.
     Basic(Passwords, Users),
     /// With user and password that authrpc checks.
     #[cfg(feature = "auth_rpc")]
     Rpc(Passwords, rpc::Rpc),
-    /// In a way that another program knows.
+    /// Another program is asked over HTTP.
     #[cfg(feature = "auth_forward")]
     Forward(forward::Forward),
     /// With a token.

@@ -1,4 +1,4 @@
-//! How many logins are checked by another program at a time: some of each address, some in all.
+//! How many logins another program checks at a time: a limit for each address, and one for all.
 
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,7 @@ const FORM: &str = "user:password:groups:home";
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: BTreeMap<String, User>,
-    /// What the password of somebody is checked against who is no user: it costs as much.
+    /// The password that an unknown user's is compared with, so that both cost the same.
     decoy: Option<Stored>,
 }
 

@@ -1,4 +1,4 @@
-//! The calls a server makes more seldom, one by one, from a C program that is linked with the
+//! The calls that servers make rarely, one by one, from a C program that is linked with the
 //! library instead of having it preloaded.
 
 mod linked;

@@ -89,7 +89,7 @@ fn keeps_messages(server: &Server) {
     // The client's code comes back.
     client.send(0x88, &[0x0b, 0xb8, b'!']);
     assert_eq!(client.closed(), Some(3000));
-    // And so does the server's own, with its reason.
+    // The server's own code comes too, with its reason.
     let mut client = server.client();
     client.send(TEXT, b"bye");
     let (kind, payload) = client.frame();
@@ -98,7 +98,7 @@ fn keeps_messages(server: &Server) {
     client.at_end();
 }
 
-/// And what it must not put up with.
+/// What every echo server with the explicit API must refuse.
 fn refuses_bad_frames(server: &Server) {
     for (bytes, code) in [
         (&b"\x81\x05hello"[..], 1002),

@@ -12,8 +12,8 @@ use support::{Client, Server, compile, masked};
 
 const TEXT: u8 = 0x81;
 
-/// The library keeps no answer of a server that takes over 200 us, as every server does on a busy
-/// machine: so many tries it has.
+/// The library holds back no answer of a server that takes over 200 us, which every server does now
+/// and then on a busy machine. The test tries this often.
 const TRIES: usize = 200;
 
 fn server(name: &str, mode: Option<&str>) -> Server {
