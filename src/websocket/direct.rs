@@ -17,7 +17,10 @@ use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::client::Client;
-use crate::config::{FrameType, ServiceConfig};
+use crate::config::FrameType;
+use crate::http::proxy;
+use crate::http::request::Request;
+use crate::websocket::access::Service;
 
 /// Undoes what the gateway set on the client's socket, and sets what the backend relies on: options
 /// and timeouts belong to the open file, which the backend shares. It is done before the backend is
@@ -36,37 +39,52 @@ pub(crate) fn prepare(client: &Client, silence: Duration) {
 pub(crate) struct Told(Vec<u8>);
 
 impl Told {
-    /// What the settings of a service say, and the subprotocol that was chosen.
-    pub(crate) fn of(config: &ServiceConfig, protocol: Option<&str>) -> Self {
-        let frames = match config.frame_type {
+    /// What the settings of a direct service say, the subprotocol that was chosen, and what the
+    /// request says of its client.
+    pub(crate) fn of(service: &Service<'_>, request: &Request) -> Self {
+        let mut told = Self::default();
+        if !service.config.direct {
+            return told;
+        }
+        let frames = match service.config.frame_type {
             FrameType::Text => MessageType::fixed(true),
             FrameType::Binary => MessageType::fixed(false),
-            FrameType::Auto => MessageType::new(protocol),
+            FrameType::Auto => MessageType::new(service.protocol.as_deref()),
         };
-        let mut told = Self::default();
         if let Some(code) = frames.code() {
             told.add(handover::MESSAGE_TYPE, &[code]);
+        }
+        // Those that may be long come last.
+        for (kind, value) in [
+            (proxy::USER, request.user.as_deref()),
+            (proxy::SERVICE, Some(&*service.name)),
+            (proxy::ORIGIN, request.header("Origin")),
+            (proxy::QUERY, request.query.as_deref()),
+            (proxy::COOKIES, request.cookies().as_deref()),
+        ] {
+            if let Some(value) = value {
+                told.add(kind, value.as_bytes());
+            }
         }
         told
     }
 
-    /// Adds a TLV. One that does not fit is left out, and false returned.
-    pub(crate) fn add(&mut self, kind: u8, value: &[u8]) -> bool {
+    /// Adds a TLV. One that does not fit is left out.
+    fn add(&mut self, kind: u8, value: &[u8]) {
         let mark: &[u8] = match self.0.is_empty() {
             true => &handover::MARK,
             false => &[],
         };
         let Ok(length) = u16::try_from(value.len()) else {
-            return false;
+            return;
         };
         if self.0.len() + mark.len() + 3 + value.len() > handover::MAX {
-            return false;
+            return;
         }
         self.0.extend_from_slice(mark);
         self.0.push(kind);
         self.0.extend_from_slice(&length.to_be_bytes());
         self.0.extend_from_slice(value);
-        true
     }
 }
 

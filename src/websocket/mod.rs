@@ -77,6 +77,8 @@ pub(crate) fn open(
         let (refusal, limit) = match attempt(websocket, slot, request, &upgrade, client) {
             Ok((service, backend, opening)) => {
                 return Ok(Box::new(Session {
+                    #[cfg(feature = "websocket_rt")]
+                    told: direct::Told::of(&service, request),
                     name: service.name,
                     user: request.user.clone(),
                     protocol: service.protocol,

@@ -39,6 +39,9 @@ pub(crate) struct Session {
     /// The file that was resolved, held open until the hand-over, and the right to do so.
     pub(super) held: Option<(Option<OwnedFd>, Opening)>,
     pub(super) terms: Terms,
+    /// What a backend that takes the client over is told.
+    #[cfg(feature = "websocket_rt")]
+    pub(super) told: direct::Told,
 }
 
 impl Session {
@@ -133,8 +136,6 @@ impl Session {
         place: &mut Place,
     ) {
         let peer = writer.client().to_string();
-        // Made before the 101: nothing stands between that and the hand-over.
-        let told = direct::Told::of(&self.terms.config, self.protocol.as_deref());
         if let Err(error) = self.switch(writer.client()) {
             return debug!(
                 "{peer} {}: gone before the 101: {}",
@@ -145,17 +146,19 @@ impl Session {
         let client = slot.take(writer);
         let source = client.source();
         let left = match client.into_plain() {
-            Ok(socket) => match direct::hand_over(socket, self.backend.as_fd(), address, &told) {
-                Ok(()) => {
-                    tally::handed_over();
-                    let name = format!("{peer} {}", self.called());
-                    return handed::watch(self.backend.into_fd(), name, slot.pool());
+            Ok(socket) => {
+                match direct::hand_over(socket, self.backend.as_fd(), address, &self.told) {
+                    Ok(()) => {
+                        tally::handed_over();
+                        let name = format!("{peer} {}", self.called());
+                        return handed::watch(self.backend.into_fd(), name, slot.pool());
+                    }
+                    Err((socket, error)) => {
+                        warn!("{peer} {}: {error}; relaying instead", self.name);
+                        Client::plain(socket)
+                    }
                 }
-                Err((socket, error)) => {
-                    warn!("{peer} {}: {error}; relaying instead", self.name);
-                    Client::plain(socket)
-                }
-            },
+            }
             Err(client) => client,
         };
         if let Some(source) = source {

@@ -1,4 +1,4 @@
-//! What a backend is told of its client with `proxy = "v2"`.
+//! What a backend is told of its client: with `proxy = "v2"`, and by a hand-over.
 
 use crate::client::Client;
 use crate::gateway::Gateway;
@@ -75,5 +75,29 @@ fn cookies_that_do_not_fit_are_left_out_whole_and_all_else_is_told() {
         let mut told = owned([(0xe0, "curious"), (0xe4, "q")]);
         told.extend(is_told.then_some((0xe5, cookie)));
         assert_eq!(without_id(values(&header[28..])), told);
+    }
+}
+
+#[test]
+fn a_hand_over_tells_the_user_and_what_the_request_says() {
+    let auth = "auth = { type = \"Basic\"; user = \"eva\"; passwd = \"eva\"; }; \
+                options = \"direct\"; origins = \"*\";";
+    let gateway = Gateway::start(auth);
+    let backend = gateway.backend("curious");
+    // eva:eva in base64 (RFC 7617, section 2).
+    let more = "Authorization: Basic ZXZhOmV2YQ==\r\nOrigin: https://a.test\r\nCookie: ";
+    for (length, is_told) in [(4, true), (5000, false)] {
+        let cookie = "c".repeat(length);
+        let _client = Client::open(&gateway, "curious?room=7", &format!("{more}{cookie}\r\n"));
+        let data = backend.accept().read();
+        assert_eq!(&data[16..19], b"WS\x01");
+        let mut told = owned([
+            (0xe3, "eva"),
+            (0xe0, "curious"),
+            (0xe1, "https://a.test"),
+            (0xe4, "room=7"),
+        ]);
+        told.extend(is_told.then_some((0xe5, cookie)));
+        assert_eq!(values(&data[19..]), told);
     }
 }

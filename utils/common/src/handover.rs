@@ -12,7 +12,7 @@ pub const MARK: [u8; 3] = *b"WS\x01";
 
 /// Most bytes of the mark and the TLVs together. A hand-over must fit into one packet, which a
 /// receiver takes from its stack.
-pub const MAX: usize = 512;
+pub const MAX: usize = 4096;
 
 /// TLV of the type of the messages to the client: one byte, a [`FrameType`](crate::MessageType).
 pub const MESSAGE_TYPE: u8 = 0xe7;
@@ -42,16 +42,20 @@ pub fn address_len(data: &[u8], inet: u16, inet6: u16) -> Option<usize> {
     (rest.is_empty() || rest.starts_with(&MARK)).then_some(size)
 }
 
+/// The TLVs in what follows the address, up to one that is cut: types and values.
+pub fn fields(behind: &[u8]) -> impl Iterator<Item = (u8, &[u8])> + Clone {
+    let mut rest = behind.strip_prefix(&MARK).unwrap_or_default();
+    core::iter::from_fn(move || {
+        let (kind, value, next) = split_tlv(rest)?;
+        rest = next;
+        Some((kind, value))
+    })
+}
+
 /// The value of the first TLV of a type in what follows the address.
 pub fn find(behind: &[u8], wanted: u8) -> Option<&[u8]> {
-    let mut rest = behind.strip_prefix(&MARK)?;
-    while let Some((kind, value, next)) = split_tlv(rest) {
-        if kind == wanted {
-            return Some(value);
-        }
-        rest = next;
-    }
-    None
+    let (_, value) = fields(behind).find(|(kind, _)| *kind == wanted)?;
+    Some(value)
 }
 
 #[cfg(test)]

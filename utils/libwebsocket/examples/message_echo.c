@@ -1,5 +1,6 @@
 /*
- * A complete server with websocket.h: each message goes back as it came.
+ * A complete server with websocket.h: each message goes back as it came. The
+ * message "who" is answered with what the gateway says of the client.
  *
  *	cc -o message_echo message_echo.c $(pkg-config --cflags --libs libwebsocket)
  *	./message_echo /var/run/ouistiti/echo
@@ -44,6 +45,30 @@ static int make_room(struct message *message)
 	return 0;
 }
 
+/* Answers "who": 0 when the connection is over. */
+static int tell_who(int fd)
+{
+	static const struct { int what; const char *name; } fields[] = {
+		{ WEBSOCKET_USER, "user" },
+		{ WEBSOCKET_SERVICE, "service" },
+		{ WEBSOCKET_ORIGIN, "origin" },
+		{ WEBSOCKET_QUERY, "query" },
+		{ WEBSOCKET_COOKIES, "cookies" },
+	};
+	char text[8192] = "";
+	size_t length = 0;
+
+	for (size_t at = 0; at < sizeof(fields) / sizeof(fields[0]); at++) {
+		const char *value = websocket_client_info(fd, fields[at].what);
+
+		if (value)
+			length += snprintf(text + length, sizeof(text) - length,
+					   "%s: %s\n", fields[at].name, value);
+	}
+	return websocket_send(fd, WEBSOCKET_TEXT | WEBSOCKET_FIN, text, length) ==
+	       (ssize_t)length;
+}
+
 /* Reads a piece, and echoes the message if it was the last; 0 when the
  * connection is over, with the close code that is due, or 0, in *code. */
 static int serve(int fd, struct message *message, int *code)
@@ -74,9 +99,14 @@ static int serve(int fd, struct message *message, int *code)
 		*code = 4000;
 		return 0;
 	}
-	n = websocket_send(fd, kind, message->data, message->length);
-	if (n != (ssize_t)message->length)
-		return 0;
+	if (message->length == 3 && !memcmp(message->data, "who", 3)) {
+		if (!tell_who(fd))
+			return 0;
+	} else {
+		n = websocket_send(fd, kind, message->data, message->length);
+		if (n != (ssize_t)message->length)
+			return 0;
+	}
 	/* An idle client holds no memory. */
 	free(message->data);
 	*message = (struct message){ 0 };

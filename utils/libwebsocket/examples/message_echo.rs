@@ -1,4 +1,5 @@
-//! A complete server with the Rust API: each message goes back as it came.
+//! A complete server with the Rust API: each message goes back as it came. The message
+//! "who" is answered with what the gateway says of the client.
 //!
 //!     cargo run -p libwebsocket --example message_echo -- /var/run/ouistiti/echo
 //!
@@ -10,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 use std::thread;
 
-use libwebsocket::{Accepted, WebSocket, accept};
+use libwebsocket::{Accepted, Opcode, WebSocket, accept};
 
 /// Longest message, in bytes; a longer one closes with 1009.
 const MAX_MESSAGE: usize = 32 << 20;
@@ -52,7 +53,12 @@ fn echo(client: WebSocket) -> io::Result<()> {
         if message == b"bye" {
             return client.close(Some(4000), "bye yourself");
         }
-        client.write(opcode, &message)?;
+        if message == b"who" {
+            let who = format!("{:?}", client.info());
+            client.write(Opcode::Text, who.as_bytes())?;
+        } else {
+            client.write(opcode, &message)?;
+        }
     }
     client.close(None, "")
 }

@@ -31,6 +31,13 @@ extern "C" {
 /* Added to the opcode where a message ends. */
 #define WEBSOCKET_FIN 0x80
 
+/* What the gateway says of a client, for websocket_client_info. */
+#define WEBSOCKET_SERVICE 0xe0 /* the name that was asked for */
+#define WEBSOCKET_ORIGIN 0xe1  /* the page's; only browsers send it */
+#define WEBSOCKET_USER 0xe3    /* who has logged in at the gateway */
+#define WEBSOCKET_QUERY 0xe4   /* of the request, without its '?' */
+#define WEBSOCKET_COOKIES 0xe5 /* as the Cookie field has them */
+
 /*
  * Accepts a client as accept(2) does. The descriptor is close-on-exec and
  * blocking; it may be given to poll, select and epoll. A plain UNIX client that
@@ -54,6 +61,15 @@ int websocket_receive(int gateway, struct sockaddr *address, socklen_t *length);
  * has not come yet: that is known once poll calls it readable or writable.
  */
 int websocket_is(int fd);
+
+/*
+ * What the gateway says of the client: WEBSOCKET_USER and the like. A string
+ * that lives until the client's last descriptor is closed; or NULL, with
+ * ENODATA where the request has no such thing or it is too long (all together
+ * have room for 4 KiB), EAGAIN where the client has not come yet to a
+ * non-blocking socket. The address is getpeername(2)'s.
+ */
+const char *websocket_client_info(int fd, int what);
 
 /*
  * Reads up to size bytes of a message. *kind gets the message's opcode, TEXT

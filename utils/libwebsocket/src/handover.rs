@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recvmsg, send};
 
 use crate::WebSocket;
+use crate::info::ClientInfo;
 use common::handover;
 
 /// How long a fresh connection may keep silent before it counts as a plain client. The gateway
@@ -54,7 +55,7 @@ pub fn accept(connection: UnixStream) -> io::Result<Accepted> {
     // A gateway that does not listen for the answer may have closed the connection.
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
     let _ = send(connection.as_raw_fd(), &[ANSWER], flags);
-    client.keep_gateway(connection);
+    client.keep_gateway(connection, ClientInfo::of(behind(&data[..len])));
     Ok(Accepted::WebSocket(Box::new(client)))
 }
 
@@ -88,7 +89,16 @@ fn is_hand_over(connection: &UnixStream) -> io::Result<bool> {
 
 /// What the gateway sends is a `sockaddr_in` or a `sockaddr_in6`, and what it says of the client.
 fn begins_hand_over(bytes: &[u8]) -> bool {
-    handover::address_len(bytes, libc::AF_INET as u16, libc::AF_INET6 as u16).is_some()
+    address_len(bytes).is_some()
+}
+
+fn address_len(bytes: &[u8]) -> Option<usize> {
+    handover::address_len(bytes, libc::AF_INET as u16, libc::AF_INET6 as u16)
+}
+
+/// What stands behind the address.
+fn behind(bytes: &[u8]) -> &[u8] {
+    address_len(bytes).map_or(&[], |len| &bytes[len..])
 }
 
 /// Takes the gateway's message. Every descriptor in it is owned at once, so that those of a message

@@ -44,11 +44,15 @@ pub mod send;
 #[allow(unsafe_code)]
 pub mod handover;
 #[cfg(feature = "std")]
+mod info;
+#[cfg(feature = "std")]
 mod websocket;
 
 pub use common::ProtocolError;
 pub use frame::Opcode;
 #[cfg(feature = "std")]
 pub use handover::{Accepted, accept};
+#[cfg(feature = "std")]
+pub use info::ClientInfo;
 #[cfg(feature = "std")]
 pub use websocket::{Piece, WebSocket};

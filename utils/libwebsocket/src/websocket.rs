@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::frame::{MAX_CONTROL_PAYLOAD, Opcode};
+use crate::info::ClientInfo;
 use crate::receive::{Event, Receiver};
 use crate::send::Sender;
 use common::close;
@@ -53,6 +54,7 @@ pub struct WebSocket {
     sender: Mutex<Sender>,
     /// Answer to the last ping, until the sending side is free.
     pong: Mutex<Option<Vec<u8>>>,
+    info: ClientInfo,
     /// The connection that the client came over: its end tells the gateway that of the client.
     gateway: Option<UnixStream>,
 }
@@ -73,18 +75,26 @@ impl WebSocket {
             receiver: Mutex::new(Receiver::new()),
             sender: Mutex::new(Sender::new()),
             pong: Mutex::new(None),
+            info: ClientInfo::default(),
             gateway: None,
         })
     }
 
-    /// Keeps the connection that the client came over for as long as the client is there.
-    pub(crate) fn keep_gateway(&mut self, connection: UnixStream) {
+    /// Keeps the connection that the client came over for as long as the client is there, and what
+    /// the gateway has said of it.
+    pub(crate) fn keep_gateway(&mut self, connection: UnixStream, info: ClientInfo) {
         self.gateway = Some(connection);
+        self.info = info;
     }
 
     /// The client's address, as the gateway told it.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// What the gateway says of the client beside its address.
+    pub fn info(&self) -> &ClientInfo {
+        &self.info
     }
 
     /// The socket, for poll, timeouts and the like; not to read or write.

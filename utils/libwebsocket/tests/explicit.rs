@@ -124,6 +124,45 @@ fn the_c_example_keeps_messages_as_they_are() {
     keeps_messages(&server);
 }
 
+/// What the gateway says of a client, as the tests' servers are told it.
+const TOLD: &[u8] = b"WS\x01\xe7\0\x01\x01\xe0\0\x04echo\xe3\0\x03eva\xe4\0\x06room=7\xe9\0\x01?";
+
+/// The answer to "who" of a client of which the gateway has said this.
+fn who(server: &Server, told: &[u8]) -> String {
+    let gateway = server.plain();
+    let mut client = server.client_told_of(&gateway, told);
+    client.send(TEXT, b"who");
+    let (_, answer) = client.message();
+    client.send(0x88, &1000u16.to_be_bytes());
+    assert_eq!(client.closed(), Some(1000));
+    String::from_utf8(answer).expect("text")
+}
+
+#[test]
+fn the_c_example_knows_what_the_gateway_says_of_its_client() {
+    let server = c_example();
+    let known = "user: eva\nservice: echo\nquery: room=7\n";
+    assert_eq!(who(&server, TOLD), known);
+    assert_eq!(who(&server, b""), "");
+    // A value with a NUL ends there, and hides nothing behind it.
+    let cut = b"WS\x01\xe1\0\x06a\0\xe3eve\xe4\0\x01q";
+    assert_eq!(who(&server, cut), "origin: a\nquery: q\n");
+    assert_eq!(who(&server, b"WS\x01\xe1\0\x06a\0\xe3eve"), "origin: a\n");
+    // As much as there may be.
+    let long = [b"WS\x01\xe4\x0f\xfa", &[b'q'; 4090][..]].concat();
+    assert_eq!(
+        who(&server, &long),
+        format!("query: {}\n", "q".repeat(4090))
+    );
+}
+
+#[test]
+fn the_rust_example_knows_what_the_gateway_says_of_its_client() {
+    let info = who(&rust_example(), TOLD);
+    assert!(info.contains("user: Some(\"eva\")"), "{info}");
+    assert!(info.contains("query: Some(\"room=7\")"), "{info}");
+}
+
 #[test]
 fn the_c_example_refuses_bad_frames() {
     refuses_bad_frames(&c_example());

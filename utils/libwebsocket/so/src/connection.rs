@@ -18,6 +18,7 @@ use crate::sys::hidden::Hidden;
 use crate::sys::lock::Guarded;
 use crate::sys::{self, KeepErrno, process};
 use crate::table::{self, Table};
+use crate::told::Told;
 use crate::watchers::Watchers;
 
 /// All connections, by their descriptors.
@@ -46,6 +47,8 @@ pub(crate) struct Arrival {
     /// The gateway's connection, which tells the program who and what its socket is, and the
     /// gateway when the client is done with.
     pub(crate) gateway: Option<Hidden>,
+    /// What the gateway has said of the client.
+    pub(crate) told: Option<Told>,
 }
 
 /// Control frames that could not be sent yet.
@@ -111,6 +114,7 @@ impl Connection {
             arrival: Guarded::new(Arrival {
                 silent_until,
                 gateway: None,
+                told: None,
             }),
             rx: Guarded::new(Receiver::new()),
             tx: Guarded::new(Sender::new()),

@@ -22,6 +22,7 @@ use libc::{
 use crate::connection::{CONNECTIONS, Connection, Kind, Ref};
 use crate::sys::hidden::Hidden;
 use crate::sys::{self, Errno, KeepErrno, from_c};
+use crate::told::Told;
 
 /// How long a fresh connection may keep silent before it counts as a plain client's where that has
 /// to be known, in milliseconds. The gateway sends at once.
@@ -49,9 +50,10 @@ pub(crate) fn look(connection: &Ref, fd: c_int) -> Kind {
             First::None => {}
             First::Other => refuse_or_leave(connection, fd),
             First::HandOver => match receive_client(fd) {
-                Ok((client, code)) => {
-                    connection.message_type.set_code(code);
-                    arrival.gateway = take_over(connection, fd, client);
+                Ok(client) => {
+                    connection.message_type.set_code(client.code);
+                    arrival.told = client.told;
+                    arrival.gateway = take_over(connection, fd, client.fd);
                 }
                 // The client is lost: to the server it is one that has left.
                 Err(_) => {
@@ -168,9 +170,17 @@ fn address_len(data: &[u8]) -> Option<usize> {
     handover::address_len(data, AF_INET as u16, AF_INET6 as u16)
 }
 
-/// Takes the gateway's message. Gives the client's socket, close-on-exec, and the code of its
-/// messages' type, 0 for none.
-fn receive_client(fd: c_int) -> Result<(c_int, u8), Errno> {
+/// What came with the gateway's message.
+struct Client {
+    /// Its socket, close-on-exec.
+    fd: c_int,
+    /// The code of its messages' type, 0 for none.
+    code: u8,
+    told: Option<Told>,
+}
+
+/// Takes the gateway's message.
+fn receive_client(fd: c_int) -> Result<Client, Errno> {
     let mut data = [0; handover::MAX_DATA];
     let (client, n) = receive_descriptor(fd, &mut data)?;
     let behind = address_len(&data[..n]).map_or(&[][..], |len| &data[len..n]);
@@ -179,7 +189,11 @@ fn receive_client(fd: c_int) -> Result<(c_int, u8), Errno> {
         _ => 0,
     };
     if sys::socket_option(client, libc::SO_TYPE) == Some(libc::SOCK_STREAM) {
-        return Ok((client, code));
+        return Ok(Client {
+            fd: client,
+            code,
+            told: Told::of(behind),
+        });
     }
     // SAFETY: the descriptor has just come and is known to nobody else.
     unsafe { sys::close(client) };
@@ -289,7 +303,11 @@ pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
         First::Other => return Err(Errno(libc::EPROTO)),
         First::HandOver => {}
     }
-    let (client, code) = receive_client(gateway)?;
+    let Client {
+        fd: client,
+        code,
+        told,
+    } = receive_client(gateway)?;
     let flags = sys::file_flags(client) & !libc::O_NONBLOCK;
     // SAFETY: a plain system call, with a number as argument.
     unsafe { sys::fcntl(client, libc::F_SETFL, flags as usize) };
@@ -301,6 +319,7 @@ pub(crate) fn receive(gateway: c_int) -> Result<c_int, Errno> {
     };
     connection.messages.store(true, Ordering::Relaxed);
     connection.message_type.set_code(code);
+    connection.arrival.lock().told = told;
     connection.set_kind(Kind::Client);
     answer(gateway);
     Ok(client)

@@ -19,7 +19,7 @@
 //! - `ready`: poll, select, epoll
 //! - `calls`: what the program sees, websocket.h too
 //!
-//! No std and no allocation but one block a connection: the library lives
+//! No std and no allocation but two blocks a connection: the library lives
 //! inside programs that it knows nothing about, in their children after fork,
 //! and in small flash. Every file here is FFI, and every `unsafe` says why.
 #![no_std]
@@ -39,6 +39,7 @@ mod ready;
 mod receive;
 mod sys;
 mod table;
+mod told;
 mod transmit;
 mod watchers;
 

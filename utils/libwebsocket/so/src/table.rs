@@ -74,7 +74,10 @@ impl<T> Drop for Ref<T> {
         if last {
             // SAFETY: nothing else points to it any more; malloc made it in
             // `insert`.
-            unsafe { libc::free(self.0.as_ptr().cast()) };
+            unsafe {
+                self.0.drop_in_place();
+                libc::free(self.0.as_ptr().cast());
+            }
         }
     }
 }

@@ -4,10 +4,11 @@
 //! waits for it with poll as for any other.
 
 use core::ffi::{c_char, c_int, c_uint};
+use core::ptr::null;
 use core::sync::atomic::Ordering;
 
 use common::close;
-use libc::{EINVAL, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{EINVAL, ENODATA, ENOTCONN, EPROTO, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
 use libwebsocket::Opcode;
 use libwebsocket::frame::{FIN, MAX_CONTROL_PAYLOAD};
 
@@ -84,6 +85,21 @@ pub unsafe extern "C" fn websocket_receive(
 #[unsafe(no_mangle)]
 pub extern "C" fn websocket_is(fd: c_int) -> c_int {
     c_int::from(handover::for_asking(fd).is_some())
+}
+
+/// What the gateway has said of the client, by its number, as a string that lives as long as the
+/// connection; null for what it has not said.
+#[unsafe(no_mangle)]
+pub extern "C" fn websocket_client_info(fd: c_int, what: c_int) -> *const c_char {
+    let found = writer(fd).and_then(|connection| {
+        let arrival = connection.arrival.lock();
+        let value = arrival.told.as_ref().and_then(|told| told.find(what));
+        value.ok_or(Errno(ENODATA))
+    });
+    found.unwrap_or_else(|error| {
+        to_c(Err(error));
+        null()
+    })
 }
 
 /// Reads bytes of one message; `kind` gets its opcode, with FIN where the message ends.
