@@ -53,6 +53,16 @@ fn packages_have_the_version_of_the_program() {
             "package/buildroot/ouistiti.fragment",
             format!("ouistiti-{version}-mipsel-tls"),
         ),
+        (
+            "README.md",
+            format!("./ouistiti-tls-{version}-r1_mipsel_24kc.apk"),
+        ),
+        (
+            "README.md",
+            format!("./ouistiti-tls_{version}-1_mipsel_24kc.ipk"),
+        ),
+        ("README.md", format!("ouistiti-{version}-armv7-tls.tar.gz")),
+        ("README.md", format!("./ouistiti_{version}_amd64.deb")),
     ] {
         assert!(read(path).contains(&name), "{path}: {name}");
     }
