@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use getopts::{Fail, Matches};
 
 use crate::config::{self, Input};
+use crate::system::reason::reason;
 use one_line::OneLine;
 
 /// The configuration file if none is named.
@@ -156,8 +157,9 @@ fn input(
             return Err(UsageError(message));
         }
         return match file {
-            Some(path) if path == Path::new("-") => Input::stdin()
-                .map_err(|error| UsageError(format!("cannot read standard input: {error}"))),
+            Some(path) if path == Path::new("-") => Input::stdin().map_err(|error| {
+                UsageError(format!("cannot read standard input: {}", reason(&error)))
+            }),
             Some(path) => Ok(Input::File(path)),
             None => Ok(Input::File(default_file(DEFAULT_CONFIG, FALLBACK_CONFIG))),
         };

@@ -121,7 +121,7 @@ impl FrameWriter {
     /// Makes the header of a whole frame to the client, and logs it (trace).
     pub(crate) fn header(&self, opcode: OpCode, length: usize) -> Header {
         let summary = Summary(opcode, true, length as u64);
-        trace!("{} gets {summary}", self.client);
+        trace!("{:#} gets {summary}", self.client);
         frame::header(opcode, true, length)
     }
 

@@ -32,6 +32,8 @@ pub struct Client {
     /// Where it comes from, as a proxy in front says.
     source: OnceLock<SocketAddr>,
     traffic: Traffic,
+    /// Its number among the clients of the process; 0 before it has one.
+    number: usize,
     /// It stands for a client with TLS: see [`Client::posing`].
     poses: bool,
 }
@@ -57,6 +59,7 @@ impl Client {
             peer,
             source: OnceLock::new(),
             traffic: Traffic::default(),
+            number: 0,
             poses: false,
         }
     }
@@ -78,6 +81,7 @@ impl Client {
             peer,
             source: OnceLock::new(),
             traffic: Traffic::default(),
+            number: 0,
             poses: false,
         }
     }
@@ -96,6 +100,16 @@ impl Client {
     /// Records where it comes from, once, when its peer is a proxy.
     pub fn set_source(&self, source: SocketAddr) {
         self.source.get_or_init(|| source);
+    }
+
+    /// Gives it its number.
+    pub(crate) fn set_number(&mut self, number: usize) {
+        self.number = number;
+    }
+
+    /// Its number among the clients of the process, as `-S` shows it; 0 before it has one.
+    pub(crate) fn number(&self) -> usize {
+        self.number
     }
 
     /// The bytes of its WebSocket.
@@ -330,9 +344,12 @@ impl Client {
     }
 }
 
-/// Its address, as in the log.
+/// Its address, as in the log. `{:#}` puts its number in front: `#7 192.0.2.1:4711`.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() && self.number != 0 {
+            write!(f, "#{} ", self.number)?;
+        }
         Peer(self.source()).fmt(f)
     }
 }

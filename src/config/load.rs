@@ -97,7 +97,7 @@ pub(crate) fn text_for(path: &Path, text: &str, built: Built) -> Loaded {
 
 fn read(sources: &mut Sources, path: &Path) -> Result<usize, Vec<Diagnostic>> {
     sources.read(path).map_err(|error| {
-        let message = format!("cannot read the configuration: {error}");
+        let message = format!("cannot read the configuration: {}", reason(&error));
         vec![Diagnostic::of_file(path, message)]
     })
 }
@@ -253,7 +253,10 @@ fn more_servers(
     for path in files(path)? {
         let text = trusted::check_path(&path).and_then(|()| sources.read(&path));
         let file = text.map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            io::Error::new(
+                error.kind(),
+                format!("{}: {}", path.display(), reason(&error)),
+            )
         })?;
         let settings = parser::parse(sources, context.report, file);
         let root = Reader::root(&settings, start_of(file), context);

@@ -23,6 +23,7 @@ use crate::http::request::{self, Request};
 use crate::http::response;
 use crate::server::Server;
 use crate::server::slot::Slot;
+use crate::system::reason::reason;
 use crate::websocket;
 
 /// Longest wait for the far end of our own sockets.
@@ -201,7 +202,7 @@ fn has_address(config: &ServerConfig, authority: &Authority) -> bool {
 
 /// Has a server check the request, and tells how far it comes.
 fn ask(text: &mut String, server: &Server, url: &Url, head: &str) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("cannot explain: {error}");
+    let failed = |error: std::io::Error| format!("cannot explain: {}", reason(&error));
     let (near, mut far) = UnixStream::pair().map_err(failed)?;
     let client = Client::posing(TcpStream::from(OwnedFd::from(near)), url.is_tls);
     far.write_all(head.as_bytes()).map_err(failed)?;

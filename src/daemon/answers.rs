@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -63,12 +63,13 @@ impl Answers {
         user: Option<&User>,
         lent: &mut Vec<Listener>,
     ) -> Result<Self, Error> {
-        let control = control
-            .as_deref()
-            .filter(|path| !path.as_os_str().is_empty());
-        let control = control.map(|path| {
-            let bound = bind_control(path, user, lent);
-            bound.context(format_args!("control = \"{}\"", path.display()))
+        let control = control_address(control).map(|address| {
+            let bound = bind_control(&address, user, lent);
+            let name = address.to_string();
+            bound.context(format_args!(
+                "control = \"{}\"",
+                name.trim_start_matches("unix:")
+            ))
         });
         let metrics = metrics.as_ref().map(|address| {
             let bound = open(address, lent).map(|(listener, _)| Arc::new(listener));
@@ -92,6 +93,25 @@ impl Answers {
             serve(listener, "metrics", answer_request)?;
         }
         Ok(())
+    }
+
+    /// The settings that ask for other sockets than there are.
+    pub(crate) fn changed(
+        &self,
+        control: &Option<PathBuf>,
+        metrics: &Option<Listen>,
+    ) -> impl Iterator<Item = &'static str> {
+        let wanted = [
+            ("control", &self.control, control_address(control)),
+            ("metrics", &self.metrics, metrics.clone()),
+        ];
+        let is_other = |there: &Option<Arc<Listener>>, wanted: Option<Listen>| match there {
+            Some(there) => wanted.is_none_or(|wanted| !there.is_on(&wanted)),
+            None => wanted.is_some(),
+        };
+        wanted
+            .into_iter()
+            .filter_map(move |(name, there, wanted)| is_other(there, wanted).then_some(name))
     }
 
     /// Each socket, and its address as the configuration writes it: for the process that takes
@@ -128,17 +148,25 @@ fn open(address: &Listen, lent: &mut Vec<Listener>) -> io::Result<(Listener, boo
     }
 }
 
+/// The address of the control socket; an empty name stands for none.
+fn control_address(control: &Option<PathBuf>) -> Option<Listen> {
+    let path = control.as_ref().filter(|path| !path.as_os_str().is_empty());
+    path.map(|path| Listen::Unix {
+        path: path.clone(),
+        mode: CONTROL_MODE,
+        group: None,
+    })
+}
+
 fn bind_control(
-    path: &Path,
+    address: &Listen,
     user: Option<&User>,
     lent: &mut Vec<Listener>,
 ) -> io::Result<Arc<Listener>> {
-    let address = Listen::Unix {
-        path: path.to_owned(),
-        mode: CONTROL_MODE,
-        group: None,
+    let (listener, is_new) = open(address, lent)?;
+    let Listen::Unix { path, .. } = address else {
+        return Ok(Arc::new(listener));
     };
-    let (listener, is_new) = open(&address, lent)?;
     if let Some(user) = user.filter(|_| is_new && nix::unistd::geteuid().is_root()) {
         chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }

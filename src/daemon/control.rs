@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{error, info, warn};
 
 use crate::cli::Options;
-use crate::config::{Diagnostic, Input, Severity};
+use crate::config::{Config, Diagnostic, Input, Severity};
 #[cfg(feature = "state")]
 use crate::daemon::answers::Answers;
 use crate::daemon::controls::{Control, Controls, Event};
@@ -82,7 +82,7 @@ impl Running<'_> {
             match asked {
                 Control::Reload if attempt.is_some() => is_held = true,
                 Control::Reload => {
-                    reload(self.options, &mut self.servers, &self.user);
+                    self.reload();
                     changes = follow(&mut self.servers);
                 }
                 Control::Tell => self.servers.tell_state(),
@@ -143,6 +143,46 @@ impl Running<'_> {
         }
     }
 
+    /// Reads the configuration, the certificates and the name of the log file again. Whatever
+    /// cannot be had leaves all as it was; connections are kept in any case.
+    fn reload(&mut self) {
+        let config = match settings::load(self.options, to_log) {
+            Ok(config) => config,
+            Err(error) => return error!("{error}; all stays as it was"),
+        };
+        self.tell_of_kept(&config);
+        descriptors::check_limit(&config.servers);
+        programs::limit(&config.servers);
+        // The file is the user's, who we are by now, in any case.
+        let log = match settings::open_log(self.options, &config, None) {
+            Ok(log) => log,
+            Err(error) => return error!("{error}; all stays as it was"),
+        };
+        if let Err(error) = self.servers.reload(config.servers) {
+            return error!("{error}; all stays as it was");
+        }
+        self.upgrade_limit = config.upgrade_limit;
+        log.begin();
+        tally::reloaded();
+        info!("configuration read again");
+        self.servers.announce(&self.user);
+    }
+
+    /// Warns of settings that have changed and that a reload does not take.
+    fn tell_of_kept(&self, config: &Config) {
+        let user = &self.user;
+        if config.user.as_ref().is_some_and(|wanted| wanted != user) {
+            warn!("the user stays {user}: it changes only with a new start");
+        }
+        #[cfg(feature = "state")]
+        for setting in self.answers.changed(&config.control, &config.metrics) {
+            warn!(
+                "'{setting}' has changed: the socket of before stays until a new start or an \
+                 upgrade (USR2)"
+            );
+        }
+    }
+
     /// Stops everything, gracefully; a second signal hurries.
     fn stop(self, controls: &Controls) -> io::Result<()> {
         info!("stopping");
@@ -168,7 +208,8 @@ impl Running<'_> {
     /// Starts the program that is now on disk.
     fn upgrade(&self) -> io::Result<Attempt> {
         if matches!(self.options.config, Input::Stdin(_)) {
-            let text = "a configuration from standard input cannot be read again";
+            let text = "'-f -' has the configuration from standard input, which cannot be read \
+                        again: give a file, or restart instead";
             return Err(io::Error::other(text));
         }
         #[cfg_attr(not(feature = "state"), allow(unused_mut))]
@@ -276,32 +317,6 @@ fn stop_programs(mut keeper: Keeper, is_hurried: bool, controls: &Controls) -> i
         false => drop(controls.wait_for("programs", move || keeper.wait())?),
     }
     Ok(())
-}
-
-/// Reads the configuration, the certificates and the name of the log file again. Whatever cannot be
-/// had leaves all as it was; connections are kept in any case.
-fn reload(options: &Options, servers: &mut Servers, user: &str) {
-    let config = match settings::load(options, to_log) {
-        Ok(config) => config,
-        Err(error) => return error!("{error}; all stays as it was"),
-    };
-    if config.user.as_deref().is_some_and(|wanted| wanted != user) {
-        warn!("the user stays {user}: it changes only with a new start");
-    }
-    descriptors::check_limit(&config.servers);
-    programs::limit(&config.servers);
-    // The file is the user's, who we are by now, in any case.
-    let log = match settings::open_log(options, &config, None) {
-        Ok(log) => log,
-        Err(error) => return error!("{error}; all stays as it was"),
-    };
-    if let Err(error) = servers.reload(config.servers) {
-        return error!("{error}; all stays as it was");
-    }
-    log.begin();
-    tally::reloaded();
-    info!("configuration read again");
-    servers.announce(user);
 }
 
 /// The line that tells what is wrong and where; the lines that show it are for a terminal.

@@ -122,7 +122,7 @@ pub(crate) fn run(
             "{name} {argument}: still running after {} s",
             start.elapsed().as_secs()
         )),
-        Err(error) => Err(format!("cannot run {name} {argument}: {error}")),
+        Err(error) => Err(format!("cannot run {name} {argument}: {}", reason(&error))),
     }
 }
 

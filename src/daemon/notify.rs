@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use log::warn;
 
+use crate::system::reason::reason;
+
 /// Names the socket on which the manager listens; one that begins with `@` is abstract.
 pub(crate) const VARIABLE: &str = "NOTIFY_SOCKET";
 
@@ -30,7 +32,7 @@ impl Manager {
     /// before.
     pub(crate) fn find(is_main: bool) -> Option<Self> {
         let name = std::env::var_os(VARIABLE)?;
-        let warn = |error: &io::Error| warn!("cannot reach {VARIABLE}: {error}");
+        let warn = |error: &io::Error| warn!("cannot reach {VARIABLE}: {}", reason(error));
         Some(Self {
             socket: connect(&name).inspect_err(warn).ok()?,
             watchdog: watchdog(is_main),
@@ -51,14 +53,14 @@ impl Manager {
     /// Tells it that the daemon serves.
     pub(crate) fn tell(&self) {
         if let Err(error) = self.socket.send(b"READY=1") {
-            warn!("cannot tell {VARIABLE}: {error}");
+            warn!("cannot tell {VARIABLE}: {}", reason(&error));
         }
     }
 
     /// Tells it that another process is the daemon from now on.
     pub(crate) fn tell_main(&self, pid: u32) {
         if let Err(error) = self.socket.send(format!("MAINPID={pid}").as_bytes()) {
-            warn!("cannot tell {VARIABLE}: {error}");
+            warn!("cannot tell {VARIABLE}: {}", reason(&error));
         }
     }
 }

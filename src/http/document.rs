@@ -22,6 +22,7 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::response::{After, header, start};
 use crate::system::beneath::read_beneath;
+use crate::system::reason::reason;
 use sending::Pace;
 
 /// The methods served.
@@ -131,7 +132,8 @@ impl Document {
                 Refusal::Unavailable(format!("{name}: permission denied"))
             }
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => {
-                Refusal::Unavailable(format!("cannot open {name}: {}", io::Error::from(errno)))
+                let error = io::Error::from(errno);
+                Refusal::Unavailable(format!("cannot open {name}: {}", reason(&error)))
             }
             _ => Refusal::NoFile(name.to_owned()),
         })?;

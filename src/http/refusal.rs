@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::Escaped;
 
 use crate::http::challenge::Challenge;
+use crate::system::reason::reason;
 
 /// An answer of the program that checks logins (`type = "forward"` of `auth`), as it goes to the
 /// client.
@@ -282,7 +283,7 @@ impl Display for Refusal {
             Self::Internal(what) => ("internal error: ", *what),
             Self::NotRun(why) => ("program not run: ", why.as_str()),
             Self::Unavailable(why) => ("service not available: ", why.as_str()),
-            Self::Gone(error) => return write!(f, "client went: {error}"),
+            Self::Gone(error) => return write!(f, "the client left: {}", reason(error)),
             Self::NoSession(reason) => return f.write_str(reason),
             Self::OfHead(refusal) => return refusal.fmt(f),
             #[cfg(feature = "state")]

@@ -182,7 +182,8 @@ impl Slot {
     }
 
     /// Puts a client into the slot after its handshake. Returns its writer.
-    pub(crate) fn put(&self, client: Client) -> Arc<FrameWriter> {
+    pub(crate) fn put(&self, mut client: Client) -> Arc<FrameWriter> {
+        client.set_number(self.number);
         let writer = Arc::new(FrameWriter::new(client));
         let mut table = self.clients.table();
         if table.is_stopping {

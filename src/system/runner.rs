@@ -14,6 +14,8 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
 
+use crate::system::reason::reason;
+
 /// This process's own program, even if its file has been replaced since.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
@@ -75,7 +77,7 @@ pub(crate) fn become_program() -> Option<ExitCode> {
             .exec(),
         Err(error) => error,
     };
-    eprintln!("cannot run {}: {error}", program.display());
+    eprintln!("cannot run {}: {}", program.display(), reason(&error));
     Some(ExitCode::from(NOT_RUN))
 }
 

@@ -14,6 +14,7 @@ use super::certificates::Certificates;
 use super::records::{Incoming, Outgoing};
 use super::session::Session;
 use super::words::Words;
+use crate::system::reason::reason;
 
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl fmt::Display for Failure {
             Failure::NotTls => f.write_str("plain text where TLS was expected"),
             Failure::Timeout => f.write_str("the TLS handshake took too long"),
             Failure::Tls(error) => write!(f, "TLS handshake: {}", Words(error)),
-            Failure::Io(error) => write!(f, "TLS handshake: {error}"),
+            Failure::Io(error) => write!(f, "TLS handshake: {}", reason(error)),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::config::FrameType;
 use crate::http::proxy;
 use crate::http::request::Request;
+use crate::system::reason::reason;
 use crate::websocket::access::Service;
 
 /// Undoes what the gateway set on the client's socket, and sets what the backend relies on: options
@@ -135,7 +136,7 @@ fn operation_failed(errno: Errno) -> io::Error {
     let error = io::Error::from(errno);
     io::Error::new(
         error.kind(),
-        format!("cannot hand the client over: {error}"),
+        format!("cannot hand the client over: {}", reason(&error)),
     )
 }
 

@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::logging::Seconds;
+use crate::system::reason::reason;
 use crate::system::threads;
 
 /// Longest wait for the library's answer.
@@ -70,7 +71,10 @@ pub(crate) fn watch(backend: OwnedFd, name: String, limit: usize) {
         answer: Answer::Awaited,
     };
     if let Err(error) = add(handed, limit) {
-        debug!("cannot watch clients that were handed over: {error}");
+        debug!(
+            "cannot watch clients that were handed over: {}",
+            reason(&error)
+        );
     }
 }
 

@@ -193,11 +193,12 @@ fn log_end(name: String, slot: Slot) -> Last {
         let peer = writer.client();
         tally::ended(report.code, start.elapsed(), peer.traffic());
         info!(
-            "{peer} {name}: {}, {} bytes in, {} bytes out, {}",
+            "{peer} {name}: {}, {} bytes in, {} bytes out, {}, id {}",
             report.code,
             report.to_backend,
             report.to_client,
-            Seconds(start.elapsed())
+            Seconds(start.elapsed()),
+            peer.number()
         );
         drop(slot);
     })

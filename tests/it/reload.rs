@@ -179,3 +179,29 @@ fn a_log_file_that_cannot_be_opened_leaves_all_as_it_was() {
     client.text("as before");
     assert_eq!(client.message().0, crate::frames::TEXT);
 }
+
+#[test]
+fn sockets_that_a_reload_does_not_change_are_named_in_the_log() {
+    let gateway = Gateway::of_file(
+        "control = \"DIR/ctl\";\nservers = ( { addr = \"ADDRESS\";\n    \
+         websocket = { docroot = \"DIR/run\"; }; } );\n",
+    );
+    let told = |setting: &str| format!("'{setting}' has changed: the socket of before stays");
+    reload(&gateway, |text| text);
+    let log = gateway.process.log();
+    assert!(!log.contains("has changed"), "{log}");
+    reload(&gateway, |text| {
+        let address = crate::gateway::free_address();
+        text.replace("/ctl", "/other") + &format!("metrics = \"{address}\";\n")
+    });
+    let log = gateway.process.log();
+    assert!(log.contains(&told("control")), "{log}");
+    assert!(log.contains(&told("metrics")), "{log}");
+    assert!(gateway.path("ctl").exists() && !gateway.path("other").exists());
+    // Without the setting there is none, or that of the pid file.
+    reload(&gateway, |text| {
+        let lines = text.lines().filter(|line| !line.starts_with("control"));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    assert_eq!(gateway.process.log().matches(&told("control")).count(), 2);
+}

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 
 use crate::frames;
-use crate::gateway::{Gateway, daemon, is_emulated};
+use crate::gateway::{Gateway, daemon, free_address, is_emulated};
 use crate::process::{Process, TempDir};
 
 /// Starts with this configuration, to its end: exit code and log.
@@ -193,4 +193,31 @@ fn what_a_client_sends_cannot_break_a_log_line() {
     let log = gateway.process.log();
     assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
     assert!(!log.contains(['\x1b', '\x7f', '\u{202e}', '\r']), "{log:?}");
+}
+
+#[test]
+fn frame_headers_and_ends_have_the_number_of_their_client() {
+    let top = "log-level = \"trace\";";
+    let gateway = Gateway::run_with(&mut daemon(), free_address(), top, "", "");
+    gateway.backend("echo").echo();
+    let mut clients = [gateway.open("echo"), gateway.open("echo")];
+    for client in &mut clients {
+        client.text("Hello");
+        client.message();
+        client.send(&frames::close(1000));
+        client.expect_close(1000);
+    }
+    for (number, client) in clients.iter().enumerate() {
+        let peer = client.stream.local_addr().unwrap();
+        let name = format!("#{} {peer}", number + 1);
+        for line in [
+            format!("{name} sends TEXT, FIN, 5 bytes"),
+            format!("{name} gets TEXT, FIN, 5 bytes"),
+            format!("{name}: the client's direction is over: it sent a Close with 1000"),
+            format!(" s, id {}", number + 1),
+        ] {
+            let found = gateway.process.find_line(|told| told.contains(&line));
+            assert!(found.is_some(), "{line}: {}", gateway.process.log());
+        }
+    }
 }

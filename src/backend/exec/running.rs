@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 use super::output::Lines;
 use super::{Program, Run, processes};
 use crate::config::ExecConfig;
+use crate::system::reason::reason;
 use crate::system::runner;
 
 /// How long a program may take to end after TERM.
@@ -159,7 +160,7 @@ impl Running {
         match self.child.try_wait() {
             Ok(None) => return false,
             Ok(Some(status)) => debug!("{} ended: {status}", self.name),
-            Err(error) => debug!("{} is lost: {error}", self.name),
+            Err(error) => debug!("{} is lost: {}", self.name, reason(&error)),
         }
         // Its last words, as far as they fill the pipe.
         while self.errors.is_some() && self.lines_left() {
@@ -183,7 +184,10 @@ impl Running {
         match killpg(self.pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             // It has become another user's, by a program with the right to do so.
-            Err(error) => warn!("{} cannot be sent {signal}: {error}", self.name),
+            Err(error) => {
+                let error = io::Error::from(error);
+                warn!("{} cannot be sent {signal}: {}", self.name, reason(&error));
+            }
         }
     }
 }

@@ -57,13 +57,13 @@ pub(crate) static LOG_LEVEL: Key = Key::choice(
 );
 pub(crate) static CONTROL: Key = Key::optional(
     "control",
-    "UNIX socket that answers 'ouistiti -S', to root and the daemon's user. The empty string is for none. It stays until the next start.",
+    "UNIX socket that answers 'ouistiti -S', to root and the daemon's user. The empty string is for none. It changes with a start or an upgrade, not by HUP.",
 )
 .absent("the pid file's name with the ending .sock; none without a pid file", "/var/run/ouistiti.sock")
 .may_be_empty();
 pub(crate) static METRICS: Key = Key::optional(
     "metrics",
-    "Where Prometheus reads metrics by HTTP: a loopback address with its port, or 'unix:/PATH'. It stays until the next start.",
+    "Where Prometheus reads metrics by HTTP: a loopback address with its port, or 'unix:/PATH'. It changes with a start or an upgrade, not by HUP.",
 )
 .absent("none", "127.0.0.1:9180");
 pub(crate) static CONFIG_D: Key = Key::optional(

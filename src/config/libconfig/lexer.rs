@@ -8,6 +8,7 @@ use std::path::Path;
 use super::diagnostic::Report;
 use super::literal::{self, Number, Wrong};
 use super::source::{Sources, Span};
+use crate::system::reason::reason;
 
 /// Deepest `@include` within `@include`, as in libconfig.
 const MAX_INCLUDE: usize = 10;
@@ -138,7 +139,10 @@ impl<'a> Lexer<'a> {
             }
             Ok((name, _)) => match self.sources.read(&directory.join(&name)) {
                 Ok(included) => return self.open.push((included, 0)),
-                Err(error) => format!("cannot read {}: {error}", directory.join(name).display()),
+                Err(error) => {
+                    let path = directory.join(name);
+                    format!("cannot read {}: {}", path.display(), reason(&error))
+                }
             },
         };
         self.report.error(span, message);

@@ -1,5 +1,6 @@
 //! Close: what a direction that is over waits for, within limits.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,49 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// A backend that ends in less than this, and before a byte went either way, has turned the client
 /// away.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
+
+/// Why the client's direction is over.
+#[derive(Debug)]
+pub(super) enum ClientEnd {
+    /// It sent a Close.
+    Close(Option<CloseCode>),
+    /// Its stream ended without one.
+    Vanished,
+    /// It broke a rule, or sent too much at once: it gets a Close with this code.
+    Failed(CloseCode),
+}
+
+/// Why the backend's direction is over.
+#[derive(Debug)]
+pub(super) enum BackendEnd {
+    /// It ended its stream.
+    Ended,
+    /// It failed, or its bytes cannot be forwarded: the client gets a Close with this code.
+    Failed(CloseCode),
+    /// The client is gone or has been sent a Close.
+    Client,
+}
+
+impl fmt::Display for ClientEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close(Some(code)) => write!(f, "it sent a Close with {code}"),
+            Self::Close(None) => f.write_str("it sent a Close without a code"),
+            Self::Vanished => f.write_str("its stream ended without a Close"),
+            Self::Failed(code) => write!(f, "it gets a Close with {code}"),
+        }
+    }
+}
+
+impl fmt::Display for BackendEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the backend ended its stream"),
+            Self::Failed(code) => write!(f, "the client gets a Close with {code}"),
+            Self::Client => f.write_str("the client is gone, or has been sent a Close"),
+        }
+    }
+}
 
 impl Pump {
     /// The code that tells of a backend's end, after it has said so many bytes. One that leaves at

@@ -4,8 +4,9 @@ use std::io;
 
 use log::{Level, debug, log_enabled};
 
+use super::ending::ClientEnd;
 use super::patience::Patience;
-use super::{ClientEnd, Leave, Pump, is_silence};
+use super::{Leave, Pump, is_silence};
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::system::reason::reason;
 use crate::websocket::framing::{Delivery, ToBackend};
@@ -26,7 +27,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
     /// takes no bytes for long.
     pub(super) fn new(pump: &'a Pump, count: u64, go_on: G) -> Self {
         let decoder = match log_enabled!(Level::Trace) {
-            true => Decoder::default().traced(&pump.writer.client().to_string()),
+            true => Decoder::default().traced(&format!("{:#}", pump.writer.client())),
             false => Decoder::default(),
         };
         Self {
@@ -124,7 +125,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             let event = match self.decoder.next(self.out.input(end), &mut at) {
                 Ok(event) => event,
                 Err(error) => {
-                    debug!("client broke the protocol: {error}");
+                    let client = self.pump.writer.client();
+                    debug!("{client:#} broke the protocol: {error}");
                     let _ = self.out.broken();
                     return Some(ClientEnd::Failed(error.close_code().into()));
                 }
@@ -185,7 +187,11 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 Some(ClientEnd::Vanished)
             }
             Delivery::Backend(error) => {
-                debug!("the backend takes no more bytes: {}", reason(&error));
+                let client = self.pump.writer.client();
+                debug!(
+                    "{client:#}: the backend takes no more bytes: {}",
+                    reason(&error)
+                );
                 self.dropping = true;
                 None
             }

@@ -6,7 +6,6 @@
 //! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
 //! section 3).
 
-use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +24,7 @@ use crate::server::workers::Place;
 use crate::system::reason::reason;
 use crate::websocket::framing::{Forward, ToClient};
 use crate::websocket::pump::latch::Latch;
+use ending::{BackendEnd, ClientEnd};
 use from_client::FromClient;
 use patience::Patience;
 use side::{Reads, Side};
@@ -50,49 +50,6 @@ pub(crate) struct Report {
     pub(crate) to_backend: u64,
     /// Payload bytes sent to the client.
     pub(crate) to_client: u64,
-}
-
-/// Why the client's direction is over.
-#[derive(Debug)]
-enum ClientEnd {
-    /// It sent a Close.
-    Close(Option<CloseCode>),
-    /// Its stream ended without one.
-    Vanished,
-    /// It broke a rule, or sent too much at once: it gets a Close with this code.
-    Failed(CloseCode),
-}
-
-/// Why the backend's direction is over.
-#[derive(Debug)]
-enum BackendEnd {
-    /// It ended its stream.
-    Ended,
-    /// It failed, or its bytes cannot be forwarded: the client gets a Close with this code.
-    Failed(CloseCode),
-    /// The client is gone or has been sent a Close.
-    Client,
-}
-
-impl fmt::Display for ClientEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Close(Some(code)) => write!(f, "it sent a Close with {code}"),
-            Self::Close(None) => f.write_str("it sent a Close without a code"),
-            Self::Vanished => f.write_str("its stream ended without a Close"),
-            Self::Failed(code) => write!(f, "it gets a Close with {code}"),
-        }
-    }
-}
-
-impl fmt::Display for BackendEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended => f.write_str("the backend ended its stream"),
-            Self::Failed(code) => write!(f, "the client gets a Close with {code}"),
-            Self::Client => f.write_str("the client is gone, or has been sent a Close"),
-        }
-    }
 }
 
 /// How a direction's thread leaves its work.
@@ -216,7 +173,7 @@ impl Pump {
             Leave::Over(end) => end,
         };
         patience.end();
-        debug!("the client's direction is over: {end}");
+        debug!("{client:#}: the client's direction is over: {end}");
         self.client_over.store(true, Ordering::Release);
         self.from_client.open();
         // The backend gets what came before, and the client the backend's last bytes
@@ -262,7 +219,7 @@ impl Pump {
             Leave::Over(end) => end,
         };
         patience.end();
-        debug!("the backend's direction is over: {end}");
+        debug!("{client:#}: the backend's direction is over: {end}");
         let code = match end {
             BackendEnd::Ended if self.client_over.load(Ordering::Acquire) => None,
             BackendEnd::Ended => Some(self.code_of_end(out.count())),
@@ -338,7 +295,11 @@ impl Pump {
                     false => continue,
                 },
                 Err(error) => {
-                    debug!("the backend failed: {}", reason(&error));
+                    debug!(
+                        "{:#}: the backend failed: {}",
+                        self.writer.client(),
+                        reason(&error)
+                    );
                     let _ = out.end();
                     return Leave::Over(BackendEnd::Failed(CloseCode::Error));
                 }
@@ -366,11 +327,17 @@ impl Pump {
             Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
             Forward::NoMemory => BackendEnd::Failed(CloseCode::Again),
             Forward::BadOpcode(opcode) => {
-                warn!("backend sent opcode byte {opcode} in framing = \"length\", not 1 or 2");
+                warn!(
+                    "{}: the backend sent opcode byte {opcode}, which framing = \"length\" has not",
+                    self.writer.client()
+                );
                 BackendEnd::Failed(CloseCode::Error)
             }
             Forward::Cut => {
-                warn!("backend ended within a message of framing = \"length\"");
+                warn!(
+                    "{}: the backend ended within a message of framing = \"length\"",
+                    self.writer.client()
+                );
                 BackendEnd::Failed(CloseCode::Error)
             }
         }
