@@ -35,7 +35,7 @@ fn command(socket: OwnedFd, directory: &Path, server: &str) -> Command {
 fn ask(mut stream: impl Read + Write) -> String {
     let mut answer = String::new();
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: router\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n")
         .unwrap();
     stream.read_to_string(&mut answer).unwrap();
     answer

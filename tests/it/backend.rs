@@ -59,6 +59,17 @@ impl Backend {
         poll(&mut fds, PollTimeout::ZERO).expect("poll") > 0
     }
 
+    /// Reads every byte and answers nothing, for each connection, until the test ends. The gateway
+    /// need not wait for such a backend's end.
+    pub(crate) fn drain(self) {
+        std::thread::spawn(move || {
+            for stream in self.listener.incoming() {
+                let Ok(mut stream) = stream else { break };
+                std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+            }
+        });
+    }
+
     /// Sends every byte back, for each connection, until the test ends.
     pub(crate) fn echo(self) {
         std::thread::spawn(move || {

@@ -49,7 +49,7 @@ fn a_close_without_a_code_is_answered() {
 #[test]
 fn close_codes_that_may_not_be_sent_close_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     for code in [
         0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535,
     ] {
@@ -65,7 +65,7 @@ fn close_codes_that_may_not_be_sent_close_with_1002() {
 #[test]
 fn a_close_reason_that_is_not_utf_8_closes_with_1007() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     client.send(&frames::frame(FIN | CLOSE, &[3, 0xe8, 0xff]));
     client.expect_close(1007);
@@ -74,7 +74,7 @@ fn a_close_reason_that_is_not_utf_8_closes_with_1007() {
 #[test]
 fn broken_control_frames_close_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let broken = [
         ("a fragmented ping", frames::frame(PING, b"")),
         ("a ping of 126 bytes", message(PING, &[0; 126])),
@@ -91,7 +91,7 @@ fn broken_control_frames_close_with_1002() {
 #[test]
 fn fragments_out_of_order_close_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     client.send(&frames::frame(FIN | CONTINUATION, b"of nothing"));
     client.expect_close(1002);
@@ -104,7 +104,7 @@ fn fragments_out_of_order_close_with_1002() {
 #[test]
 fn lengths_written_longer_than_needed_close_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let short_as_16 = [0x82, 0x80 | 126, 0, 125];
     let short_as_64 = [0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
     for head in [&short_as_16[..], &short_as_64[..]] {
@@ -261,11 +261,12 @@ fn a_pong_nobody_asked_for_is_ignored() {
 fn sigterm_closes_with_1001_and_the_daemon_ends_with_0() {
     let mut gateway = Gateway::start("");
     gateway.backend("echo").echo();
-    let mut clients: Vec<_> = (0..3).map(|_| gateway.open("echo")).collect();
+    let clients: Vec<_> = (0..3).map(|_| gateway.open("echo")).collect();
     gateway.process.signal(Signal::SIGTERM);
-    for client in &mut clients {
+    for mut client in clients {
         client.expect_close(1001);
         client.send(&frames::close(1001));
+        client.expect_end();
     }
     assert_eq!(gateway.process.wait().code(), Some(0));
 }

@@ -229,7 +229,7 @@ fn assert_within_maxmemory(gateway: &Gateway, base: usize, closed: usize) {
 #[test]
 fn messages_that_many_clients_do_not_finish_stay_within_maxmemory() {
     let gateway = holding("length");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut clients: Vec<_> = (0..HOLDERS).map(|_| gateway.open("sink")).collect();
     let base = gateway.process.memory();
     let fragment = frames::frame(CONTINUATION, &noise(64 << 10));

@@ -91,7 +91,7 @@ fn row_7_200_000_bytes_of_text_reach_the_client_as_they_were() {
 #[test]
 fn row_9_an_unmasked_frame_closes_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     client.send(&[0x81, 0x05, b'H', b'e', b'l', b'l', b'o']);
     client.expect_close(1002);
@@ -100,7 +100,7 @@ fn row_9_an_unmasked_frame_closes_with_1002() {
 #[test]
 fn row_10_a_reserved_bit_closes_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     for bit in [0x40, 0x20, 0x10] {
         let mut client = gateway.open("sink");
         client.send(&frames::frame(FIN | bit | TEXT, b"Hello"));
@@ -111,7 +111,7 @@ fn row_10_a_reserved_bit_closes_with_1002() {
 #[test]
 fn row_11_a_reserved_opcode_closes_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     for opcode in [3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf] {
         let mut client = gateway.open("sink");
         client.send(&frames::frame(FIN | opcode, b""));
@@ -122,7 +122,7 @@ fn row_11_a_reserved_opcode_closes_with_1002() {
 #[test]
 fn row_12_text_that_is_not_utf_8_closes_with_1007() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     // A lone continuation byte, an overlong slash, a surrogate, beyond U+10FFFF, and a character
     // that the message's end cuts.
     let texts: [&[u8]; 5] = [
@@ -142,7 +142,7 @@ fn row_12_text_that_is_not_utf_8_closes_with_1007() {
 #[test]
 fn row_12_bad_utf_8_fails_before_its_frame_is_complete() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     let mut bytes = frames::head(FIN | TEXT, 1000);
     bytes.extend(frames::masked(b"fine so far \xff"));
@@ -153,7 +153,7 @@ fn row_12_bad_utf_8_fails_before_its_frame_is_complete() {
 #[test]
 fn row_13_a_close_1001_is_answered_with_1001() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     client.send(&frames::close(1001));
     client.expect_close(1001);
@@ -269,7 +269,7 @@ fn row_20_an_announced_length_of_2_to_the_62_costs_no_memory() {
 #[test]
 fn row_20_a_length_with_its_highest_bit_set_closes_with_1002() {
     let gateway = Gateway::start("");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     let mut client = gateway.open("sink");
     let mut head = vec![FIN | BINARY, 0x80 | 127];
     head.extend((1_u64 << 63).to_be_bytes());
@@ -281,7 +281,7 @@ fn row_20_a_length_with_its_highest_bit_set_closes_with_1002() {
 #[test]
 fn row_20_a_length_beyond_maxmessage_closes_with_1009_where_messages_are_held() {
     let gateway = Gateway::start("framing = \"length\"; maxmessage = 65536;");
-    let _backend = gateway.backend("sink");
+    gateway.backend("sink").drain();
     for length in [65_537_u64, 1 << 62] {
         let mut client = gateway.open("sink");
         let mut head = vec![FIN | BINARY, 0x80 | 127];

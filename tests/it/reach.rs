@@ -146,6 +146,7 @@ fn x_forwarded_for_is_believed_from_trusted_networks_only() {
         let mut client = Client::open(&gateway, "echo", "X-Forwarded-For: 192.0.2.77\r\n");
         client.send(&frames::close(4711));
         client.expect_close(4711);
+        drop(client);
         let line = gateway
             .process
             .find_line(|line| line.contains("4711"))

@@ -162,6 +162,7 @@ fn one_line_tells_of_each_connection_at_its_end() {
     client.message();
     client.send(&frames::close(4711));
     client.expect_close(4711);
+    drop(client);
     let line = gateway
         .process
         .find_line(|line| line.contains("4711"))

@@ -25,6 +25,7 @@ fn line(before: &[u8], more: &str) -> String {
     let mut client = Client::over(stream, &request);
     client.send(&frames::close(CODE));
     client.expect_close(CODE);
+    drop(client);
     let line = gateway.process.find_line(|line| line.contains("4711"));
     line.expect("a line of its end")
 }
