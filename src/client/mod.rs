@@ -6,6 +6,8 @@
 pub(crate) mod frames;
 mod readiness;
 
+pub(crate) use readiness::Found;
+
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

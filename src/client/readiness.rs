@@ -1,7 +1,9 @@
 //! Running: what a client's socket holds or takes, looked at without waiting.
 
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
@@ -10,6 +12,32 @@ use crate::frame::are_pongs;
 
 /// Bytes looked at in search of pongs: one of the longest, or many short ones.
 const PONGS: usize = 160;
+
+/// What a client that nobody reads has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing that could be acted on yet.
+    Nothing,
+    /// Pongs alone, which are dropped.
+    Pongs,
+    /// More, or its end: a read returns it.
+    Input,
+}
+
+fn take_plain_pongs(socket: &TcpStream) -> Found {
+    let (mut bytes, descriptor) = ([0; PONGS], socket.as_raw_fd());
+    let flags = MsgFlags::MSG_DONTWAIT;
+    match recv(descriptor, &mut bytes, flags | MsgFlags::MSG_PEEK) {
+        Ok(count) if count > 0 && are_pongs(&bytes[..count]) => {
+            match recv(descriptor, &mut bytes[..count], flags) == Ok(count) {
+                true => Found::Pongs,
+                false => Found::Input,
+            }
+        }
+        Err(Errno::EAGAIN) => Found::Nothing,
+        _ => Found::Input,
+    }
+}
 
 impl Client {
     /// Whether the socket takes a control frame without waiting.
@@ -20,40 +48,57 @@ impl Client {
 
     /// Waits until the socket has something to read or takes something to write.
     pub fn wait_ready(&self) {
-        #[cfg(feature = "tls")]
-        if let Stream::Tls(session) = &self.stream
-            && session.buffered()
-        {
-            return;
+        if !self.holds_input() {
+            self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
         }
-        self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
     }
 
-    /// Whether a read would return at once.
+    /// Whether a read by this thread, which is the only one that reads, would return at once.
     pub(crate) fn is_readable(&self) -> bool {
-        #[cfg(feature = "tls")]
-        if let Stream::Tls(session) = &self.stream
-            && session.buffered()
-        {
-            return true;
+        match &self.stream {
+            Stream::Plain(_) => !self.poll(PollFlags::POLLIN, PollTimeout::ZERO).is_empty(),
+            // The socket may hold half a record, for whose rest a read would wait.
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => session.buffered() || !session.take_now(|_| false),
         }
-        !self.poll(PollFlags::POLLIN, PollTimeout::ZERO).is_empty()
     }
 
-    /// Takes pongs off the socket if they are all that it holds. Returns whether they were.
-    pub(crate) fn take_pongs(&self) -> bool {
-        let socket = match &self.stream {
-            Stream::Plain(socket) => socket,
+    /// Whether bytes that were read wait within the TLS session, or its end does.
+    pub(crate) fn holds_input(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
             #[cfg(feature = "tls")]
-            Stream::Tls(_) => return false,
-        };
-        let (mut bytes, descriptor) = ([0; PONGS], socket.as_raw_fd());
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        match recv(descriptor, &mut bytes, flags) {
-            Ok(count) if count > 0 && are_pongs(&bytes[..count]) => {
-                recv(descriptor, &mut bytes[..count], MsgFlags::MSG_DONTWAIT) == Ok(count)
+            Stream::Tls(session) => session.buffered(),
+        }
+    }
+
+    /// Gives back the buffers that a silent client does not need.
+    pub(crate) fn shrink(&self) {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(session) = &self.stream {
+            session.shrink();
+        }
+    }
+
+    /// Takes pongs off the socket of a client that nobody reads, if it holds nothing else.
+    pub(crate) fn take_pongs(&self) -> Found {
+        match &self.stream {
+            Stream::Plain(socket) => take_plain_pongs(socket),
+            #[cfg(feature = "tls")]
+            Stream::Tls(session) => {
+                let mut found = Found::Nothing;
+                let took_all = session.take_now(|bytes| {
+                    found = Found::Pongs;
+                    are_pongs(bytes)
+                });
+                match took_all {
+                    true => {
+                        session.shrink();
+                        found
+                    }
+                    false => Found::Input,
+                }
             }
-            _ => false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 use rustls::ServerConnection;
 
 /// Bytes read at once while little arrives.
@@ -41,19 +41,43 @@ impl Incoming {
         self.ended
     }
 
+    /// Drops what rustls has not seen, and takes the stream for ended.
+    pub(super) fn end(&mut self) {
+        self.start = self.end;
+        self.ended = true;
+    }
+
     /// Reads from the socket once, blocking as the socket does. To be called only when empty.
     pub(super) fn fill(&mut self, mut socket: &TcpStream) -> io::Result<()> {
+        self.fill_by(|bytes| socket.read(bytes))
+    }
+
+    /// The same without blocking.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the socket holds nothing.
+    pub(super) fn fill_now(&mut self, socket: &TcpStream) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd();
+        self.fill_by(|bytes| Ok(recv(descriptor, bytes, MsgFlags::MSG_DONTWAIT)?))
+    }
+
+    fn fill_by(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
         self.resize();
         self.start = 0;
         self.end = 0;
         self.end = loop {
-            match socket.read(&mut self.bytes) {
+            match read(&mut self.bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 other => break other?,
             }
         };
         self.ended = self.end == 0;
         Ok(())
+    }
+
+    /// Gives the buffer back until the next read. To be called only when empty.
+    pub(super) fn shrink(&mut self) {
+        self.bytes = Vec::new();
     }
 
     fn resize(&mut self) {
@@ -68,6 +92,15 @@ impl Incoming {
         } else if filled && self.bytes.len() < LARGE {
             self.bytes = vec![0; LARGE];
         }
+    }
+}
+
+/// What rustls reads from when nothing has come: it then gives back what its buffer has grown by.
+pub(super) struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
     }
 }
 
@@ -125,6 +158,13 @@ impl Outgoing {
         }
         self.clear();
         Ok(())
+    }
+
+    /// Gives the buffer back until the next record, unless something is left to send.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
     }
 
     fn clear(&mut self) {

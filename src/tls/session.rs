@@ -16,7 +16,7 @@ use std::sync::{Mutex, TryLockError};
 use rustls::ServerConnection;
 
 use super::lock;
-use super::records::{Incoming, Outgoing};
+use super::records::{Incoming, Nothing, Outgoing};
 use super::x509;
 
 /// A TLS session after its handshake; owns the socket. Share it by reference: one thread reads,
@@ -96,6 +96,56 @@ impl Session {
                 Ok(()) => {}
                 Err(error) => return error.kind() != ErrorKind::WouldBlock,
             }
+        }
+    }
+
+    /// Reads what the socket holds, as far as that needs no waiting, and drops chunks of plaintext
+    /// for as long as `drops` tells it to. Returns whether all that came has been dropped; if not,
+    /// the next read returns the rest, or why there is none. Half a record is nothing yet.
+    pub(crate) fn take_now(&self, mut drops: impl FnMut(&[u8]) -> bool) -> bool {
+        let Ok(mut incoming) = self.incoming.try_lock() else {
+            return false; // somebody reads it
+        };
+        if let Err(error) = incoming.fill_now(&self.socket) {
+            return error.kind() == ErrorKind::WouldBlock;
+        }
+        let mut tls = lock(&self.tls);
+        let took_all = loop {
+            let mut reader = tls.reader();
+            let outcome = match reader.fill_buf() {
+                Ok(chunk) if !chunk.is_empty() && drops(chunk) => {
+                    let count = chunk.len();
+                    reader.consume(count);
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    decrypt(&mut tls, &mut incoming)
+                }
+                _ => break false,
+            };
+            if let Err(error) = outcome {
+                break error.kind() == ErrorKind::WouldBlock;
+            }
+        };
+        let answer_is_due = tls.wants_write();
+        drop(tls);
+        drop(incoming);
+        if answer_is_due {
+            self.send_without_waiting();
+        }
+        took_all
+    }
+
+    /// Gives back the buffers that a silent session does not need, where no thread uses them.
+    pub(crate) fn shrink(&self) {
+        if let Ok(mut incoming) = self.incoming.try_lock()
+            && incoming.is_empty()
+        {
+            incoming.shrink();
+            let _ = lock(&self.tls).read_tls(&mut Nothing);
+        }
+        if let Ok(mut outgoing) = self.outgoing.try_lock() {
+            outgoing.shrink();
         }
     }
 
@@ -244,8 +294,10 @@ fn decrypt(tls: &mut ServerConnection, incoming: &mut Incoming) -> io::Result<()
         return Err(ErrorKind::WouldBlock.into());
     }
     tls.read_tls(incoming)?;
-    let outcome = tls.process_new_packets();
-    outcome
-        .map(drop)
-        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    if let Err(error) = tls.process_new_packets() {
+        // What follows is not read, and rustls gives the same error again.
+        incoming.end();
+        return Err(io::Error::new(ErrorKind::InvalidData, error));
+    }
+    Ok(())
 }

@@ -48,6 +48,8 @@ mod one_line;
 mod overload;
 mod packaging;
 mod parking;
+#[cfg(feature = "tls")]
+mod parking_tls;
 mod persistent;
 mod reach;
 mod recipes;

@@ -17,11 +17,11 @@ use crate::gateway::{Gateway, is_emulated};
 use crate::process::wait_until;
 
 /// A server in which every direction is parked at once, but one of the first client's.
-const AT_ONCE: &str = "maxthreads = 2; maxperip = 0;";
+pub(crate) const AT_ONCE: &str = "maxthreads = 2; maxperip = 0;";
 
 /// For a direction to be parked, where a byte must not come too early to test anything. Nothing
 /// fails if it takes longer.
-const MOMENT: Duration = Duration::from_millis(3);
+pub(crate) const MOMENT: Duration = Duration::from_millis(3);
 
 /// A gateway in which every direction is parked at once, and the client who has the only place.
 fn sleepy() -> (Gateway, Client, Connection) {

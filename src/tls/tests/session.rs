@@ -211,3 +211,50 @@ fn a_unix_socket_carries_tls_too() {
         assert_eq!(&text, b"Hello");
     });
 }
+
+#[test]
+fn what_is_taken_without_waiting_is_dropped_or_stays_for_the_next_read() {
+    let (_authority, mut peer, session) = pair();
+    let near = session.socket().try_clone().expect("a descriptor");
+    let wait = || near.peek(&mut [0]).expect("bytes");
+    assert!(session.take_now(|_| unreachable!("nothing has come")));
+    peer.write_all(b"noise").expect("write");
+    wait();
+    assert!(session.take_now(|chunk| chunk == b"noise"));
+    assert!(!session.buffered());
+    // Two records: the first is dropped, the second is left.
+    peer.conn.writer().write_all(b"noise").expect("memory");
+    peer.conn.writer().write_all(b"Hello").expect("memory");
+    peer.flush().expect("flush");
+    wait();
+    assert!(!session.take_now(|chunk| chunk == b"noise"));
+    assert!(session.buffered());
+    let mut text = [0; 16];
+    assert_eq!((&session).read(&mut text).expect("at once"), 5);
+    assert_eq!(&text[..5], b"Hello");
+    session.shrink();
+    // No record at all: the read says so, though it has nothing to read from the socket.
+    peer.sock.write_all(b"GET / HTTP/1.1").expect("write");
+    wait();
+    assert!(!session.take_now(|_| true));
+    assert!(session.buffered());
+    for _ in 0..2 {
+        (&session).read(&mut text).expect_err("no record");
+    }
+}
+
+#[test]
+fn a_session_that_has_given_its_buffers_back_goes_on() {
+    let (_authority, mut peer, session) = pair();
+    let block = vec![7; 16_384];
+    let mut got = vec![0; block.len()];
+    for _ in 0..3 {
+        peer.write_all(&block).expect("write");
+        (&session).read_exact(&mut got).expect("read");
+        assert!(got == block);
+        (&session).write_all(b"thanks").expect("write");
+        peer.read_exact(&mut [0; 6]).expect("read");
+        session.shrink();
+        assert!(!session.buffered());
+    }
+}

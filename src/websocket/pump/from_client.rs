@@ -110,6 +110,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             && self.out.is_empty()
             && !self.dropping
             && !self.pump.writer.is_owing()
+            && !self.pump.writer.client().holds_input()
     }
 
     fn vanished(&mut self) -> ClientEnd {

@@ -156,8 +156,7 @@ impl Pump {
     fn parks(&self, reads: Reads) -> bool {
         self.terms.park.is_some()
             && match reads {
-                // Within a TLS session lie bytes that epoll(7) does not see.
-                Reads::Client => !self.writer.client().is_tls(),
+                Reads::Client => true,
                 Reads::Backend => self.backend.is_socket(),
             }
     }

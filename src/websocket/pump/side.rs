@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Pump;
 use super::patience::Patience;
+use crate::client::Found;
 use crate::server::parking::Parked;
 use crate::server::workers::{Place, Work};
 
@@ -86,6 +87,7 @@ impl Side {
     /// The direction, if that is not possible.
     fn park(self) -> Result<(), Self> {
         let pump = Arc::clone(&self.pump);
+        pump.writer.client().shrink();
         let (reads, count) = (self.reads, self.count);
         let parked = pump.terms.clients.parking().park(Box::new(self));
         parked.map_err(|_| Self {
@@ -108,11 +110,14 @@ impl Parked for Side {
     fn wakes(&mut self) -> bool {
         let writer = &self.pump.writer;
         if self.reads == Reads::Client {
-            if writer.client().take_pongs() {
-                writer.begin_silence();
-                return false;
+            match writer.client().take_pongs() {
+                Found::Nothing => return false,
+                Found::Pongs => {
+                    writer.begin_silence();
+                    return false;
+                }
+                Found::Input => writer.set_busy(),
             }
-            writer.set_busy();
         }
         self.is_ready = true;
         true
