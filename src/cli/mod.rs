@@ -294,6 +294,11 @@ mod tests {
                 "there is no program 'no-such-program' in PATH",
             ),
             ("-l 80 -- ./no-such", "there is no program './no-such'"),
+            ("-l 80 -- /", "'/' is a directory, not a program"),
+            (
+                "-l 80 -- ./Cargo.toml",
+                "'./Cargo.toml' may not be executed; 'chmod a+x ./Cargo.toml' lets it",
+            ),
             ("-l 80 --", "-l needs one of"),
             ("-t -K", "-t and -K exclude each other"),
             ("-d /run", "-d needs -l"),

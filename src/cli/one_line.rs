@@ -1,8 +1,8 @@
 //! A start without a file: the configuration that `-l` and its companions stand for.
 
 use std::fmt::Write;
-
-use std::path::{Path, absolute};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf, absolute};
 
 use super::UsageError;
 
@@ -158,20 +158,34 @@ fn find(base: &Path, program: &str) -> Result<String, UsageError> {
             " in PATH; one of this directory begins with ./",
         ),
     };
-    found.retain(|file| file.is_file());
-    match found.first().and_then(|file| file.to_str()) {
-        Some(file) => path(base, file),
-        None => Err(UsageError(format!(
+    found.retain(|file| file.exists());
+    let is_program = |file: &&PathBuf| {
+        let mode = file.metadata().map(|data| data.permissions().mode());
+        file.is_file() && mode.is_ok_and(|mode| mode & 0o111 != 0)
+    };
+    match (found.iter().find(is_program), found.first()) {
+        (Some(file), _) => path(base, file),
+        (None, Some(directory)) if directory.is_dir() => Err(UsageError(format!(
+            "'{program}' is a directory, not a program"
+        ))),
+        (None, Some(_)) => Err(UsageError(format!(
+            "'{program}' may not be executed; 'chmod a+x {program}' lets it"
+        ))),
+        (None, None) => Err(UsageError(format!(
             "there is no program '{program}'{place}"
         ))),
     }
 }
 
 /// Returns an absolute path. It can only be one of UTF-8, as all settings.
-fn path(base: &Path, path: &str) -> Result<String, UsageError> {
+fn path(base: &Path, path: impl AsRef<Path>) -> Result<String, UsageError> {
+    let path = path.as_ref();
     let absolute = absolute(base.join(path)).ok();
     let text = absolute.and_then(|path| path.into_os_string().into_string().ok());
-    text.ok_or_else(|| UsageError(format!("cannot find out the absolute path of '{path}'")))
+    text.ok_or_else(|| {
+        let path = path.display();
+        UsageError(format!("cannot find out the absolute path of '{path}'"))
+    })
 }
 
 /// Writes a setting with a string.

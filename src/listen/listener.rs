@@ -248,6 +248,14 @@ impl Listener {
         }
     }
 
+    /// The TCP address it listens on.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
     fn remove_socket(&self) {
         if let (Listen::Unix { path, .. }, false) = (&self.address, self.is_lent) {
             // If the user may not remove it, the next start replaces it.

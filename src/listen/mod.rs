@@ -5,6 +5,7 @@
 //! clients that are connected keep the settings they began with.
 
 mod accept;
+mod announcement;
 pub(crate) mod binding;
 pub(crate) mod inherited;
 pub(crate) mod listener;
@@ -177,13 +178,18 @@ impl Servers {
         for binding in &self.current {
             let config = binding.server().config();
             let websocket = config.websocket.as_ref();
-            let serves = websocket.map_or("files only".to_owned(), |websocket| {
-                format!("services in {}", websocket.docroot.display())
-            });
+            let serves = websocket.map_or("files only".to_owned(), announcement::services);
             let names = binding.names();
             match config.hostnames.first() {
                 Some(host) => info!("{host}: listening on {names} as {user}, {serves}"),
                 None => info!("listening on {names} as {user}, {serves}"),
+            }
+            if websocket.is_some_and(|websocket| websocket.console) {
+                let is_tls = config.tls.is_some();
+                let addresses = binding.listeners().iter();
+                let addresses = addresses.filter_map(|listener| listener.local_addr());
+                addresses
+                    .for_each(|address| info!("{}", announcement::how_to_open(address, is_tls)));
             }
         }
     }

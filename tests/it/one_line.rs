@@ -75,3 +75,29 @@ fn a_line_that_lacks_a_part_is_a_usage_error() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
     }
 }
+
+#[test]
+fn the_start_says_what_is_served_and_which_address_to_open() {
+    for (options, served) in [
+        (&["-d", "DIR/run"][..], "services in DIR/run"),
+        (&["-b", "DIR/run/one"], "every client gets DIR/run/one"),
+        (
+            &["-b", "127.0.0.1:5900"],
+            "every client gets 127.0.0.1:5900",
+        ),
+    ] {
+        let gateway = Gateway::one_line(options);
+        let directory = gateway.path("").display().to_string();
+        let served = served.replace("DIR", directory.trim_end_matches('/'));
+        let log = gateway.process.log();
+        assert!(log.contains(&format!(", {served}\n")), "{log}");
+        let (_, address) = log.split_once("listening on ").expect("the line");
+        let open = format!("open {}/", address.split(' ').next().expect("an address"));
+        assert!(
+            gateway
+                .process
+                .find_line(|line| line.contains(&open))
+                .is_some()
+        );
+    }
+}
