@@ -40,21 +40,24 @@ def browser():
 def whole(site, tmp_path):
     """A site with every service but none of the tests' hurry: names as they are by default."""
     site.backend("echo", "-q")
-    site.backend("chat", "-q", "-w", program="websocket_chat")
+    for name in ("chat", "members"):
+        site.backend(name, "-q", "-w", program="websocket_chat")
     for name, plugin in (("auth", "authrpc"), ("sql", "jsonsql")):
         config = f"{tmp_path}/{name}.db" + (";root=admin" if name == "auth" else "")
         options = ["-q", "-L", RELEASE / f"lib{plugin}.so", "-C", config]
         site.backend(name, *options, program="websocket_jsonrpc")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(site.run / "modem"))
-    return site.start(websocket="list = true;")
+    return site.start(websocket='list = true; links = ({ origin = "-status"; type = "status"; });')
 
 
 def index(page, *_):
     """The overview with all services there."""
     for name in ("echo", "chat", "auth", "sql"):
         expect(page.locator(f"[data-service={name}]")).to_have_attribute("data-state", "open")
-    expect(page.locator("#services a")).to_have_text(["auth", "chat", "echo", "modem not running", "sql"])
+    services = ["-status", "auth", "chat", "echo", "members", "modem not running", "sql"]
+    expect(page.locator("#services a")).to_have_text(services)
+    expect(page.locator("h2 a[href='status.html']")).to_be_visible()
 
 
 def console(page, *_):
@@ -107,6 +110,21 @@ def webchat(page, open_page, _):
     other.fill("#text", "what was that?")
     other.press("#text", "Enter")
     expect(page.locator("#messages")).to_contain_text("what was that?")
+
+
+def status(page, open_page, _):
+    """A few clients, one of which was refused."""
+    for path in ("webchat.html", "console.html?name=echo", "console.html?name=absent"):
+        open_page(path)
+    expect(page.locator("#clients tr").filter(has_text="echo")).to_have_count(1)
+    expect(page.locator("#counts")).to_contain_text("no service: ")
+
+
+def members(page, *_):
+    """A gateway without a login."""
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    page.click("#signout")
+    expect(page.locator("#signout")).to_have_text("No login is asked for here")
 
 
 def manual(page, *_):
@@ -164,7 +182,7 @@ ELSEWHERE = """() => new Promise(resolve => {
 })"""
 
 
-@pytest.mark.parametrize("use", [index, console, webchat, webauth, websql, manual])
+@pytest.mark.parametrize("use", [index, console, webchat, webauth, websql, status, members, manual])
 def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, use):
     pages, said = [], []
 

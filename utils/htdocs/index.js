@@ -36,6 +36,7 @@ async function list() {
   if (services === null) return;
   fillList(byId('services'), services, serviceRow);
   byId('all').hidden = false;
+  byId('status').hidden = !services.some((service) => service.name === '-status');
 }
 
 /** Shows the terminal's page where it was installed. Nothing connects to it from here: that

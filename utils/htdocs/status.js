@@ -20,18 +20,20 @@ function stateText({ state, threads }) {
 /** A row of the table of clients. */
 function clientRow(client) {
   const row = element('tr');
-  const cells = [
-    client.id, client.peer, client.service ?? '', client.user ?? '', stateText(client),
+  const words = [client.peer, client.service ?? '', client.user ?? '', stateText(client)];
+  const numbers = [
     timeText(client.since), timeText(client.idle),
     bytesText(client.bytes_to_backend), bytesText(client.bytes_to_client),
   ];
-  for (const cell of cells) row.append(element('td', '', String(cell)));
+  row.append(element('td', 'number', String(client.id)));
+  row.append(...words.map((text) => element('td', '', text)));
+  row.append(...numbers.map((text) => element('td', 'number', text)));
   return row;
 }
 
 /** The lines of what was counted. */
 function countLines({ uptime, totals, servers }) {
-  const list = (counts) => Object.entries(counts).map(([name, count]) => `${name}: ${count}`).join(', ') || 'none';
+  const list = (counts) => Object.entries(counts).map(([name, count]) => `${name.replaceAll('_', ' ')}: ${count}`).join(', ') || 'none';
   const lines = [
     `Up ${timeText(uptime)}, ${totals.connections} connections, ${totals.handed_over} handed over, ${totals.reloads} reloads`,
     `${bytesText(totals.bytes_to_backends)} to backends, ${bytesText(totals.bytes_to_clients)} to clients`,

@@ -48,9 +48,10 @@ function showRows(rows) {
   }
   const first = rows.slice(0, ROWS);
   const columns = [...new Set(first.flatMap(Object.keys))];
+  const numeric = new Set(columns.filter((name) => first.some((row) => isNumber(row[name]))));
   const head = element('tr');
   for (const name of columns) {
-    const cell = element('th', first.some((row) => isNumber(row[name])) ? 'number' : '', name);
+    const cell = element('th', numeric.has(name) ? 'number' : '', name);
     cell.scope = 'col';
     head.append(cell);
   }
@@ -59,7 +60,7 @@ function showRows(rows) {
   const tbody = element('tbody');
   for (const row of first) {
     const line = element('tr');
-    for (const name of columns) line.append(valueCell(row[name]));
+    for (const name of columns) line.append(valueCell(row[name], numeric.has(name)));
     tbody.append(line);
   }
   const caption = element('caption', '', rows.length > ROWS ? `${words}, the first ${ROWS} shown` : words);
@@ -73,8 +74,8 @@ function isNumber(value) {
   return ['number', 'bigint'].includes(typeof value);
 }
 
-function valueCell(value) {
-  if (value === null || value === undefined) return element('td', 'null', 'NULL');
+function valueCell(value, isNumeric) {
+  if (value === null || value === undefined) return element('td', isNumeric ? 'null number' : 'null', 'NULL');
   if (isNumber(value)) return element('td', 'number', String(value));
   return element('td', '', typeof value === 'object' ? JSON.stringify(value) : String(value));
 }
