@@ -2,8 +2,8 @@
 //! up.
 //!
 //! It does three things, on request: it stops the programs of `init_d`, so that `stop` may undo
-//! what `start` did, reads a renewed key for the daemon, and starts the daemon's program anew, with
-//! the arguments of its start. A request has five bytes and no other effect; the end of the socket
+//! what `start` did, reads a renewed key or file of users for the daemon, and starts the daemon's
+//! program anew, with the arguments of its start. A request has five bytes and no other effect; the end of the socket
 //! alone ends the keeper and stops nothing.
 
 use std::io::{self, BufRead, BufReader, Read, Write};

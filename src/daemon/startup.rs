@@ -3,7 +3,7 @@
 //! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up; the
 //! signals are blocked before any thread is made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use log::{LevelFilter, error};
 use nix::unistd::{User, geteuid};
 
 use crate::cli::Options;
-use crate::config::{Config, Diagnostic, Input};
+use crate::config::{AuthConfig, Config, Diagnostic, Input};
 #[cfg(feature = "state")]
 use crate::daemon::answers::Answers;
 use crate::daemon::confine::Files;
@@ -111,7 +111,7 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     programs::measure(user.as_ref());
     programs::limit(&config.servers);
     let files = Files::of(&config, options.config.file());
-    let keys = keys(&config);
+    let secrets = secrets(&config);
     #[cfg(feature = "state")]
     let answers = Answers::bind(&config.control, &config.metrics, user.as_ref(), &mut lent)?;
     let servers = Servers::bind(config.servers, lent)?;
@@ -121,13 +121,13 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     }
     // Programs are started by the user we still are, with the limits we were given.
     let programs = programs(&config.init_d, before.is_some())?;
-    let keys = match is_given_up(user.as_ref()) {
-        true => keys,
+    let secrets = match is_given_up(user.as_ref()) {
+        true => secrets,
         false => Vec::new(),
     };
     let keeper = leave_keeper(
         &programs,
-        &keys,
+        &secrets,
         files.is_some(),
         &program,
         before.is_none(),
@@ -208,14 +208,16 @@ fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<
     Ok(())
 }
 
-/// The files with keys: root's as a rule.
-fn keys(config: &Config) -> Vec<PathBuf> {
-    let tls = config
-        .servers
-        .iter()
-        .filter_map(|server| server.tls.as_ref());
-    let pairs = tls.flat_map(|tls| &tls.pairs);
-    pairs.map(|pair| pair.key.clone()).collect()
+/// The files that only root reads, as a rule: those with keys, and those of `auth`.
+fn secrets(config: &Config) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for server in &config.servers {
+        let pairs = server.tls.iter().flat_map(|tls| &tls.pairs);
+        files.extend(pairs.map(|pair| pair.key.clone()));
+        let logins = server.logins().flat_map(AuthConfig::files);
+        files.extend(logins.map(Path::to_owned));
+    }
+    files
 }
 
 /// Runs the programs of `init_d`; those of the process before this one run already.
@@ -232,20 +234,20 @@ fn is_given_up(user: Option<&User>) -> bool {
     user.is_some_and(|user| geteuid() != user.uid)
 }
 
-/// Leaves a process behind, if there is something to keep privileges for: programs to stop, keys to
-/// read again, a program to start that the kernel will not let us. `are_ours` says that this
+/// Leaves a process behind, if there is something to keep privileges for: programs to stop, secrets
+/// to read again, a program to start that the kernel will not let us. `are_ours` says that this
 /// process has run the programs.
 fn leave_keeper(
     programs: &[PathBuf],
-    keys: &[PathBuf],
+    secrets: &[PathBuf],
     is_confined: bool,
     program: &Program,
     are_ours: bool,
 ) -> Result<Option<Keeper>, Error> {
-    if programs.is_empty() && keys.is_empty() && !is_confined {
+    if programs.is_empty() && secrets.is_empty() && !is_confined {
         return Ok(None);
     }
-    let keeper = Keeper::leave_behind(programs, keys, program, are_ours);
+    let keeper = Keeper::leave_behind(programs, secrets, program, are_ours);
     keeper.map(Some).context("cannot keep privileges")
 }
 

@@ -17,8 +17,8 @@ use crate::system::trusted;
 pub(crate) const REQUEST: usize = 5;
 /// The beginning of a request. Its last byte is the number of the file.
 const READ: [u8; REQUEST - 1] = *b"read";
-/// Longest file, in bytes: a key and its chain take some 10 KiB.
-const MAX_LENGTH: u32 = 256 * 1024;
+/// Longest file, in bytes: a key and its chain take some 10 KiB, 10 000 users a megabyte.
+const MAX_LENGTH: u32 = 1024 * 1024;
 /// The request to start the daemon's program anew, and the answer to it.
 pub(crate) const START: [u8; REQUEST] = *b"start";
 /// The length that says that the file cannot be read.
@@ -43,13 +43,28 @@ pub(crate) fn set_reader(socket: UnixStream, files: &[PathBuf]) -> io::Result<()
     Ok(())
 }
 
-/// Returns the content of a file that this process may not read itself.
+/// Returns the content of a file, but not more than `limit` bytes. One that this process may not
+/// read is read by the other.
 ///
 /// # Errors
-/// `PermissionDenied` if no other process reads the file for us, or cannot read it either; as
-/// read(2) and write(2).
-#[cfg(feature = "tls")]
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// As open(2) and read(2); `PermissionDenied` if the other process may not read it either, or there
+/// is none.
+#[cfg(any(feature = "tls", feature = "auth"))]
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            content = ask_for(path)?;
+            content.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        opened => drop(opened?.take(limit).read_to_end(&mut content)?),
+    }
+    Ok(content)
+}
+
+/// Has the other process read a file.
+#[cfg(any(feature = "tls", feature = "auth"))]
+fn ask_for(path: &Path) -> io::Result<Vec<u8>> {
     let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((socket, files)) = &mut *reader else {
         return Err(ErrorKind::PermissionDenied.into());
@@ -67,7 +82,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     answer?.ok_or_else(|| ErrorKind::PermissionDenied.into())
 }
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "auth"))]
 fn ask(socket: &mut UnixStream, number: u8) -> io::Result<Option<Vec<u8>>> {
     socket.write_all(&READ)?;
     socket.write_all(&[number])?;

@@ -1,7 +1,6 @@
 //! Start-up: one certificate chain and its key, read from PEM or DER files and checked.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -200,19 +199,8 @@ fn is_der(text: &[u8]) -> bool {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error| TlsError::Unreadable(file.to_owned(), error);
-    let mut text = Vec::new();
-    let opened = match File::open(file) {
-        // A key of root's, renewed: the keeper reads it.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return privileged::read(file).map_err(unreadable);
-        }
-        opened => opened.map_err(unreadable)?,
-    };
-    opened
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut text)
-        .map_err(unreadable)?;
+    let text = privileged::read(file, MAX_FILE + 1)
+        .map_err(|error| TlsError::Unreadable(file.to_owned(), error))?;
     if text.len() as u64 > MAX_FILE {
         return Err(TlsError::TooLong(file.to_owned()));
     }

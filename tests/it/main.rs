@@ -56,6 +56,8 @@ mod recipes;
 mod refusals;
 mod reload;
 mod sandbox;
+#[cfg(feature = "auth")]
+mod secrets;
 mod slots;
 mod startup;
 mod starvation;

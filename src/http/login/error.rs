@@ -8,7 +8,7 @@ use crate::system::reason::reason;
 
 /// Why users cannot be had.
 #[derive(Debug)]
-pub(crate) enum UsersError {
+pub enum UsersError {
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// The file is longer than 1 MiB.
@@ -29,7 +29,14 @@ impl Display for UsersError {
         match self {
             Self::Unreadable(path, error) => {
                 let (path, why) = (path.display(), reason(error));
-                write!(f, "cannot read {path}, a file of auth: {why}")
+                write!(f, "cannot read {path}, a file of auth: {why}")?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => f.write_str(
+                        " (at a reload 'user' must be able to read it, or the start must have \
+                         named it, in a directory of root's)",
+                    ),
+                    _ => Ok(()),
+                }
             }
             Self::TooLong(path) => write!(f, "{}: longer than 1 MiB", path.display()),
             Self::BadLine(path, line, why, form) => {

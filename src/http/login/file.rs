@@ -1,13 +1,13 @@
 //! Files of users, tokens and keys, read at the start and at a reload.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use log::warn;
 
 use super::error::UsersError;
+use crate::system::privileged;
 
 /// Longest file, in bytes: some 10 000 users.
 const MAX_FILE: u64 = 1 << 20;
@@ -17,10 +17,8 @@ const MAX_FILE: u64 = 1 << 20;
 /// # Errors
 /// That it cannot be read, or is too long.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, UsersError> {
-    let unreadable = |error| UsersError::Unreadable(path.to_owned(), error);
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    (file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    let bytes = privileged::read(path, MAX_FILE + 1)
+        .map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;
     match bytes.len() as u64 {
         length if length > MAX_FILE => Err(UsersError::TooLong(path.to_owned())),
         _ => Ok(bytes),
