@@ -91,6 +91,10 @@ pub mod parts {
         pub use crate::http::trust::{is_trusted, source};
     }
 
+    /// Logins: for the fuzz targets `answer`, `json`, `jwt`, `logins` and `users`.
+    #[cfg(all(feature = "auth_rpc", feature = "auth_forward", feature = "bearer"))]
+    pub use crate::http::login::readers as login;
+
     /// From a request to a service: for the fuzz target `request`.
     #[cfg(feature = "websocket")]
     pub mod websocket {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::http::document::{POLICY, REFERRER};
+use crate::http::document::{POLICY, REFERRER, caching};
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::response::{After, header, start};
@@ -72,7 +72,7 @@ pub(crate) fn serve(client: &Client, request: &Request, after: After) -> Result<
     let mut head = start(200, after);
     header(&mut head, "Content-Type", kind);
     header(&mut head, "Content-Length", &text.len().to_string());
-    header(&mut head, "Cache-Control", "no-cache");
+    header(&mut head, "Cache-Control", caching(request));
     header(&mut head, "Content-Security-Policy", POLICY);
     header(&mut head, "Referrer-Policy", REFERRER);
     head.push_str("\r\n");

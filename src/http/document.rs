@@ -88,13 +88,13 @@ impl Document {
         };
         let tag = &content.tag;
         if is_known(request, tag) {
-            return write(client, &not_modified(tag, after));
+            return write(client, &not_modified(request, tag, after));
         }
         if request.is_head() {
-            return write(client, &head(&name, &content, None, after));
+            return write(client, &head(request, &name, &content, None, after));
         }
         let range = range::asked(request, content.length, tag)?;
-        let head = head(&name, &content, range.as_ref(), after);
+        let head = head(request, &name, &content, range.as_ref(), after);
         let range = range.unwrap_or(0..content.length);
         sending::send(client, &head, content.file, range, Pace::LEAST).map_err(Refusal::Gone)
     }
@@ -228,13 +228,14 @@ fn is_known(request: &Request, tag: &str) -> bool {
         .any(|own| own == "*" || own.strip_prefix("W/").unwrap_or(own) == tag)
 }
 
-fn not_modified(tag: &str, after: After) -> String {
+fn not_modified(request: &Request, tag: &str, after: After) -> String {
     let mut answer = start(304, after);
-    about_file(&mut answer, tag);
+    about_file(&mut answer, tag, caching(request));
     answer + "\r\n"
 }
 
 fn head(
+    request: &Request,
     name: &str,
     content: &Content,
     range: Option<&std::ops::Range<u64>>,
@@ -255,17 +256,26 @@ fn head(
         let content_range = format!("bytes {first}-{last}/{size}");
         header(&mut head, "Content-Range", &content_range);
     }
-    about_file(&mut head, &content.tag);
+    about_file(&mut head, &content.tag, caching(request));
     header(&mut head, "Accept-Ranges", "bytes");
     header(&mut head, "Content-Security-Policy", POLICY);
     header(&mut head, "Referrer-Policy", REFERRER);
     head + "\r\n"
 }
 
+/// How an answer may be kept: never without asking again, and where it is for one user by nobody in
+/// between (RFC 9111, section 5.2.2; RFC 6750, section 2.3).
+pub(super) fn caching(request: &Request) -> &'static str {
+    match request.is_private {
+        true => "private, no-cache",
+        false => "no-cache",
+    }
+}
+
 /// What a file and "not modified" have in common (RFC 9110, section 15.4.5).
-fn about_file(answer: &mut String, tag: &str) {
+fn about_file(answer: &mut String, tag: &str, caching: &str) {
     header(answer, "ETag", tag);
-    header(answer, "Cache-Control", "no-cache");
+    header(answer, "Cache-Control", caching);
     // Of two clients one may take gzip and the other not.
     header(answer, "Vary", "Accept-Encoding");
 }

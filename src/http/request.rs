@@ -10,6 +10,8 @@ use crate::http::peek::{consume, peek};
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
 
+mod query;
+
 /// Most headers (our limit).
 const MAX_HEADERS: usize = 128;
 /// Bytes of a head that are read at first: browsers send less than that.
@@ -40,6 +42,8 @@ pub struct Request {
     pub is_https: bool,
     /// The user who has logged in.
     pub user: Option<String>,
+    /// Somebody has logged in for it, or has sent a token: the answer is for nobody else.
+    pub is_private: bool,
     /// 1 for HTTP/1.1, 0 for HTTP/1.0.
     pub version_minor: u8,
     /// Names and values in order; bytes of a value that are not UTF-8 have become U+FFFD.
@@ -185,6 +189,7 @@ impl Request {
             host: String::new(),
             is_https: false,
             user: None,
+            is_private: false,
             version_minor: head.version.unwrap_or_default(),
             headers: (head.headers.iter())
                 .map(|header| (header.name.to_owned(), text(header.value)))
@@ -216,46 +221,6 @@ impl Request {
             Some(digits) if digits.bytes().all(|b| b == b'0') => Ok(()),
             Some(_) => Err(Refusal::Body),
         }
-    }
-
-    /// Takes a parameter out of the query and the target; its value, percent-decoded.
-    ///
-    /// # Errors
-    /// `Repeated` if it came more often than once, `BadName` if it cannot be decoded.
-    pub(crate) fn take_parameter(&mut self, name: &'static str) -> Result<Option<String>, Refusal> {
-        let Some(query) = &self.query else {
-            return Ok(None);
-        };
-        let value_of = |pair: &&str| {
-            let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(own)? == name.as_bytes()).then(|| value.to_owned())
-        };
-        let values: Vec<_> = query
-            .split('&')
-            .filter_map(|pair| value_of(&pair))
-            .collect();
-        let Some(value) = values.first() else {
-            return Ok(None);
-        };
-        let rest: Vec<_> = query
-            .split('&')
-            .filter(|pair| value_of(pair).is_none())
-            .collect();
-        let rest = (!rest.is_empty()).then(|| rest.join("&"));
-        let path = self.target.split('?').next().unwrap_or_default();
-        self.target = match &rest {
-            Some(rest) => format!("{path}?{rest}"),
-            None => path.to_owned(),
-        };
-        self.query = rest;
-        if values.len() > 1 {
-            return Err(Refusal::Repeated(name));
-        }
-        let decoded = percent_decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
-        // Nothing of it is told to anybody.
-        decoded
-            .map(Some)
-            .ok_or_else(|| Refusal::BadName(name.to_owned()))
     }
 
     /// All values of a header, in order; its name in any case.

@@ -2,6 +2,7 @@
 
 use super::super::choices::{AuthType, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
+use super::foreign;
 
 /// The `auth` section.
 pub(crate) static AUTH_SECTION: Section = Section {
@@ -10,7 +11,7 @@ pub(crate) static AUTH_SECTION: Section = Section {
         &TYPE, &REALM, &FILE, &USER, &PASSWD, &GROUP, &HOME, &ADDRESS, &PROXY, &PATH, &TOKENS,
         &ALGORITHM, &KEYFILE, &AUDIENCE, &COOKIE, &SUBJECT, &PROTECT, &UNPROTECT, &GROUPS,
     ],
-    foreign: &[("opaque", ""), ("status", "")],
+    foreign: foreign::AUTH,
     ..Section::EMPTY
 };
 
@@ -51,7 +52,8 @@ pub(crate) static FILE: Key = Key::optional(
     "file",
     "File of the users, read at the start and at a reload. A line is user:password:groups:home; \
      the password is clear or a hash: crypt(5) $1$, $5$ or $6$, as openssl-passwd(1) makes them, \
-     the C gateway's $a1$, $a5$ or $a6$, or $argon2id$ in builds with it.",
+     the C gateway's $a1$, $a5$ or $a6$, or $argon2id$ in builds with it. A line of shadow(5) will \
+     do too; locked accounts stay out.",
 )
 .absent("'user' and 'passwd'", "/etc/ouistiti/users");
 pub(crate) static USER: Key =
@@ -125,10 +127,10 @@ pub(crate) static SUBJECT: Key = Key::text(
 pub(crate) static PROTECT: Key = Key::words(
     "protect",
     None,
-    "Globs of paths, between commas, that need a login; all others do not. A path listed here \
-     needs it even where 'unprotect' lists it too.",
+    "Globs of paths, between commas, that need a login, with all that lies beneath them; all others \
+     do not. A path listed here needs it even where 'unprotect' lists it too.",
 )
-.absent("every path needs a login", "/admin,/admin/*");
+.absent("every path needs a login", "/admin");
 pub(crate) static UNPROTECT: Key = Key::words(
     "unprotect",
     None,

@@ -57,6 +57,28 @@ pub(super) const REFUSED: &[&str] = &["authz", "authn", "clientfilter", "userfil
 /// In `websocket`.
 pub(super) const WEBSOCKET: &[Foreign] = &[("server", "name a server outside docroot in 'links'")];
 
+/// In `auth`.
+pub(super) const AUTH: &[Foreign] = &[
+    ("opaque", ""),
+    ("status", ""),
+    ("options", ""),
+    ("expire", ""),
+    ("issuer", ""),
+    (
+        "mode",
+        "'proxy' of websocket tells backends the user, and programs have REMOTE_USER",
+    ),
+    (
+        "dbname",
+        "websocket_jsonrpc with authrpc reads it: type = \"rpc\"",
+    ),
+    ("secret", "it stands in a file: 'keyfile'"),
+    (
+        "token_ep",
+        "type = \"forward\" sends people to a page that logs in",
+    ),
+];
+
 /// In `document`.
 pub(super) const DOCUMENT: &[Foreign] = &[
     ("allow", "every file beneath docroot is served"),

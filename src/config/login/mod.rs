@@ -127,11 +127,14 @@ fn subject(reader: &Reader, around: Surroundings) -> Option<Pattern> {
     }
 }
 
-/// Reads globs of paths. As in the C gateway `^` and `$` may stand around one.
+/// Reads globs of paths. As in the C gateway `^` and `$` may stand around one, and semicolons
+/// between them.
 fn globs(reader: &Reader, key: &'static Key) -> Vec<Pattern> {
     let mut globs = Vec::new();
-    for word in reader.words(key).unwrap_or_default() {
-        let bare = word.strip_prefix('^').unwrap_or(&word);
+    let words = reader.words(key).unwrap_or_default();
+    let words = words.iter().flat_map(|word| word.split(';').map(str::trim));
+    for word in words.filter(|word| !word.is_empty()) {
+        let bare = word.strip_prefix('^').unwrap_or(word);
         let bare = bare.strip_suffix('$').unwrap_or(bare).replace("\\*", "*");
         // Paths begin with a slash, and so does what they are compared with.
         let path = match bare.starts_with(['/', '*']) {
@@ -140,7 +143,7 @@ fn globs(reader: &Reader, key: &'static Key) -> Vec<Pattern> {
         };
         match Pattern::new(&path) {
             Ok(pattern) => globs.push(pattern),
-            Err(error) => reader.bad_glob(key, &word, &error),
+            Err(error) => reader.bad_glob(key, word, &error),
         }
     }
     globs

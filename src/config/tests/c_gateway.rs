@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::super::load::load_for;
 use super::super::service::Protocols;
-use super::super::{Config, FrameType, Listen, Target, WebsocketConfig};
+use super::super::{AuthConfig, Config, FrameType, Listen, Severity, Target, WebsocketConfig};
 use super::files::{at, project};
-use super::{ALL, errors, in_websocket, short, warnings};
+use super::{ALL, errors, in_websocket, load_text, short, warnings};
 
 fn path(name: &str) -> PathBuf {
     project().join("tests/data").join(name)
@@ -224,4 +224,85 @@ fn an_option_of_the_c_gateway_that_is_not_ours_is_a_warning() {
         "{warned:?}"
     );
     assert!(warned[0].contains("(did you mean 'direct'?)"), "{warned:?}");
+}
+
+/// A server with this login: its settings, or what is wrong with it; and its warnings.
+fn with_login(auth: &str) -> (Result<AuthConfig, Vec<String>>, Vec<String>) {
+    let text = format!("servers = ( {{ auth = {auth}; }} );");
+    match load_text(&text) {
+        Ok((mut config, warnings)) => {
+            let auth = config.servers.remove(0).auth.expect("a login");
+            (Ok(auth), short(&warnings))
+        }
+        Err(all) => {
+            let (errors, warnings): (Vec<_>, Vec<_>) = all
+                .into_iter()
+                .partition(|line| line.severity == Severity::Error);
+            (Err(short(&errors)), short(&warnings))
+        }
+    }
+}
+
+#[test]
+fn logins_that_we_have_mean_what_they_meant() {
+    let globs = |globs: &[glob::Pattern]| -> Vec<String> {
+        globs.iter().map(|glob| glob.as_str().to_owned()).collect()
+    };
+    let (login, warnings) = with_login(
+        r#"{ type = "basic"; file = "/etc/users"; unprotect = "^lib/\\*;login.html;^css/*$"; mode = "cookie,header"; }"#,
+    );
+    let login = login.expect("it loads");
+    assert_eq!(globs(&login.unprotect), ["/lib/*", "/login.html", "/css/*"]);
+    have_no_effect(&warnings, &["mode"]);
+    let (login, _) = with_login(
+        r#"{ type = "Basic"; user = "x"; passwd = "y"; group = "g"; home = "h"; protect = "^private/*,tools/*"; algorithm = "MD5"; }"#,
+    );
+    assert_eq!(
+        globs(&login.expect("it loads").protect),
+        ["/private/*", "/tools/*"]
+    );
+    let (login, warnings) = with_login(r#"{ type = "None"; user = "nobody"; }"#);
+    assert!(login.is_ok());
+    have_no_effect(&warnings, &[]);
+}
+
+#[test]
+fn logins_that_we_lack_are_errors_that_say_what_to_do() {
+    for (auth, error, warning) in [
+        (
+            r#"{ type = "Digest"; algorithm = "SHA-256"; }"#,
+            "'auth' is not understood here",
+            "",
+        ),
+        (r#"{ type = "oAuth2"; }"#, "ignore = \"auth\"", ""),
+        (
+            r#"{ type = "Basic"; dbname = "/etc/users.db"; }"#,
+            "auth needs 'file'",
+            "type = \"rpc\"",
+        ),
+        (
+            r#"{ type = "Bearer"; secret = "x"; }"#,
+            "auth needs 'tokens'",
+            "'keyfile'",
+        ),
+        (
+            r#"{ type = "Bearer"; token_ep = "x"; expire = 9; options = "cookie"; }"#,
+            "auth needs",
+            "\"forward\"",
+        ),
+        (
+            r#"( { type = "Basic"; file = "a"; }, { type = "None"; } )"#,
+            "at most one 'auth'",
+            "",
+        ),
+    ] {
+        let (login, warnings) = with_login(auth);
+        let errors = login.expect_err(auth);
+        assert!(errors.iter().any(|line| line.contains(error)), "{errors:?}");
+        let has = |line: &String| line.contains(warning);
+        assert!(
+            warning.is_empty() || warnings.iter().any(has),
+            "{warnings:?}"
+        );
+    }
 }

@@ -22,18 +22,18 @@ const END: &[u8] = b"\r\n\r\n";
 
 /// A complete answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// The status: 200 to 599.
-    pub(super) status: u16,
+    pub status: u16,
     /// Names and values in order.
     headers: Vec<(String, Vec<u8>)>,
     /// The connection can be used for another request.
-    pub(super) is_kept: bool,
+    pub is_kept: bool,
 }
 
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The connection ended before the first byte.
     Gone,
     /// Anything else; the words for the log.
@@ -45,7 +45,7 @@ impl Answer {
     ///
     /// # Errors
     /// What is wrong with it, or `Gone`.
-    pub(super) fn read(wire: &Wire, deadline: Instant) -> Result<Self, Fault> {
+    pub fn read(wire: &Wire, deadline: Instant) -> Result<Self, Fault> {
         let mut seen = Vec::new();
         let mut start = 0;
         loop {
@@ -64,7 +64,7 @@ impl Answer {
     }
 
     /// The values of a header, in order.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         (self.headers.iter())
             .filter(|(own, _)| own.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_slice())

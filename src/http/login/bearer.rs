@@ -109,21 +109,22 @@ fn key(config: &TokenKey) -> Result<Key, UsersError> {
     key.map_err(|why| UsersError::BadKey(path.clone(), why))
 }
 
-/// RFC 6750, section 2.1: the grammar of tokens, `b64token`.
-fn is_token(text: &str) -> bool {
+/// Whether this is a token by RFC 6750, section 2.1 (`b64token`).
+pub fn is_token(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     !digits.is_empty() && digits.bytes().all(is_digit)
 }
 
-fn in_header(value: &str) -> Option<&str> {
+/// The token of an Authorization header, if it has one (RFC 6750, section 2.1).
+pub fn in_header(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let is_ours = scheme.eq_ignore_ascii_case("Bearer");
     is_ours.then(|| token.trim_matches(' '))
 }
 
 /// The first cookie of a name (RFC 6265, section 5.4: that of the longest path).
-fn in_cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+pub fn in_cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     let cookies = request.headers("Cookie").flat_map(|line| line.split(';'));
     let mut pairs = cookies.filter_map(|cookie| cookie.trim_matches([' ', '\t']).split_once('='));
     let (_, value) = pairs.find(|(own, _)| *own == name)?;

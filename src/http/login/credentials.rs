@@ -7,13 +7,15 @@ const MAX_CREDENTIALS: usize = 1024;
 
 /// A user and a password.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
+pub struct Credentials {
+    /// All before the first colon.
+    pub user: String,
+    /// All behind it; never empty.
+    pub password: String,
 }
 
 /// Reads the value of an Authorization header; `None` if it is of another scheme, or malformed.
-pub(super) fn parse(value: &str) -> Option<Credentials> {
+pub fn parse(value: &str) -> Option<Credentials> {
     let (scheme, rest) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {
         return None;

@@ -7,7 +7,7 @@ const MAX_DEPTH: usize = 16;
 
 /// A JSON value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Json {
+pub enum Json {
     /// A string.
     Text(String),
     /// An object: names and values in order.
@@ -22,7 +22,7 @@ pub(super) enum Json {
 
 impl Json {
     /// Reads one value, with white space around it; `None` for anything else, or for a part.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut reader = Reader(text);
         let value = reader.value(MAX_DEPTH)?;
         reader.skip_space();
@@ -30,7 +30,7 @@ impl Json {
     }
 
     /// A member of an object; the last one of its name.
-    pub(super) fn member(&self, name: &str) -> Option<&Json> {
+    pub fn member(&self, name: &str) -> Option<&Json> {
         let Self::Object(members) = self else {
             return None;
         };
@@ -40,7 +40,7 @@ impl Json {
 
     /// The strings of an array, or of one string; `None` for anything else.
     #[cfg(feature = "bearer")]
-    pub(super) fn texts(&self) -> Option<Vec<&str>> {
+    pub fn texts(&self) -> Option<Vec<&str>> {
         match self {
             Self::List(values) => values.iter().map(Self::text).collect(),
             value => value.text().map(|text| vec![text]),
@@ -48,7 +48,7 @@ impl Json {
     }
 
     /// The characters of a string.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -57,7 +57,7 @@ impl Json {
 }
 
 /// Writes a string of JSON.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {

@@ -25,7 +25,7 @@ const P256: [u8; 26] = [
 const POINT: usize = 65;
 
 /// What signatures are checked with.
-pub(super) enum Key {
+pub enum Key {
     /// A secret.
     Hs256(hmac::Key),
     /// A public key: its point.
@@ -37,7 +37,7 @@ impl Key {
     ///
     /// # Errors
     /// Why it is no secret.
-    pub(super) fn of_secret(file: &[u8]) -> Result<Self, &'static str> {
+    pub fn of_secret(file: &[u8]) -> Result<Self, &'static str> {
         let secret = file.strip_suffix(b"\n").unwrap_or(file);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
         if secret.starts_with(b"-----BEGIN") {
@@ -89,9 +89,11 @@ impl Key {
 
 /// Whom a token names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claims {
-    pub(super) user: String,
-    pub(super) groups: Vec<String>,
+pub struct Claims {
+    /// The user (`sub`).
+    pub user: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
 }
 
 /// Whether a text looks like a token of this kind: three parts.
@@ -112,7 +114,10 @@ pub(super) fn check(key: &Key, audiences: &[String], token: &str) -> Result<Clai
 }
 
 /// As [`check`], at this time in seconds since 1970.
-fn check_at(
+///
+/// # Errors
+/// As [`check`].
+pub fn check_at(
     key: &Key,
     audiences: &[String],
     token: &str,

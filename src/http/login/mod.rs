@@ -42,6 +42,19 @@ use passwords::Passwords;
 pub(crate) use places::Logins;
 use users::Users;
 
+/// What reads the bytes of strangers and of files: for the fuzz targets.
+#[cfg(all(feature = "auth_rpc", feature = "auth_forward", feature = "bearer"))]
+pub mod readers {
+    pub use super::answer::{Answer, Fault};
+    pub use super::bearer::{in_cookie, in_header, is_token};
+    pub use super::credentials::{Credentials, parse as credentials};
+    pub use super::json::{Json, quoted};
+    pub use super::jwt::{Claims, Key, check_at};
+    pub use super::tokens::Tokens;
+    pub use super::users::Users;
+    pub use super::wire::Wire;
+}
+
 /// Who may come in, as one `auth` section says.
 pub(crate) struct Login {
     protect: Vec<Pattern>,
@@ -96,12 +109,14 @@ impl Login {
     /// Why the client may not come in.
     pub(crate) fn admit(&self, request: &mut Request, client: &Client) -> Result<(), Refusal> {
         let token = self.way.take_token(request)?;
+        request.is_private = token.is_some();
         if self.is_protected(request)
             && let Some(known) = self.way.check(request, token, client)?
         {
             if !is_in_one_of(&known.groups, &self.groups) {
                 return Err(Refusal::NotInGroup(known.user));
             }
+            request.is_private = true;
             request.user = Some(known.user).filter(|user| !user.is_empty());
         }
         Ok(())
@@ -126,8 +141,12 @@ impl Login {
 
     /// Whether a path is one of those that need a login.
     fn covers(&self, path: &str) -> bool {
-        let listed = |globs: &[Pattern]| globs.iter().any(|glob| matches(glob, path));
-        listed(&self.protect) || self.protect.is_empty() && !listed(&self.unprotect)
+        let listed = |globs: &[Pattern], path| globs.iter().any(|glob| matches(glob, path));
+        let is_beneath = || ancestors(path).any(|path| listed(&self.protect, path));
+        match self.protect.is_empty() {
+            true => !listed(&self.unprotect, path),
+            false => is_beneath(),
+        }
     }
 
     /// Whether a service of this name is kept from whoever has not logged in.
@@ -199,6 +218,12 @@ impl Way {
 /// Whether somebody is in one of these groups; everybody is if there are none.
 fn is_in_one_of(own: &[String], groups: &[String]) -> bool {
     groups.is_empty() || own.iter().any(|group| groups.contains(group))
+}
+
+/// A path and all that it lies beneath, up to `/`.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let ends = path.rmatch_indices('/').map(|(at, _)| at.max(1));
+    std::iter::once(path).chain(ends.map(|end| &path[..end]))
 }
 
 /// A path as a service's name is made of it: doubled slashes and one at the end mean nothing, so

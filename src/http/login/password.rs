@@ -11,6 +11,8 @@ use super::md5_crypt;
 
 /// Most rounds of SHA-crypt that a stored password may ask for: about a second on a router.
 const MAX_ROUNDS: u32 = 100_000;
+/// Rounds of SHA-crypt that a stored password asks for by naming none (crypt(5)).
+const USUAL_ROUNDS: u32 = 5000;
 
 /// A stored password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +45,13 @@ impl Stored {
                 }
                 _ => Err("a damaged $1$ password"),
             },
-            (Some("5" | "6"), _) => {
-                let rounds = parts.next().and_then(|part| part.strip_prefix("rounds="));
-                let rounds = rounds.map_or(Some(0), |rounds| rounds.parse().ok());
-                match rounds {
-                    Some(rounds) if rounds <= MAX_ROUNDS => Ok(Self::ShaCrypt(text.to_owned())),
-                    _ => Err("a password with more than 100000 rounds"),
-                }
+            (Some("5" | "6"), _) => match rounds(text) <= MAX_ROUNDS {
+                true => Ok(Self::ShaCrypt(text.to_owned())),
+                false => Err("a password with more than 100000 rounds"),
+            },
+            (Some("a1" | "a5" | "a6"), _) if parts.next().is_some() => {
+                Ok(Self::Gateway(text.to_owned()))
             }
-            (Some("a1" | "a5" | "a6"), _) => Ok(Self::Gateway(text.to_owned())),
             #[cfg(feature = "argon2id")]
             (Some("argon2id"), _) => argon2id::parse(text).map(Self::Argon2id),
             #[cfg(not(feature = "argon2id"))]
@@ -60,9 +60,15 @@ impl Stored {
         }
     }
 
-    /// Whether it is stored as people typed it.
-    pub(super) fn is_clear(&self) -> bool {
-        matches!(self, Self::Clear(_))
+    /// What a check costs, as far as forms differ.
+    pub(super) fn cost(&self) -> u32 {
+        match self {
+            Self::Clear(_) | Self::Gateway(_) => 1,
+            Self::Md5Crypt(..) => 1000,
+            Self::ShaCrypt(text) => rounds(text),
+            #[cfg(feature = "argon2id")]
+            Self::Argon2id(_) => u32::MAX,
+        }
     }
 
     /// Whether a user's password is this one, in a time that does not depend on how much of it is
@@ -86,6 +92,15 @@ impl Stored {
             Self::Argon2id(stored) => argon2id::fits(stored, password),
         }
     }
+}
+
+/// Rounds of `$5$...` or `$6$...`.
+fn rounds(text: &str) -> u32 {
+    let named = text
+        .split('$')
+        .nth(2)
+        .and_then(|part| part.strip_prefix("rounds="));
+    named.map_or(USUAL_ROUNDS, |digits| digits.parse().unwrap_or(u32::MAX))
 }
 
 /// `$aN$HASH`, or `$aN$realm=R$HASH` where the hash is of `user:R:password`.
@@ -172,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn a_realm_is_part_of_what_is_hashed() {
+        // RFC 2617, section 3.5.
+        let stored = "$a1$realm=testrealm@host.com$k551eO2ePFGKRSrO52O86Q==";
+        let password = Stored::parse(stored).expect("good");
+        assert!(password.fits("Mufasa", "Circle Of Life"));
+        assert!(!password.fits("mufasa", "Circle Of Life"));
+    }
+
+    #[test]
     fn what_fits_no_password_is_an_error() {
         for stored in [
             "$",
@@ -180,6 +204,7 @@ mod tests {
             "$2y$10$abcdefghijklmnopqrstuv",
             "$6$rounds=999999999$salt$x",
             "$a9$x",
+            "$a1",
         ] {
             assert!(Stored::parse(stored).is_err(), "{stored}");
         }

@@ -15,18 +15,26 @@ const MIN_TOKEN: usize = 16;
 const FORM: &str = "TOKEN:USER:GROUPS";
 
 /// Digests of tokens, each with its user and groups.
-pub(super) struct Tokens(Vec<([u8; 32], String, Vec<String>)>);
+pub struct Tokens(Vec<([u8; 32], String, Vec<String>)>);
 
 impl Tokens {
-    /// Reads a file of lines `TOKEN:USER:GROUPS`, the last of which may be missing; the token may
-    /// be `$a5$` and the base64 of its SHA-256. Empty lines and those that begin with `#` mean
-    /// nothing.
+    /// Reads a file.
     ///
     /// # Errors
     /// That the file cannot be read, or which line is wrong.
     pub(super) fn load(path: &Path) -> Result<Self, UsersError> {
+        Self::parse(path, &file::read_text(path)?)
+    }
+
+    /// Reads the text of a file: lines `TOKEN:USER:GROUPS`, the last of which may be missing; the
+    /// token may be `$a5$` and the base64 of its SHA-256. Empty lines and those that begin with `#`
+    /// mean nothing.
+    ///
+    /// # Errors
+    /// Which line is wrong, and why.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, UsersError> {
         let mut tokens: Vec<([u8; 32], String, Vec<String>)> = Vec::new();
-        for (number, line) in file::lines(&file::read_text(path)?) {
+        for (number, line) in file::lines(text) {
             let wrong = |why| UsersError::BadLine(path.to_owned(), number, why, FORM);
             let mut fields = line.split(':');
             let digest = digest(fields.next().unwrap_or_default()).map_err(wrong)?;
@@ -44,7 +52,7 @@ impl Tokens {
     }
 
     /// The user of a token and the user's groups, in a time that does not depend on the token.
-    pub(super) fn find(&self, token: &str) -> Option<(String, Vec<String>)> {
+    pub fn find(&self, token: &str) -> Option<(String, Vec<String>)> {
         let digest = Sha256::digest(token.as_bytes());
         let mut found = None;
         for (own, user, groups) in &self.0 {

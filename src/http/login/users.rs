@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::credentials::Credentials;
 use super::error::UsersError;
@@ -10,11 +11,16 @@ use super::password::Stored;
 use crate::config::AuthUsers;
 
 /// What a line of a file is.
-const FORM: &str = "user:password:groups:home";
+const FORM: &str = "user:password:groups:home, or that of shadow(5)";
+/// Fields of a line of shadow(5), and which of them is the day on which the account ends.
+const SHADOW: usize = 9;
+const END: usize = 7;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
 /// Users by name, each with a password and groups.
 #[derive(Debug)]
-pub(super) struct Users {
+pub struct Users {
     by_name: BTreeMap<String, User>,
     /// The password that an unknown user's is compared with, so that both cost the same.
     decoy: Option<Stored>,
@@ -32,8 +38,8 @@ impl Users {
     /// # Errors
     /// Which file or line cannot be used, and why.
     pub(super) fn load(from: &AuthUsers) -> Result<Self, UsersError> {
-        let by_name = match from {
-            AuthUsers::File(path) => parse(path, &file::read_text(path)?)?,
+        match from {
+            AuthUsers::File(path) => Self::parse(path, &file::read_text(path)?),
             AuthUsers::One {
                 user,
                 password,
@@ -41,55 +47,83 @@ impl Users {
             } => {
                 let password = Stored::parse(password).map_err(UsersError::BadPassword)?;
                 let groups = groups(group);
-                BTreeMap::from([(user.clone(), User { password, groups })])
+                Ok(Self::new(BTreeMap::from([(
+                    user.clone(),
+                    User { password, groups },
+                )])))
             }
-        };
-        let mut passwords = by_name.values().map(|user| &user.password);
-        // The first one, unless a later one costs more: clear ones cost next to nothing.
-        let costly = passwords.clone().find(|password| !password.is_clear());
-        let decoy = costly.or_else(|| passwords.next()).cloned();
-        Ok(Self { by_name, decoy })
+        }
+    }
+
+    /// Reads the text of a file: lines `user:password:groups:home`, the last two of which may be
+    /// missing, or lines of shadow(5); empty lines and those that begin with `#` mean nothing.
+    ///
+    /// # Errors
+    /// Which line is wrong, and why.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, UsersError> {
+        parse(path, text).map(Self::new)
+    }
+
+    fn new(by_name: BTreeMap<String, User>) -> Self {
+        let passwords = by_name.values().map(|user| &user.password);
+        let decoy = passwords.max_by_key(|password| password.cost()).cloned();
+        Self { by_name, decoy }
     }
 
     /// The groups of a user whose password this is, or else `None`. An unknown user costs as much
     /// as a wrong password.
-    pub(super) fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
+    pub fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let Credentials { user, password } = credentials;
-        match self.by_name.get(user) {
-            Some(known) => (known.password.fits(user, password)).then(|| known.groups.clone()),
-            None => {
-                let decoy = self.decoy.as_ref();
-                let _ = std::hint::black_box(decoy.map(|decoy| decoy.fits(user, password)));
-                None
-            }
-        }
+        let known = self.by_name.get(user);
+        let fits = known.is_some_and(|known| known.password.fits(user, password));
+        // The dearest of all passwords: nobody learns who has a cheap one, or none.
+        let decoy = self.decoy.as_ref();
+        let decoy =
+            decoy.filter(|decoy| known.is_none_or(|known| known.password.cost() < decoy.cost()));
+        let _ = std::hint::black_box(decoy.map(|decoy| decoy.fits(user, password)));
+        known.filter(|_| fits).map(|known| known.groups.clone())
     }
 }
 
-/// Reads lines `user:password:groups:home`, the last two of which may be missing; empty lines and
-/// those that begin with `#` mean nothing.
 fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, UsersError> {
     let mut users = BTreeMap::new();
     for (number, line) in file::lines(text) {
         let wrong = |why| UsersError::BadLine(path.to_owned(), number, why, FORM);
-        let mut fields = line.split(':');
-        let name = fields.next().unwrap_or_default();
-        let password = fields.next().ok_or(wrong("no password"))?;
+        let fields: Vec<_> = line.split(':').collect();
+        let (name, password, of_groups) = match fields[..] {
+            [_] => return Err(wrong("no password")),
+            [name, password] => (name, password, ""),
+            [name, password, groups] | [name, password, groups, _] => (name, password, groups),
+            _ if fields.len() == SHADOW && is_locked(&fields) => continue,
+            [name, password, ..] if fields.len() == SHADOW => (name, password, ""),
+            _ => return Err(wrong("too many fields")),
+        };
         if name.is_empty() {
             return Err(wrong("no user"));
         }
         if password.is_empty() {
             return Err(wrong("an empty password"));
         }
+        if fields.len() == SHADOW && !password.starts_with('$') {
+            return Err(wrong("a password in a form that is not known"));
+        }
         let user = User {
             password: Stored::parse(password).map_err(wrong)?,
-            groups: groups(fields.next().unwrap_or_default()),
+            groups: groups(of_groups),
         };
         if users.insert(name.to_owned(), user).is_some() {
             return Err(wrong("the same user again"));
         }
     }
     Ok(users)
+}
+
+/// Whether nobody comes in by a line of shadow(5): no password fits, or the account has ended.
+fn is_locked(fields: &[&str]) -> bool {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let today = since.map_or(0, |since| since.as_secs() / DAY);
+    let has_ended = fields[END].parse::<u64>().is_ok_and(|end| end <= today);
+    fields[1].starts_with(['*', '!']) || has_ended
 }
 
 #[cfg(test)]
@@ -136,8 +170,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_shadow_is_read_and_locked_accounts_stay_out() {
+        let hash = "$1$saltsalt$tTWg0JeO/sYmHvtKmZE8c.";
+        let users = users(&format!(
+            "root:{hash}:20000:0:99999:7:::\ndaemon:*:0:0:99999:7:::\nold:!:0:0:99999:7:::\n\
+             locked:!{hash}:0:0:99999:7:::\nended:{hash}:0:0:99999:7::12000:\n\
+             later:{hash}:0:0:99999:7::99999:\n"
+        ));
+        let users = users.expect("it is good");
+        assert!(is_right(&users, "root", "test") && is_right(&users, "later", "test"));
+        assert!(users.by_name["root"].groups.is_empty());
+        for (user, password) in [
+            ("daemon", "*"),
+            ("old", "!"),
+            ("locked", "test"),
+            ("ended", "test"),
+            ("root", hash),
+        ] {
+            assert!(!is_right(&users, user, password), "{user}");
+        }
+    }
+
+    #[test]
     fn a_wrong_line_is_named() {
         for (text, wanted) in [
+            ("root:x:0:0:root:/root:/bin/sh\n", ":1: too many fields"),
+            ("a:x:0:0:99999:7:::\n", ":1: a password in a form"),
+            ("a::0:0:99999:7:::\n", ":1: an empty password"),
+            ("a:$y$x:0:0:99999:7:::\n", ":1: a password in a form"),
             ("a:b\nnobody\n", ":2: no password"),
             (":x\n", ":1: no user"),
             ("a::users:/\n", ":1: an empty password"),

@@ -16,14 +16,14 @@ use crate::config::Target;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connected socket, UNIX or TCP.
-pub(super) struct Wire(Backend);
+pub struct Wire(Backend);
 
 impl Wire {
     /// Connects until `deadline`. A full queue of a UNIX socket is waited for.
     ///
     /// # Errors
     /// As connect(2); `TimedOut` at the deadline.
-    pub(super) fn connect(target: &Target, deadline: Instant) -> io::Result<Self> {
+    pub fn connect(target: &Target, deadline: Instant) -> io::Result<Self> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match connect_while(target, left, &|| true) {
