@@ -6,6 +6,7 @@ colon and an umlaut in it; all else is for everybody.
 
 import base64
 import contextlib
+import dataclasses
 import http.server
 import json
 import subprocess
@@ -13,10 +14,35 @@ import threading
 
 from websockets.sync.client import connect
 
+from authority import Authority, section
 from conftest import DEADLINE, RELEASE
 
 USER, PASSWORD = "ann", "se:crét"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+# The token that is ann's.
+TOKEN = "a-token-that-is-long-enough"
+
+
+@dataclasses.dataclass
+class Ann:
+    """What ann logs in with, whatever the type: headers of a request, files of a certificate."""
+
+    headers: dict
+    authority: Authority = None
+    pair: tuple = ()
+
+    def context(self, with_pair=True):
+        """For a client with TLS; None without."""
+        if self.authority is None:
+            return None
+        identity = dict(zip(("certfile", "keyfile"), self.pair)) if with_pair else {}
+        return self.authority.context(**identity)
+
+    def scheme(self, scheme):
+        """`http` or `ws`, or the same with TLS."""
+        return scheme + "s" if self.authority else scheme
+
 
 # What needs a login.
 PROTECT = 'protect = "/members.html,/members,/members/*";'
@@ -70,18 +96,19 @@ def authrpc(site):
     return site.first_password()
 
 
-def start(site, auth, addr="127.0.0.1"):
-    """Starts the gateway with this login for the members."""
+def start(site, auth, addr="127.0.0.1", more=""):
+    """Starts the gateway with this login for the members, and with more settings of its server."""
     links = ", ".join(
         f'{{ origin = "{name}"; destination = "{site.run}/{socket}"; proxy = "v2"; }}'
         for name, socket in (("members", "told"), ("auth", "auth")))
-    return site.start(addr=addr, server=f"auth = {{ {auth} {PROTECT} }};", websocket=f"links = ({links});")
+    return site.start(addr=addr, server=f"auth = {{ {auth} {PROTECT} }}; {more}", websocket=f"links = ({links});")
 
 
 @contextlib.contextmanager
 def login(kind, site):
-    """Starts everything with a login of this type."""
+    """Starts everything with a login of this type; `site.ann` has what ann logs in with."""
     members(site)
+    site.ann = Ann({"Authorization": BASIC})
     with contextlib.ExitStack() as stack:
         if kind == "Basic":
             users = site.directory / "users"
@@ -91,6 +118,18 @@ def login(kind, site):
             root = authrpc(site)
             start(site, f'type = "rpc"; address = "unix:{site.run}/auth";')
             add_user(site, root, USER, PASSWORD)
+        elif kind == "Bearer":
+            tokens = site.directory / "tokens"
+            tokens.write_text(f"{TOKEN}:{USER}:users\n")
+            site.ann = Ann({"Authorization": f"Bearer {TOKEN}"})
+            start(site, f'type = "Bearer"; tokens = "{tokens}";')
+        elif kind == "certificate":
+            authority = Authority(site.directory / "ca")
+            server = authority.issue("gateway", "IP:127.0.0.1")
+            site.ann = Ann({}, authority, authority.issue(USER, f"DNS:{USER}"))
+            site.bob = Ann({}, authority, authority.issue("bob", "DNS:bob"))
+            asked = f'cachain = "{authority.root}"; clientauth = "optional";'
+            start(site, f'type = "certificate"; subject = "CN={USER}";', more=section(server, more=asked))
         else:
             check = stack.enter_context(program(Check))
             start(site, f'type = "forward"; address = "127.0.0.1:{check.server_port}"; path = "/verify";')
@@ -122,4 +161,6 @@ def calling(site):
         yield call
 
 
+# Types of logins that ask for a user and a password, and all.
 KINDS = ["Basic", "rpc", "forward"]
+ALL_KINDS = [*KINDS, "Bearer", "certificate"]

@@ -17,12 +17,19 @@ from websockets.sync.client import connect
 import logins
 from conftest import DEADLINE, ROOT, free_address, wait_until
 from firefox import Firefox
-from logins import BASIC, KINDS, PASSWORD, USER
+from logins import ALL_KINDS, BASIC, KINDS, PASSWORD, TOKEN, USER
 
 
 @pytest.fixture(params=KINDS)
 def guarded(request, site):
     """A site with a login of each type."""
+    with logins.login(request.param, site):
+        yield site
+
+
+@pytest.fixture(params=ALL_KINDS)
+def guarded_by_all(request, site):
+    """A site with a login of every type there is."""
     with logins.login(request.param, site):
         yield site
 
@@ -116,23 +123,89 @@ def test_firefox_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarded
         firefox.stop()
 
 
-def test_curl_and_python_log_in(guarded):
-    url = guarded.url("members.html", "http")
-    for user, wanted in ((f"{USER}:{PASSWORD}", "200"), (f"{USER}:wrong", "401"), (None, "401")):
-        command = ["curl", "-sS", "-o", guarded.directory / "page", "-w", "%{http_code}", url]
-        command += ["-u", user] if user else []
-        run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
-        assert run.stdout == wanted, user
-    with connect(guarded.url("members"), additional_headers={"Authorization": BASIC}) as client:
+def curl(site, *options):
+    """The status that curl gets for the members' page, and its headers."""
+    ann, page = site.ann, site.directory / "page"
+    if ann.authority:
+        options = ("--cacert", ann.authority.root, *options)
+    command = ["curl", "-sS", "-o", page, "-D", "-", "-w", "%{http_code}", *options]
+    run = subprocess.run([*command, site.url("members.html", ann.scheme("http"))],
+                         capture_output=True, text=True, timeout=DEADLINE, check=True)
+    head, _, code = run.stdout.rpartition("\n")
+    return int(code), head
+
+
+def test_curl_logs_in_with_each_type(guarded_by_all, request):
+    site, kind = guarded_by_all, request.node.callspec.params["guarded_by_all"]
+    right, wrong, refused = {
+        "Bearer": (["-H", f"Authorization: Bearer {TOKEN}"], ["-H", "Authorization: Bearer no-token-of-ours"], 401),
+        "certificate": (pair_of(site.ann), pair_of(getattr(site, "bob", None)), 403),
+    }.get(kind, (["-u", f"{USER}:{PASSWORD}"], ["-u", f"{USER}:wrong"], 401))
+    code, head = curl(site, *right)
+    assert (code, "cache-control: private, no-cache" in head.lower()) == (200, True), head
+    assert curl(site, *wrong)[0] == refused
+    assert curl(site)[0] == refused
+    if kind == "Bearer":
+        for way in (["-b", f"access_token={TOKEN}"], ["-G", "-d", f"access_token={TOKEN}"]):
+            assert curl(site, *way)[0] == 200
+        assert TOKEN not in "".join(site.log)
+
+
+def pair_of(person):
+    """curl's options for somebody's certificate."""
+    return ["--cert", person.pair[0], "--key", person.pair[1]] if person and person.pair else []
+
+
+def test_python_logs_in_with_each_type_and_the_service_knows_who_it_is(guarded_by_all):
+    site, ann = guarded_by_all, guarded_by_all.ann
+    url = site.url("members", ann.scheme("ws"))
+    with connect(url, additional_headers=ann.headers, ssl=ann.context()) as client:
         client.send("WSHello")
         assert client.recv(timeout=DEADLINE) == f"WSWelcome {USER}"
+    wait_until("the end in the log", lambda: f" members ({USER})" in "".join(site.log))
     with pytest.raises(InvalidStatus) as refused:
-        connect(guarded.url("members"))
+        connect(url, ssl=ann.context(with_pair=False))
     answer = refused.value.response
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert answer.status_code == (403 if ann.authority else 401)
+    asked = answer.headers.get("WWW-Authenticate", "")
+    assert ann.authority or asked.split(" realm=")[0] == ann.headers["Authorization"].split()[0]
     # What `protect` does not list is for everybody.
-    assert status(guarded, "console.html")[0] == 200
+    if not ann.authority:
+        assert status(site, "console.html")[0] == 200
+
+
+def test_browsers_log_in_with_a_token_in_a_cookie(site, window, tmp_path):
+    with logins.login("Bearer", site):
+        url = site.url("members.html", "http")
+        assert window.goto(url).status == 401
+        window.context.add_cookies([{"name": "access_token", "value": TOKEN, "url": url}])
+        window.goto(url)
+        expect(window.locator("#whoami")).to_have_text(USER)
+        firefox = Firefox(tmp_path)
+        try:
+            value = {"type": "string", "value": TOKEN}
+            cookie = {"name": "access_token", "value": value, "domain": site.host, "httpOnly": True}
+            firefox.call("storage.setCookie", cookie=cookie)
+            page = firefox.open(url)
+            page.wait_for_text("#whoami", USER)
+        finally:
+            firefox.stop()
+        assert TOKEN not in "".join(site.log)
+
+
+def test_chromium_logs_in_with_a_certificate(site, browser):
+    with logins.login("certificate", site):
+        url = site.url("members.html", "https")
+        for person, wanted in ((site.ann, 200), (site.bob, 403)):
+            certificate, key = map(str, person.pair)
+            own = {"origin": url.removesuffix("/members.html"), "certPath": certificate, "keyPath": key}
+            context = browser.new_context(ignore_https_errors=True, client_certificates=[own])
+            page = context.new_page()
+            page.set_default_timeout(DEADLINE * 1000)
+            assert page.goto(url).status == wanted
+            if wanted == 200:
+                expect(page.locator("#whoami")).to_have_text(USER)
+            context.close()
 
 
 def test_a_user_made_on_the_page_comes_in_at_once_and_a_removed_one_does_not_come_back(site, window):
