@@ -47,7 +47,9 @@ SECONDS = 3600
 soak:
 	tests/soak $(SECONDS)
 
+# Some ten minutes; benches/run --quick takes two.
 bench:
+	tests/setup bench
 	benches/run
 
 # make cross TARGET=mipsel-unknown-linux-musl [COMMAND=test]

@@ -1,9 +1,14 @@
 //! The servers behind the gateway: an echo, and one that swallows or pours bytes.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// Bytes read or written at once.
 const BUFFER: usize = 64 * 1024;
@@ -35,12 +40,17 @@ impl Order {
     }
 }
 
-/// Serves `echo` and `bulk` beneath `sockets` for ever.
+/// First byte of a message of the crowd's that goes to all of it.
+pub const FOR_ALL: u8 = b'*';
+
+/// Serves `echo`, `bulk` and `crowd` beneath `sockets` for ever.
 pub fn serve(sockets: &Path) -> io::Result<()> {
     let echo_listener = UnixListener::bind(sockets.join("echo"))?;
     let bulk_listener = UnixListener::bind(sockets.join("bulk"))?;
+    let crowd_listener = UnixListener::bind(sockets.join("crowd"))?;
     thread::scope(|scope| {
         scope.spawn(|| accept(&echo_listener, echo));
+        scope.spawn(|| crowd(&crowd_listener));
         accept(&bulk_listener, bulk);
     });
     Ok(())
@@ -90,6 +100,42 @@ fn bulk(mut client: UnixStream) -> io::Result<()> {
             let some = left.min(BUFFER as u64) as usize;
             client.write_all(&buffer[..some])?;
             left -= some as u64;
+        }
+    }
+}
+
+/// Echoes to each of many clients, and what begins with [`FOR_ALL`] to all of them, in one thread,
+/// so that what a silent client costs is not the backend's.
+fn crowd(listener: &UnixListener) -> io::Result<()> {
+    let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let readable = |fd| EpollEvent::new(EpollFlags::EPOLLIN, fd as u64);
+    poll.add(listener, readable(listener.as_raw_fd()))?;
+    let mut clients: HashMap<u64, UnixStream> = HashMap::new();
+    let mut events = [EpollEvent::empty(); 64];
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let ready = match poll.wait(&mut events, EpollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            ready => ready?,
+        };
+        for event in &events[..ready] {
+            let Some(mut client) = clients.get(&event.data()) else {
+                let (client, _) = listener.accept()?;
+                poll.add(&client, readable(client.as_raw_fd()))?;
+                clients.insert(client.as_raw_fd() as u64, client);
+                continue;
+            };
+            // A client that fails has gone.
+            let n = client.read(&mut buffer).unwrap_or(0);
+            match buffer[..n].first() {
+                None => drop(clients.remove(&event.data())),
+                Some(&FOR_ALL) => {
+                    for mut client in clients.values() {
+                        let _ = client.write_all(&buffer[..n]);
+                    }
+                }
+                Some(_) => drop(client.write_all(&buffer[..n])),
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::load::Peer;
-use crate::programs::Program;
+use crate::programs::{Program, Service};
 
 /// Echoes under the tracer, at most.
 const MESSAGES: u32 = 1000;
@@ -25,7 +25,7 @@ pub fn count(
     in_flight: u32,
     scratch: &Path,
 ) -> io::Result<Calls> {
-    let mut peer = Peer::open(program, program.plain, "/echo")?;
+    let mut peer = Peer::open(program, Service::Echo)?;
     peer.echo_once()?;
     let table = scratch.join("calls");
     let mut tracer = Command::new("strace")

@@ -13,16 +13,16 @@ use rustls::{ClientConnection, StreamOwned};
 pub use peer::Peer;
 
 use crate::backend::Order;
-use crate::programs::Program;
+use crate::programs::{Program, Service};
 use crate::tls;
 use crate::wire::{self, BINARY, CLOSE, Header, MAX_HEADER, TEXT};
 
 /// Bytes of a small message: what a chat line or a sensor sends.
-const SMALL: usize = 125;
+pub const SMALL: usize = 125;
 /// Bytes of a large message.
 const LARGE: usize = 64 * 1024;
 /// No answer within this ends the benchmark.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much of each work one sample is.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +88,16 @@ impl Work {
         }
     }
 
+    /// Whether `program` does this work in the way that it is for.
+    pub fn suits(self, program: &Program) -> bool {
+        match self {
+            Work::Echo { in_flight: 1, .. } => true,
+            Work::Echo { merged: true, .. } => program.merges,
+            Work::Echo { .. } => program.keeps_apart,
+            _ => true,
+        }
+    }
+
     /// Does this work once through `program`.
     pub fn run(self, program: &Program, effort: Effort) -> io::Result<Sample> {
         match self {
@@ -96,14 +106,13 @@ impl Work {
                 in_flight,
                 merged,
             } => {
-                let port = if merged {
-                    program.merged
-                } else {
-                    program.plain
+                let service = match merged {
+                    true => Service::MergedEcho,
+                    false => Service::Echo,
                 };
                 match program.tls {
-                    Some(_) => echo_in_threads(program, port, connections, in_flight, effort.time),
-                    None => echo(program, port, connections, in_flight, effort.time),
+                    Some(_) => echo_in_threads(program, connections, in_flight, effort.time),
+                    None => echo(program, service, connections, in_flight, effort.time),
                 }
             }
             Work::EchoLarge => echo_large(program, effort.bytes),
@@ -127,14 +136,16 @@ impl Work {
 }
 
 /// Reads the program's CPU clock and the wall's, before and after.
-struct Meter<'a>(&'a Program, Instant, Duration);
+pub struct Meter<'a>(&'a Program, Instant, Duration);
 
 impl<'a> Meter<'a> {
-    fn start(program: &'a Program) -> io::Result<Self> {
+    /// Begins to measure.
+    pub fn start(program: &'a Program) -> io::Result<Self> {
         Ok(Meter(program, Instant::now(), program.cpu()?))
     }
 
-    fn stop(self, units: f64) -> io::Result<Sample> {
+    /// What so many units have cost since.
+    pub fn stop(self, units: f64) -> io::Result<Sample> {
         let cpu = self.0.cpu()?.saturating_sub(self.2);
         let wall = self.1.elapsed();
         Ok(Sample {
@@ -178,7 +189,7 @@ impl Counter {
 
 fn echo(
     program: &Program,
-    port: u16,
+    service: Service,
     connections: usize,
     in_flight: usize,
     time: Duration,
@@ -188,7 +199,7 @@ fn echo(
     let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut peers = Vec::with_capacity(connections);
     for i in 0..connections {
-        let mut peer = Peer::open(program, port, "/echo")?;
+        let mut peer = Peer::open(program, service)?;
         peer.echo_once()?;
         poll.add(
             peer.stream.socket(),
@@ -233,7 +244,6 @@ fn echo(
 /// The same where readiness says nothing, because a session holds decrypted bytes back.
 fn echo_in_threads(
     program: &Program,
-    port: u16,
     connections: usize,
     in_flight: usize,
     time: Duration,
@@ -241,7 +251,7 @@ fn echo_in_threads(
     let batch = wire::client_frame(TEXT, &[b'x'; SMALL]).repeat(in_flight);
     let want = (SMALL * in_flight) as u64;
     let open = |_| {
-        let mut peer = Peer::open(program, port, "/echo")?;
+        let mut peer = Peer::open(program, Service::Echo)?;
         peer.echo_once()?;
         Ok(peer)
     };
@@ -278,7 +288,7 @@ fn all<F: FnOnce() -> io::Result<usize> + Send>(
 }
 
 fn echo_large(program: &Program, bytes: u64) -> io::Result<Sample> {
-    let mut peer = Peer::open(program, program.plain, "/echo")?;
+    let mut peer = Peer::open(program, Service::Echo)?;
     peer.echo_once()?;
     let mut writer = peer.stream.socket().try_clone()?;
     let frame = wire::client_frame(BINARY, &vec![b'x'; LARGE]);
@@ -296,7 +306,7 @@ fn echo_large(program: &Program, bytes: u64) -> io::Result<Sample> {
 }
 
 fn bulk(program: &Program, order: Order) -> io::Result<Sample> {
-    let mut peer = Peer::open(program, program.plain, "/bulk")?;
+    let mut peer = Peer::open(program, Service::Bulk)?;
     let frame = wire::client_frame(BINARY, &vec![b'x'; LARGE]);
     let meter = Meter::start(program)?;
     peer.stream
@@ -316,7 +326,7 @@ fn connect(program: &Program, at_a_time: usize, time: Duration) -> io::Result<Sa
     let client = || -> io::Result<usize> {
         let mut done = 0;
         while Instant::now() < end {
-            let mut peer = Peer::open(program, program.plain, "/echo")?;
+            let mut peer = Peer::open(program, Service::Echo)?;
             peer.echo_once()?;
             peer.close()?;
             done += 1;

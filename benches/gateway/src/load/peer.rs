@@ -10,8 +10,8 @@ pub struct Peer {
 
 impl Peer {
     /// Connects and shakes hands.
-    pub fn open(program: &Program, port: u16, path: &str) -> io::Result<Peer> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    pub fn open(program: &Program, service: Service) -> io::Result<Peer> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, program.port(service)))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -24,7 +24,7 @@ impl Peer {
             }
             None => Stream::Plain(stream),
         };
-        wire::connect(&mut stream, path)?;
+        wire::connect(&mut stream, service.path())?;
         Ok(Peer {
             stream,
             counter: Counter::default(),
@@ -51,7 +51,18 @@ impl Peer {
         Ok(())
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<u64> {
+    /// Sends bytes that hold whole frames.
+    pub fn send(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.stream.write_all(frames)
+    }
+
+    /// The socket of the connection.
+    pub fn socket(&self) -> &TcpStream {
+        self.stream.socket()
+    }
+
+    /// Reads once; payload bytes that came.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<u64> {
         match self.stream.read(buffer)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => self.counter.count(&buffer[..n]),
