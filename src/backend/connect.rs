@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "state")]
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,14 +16,12 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, getsockopt, setsockopt,
     socket, sockopt,
 };
-use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::waiting::Waiting;
+use super::device::{open_device, open_fifo, open_fifos};
 use super::{Backend, Kind};
 use crate::backend::lookup::{LOOK, lookup};
-use crate::backend::serial::set_up;
-use crate::config::{SerialConfig, Target};
+use crate::config::Target;
 use crate::system::keepalive::keep_alive;
 
 /// Opens a target, but for a program: [`Backend::run`] runs that. `limit` bounds the connecting by
@@ -43,7 +40,11 @@ pub(crate) fn connect_while(
         Target::Unix(path) => connect_unix(path, limit),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit, go_on),
         Target::Tty(path, line) => open_device(path, line, limit),
-        Target::Fifo(path) => open_pipe(path, limit),
+        Target::Fifo(path) => open_fifo(path, limit),
+        Target::Fifos {
+            source,
+            destination,
+        } => open_fifos(source, destination.as_deref(), limit),
         // `websocket` serves it itself.
         Target::Status => Err(io::ErrorKind::Unsupported.into()),
         #[cfg(feature = "exec")]
@@ -180,36 +181,6 @@ fn wait_connected(fd: BorrowedFd<'_>, limit: Duration, go_on: &dyn Fn() -> bool)
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
-}
-
-/// A serial line or another character device, raw (termios(3)).
-fn open_device(path: &Path, line: &SerialConfig, limit: Duration) -> io::Result<Backend> {
-    // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-    set_up(&fd, line)?;
-    Ok(Backend::new(fd, Kind::Device(Waiting::new(limit)?)))
-}
-
-/// A named pipe (fifo(7)): written where it has a reader, read where it has only a writer.
-fn open_pipe(path: &Path, limit: Duration) -> io::Result<Backend> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let waiting = Waiting::new(limit)?;
-    // With O_NONBLOCK a pipe without a reader is refused at once (ENXIO).
-    match nix::fcntl::open(path, flags | OFlag::O_WRONLY, Mode::empty()) {
-        Err(Errno::ENXIO) => {}
-        result => return Ok(Backend::new(result?, Kind::Pipe(waiting))),
-    }
-    let fd = nix::fcntl::open(path, flags | OFlag::O_RDONLY, Mode::empty())?;
-    // Without a writer a read finds the end.
-    let mut first = [0];
-    let first = match nix::unistd::read(&fd, &mut first) {
-        Ok(0) => return Err(Errno::ENXIO.into()),
-        Ok(_) => Some(first[0]),
-        Err(Errno::EAGAIN) => None,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Backend::new(fd, Kind::Source(waiting, Mutex::new(first))))
 }
 
 /// Sets the write limit. A socket that refuses it stays without one.

@@ -8,7 +8,6 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +19,9 @@ use nix::sys::socket::{
     MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, setsockopt, shutdown,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use nix::sys::uio::writev;
-use nix::unistd::read;
 
 mod connect;
+mod device;
 #[cfg(feature = "exec")]
 pub(crate) mod exec;
 pub(crate) mod lookup;
@@ -35,7 +33,7 @@ mod waiting;
 pub(crate) use connect::connect_while;
 #[cfg(feature = "state")]
 pub(crate) use connect::of_ourselves;
-use waiting::Waiting;
+use device::Device;
 
 /// Longest wait for a writer whose system call is about to report a reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
@@ -61,12 +59,8 @@ enum Kind {
     Stream,
     /// A UNIX SEQPACKET socket: it keeps boundaries.
     Packet,
-    /// A character device: read and written, but it has no end.
-    Device(Waiting),
-    /// A named pipe with a reader: written only, since reading it would return our own bytes.
-    Pipe(Waiting),
-    /// A named pipe with only a writer: read only. One byte may have been read already.
-    Source(Waiting, Mutex<Option<u8>>),
+    /// A serial line, another device or a fifo.
+    Device(Device),
 }
 
 /// A connected backend.
@@ -138,16 +132,14 @@ impl Backend {
     ///
     /// # Errors
     /// As recv(2), `WouldBlock` when the limit of reads has passed; a packet longer than `buffer`
-    /// is an error, since its rest is lost.
+    /// is an error, since its rest is lost; [`Backend::is_gone`] tells of a device.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
         match &self.kind {
             Kind::Stream => self.stream_input(retry(|| {
                 nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
             })),
             Kind::Packet => self.read_packet(buffer),
-            Kind::Device(waiting) => self.read_device(waiting, buffer),
-            Kind::Pipe(waiting) => waiting.until_end(self.fd.as_fd()),
-            Kind::Source(waiting, first) => self.read_source(waiting, first, buffer),
+            Kind::Device(device) => device.read(self.fd.as_fd(), buffer),
         }
     }
 
@@ -216,38 +208,6 @@ impl Backend {
         }
     }
 
-    /// Reads a pipe, behind the byte that its opening has read.
-    fn read_source(
-        &self,
-        waiting: &Waiting,
-        first: &Mutex<Option<u8>>,
-        buffer: &mut [u8],
-    ) -> io::Result<Input> {
-        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(byte) = first else {
-            return self.read_device(waiting, buffer);
-        };
-        buffer[0] = byte;
-        let more = retry(|| read(&self.fd, &mut buffer[1..])).unwrap_or(0);
-        Ok(Input::Bytes(1 + more))
-    }
-
-    fn read_device(&self, waiting: &Waiting, buffer: &mut [u8]) -> io::Result<Input> {
-        loop {
-            match waiting.wait(self.fd.as_fd(), PollFlags::POLLIN, PollTimeout::NONE) {
-                Err(Errno::EPIPE) => return Ok(Input::End),
-                result => result?,
-            }
-            match retry(|| read(&self.fd, buffer)) {
-                // Another reader of the line was faster.
-                Err(Errno::EAGAIN) => {}
-                // A serial line whose other side hung up.
-                Err(Errno::EIO) => return Ok(Input::End),
-                result => return input(result),
-            }
-        }
-    }
-
     /// Writes pieces in one call, or as one packet. Waits as long as the backend takes bytes. When
     /// it has taken none for the limit given to `connect`, `go_on` decides whether to wait on.
     ///
@@ -286,14 +246,7 @@ impl Backend {
                 self.is_writing.store(false, Ordering::Release);
                 result
             }
-            Kind::Device(waiting) | Kind::Pipe(waiting) => {
-                let limit = PollTimeout::try_from(waiting.limit).unwrap_or(PollTimeout::MAX);
-                waiting.wait(self.fd.as_fd(), PollFlags::POLLOUT, limit)?;
-                // In one call: others may write to it as well, and lines must not mix (pipe(7)).
-                writev(&self.fd, slices)
-            }
-            // Its only reader would be the gateway itself.
-            Kind::Source(..) => Err(Errno::EPIPE),
+            Kind::Device(device) => device.write(self.fd.as_fd(), slices),
         }
     }
 
@@ -325,7 +278,7 @@ impl Backend {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
             }
             // A device has no end to wait for.
-            Kind::Device(_) | Kind::Pipe(_) | Kind::Source(..) => self.cut(),
+            Kind::Device(_) => self.cut(),
         }
     }
 
@@ -335,9 +288,7 @@ impl Backend {
             Kind::Stream | Kind::Packet => {
                 let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
             }
-            Kind::Device(waiting) | Kind::Pipe(waiting) | Kind::Source(waiting, _) => {
-                waiting.end();
-            }
+            Kind::Device(device) => device.end(),
         }
     }
 }

@@ -1,19 +1,52 @@
 //! Opening: a serial line, raw and at its speed (termios(3)).
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::sys::termios::{self, BaudRate, ControlFlags, InputFlags, SetArg, Termios};
+use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
 
-use crate::config::{Flow, Parity, SerialConfig};
+use crate::config::{Flow, HangUp, Parity, SerialConfig};
 
-/// Makes a line raw and sets what `config` says of it. Another device stays as it is.
+/// A line that other programs cannot open, for as long as this value lives.
+#[derive(Debug)]
+pub(super) struct Exclusive(File);
+
+impl Exclusive {
+    /// Takes a line. The kernel then refuses whoever opens it without privileges (TIOCEXCL,
+    /// ioctl_tty(2)); terminal programs of root look at its lock (flock(2)).
+    ///
+    /// # Errors
+    /// `ResourceBusy` if another program has the lock; as dup(2).
+    pub(super) fn take(line: impl AsFd) -> io::Result<Self> {
+        let file = File::from(line.as_fd().try_clone_to_owned()?);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Errno::EBUSY.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        ioctl_tiocexcl(&file)?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        // The mark would stay if another program has the line open.
+        let _ = ioctl_tiocnxcl(&self.0);
+    }
+}
+
+/// Makes a line raw and sets what `config` says of it. Another device stays as it is, and false is
+/// returned.
 ///
 /// # Errors
 /// `InvalidInput` for a speed that no line has; as tcsetattr(3).
-pub(crate) fn set_up(line: impl AsFd, config: &SerialConfig) -> io::Result<()> {
+pub(super) fn set_up(line: impl AsFd, config: &SerialConfig) -> io::Result<bool> {
     let Ok(mut settings) = termios::tcgetattr(&line) else {
-        return Ok(());
+        return Ok(false);
     };
     termios::cfmakeraw(&mut settings);
     set_character(&mut settings, config);
@@ -21,7 +54,8 @@ pub(crate) fn set_up(line: impl AsFd, config: &SerialConfig) -> io::Result<()> {
         let speed = baud_rate(config.baud).ok_or(io::ErrorKind::InvalidInput)?;
         termios::cfsetspeed(&mut settings, speed)?;
     }
-    Ok(termios::tcsetattr(&line, SetArg::TCSANOW, &settings)?)
+    termios::tcsetattr(&line, SetArg::TCSANOW, &settings)?;
+    Ok(true)
 }
 
 /// Sets how a character goes over the line, and how the line says that its reader is slow.
@@ -39,6 +73,11 @@ fn set_character(settings: &mut Termios, config: &SerialConfig) {
     control.set(ControlFlags::PARODD, config.parity == Parity::Odd);
     control.set(ControlFlags::CSTOPB, config.stop_bits == 2);
     control.set(ControlFlags::CRTSCTS, config.flow == Flow::Hardware);
+    match config.hang_up {
+        HangUp::AsItIs => {}
+        HangUp::Yes => control.insert(ControlFlags::HUPCL),
+        HangUp::No => control.remove(ControlFlags::HUPCL),
+    }
     let software = InputFlags::IXON | InputFlags::IXOFF;
     settings
         .input_flags
@@ -120,6 +159,8 @@ mod tests {
             parity: Parity::Odd,
             stop_bits: 2,
             flow: Flow::Software,
+            hang_up: HangUp::No,
+            exclusive: false,
         };
         let mut settings = termios::tcgetattr(&pty.slave).expect("a terminal");
         termios::cfmakeraw(&mut settings);
@@ -133,7 +174,17 @@ mod tests {
                 .input_flags
                 .contains(InputFlags::IXON | InputFlags::IXOFF)
         );
+        assert!(!control.contains(ControlFlags::HUPCL));
+        let hang_up = |hang_up| SerialConfig {
+            hang_up,
+            ..SerialConfig::default()
+        };
+        set_character(&mut settings, &hang_up(HangUp::AsItIs));
+        assert!(!settings.control_flags.contains(ControlFlags::HUPCL));
+        set_character(&mut settings, &hang_up(HangUp::Yes));
+        assert!(settings.control_flags.contains(ControlFlags::HUPCL));
         set_character(&mut settings, &SerialConfig::default());
+        assert!(settings.control_flags.contains(ControlFlags::HUPCL));
         let control = settings.control_flags;
         assert_eq!(control & ControlFlags::CSIZE, ControlFlags::CS8);
         assert!(!control.intersects(wanted));

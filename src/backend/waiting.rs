@@ -1,28 +1,28 @@
 //! Running: waits for a device or a pipe.
 
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Input, retry};
 
 /// A wait for a descriptor that no shutdown(2) reaches.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// A byte in this pipe ends every wait.
-    woken: PipeReader,
-    wake: PipeWriter,
+    /// Once it is above 0, it ends every wait (eventfd(2)).
+    over: EventFd,
     /// Longest wait until it can be written to; sockets have an option for this.
     pub(super) limit: Duration,
 }
 
 impl Waiting {
     pub(super) fn new(limit: Duration) -> io::Result<Self> {
-        let (woken, wake) = io::pipe()?;
-        Ok(Self { woken, wake, limit })
+        let over = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
+        Ok(Self { over, limit })
     }
 
     /// Waits for a device; `EAGAIN` after `limit`, `EPIPE` once it was cut.
@@ -33,7 +33,7 @@ impl Waiting {
         limit: PollTimeout,
     ) -> nix::Result<()> {
         let mut fds = [
-            PollFd::new(self.woken.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.over.as_fd(), PollFlags::POLLIN),
             PollFd::new(fd, events),
         ];
         match retry(|| poll(&mut fds, limit))? {
@@ -51,8 +51,27 @@ impl Waiting {
         }
     }
 
+    /// Waits until `source` can be read or the pipe `destination` has no reader any more; `EPIPE` for
+    /// the latter, and once it was cut. Bytes to read come first.
+    pub(super) fn for_source(
+        &self,
+        source: BorrowedFd<'_>,
+        destination: BorrowedFd<'_>,
+    ) -> nix::Result<()> {
+        let mut fds = [
+            PollFd::new(self.over.as_fd(), PollFlags::POLLIN),
+            PollFd::new(source, PollFlags::POLLIN),
+            PollFd::new(destination, PollFlags::empty()),
+        ];
+        retry(|| poll(&mut fds, PollTimeout::NONE))?;
+        match fds[0].any() != Some(true) && fds[1].any() == Some(true) {
+            true => Ok(()),
+            false => Err(Errno::EPIPE),
+        }
+    }
+
     /// Ends every wait, for good.
     pub(super) fn end(&self) {
-        let _ = (&self.wake).write(&[0]);
+        let _ = self.over.write(1);
     }
 }

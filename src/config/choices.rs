@@ -2,7 +2,7 @@
 
 use log::LevelFilter;
 
-use super::endpoint::{Flow, Parity};
+use super::endpoint::{Flow, HangUp, Parity};
 use super::schema::Choice;
 use super::service::{FrameType, Framing};
 
@@ -208,6 +208,17 @@ pub(crate) const PARITIES: [Choice<Parity>; 3] = [
     choice("none", Parity::None, "no parity bit"),
     choice("even", Parity::Even, "even parity"),
     choice("odd", Parity::Odd, "odd parity"),
+];
+
+/// Words of `hangup`.
+pub(crate) const HANGUPS: [Choice<HangUp>; 3] = [
+    choice("as-is", HangUp::AsItIs, "as the line is set, by stty(1)"),
+    choice(
+        "yes",
+        HangUp::Yes,
+        "DTR falls: a modem hangs up, and some boards reset when the line is opened next",
+    ),
+    choice("no", HangUp::No, "DTR stays"),
 ];
 
 /// Words of `flow`.

@@ -13,8 +13,15 @@ pub enum Target {
     Tcp(String, u16),
     /// A serial line or another character device.
     Tty(PathBuf, SerialConfig),
-    /// A named pipe.
+    /// A named pipe that is written, or read where it has only a writer.
     Fifo(PathBuf),
+    /// Named pipes: one that is held open and read, and one that is written, if there is one.
+    Fifos {
+        /// The one that is read.
+        source: PathBuf,
+        /// The one that is written.
+        destination: Option<PathBuf>,
+    },
     /// The built-in service that tells what the daemon does, as JSON; no connection is made.
     Status,
     /// A program, run for each client.
@@ -50,6 +57,10 @@ pub struct SerialConfig {
     pub stop_bits: u8,
     /// How a slow reader stops the writer (`flow`).
     pub flow: Flow,
+    /// Whether the line hangs up when it is closed (`hangup`).
+    pub hang_up: HangUp,
+    /// Other programs cannot open the line (`exclusive`).
+    pub exclusive: bool,
 }
 
 impl Default for SerialConfig {
@@ -62,6 +73,8 @@ impl Default for SerialConfig {
             parity: Parity::None,
             stop_bits: 1,
             flow: Flow::None,
+            hang_up: HangUp::AsItIs,
+            exclusive: false,
         }
     }
 }
@@ -86,4 +99,15 @@ pub enum Flow {
     Hardware,
     /// By the characters XON and XOFF, which the data then cannot contain.
     Software,
+}
+
+/// Whether a serial line hangs up, by the line DTR, when the last program closes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// As the line is set.
+    AsItIs,
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
 }

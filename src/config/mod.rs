@@ -39,7 +39,7 @@ pub(crate) use choices::BAUDS;
 #[cfg(feature = "exec")]
 pub(crate) use endpoint::ExecConfig;
 pub use endpoint::Target;
-pub(crate) use endpoint::{Flow, Parity, SerialConfig};
+pub(crate) use endpoint::{Flow, HangUp, Parity, SerialConfig};
 pub(crate) use input::Input;
 pub use libconfig::diagnostic::{Diagnostic, Severity};
 pub use libconfig::value::Value;

@@ -2,26 +2,29 @@
 
 use std::path::PathBuf;
 
-use super::choices::{BAUDS, FLOWS, LinkType, PARITIES};
+use super::choices::{BAUDS, FLOWS, HANGUPS, LinkType, PARITIES};
 use super::endpoint::{SerialConfig, Target};
 #[cfg(feature = "exec")]
 use super::exec::read as program;
 use super::keys::websocket::{
-    ARGUMENTS, BAUD, DATABITS, DESTINATION, DIRECTORY, FLOW, LINK_PORT, MAXPROCESSES, PARITY,
-    STOPBITS, TYPE,
+    ARGUMENTS, BAUD, DATABITS, DESTINATION, DIRECTORY, EXCLUSIVE, FLOW, HANGUP, LINK_PORT,
+    MAXPROCESSES, PARITY, SOURCE, STOPBITS, TYPE,
 };
 use super::model::MAX_SOCKET_PATH;
 use super::reader::Reader;
 use super::schema::Key;
 
 /// Keys of one type of link only.
-const FOR_TYPE: [(&Key, LinkType, &str); 9] = [
+const FOR_TYPE: [(&Key, LinkType, &str); 12] = [
     (&LINK_PORT, LinkType::Tcp, "tcp"),
     (&BAUD, LinkType::Tty, "tty"),
     (&DATABITS, LinkType::Tty, "tty"),
     (&PARITY, LinkType::Tty, "tty"),
     (&STOPBITS, LinkType::Tty, "tty"),
     (&FLOW, LinkType::Tty, "tty"),
+    (&EXCLUSIVE, LinkType::Tty, "tty"),
+    (&HANGUP, LinkType::Tty, "tty"),
+    (&SOURCE, LinkType::Fifo, "fifo"),
     (&ARGUMENTS, LinkType::Exec, "exec"),
     (&DIRECTORY, LinkType::Exec, "exec"),
     (&MAXPROCESSES, LinkType::Exec, "exec"),
@@ -32,7 +35,11 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
     if kind == LinkType::Status {
         return status(reader);
     }
-    let destination = reader.needed(&DESTINATION);
+    let source = reader.text(&SOURCE).filter(|_| kind == LinkType::Fifo);
+    let destination = match source {
+        Some(_) => reader.text(&DESTINATION),
+        None => reader.needed(&DESTINATION),
+    };
     for (key, only, word) in FOR_TYPE {
         if reader.sets(key) && kind != only {
             let message = format!("'{}' is for links of type \"{word}\"", key.name);
@@ -49,6 +56,9 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         let message = "this ouistiti was built without programs (feature 'exec')";
         reader.error(&TYPE, message);
     }
+    if let Some(source) = source {
+        return Some(fifos(reader, source, destination));
+    }
     let serial = serial(reader);
     let destination = destination?;
     if kind == LinkType::Unix && destination.len() > MAX_SOCKET_PATH {
@@ -63,6 +73,17 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         LinkType::Fifo => Some(Target::Fifo(path)),
         LinkType::Status => None,
         LinkType::Exec => program(reader, path),
+    }
+}
+
+fn fifos(reader: &Reader, source: String, destination: Option<String>) -> Target {
+    if destination.as_ref() == Some(&source) {
+        let message = "the same fifo as 'destination': clients would hear what they send";
+        reader.error(&SOURCE, message);
+    }
+    Target::Fifos {
+        source: source.into(),
+        destination: destination.map(PathBuf::from),
     }
 }
 
@@ -94,6 +115,8 @@ fn serial(reader: &Reader) -> SerialConfig {
         parity: reader.choice(&PARITY, &PARITIES),
         stop_bits: bits(&STOPBITS),
         flow: reader.choice(&FLOW, &FLOWS),
+        hang_up: reader.choice(&HANGUP, &HANGUPS),
+        exclusive: reader.flag(&EXCLUSIVE),
     }
 }
 

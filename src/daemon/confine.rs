@@ -138,6 +138,13 @@ impl Files {
                     Target::Tty(path, _) | Target::Fifo(path) => {
                         rights.push((path.clone(), device));
                     }
+                    Target::Fifos {
+                        source,
+                        destination,
+                    } => {
+                        let fifos = [source].into_iter().chain(destination);
+                        rights.extend(fifos.map(|path| (path.clone(), device)));
+                    }
                 }
             }
         }

@@ -15,6 +15,13 @@ pub(super) fn services(config: &WebsocketConfig) -> String {
         Some(Target::Unix(path) | Target::Tty(path, _) | Target::Fifo(path)) => {
             format!("every client gets {}", path.display())
         }
+        Some(Target::Fifos {
+            source: path,
+            destination,
+        }) => format!(
+            "every client gets {}",
+            destination.as_ref().unwrap_or(path).display()
+        ),
         Some(Target::Tcp(host, port)) => format!("every client gets {host}:{port}"),
         Some(Target::Status) | None => format!("services in {}", config.docroot.display()),
     }

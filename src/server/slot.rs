@@ -280,7 +280,7 @@ fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
 fn descriptors(config: &ServerConfig) -> usize {
     let has_more = |target: &Target| match target {
         Target::Unix(_) | Target::Tcp(..) => false,
-        Target::Tty(..) | Target::Fifo(..) | Target::Status => true,
+        Target::Tty(..) | Target::Fifo(..) | Target::Fifos { .. } | Target::Status => true,
         // Its standard error.
         #[cfg(feature = "exec")]
         Target::Exec(_) => true,

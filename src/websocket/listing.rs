@@ -184,6 +184,14 @@ fn name_of_link(glob: &str, target: &Target) -> Option<String> {
         Target::Unix(path) | Target::Tty(path, _) | Target::Fifo(path) => {
             path.file_name()?.to_str()?
         }
+        Target::Fifos {
+            source,
+            destination,
+        } => destination
+            .as_ref()
+            .unwrap_or(source)
+            .file_name()?
+            .to_str()?,
         #[cfg(feature = "exec")]
         Target::Exec(config) => config.program.file_name()?.to_str()?,
         Target::Tcp(host, _) => host,

@@ -176,14 +176,15 @@ fn attempt<'a>(
     }
 }
 
-/// Whether a backend may be there in a moment: its socket is missing, nobody listens on it or reads
-/// its fifo, or it has just ended.
+/// Whether a backend may be there in a moment: its socket or device is missing, nobody listens on it
+/// or reads its fifo, it has just ended, or its device is being pulled out.
 fn is_away(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    use nix::libc::{EIO, ENODEV, ENXIO};
     matches!(
         error.kind(),
         NotFound | ConnectionRefused | ConnectionReset | BrokenPipe
-    ) || error.raw_os_error() == Some(nix::libc::ENXIO)
+    ) || matches!(error.raw_os_error(), Some(ENXIO | ENODEV | EIO))
 }
 
 /// Connects a backend and sends it a PROXY header if `proxy` asks for it.

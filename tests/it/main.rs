@@ -33,6 +33,7 @@ mod heads;
 mod hosts;
 mod init_d;
 mod isolation;
+mod lines;
 mod links;
 mod listing;
 #[cfg(feature = "auth")]

@@ -4,7 +4,6 @@ use super::*;
 use std::fs;
 use std::io::{Read, Write};
 use std::sync::mpsc;
-use std::time::Instant;
 
 use nix::fcntl::OFlag;
 use nix::pty::openpty;
@@ -101,8 +100,9 @@ fn several_readers_of_one_terminal_share_its_bytes_and_none_fails() {
 fn both_pieces_reach_a_pipe_in_one_write() {
     // With O_DIRECT a read gives one write (pipe(2)).
     let (far, near) = pipe2(OFlag::O_DIRECT | OFlag::O_CLOEXEC).expect("a pipe");
-    let waiting = Waiting::new(LONG).expect("a pipe");
-    let backend = Backend::new(near, Kind::Pipe(waiting));
+    // proc(5): this path opens the pipe itself.
+    let path = format!("/proc/self/fd/{}", near.as_raw_fd());
+    let backend = connect(&Target::Fifo(path.into()), LONG).expect("it is read");
     backend
         .write_all_of(&[b"Hello", b"\n"], wait_on)
         .expect("buffer space");
@@ -129,36 +129,153 @@ fn a_fifo_is_written_and_ends_with_its_reader() {
     assert_eq!(backend.read(&mut read).expect("the end"), Input::End);
 }
 
+/// A fifo that a program writes and nobody reads, as it stands when that waits in its open(2).
+fn written_fifo(path: &Path) -> fs::File {
+    mkfifo(path, Mode::S_IRWXU).expect("a fifo");
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+    let reader = nix::fcntl::open(path, flags, Mode::empty()).expect("a reader");
+    let writer = fs::OpenOptions::new().write(true).open(path);
+    drop(reader);
+    writer.expect("it has a reader")
+}
+
 #[test]
 fn a_fifo_with_a_waiting_writer_is_read_to_its_end() {
+    for has_written in [false, true] {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("fifo");
+        let mut writer = written_fifo(&path);
+        if has_written {
+            let reader = fs::OpenOptions::new().read(true).open(&path);
+            writer.write_all(b"Hello").expect("buffer space");
+            drop(reader);
+        }
+        let backend = connect(&Target::Fifo(path), LONG).expect("it has a writer");
+        if !has_written {
+            writer.write_all(b"Hello").expect("buffer space");
+        }
+        drop(writer);
+        assert_eq!(read_all(&backend), b"Hello");
+        let error = backend
+            .write_all_of(&[b"x", b""], wait_on)
+            .expect_err("no reader");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn a_fifo_that_nobody_has_open_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
     mkfifo(&path, Mode::S_IRWXU).expect("a fifo");
-    let target = Target::Fifo(path.clone());
-    let error = connect(&target, LONG)
-        .map(drop)
-        .expect_err("nobody is there");
+    let error = connect(&Target::Fifo(path), LONG).map(drop);
+    let error = error.expect_err("nobody is there");
     assert_eq!(error.raw_os_error(), Some(nix::libc::ENXIO));
-    // It waits in its open(2) for a reader.
-    let writer = thread::spawn(move || fs::write(path, "Hello"));
-    let start = Instant::now();
-    let backend = loop {
-        match connect(&target, LONG) {
-            Ok(backend) => break backend,
-            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
-        }
-    };
-    let mut all = Vec::new();
-    let mut buffer = [0; 16];
-    while let Input::Bytes(count) = backend.read(&mut buffer).expect("readable") {
-        all.extend_from_slice(&buffer[..count]);
+}
+
+/// What the next read gives.
+fn next(backend: &Backend) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    match backend.read(&mut buffer).expect("readable") {
+        Input::Bytes(count) => buffer[..count].to_vec(),
+        Input::End => Vec::new(),
     }
-    assert_eq!(all, b"Hello");
-    writer.join().expect("no panic").expect("it is read");
-    let error = backend
-        .write_all_of(&[b"x", b""], wait_on)
-        .expect_err("no reader");
-    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn writers_of_a_source_come_and_go() {
+    let scratch = Scratch::new();
+    let source = scratch.0.join("source");
+    mkfifo(&source, Mode::S_IRWXU).expect("a fifo");
+    let target = Target::Fifos {
+        source: source.clone(),
+        destination: None,
+    };
+    let backend = connect(&target, LONG).expect("nobody needs to be there");
+    // What a client sends goes nowhere, least of all back to it.
+    backend
+        .write_all_of(&[b"lost", b"\n"], wait_on)
+        .expect("taken");
+    for line in [b"one", b"two"] {
+        fs::write(&source, line).expect("it has a reader");
+        assert_eq!(next(&backend), line);
+    }
+    let held = fs::OpenOptions::new().read(true).write(true).open(&source);
+    held.expect("a fifo").write_all(b"three").expect("space");
+    assert_eq!(next(&backend), b"three");
+    backend.cut();
+    assert_eq!(next(&backend), b"");
+}
+
+#[test]
+fn a_pair_of_fifos_is_read_and_written_until_its_reader_is_gone() {
+    let scratch = Scratch::new();
+    let paths = ["out", "in"].map(|name| scratch.0.join(name));
+    for path in &paths {
+        mkfifo(path, Mode::S_IRWXU).expect("a fifo");
+    }
+    let [source, destination] = paths;
+    let target = Target::Fifos {
+        source: source.clone(),
+        destination: Some(destination.clone()),
+    };
+    let error = connect(&target, LONG).map(drop).expect_err("no program");
+    assert_eq!(error.raw_os_error(), Some(nix::libc::ENXIO));
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+    let reader = nix::fcntl::open(&destination, flags, Mode::empty()).expect("a reader");
+    let mut reader = fs::File::from(reader);
+    let backend = connect(&target, LONG).expect("it is read");
+    backend
+        .write_all_of(&[b"ask", b"\n"], wait_on)
+        .expect("written");
+    let mut read = [0; 16];
+    assert_eq!(reader.read(&mut read).expect("bytes"), 4);
+    fs::write(&source, "answer").expect("it has a reader");
+    assert_eq!(next(&backend), b"answer");
+    fs::write(&source, "last words").expect("it has a reader");
+    drop(reader);
+    assert_eq!(next(&backend), b"last words");
+    assert_eq!(next(&backend), b"");
+}
+
+#[test]
+fn a_source_that_is_no_fifo_is_refused() {
+    let scratch = Scratch::new();
+    let source = scratch.0.join("file");
+    fs::write(&source, "text").expect("a file");
+    let target = Target::Fifos {
+        source,
+        destination: None,
+    };
+    let error = connect(&target, LONG).map(drop).expect_err("no fifo");
+    assert!(error.to_string().ends_with("file is not a fifo"), "{error}");
+}
+
+#[test]
+fn a_line_that_is_gone_is_told_from_one_that_has_ended() {
+    let (backend, master) = terminal();
+    drop(master);
+    let error = backend.read(&mut [0; 8]).expect_err("it is gone");
+    assert!(Backend::is_gone(&error), "{error}");
+    let null = Target::Tty("/dev/null".into(), SerialConfig::default());
+    let null = connect(&null, LONG).expect("every machine has it");
+    assert_eq!(null.read(&mut [0; 8]).expect("the end"), Input::End);
+}
+
+#[test]
+fn an_exclusive_line_is_one_clients_and_free_after_it() {
+    let pty = openpty(None, None).expect("a terminal");
+    let path = nix::unistd::ttyname(&pty.slave).expect("a name");
+    let line = SerialConfig {
+        exclusive: true,
+        ..SerialConfig::default()
+    };
+    let target = Target::Tty(path, line);
+    let first = connect(&target, LONG).expect("a device");
+    let error = connect(&target, LONG).map(drop).expect_err("it is taken");
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    drop(first);
+    connect(&target, LONG).expect("it is free");
 }
 
 #[test]

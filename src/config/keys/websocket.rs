@@ -1,6 +1,6 @@
 //! The keys of the `websocket` section and of its `links`.
 
-use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, LINK_TYPES, PARITIES, PROXIES};
+use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, HANGUPS, LINK_TYPES, PARITIES, PROXIES};
 use super::super::schema::{Key, NEEDED, Section, words};
 use super::{AUTH, foreign};
 
@@ -144,12 +144,15 @@ pub(crate) static LINK: Section = Section {
         &ORIGIN,
         &TYPE,
         &DESTINATION,
+        &SOURCE,
         &LINK_PORT,
         &BAUD,
         &DATABITS,
         &PARITY,
         &STOPBITS,
         &FLOW,
+        &EXCLUSIVE,
+        &HANGUP,
         &ARGUMENTS,
         &DIRECTORY,
         &MAXPROCESSES,
@@ -182,6 +185,16 @@ pub(crate) static DESTINATION: Key = Key::optional(
      program, from /.",
 )
 .absent(NEEDED, "/run/modem.sock");
+pub(crate) static SOURCE: Key = Key::optional(
+    "source",
+    "Path of a fifo that clients hear, for type fifo. It is held open, so that the programs that \
+     write to it come and go. What clients send goes to the fifo 'destination', or nowhere without \
+     one.",
+)
+.absent(
+    "'destination' is read where it has only a writer",
+    "/run/log.fifo",
+);
 pub(crate) static LINK_PORT: Key = Key::number(
     "port",
     None,
@@ -218,6 +231,17 @@ pub(crate) static FLOW: Key = Key::choice(
     "none",
     &words(&FLOWS),
     "Flow control of a serial line: how a slow reader stops the writer.",
+);
+pub(crate) static EXCLUSIVE: Key = Key::flag(
+    "exclusive",
+    "No other program can open the serial line while a client has it (TIOCEXCL). Root's \
+     programs can, but most look at its lock (flock).",
+);
+pub(crate) static HANGUP: Key = Key::choice(
+    "hangup",
+    "as-is",
+    &words(&HANGUPS),
+    "What happens on a serial line when the last program closes it.",
 );
 pub(crate) static ARGUMENTS: Key = Key::texts(
     "arguments",

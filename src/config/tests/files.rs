@@ -325,12 +325,15 @@ fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
         .collect();
     let of_other_types = [
         "'user' has no effect beside 'file'",
+        "'source' is for links of type \"fifo\"",
         "'port' is for links of type \"tcp\"",
         "'baud' is for links of type \"tty\"",
         "'databits' is for links of type \"tty\"",
         "'parity' is for links of type \"tty\"",
         "'stopbits' is for links of type \"tty\"",
         "'flow' is for links of type \"tty\"",
+        "'exclusive' is for links of type \"tty\"",
+        "'hangup' is for links of type \"tty\"",
         "'arguments' is for links of type \"exec\"",
         "'directory' is for links of type \"exec\"",
         "'maxprocesses' is for links of type \"exec\"",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Flow, FrameType, Framing, Parity, SerialConfig, Target, from_text};
+use super::super::{Flow, FrameType, Framing, HangUp, Parity, SerialConfig, Target, from_text};
 use super::{ALL, Built, errors, in_websocket, load_text, short, text_for, warnings, websocket};
 
 #[test]
@@ -66,20 +66,50 @@ fn a_serial_line_has_its_settings() {
         }
     };
     assert_eq!(line(""), SerialConfig::default());
-    let set = "baud = 9600; databits = 7; parity = \"even\"; stopbits = 2; flow = \"hardware\";";
+    let set = "baud = 9600; databits = 7; parity = \"even\"; stopbits = 2; flow = \"hardware\"; \
+               exclusive = true; hangup = \"no\";";
     let expected = SerialConfig {
         baud: 9600,
         data_bits: 7,
         parity: Parity::Even,
         stop_bits: 2,
         flow: Flow::Hardware,
+        hang_up: HangUp::No,
+        exclusive: true,
     };
     assert_eq!(line(set), expected);
 }
 
 #[test]
+fn a_fifo_is_read_beside_or_instead_of_the_one_that_is_written() {
+    let target = |body: &str| {
+        let link = format!("links = ( {{ origin = \"a\"; type = \"fifo\"; {body} }} );");
+        websocket(&link).links[0].target.clone()
+    };
+    let fifos = |destination: Option<&str>| Target::Fifos {
+        source: "/out".into(),
+        destination: destination.map(Into::into),
+    };
+    assert_eq!(target("source = \"/out\";"), fifos(None));
+    let pair = target("source = \"/out\"; destination = \"/in\";");
+    assert_eq!(pair, fifos(Some("/in")));
+}
+
+#[test]
 fn a_link_that_cannot_work_is_refused() {
     let cases = [
+        (
+            "origin = \"a\"; type = \"fifo\"; source = \"/x\"; destination = \"/x\";",
+            "clients would hear what they send",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; source = \"/y\";",
+            "'source' is for links of type \"fifo\"",
+        ),
+        (
+            "origin = \"a\"; destination = \"/x\"; exclusive = true;",
+            "'exclusive' is for links of type \"tty\"",
+        ),
         ("destination = \"/x\";", "links needs 'origin'"),
         ("origin = \"a\";", "links needs 'destination'"),
         (

@@ -300,7 +300,10 @@ impl Pump {
                         reason(&error)
                     );
                     let _ = out.end();
-                    return Leave::Over(BackendEnd::Failed(CloseCode::Error));
+                    return Leave::Over(BackendEnd::Failed(match Backend::is_gone(&error) {
+                        true => CloseCode::Away,
+                        false => CloseCode::Error,
+                    }));
                 }
             };
             self.from_backend.moved();
