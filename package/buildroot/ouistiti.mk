@@ -6,8 +6,9 @@
 
 # Copy this directory to package/ouistiti, and put the line
 #     source "package/ouistiti/Config.in"
-# into package/Config.in. The archive is made by package/archive of the source;
-# until a release is uploaded to this address, put it into dl/ouistiti.
+# into package/Config.in. The archive with its crates is made by package/archive
+# of the source; until a release is uploaded to this address, put it into
+# dl/ouistiti.
 OUISTITI_VERSION = 0.1.0
 OUISTITI_LICENSE = MIT
 OUISTITI_LICENSE_FILES = LICENSE
@@ -33,6 +34,7 @@ OUISTITI_PAGES = $(@D)/htdocs
 else
 
 OUISTITI_SITE = https://example.invalid/ouistiti/releases
+OUISTITI_SOURCE = ouistiti-$(OUISTITI_VERSION)-vendored.tar.gz
 ouistiti-program = $(@D)/target/$(RUSTC_TARGET_NAME)/release/$(1)
 OUISTITI_LIBRARY = $(@D)/target-so/$(RUSTC_TARGET_NAME)/release/libwebsocket.so
 OUISTITI_HEADER = $(@D)/utils/libwebsocket/include/websocket.h
@@ -46,11 +48,13 @@ OUISTITI_CARGO_BUILD_OPTS += $(foreach program,\
 endif
 
 # Without the standard library it must abort on panic, and so is a workspace.
+# cargo looks for its configuration, which names VENDOR, in the directory it is in.
 define OUISTITI_BUILD_LIBRARY
-	$(TARGET_MAKE_ENV) $(TARGET_CONFIGURE_OPTS) $(PKG_CARGO_ENV) \
+	cd $(@D) && \
+		$(TARGET_MAKE_ENV) $(TARGET_CONFIGURE_OPTS) $(PKG_CARGO_ENV) \
 		CARGO_TARGET_DIR=$(@D)/target-so \
 		cargo build --offline --release --locked \
-		--manifest-path $(@D)/utils/libwebsocket/so/Cargo.toml
+		--manifest-path utils/libwebsocket/so/Cargo.toml
 endef
 ifeq ($(BR2_PACKAGE_OUISTITI_LIBRARY),y)
 OUISTITI_POST_BUILD_HOOKS += OUISTITI_BUILD_LIBRARY

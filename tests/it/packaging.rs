@@ -43,7 +43,7 @@ fn packages_have_the_version_of_the_program() {
     for (path, name) in [
         (
             "package/buildroot/ouistiti.hash",
-            format!("ouistiti-{version}.tar.gz\n"),
+            format!("ouistiti-{version}-vendored.tar.gz\n"),
         ),
         (
             "package/buildroot/Config.in",
@@ -79,6 +79,109 @@ fn the_busybox_script_is_as_buildroot_wants_it() {
     for action in ["start()", "stop()", "restart()", "reload()", "status()"] {
         assert!(script.contains(&format!("\n{action} {{\n")), "{action}");
     }
+}
+
+/// Rules of buildroot's utils/check-package for start scripts.
+#[test]
+fn the_busybox_script_names_its_daemon_and_pid_file_as_buildroot_does() {
+    let script = read("init/S50ouistiti");
+    let value = |name: &str| {
+        let mut lines = script.lines();
+        let found: Vec<_> = lines
+            .by_ref()
+            .filter_map(|line| line.strip_prefix(name))
+            .collect();
+        assert_eq!(found.len(), 1, "{name}");
+        found[0].trim_matches('"').to_owned()
+    };
+    assert_eq!(value("DAEMON="), "ouistiti");
+    assert_eq!(value("PIDFILE="), "/var/run/$DAEMON.pid");
+}
+
+/// Rules of buildroot's utils/check-package for Config.in.
+#[test]
+fn the_choices_for_buildroot_have_their_attributes_in_its_order() {
+    let order = [
+        "bool", "string", "default", "depends", "select", "help", "\t  ",
+    ];
+    let mut last = 0;
+    let mut names = Vec::new();
+    for line in read("package/buildroot/Config.in").lines() {
+        if let Some(name) = line.strip_prefix("config ") {
+            assert!(!names.contains(&name.to_owned()), "{name} twice");
+            names.push(name.to_owned());
+            last = 0;
+        }
+        let Some(attribute) = line.strip_prefix('\t') else {
+            continue;
+        };
+        let word = attribute.split_whitespace().next().unwrap_or_default();
+        let Some(place) = order.iter().position(|own| *own == word) else {
+            assert!(
+                line.starts_with("\t  "),
+                "neither attribute nor help: {line}"
+            );
+            continue;
+        };
+        assert!(place >= last, "{line} stands too late");
+        assert_ne!(attribute, "default n", "what else would it be");
+        last = place;
+    }
+    assert!(names.len() > 4, "{names:?}");
+}
+
+/// Rules of buildroot's utils/check-package for recipes.
+#[test]
+fn the_recipe_for_buildroot_indents_and_sets_as_its_check_wants_it() {
+    let recipe = read("package/buildroot/ouistiti.mk");
+    let (mut define, mut continued, mut depth) = (false, false, 0);
+    let mut set = Vec::new();
+    for (number, line) in recipe.lines().enumerate() {
+        let number = number + 1;
+        let word = line.split_whitespace().next().unwrap_or_default();
+        let conditional = ["ifeq", "ifneq", "ifdef", "ifndef", "else", "endif"].contains(&word);
+        match word {
+            "define" => define = true,
+            "endef" => define = false,
+            "ifeq" | "ifneq" | "ifdef" | "ifndef" => depth += 1,
+            "endif" => depth -= 1,
+            _ => {}
+        }
+        let inside = (define && word != "define") || continued;
+        if !line.is_empty() && !(conditional && !continued) && word != "endef" {
+            assert_eq!(inside, line.starts_with('\t'), "line {number}: its indent");
+        }
+        continued = line.ends_with('\\') && !line.starts_with('#');
+        if continued {
+            let before = line.trim_end_matches('\\');
+            assert!(
+                before.ends_with(' ') && !before.ends_with("  ") && !before.ends_with("\t "),
+                "line {number}: more than a space before its backslash"
+            );
+        }
+        assert!(
+            !line.contains("${"),
+            "line {number}: braces around a variable"
+        );
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        if inside || name.contains(|byte: char| byte.is_whitespace()) {
+            continue;
+        }
+        assert!(
+            name.starts_with("OUISTITI_") || name.starts_with("ouistiti-"),
+            "line {number}: {name}"
+        );
+        assert!(
+            depth > 0 || !set.contains(&name),
+            "line {number}: {name} is set before"
+        );
+        set.push(name);
+    }
+    assert_eq!(depth, 0);
+    // The name that buildroot would give it anyway.
+    assert!(!recipe.contains("_SOURCE = ouistiti-$(OUISTITI_VERSION).tar.gz\n"));
 }
 
 /// Rules of buildroot's utils/check-package.
@@ -163,11 +266,26 @@ fn the_package_for_openwrt_has_what_packages_of_openwrt_have() {
     }
     let hash = recipe
         .lines()
-        .find_map(|line| line.strip_prefix("PKG_HASH:="));
-    let archive = format!("sha256  {}  ouistiti-", hash.expect("it has one"));
+        .find_map(|line| line.strip_prefix("PKG_HASH:="))
+        .expect("it has one");
     assert!(
-        read("package/buildroot/ouistiti.hash").contains(&archive),
-        "{archive}"
+        hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{hash}"
+    );
+    // Both archives are of one commit.
+    let commit = |path: &str| {
+        let text = read(path);
+        let (_, rest) = text.split_once("commit").expect("it names one");
+        let words: Vec<_> = rest.split(|byte: char| !byte.is_ascii_hexdigit()).collect();
+        words
+            .into_iter()
+            .find(|word| word.len() == 40)
+            .map(str::to_owned)
+            .expect("its name is complete")
+    };
+    assert_eq!(
+        commit("package/openwrt/Makefile"),
+        commit("package/buildroot/ouistiti.hash")
     );
     for package in [
         "ouistiti",
@@ -193,7 +311,7 @@ fn the_package_for_openwrt_has_what_packages_of_openwrt_have() {
 }
 
 #[test]
-fn the_package_for_openwrt_has_the_default_features_without_the_console() {
+fn the_recipes_have_the_default_features_without_the_console() {
     let recipe = read("package/openwrt/Makefile");
     let manifest = read("Cargo.toml");
     let default = manifest
@@ -210,6 +328,16 @@ fn the_package_for_openwrt_has_the_default_features_without_the_console() {
     let own = recipe.lines().find_map(|line| line.strip_prefix(mark));
     assert_eq!(own.expect("it has a list"), expected.join(" "));
     assert!(recipe.contains("  OUISTITI_FEATURES+=tls\n"));
+    let buildroot = read("package/buildroot/ouistiti.mk");
+    // websocket_rt brings it.
+    expected.retain(|feature| *feature != "websocket");
+    for feature in expected {
+        let own = format!("ouistiti/{feature}");
+        assert!(
+            buildroot.contains(&own),
+            "package/buildroot/ouistiti.mk: {own}"
+        );
+    }
 }
 
 /// uhttpd, the router's own pages, has port 80: pages of it connect to another port.
