@@ -148,14 +148,15 @@ fn the_recipe_for_buildroot_indents_and_sets_as_its_check_wants_it() {
             _ => {}
         }
         let inside = (define && word != "define") || continued;
-        if !line.is_empty() && !(conditional && !continued) && word != "endef" {
+        let free = line.is_empty() || word == "endef" || (conditional && !continued);
+        if !free {
             assert_eq!(inside, line.starts_with('\t'), "line {number}: its indent");
         }
         continued = line.ends_with('\\') && !line.starts_with('#');
         if continued {
             let before = line.trim_end_matches('\\');
             assert!(
-                before.ends_with(' ') && !before.ends_with("  ") && !before.ends_with("\t "),
+                !before.ends_with("  ") && !before.ends_with("\t "),
                 "line {number}: more than a space before its backslash"
             );
         }
