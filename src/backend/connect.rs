@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, getsockopt, setsockopt,
@@ -59,6 +58,18 @@ pub(crate) fn of_ourselves(socket: UnixStream) -> Backend {
 }
 
 fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
+    let backend = connect_for_client(path, limit)?;
+    backend.set_blocking()?;
+    Ok(backend)
+}
+
+/// Connects to a UNIX socket, for a client that is about to be handed over. Nothing follows the
+/// connect(2): the C gateway's library looks for the client as soon as it has accepted, and once
+/// only. [`Backend::set_blocking`] comes before the backend is read or written.
+///
+/// # Errors
+/// As connect(2); `WouldBlock` when the queue of the listener is full (unix(7)).
+pub(crate) fn connect_for_client(path: &Path, limit: Duration) -> io::Result<Backend> {
     match connect_unix_as(path, SockType::Stream, limit) {
         // unix(7): the listener's type differs.
         Err(Errno::EPROTOTYPE) => {
@@ -84,7 +95,6 @@ pub(super) fn connect_unix_as(
             result => break result?,
         }
     }
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(fd)
 }
 

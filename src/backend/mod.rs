@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{GetStruct, ReceiveTimeout};
@@ -30,6 +31,8 @@ mod program;
 pub(crate) mod serial;
 mod waiting;
 
+#[cfg(feature = "websocket_rt")]
+pub(crate) use connect::connect_for_client;
 pub(crate) use connect::connect_while;
 #[cfg(feature = "state")]
 pub(crate) use connect::of_ourselves;
@@ -95,6 +98,15 @@ impl Backend {
             #[cfg(feature = "exec")]
             program: None,
         }
+    }
+
+    /// Lets reads and writes wait.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub(crate) fn set_blocking(&self) -> io::Result<()> {
+        fcntl(&self.fd, FcntlArg::F_SETFL(OFlag::empty()))?;
+        Ok(())
     }
 
     /// Its socket alone.

@@ -17,16 +17,22 @@ use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::client::Client;
-use crate::config::FrameType;
+use crate::config::{FrameType, ServiceConfig};
 use crate::http::proxy;
 use crate::http::request::Request;
 use crate::system::reason::reason;
 use crate::websocket::access::Service;
 
+/// Whether a client is handed over: not one with TLS, and not one of a UNIX socket, which has no
+/// address to tell.
+pub(crate) fn is_for(config: &ServiceConfig, client: &Client) -> bool {
+    config.direct && !client.is_tls() && client.peer().is_some()
+}
+
 /// Undoes what the gateway set on the client's socket, and sets what the backend relies on: options
 /// and timeouts belong to the open file, which the backend shares. It is done before the backend is
 /// connected, since the C gateway's library looks for the descriptor only once, as soon as it has
-/// accepted.
+/// accepted: from then on only the 101 stands before the hand-over.
 pub(crate) fn prepare(client: &Client, silence: Duration) {
     client.tune(silence);
     // A socket that refuses them stays with its timeouts, and is served.

@@ -141,7 +141,7 @@ fn attempt<'a>(
         return Err((Refusal::NotForStrangers, Duration::ZERO));
     }
     #[cfg(feature = "websocket_rt")]
-    if service.config.direct && !client.is_tls() {
+    if direct::is_for(service.config, client) {
         direct::prepare(client, websocket.ping);
     }
     // A service beneath docroot has one descriptor more open until it is connected. Connecting to
@@ -203,6 +203,10 @@ fn reach(
         #[cfg(feature = "exec")]
         Target::Exec(config) => {
             Backend::run(config, cgi::run(service, client, id, request), limit)?
+        }
+        #[cfg(feature = "websocket_rt")]
+        Target::Unix(path) if direct::is_for(service.config, client) => {
+            backend::connect_for_client(path, limit)?
         }
         target => backend::connect_while(target, limit, &|| !client.has_left())?,
     };

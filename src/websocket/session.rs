@@ -1,5 +1,6 @@
 //! Running: serves an open WebSocket by relay or hand-over, to its end and its log line.
 
+use std::fmt::Display;
 use std::io;
 #[cfg(feature = "websocket_rt")]
 use std::net::SocketAddr;
@@ -78,18 +79,16 @@ impl Session {
         writer: Arc<FrameWriter>,
         place: &mut Place,
     ) {
-        self.tell_of_protocols(writer.client());
         if self.terms.park.is_some() {
             slot.release_threads();
         }
         #[cfg(feature = "websocket_rt")]
-        if self.terms.config.direct
-            && !writer.client().is_tls()
-            // A client of a UNIX socket has no address for the hand-over.
+        if direct::is_for(&self.terms.config, writer.client())
             && let Some(address) = writer.client().peer()
         {
             return self.hand_over(slot, writer, address, place);
         }
+        self.tell_of_protocols(writer.client());
         drop(self.held.take());
         let name = self.called();
         let Self {
@@ -108,7 +107,7 @@ impl Session {
 
     /// Logs that subprotocols were offered and none is chosen: browsers then give up, and tell
     /// nobody why.
-    fn tell_of_protocols(&self, client: &Client) {
+    fn tell_of_protocols(&self, client: impl Display) {
         if self.protocol.is_none() && !self.upgrade.protocols.is_empty() {
             let offered = self.upgrade.protocols.join(", ");
             info!(
@@ -150,6 +149,7 @@ impl Session {
                 match direct::hand_over(socket, self.backend.as_fd(), address, &self.told) {
                     Ok(()) => {
                         tally::handed_over();
+                        self.tell_of_protocols(&peer);
                         let name = format!("{peer} {}", self.called());
                         return handed::watch(self.backend.into_fd(), name, slot.pool());
                     }
@@ -165,6 +165,10 @@ impl Session {
             left.set_source(source);
         }
         let writer = slot.put(left);
+        if let Err(error) = self.backend.set_blocking() {
+            return warn!("{peer} {}: {}", self.name, reason(&error));
+        }
+        self.tell_of_protocols(&peer);
         drop(self.held.take());
         let name = self.called();
         let Self {

@@ -6,8 +6,9 @@ use std::net::Shutdown;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use crate::client::Client;
 use crate::frames::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, message, noise};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::process::wait_until;
 
 #[test]
@@ -314,6 +315,24 @@ fn descriptors_and_threads_are_given_back() {
     wait_until("descriptors and threads to return", || {
         (gateway.process.descriptors(), gateway.process.threads()) == (descriptors, threads)
     });
+}
+
+#[test]
+fn only_the_101_stands_between_the_connect_and_the_hand_over() {
+    if is_emulated(crate::faults::NO_FAULTS) {
+        return;
+    }
+    let mut command = crate::faults::daemon_with("FAULT_BETWEEN", "1");
+    let settings = "options = \"direct\"; protocols = \"\";";
+    let gateway = Gateway::run(&mut command, free_address(), "", settings);
+    let backend = gateway.backend("direct");
+    // That none is chosen is told afterwards.
+    let client = Client::open(&gateway, "direct", "Sec-WebSocket-Protocol: chat\r\n");
+    backend.accept();
+    let told = |line: &str| line.contains("calls between connect and hand-over");
+    let line = gateway.process.find_line(told).expect("a hand-over");
+    assert_eq!(line, "1 calls between connect and hand-over");
+    drop(client);
 }
 
 #[test]

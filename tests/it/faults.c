@@ -17,6 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+/*
+ * FAULT_BETWEEN: no fault, but a look: tells how many of the calls below a thread makes between its
+ * connect to a UNIX socket and the hand-over of a client there.
+ */
+static __thread int between = -1;
+
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
 
 /*
@@ -30,6 +36,7 @@ ssize_t send(int fd, const void *buffer, size_t length, int flags)
 	const char *text = getenv("FAULT_LIE");
 	ssize_t sent = real(fd, buffer, length, flags);
 
+	between += between >= 0;
 	if (text && sent > 0 && memmem(buffer, length, text, strlen(text)))
 		return (ssize_t)length + 1;
 	return sent;
@@ -109,7 +116,59 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
 		strncpy(other.sun_path, path, sizeof(other.sun_path) - 1);
 		return real(fd, (const struct sockaddr *)&other, sizeof(other));
 	}
+	between = address->sa_family == AF_UNIX ? 0 : between;
 	return real(fd, address, length);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	ssize_t (*real)(int, const struct msghdr *, int) =
+		REAL(ssize_t (*)(int, const struct msghdr *, int), "sendmsg");
+	ssize_t sent = real(fd, message, flags);
+
+	if (between >= 0 && message->msg_controllen && getenv("FAULT_BETWEEN"))
+		dprintf(2, "%d calls between connect and hand-over\n", between);
+	between = -1;
+	return sent;
+}
+
+int fcntl(int fd, int command, ...)
+{
+	int (*real)(int, int, ...) = REAL(int (*)(int, int, ...), "fcntl");
+	va_list list;
+	void *argument;
+
+	va_start(list, command);
+	argument = va_arg(list, void *);
+	va_end(list);
+	between += between >= 0;
+	return real(fd, command, argument);
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	int (*real)(int, int, int, const void *, socklen_t) =
+		REAL(int (*)(int, int, int, const void *, socklen_t), "setsockopt");
+
+	between += between >= 0;
+	return real(fd, level, name, value, length);
+}
+
+int close(int fd)
+{
+	int (*real)(int) = REAL(int (*)(int), "close");
+
+	between += between >= 0;
+	return real(fd);
+}
+
+ssize_t write(int fd, const void *buffer, size_t length)
+{
+	ssize_t (*real)(int, const void *, size_t) =
+		REAL(ssize_t (*)(int, const void *, size_t), "write");
+
+	between += between >= 0;
+	return real(fd, buffer, length);
 }
 
 /*
