@@ -157,6 +157,43 @@ fn the_c_example_knows_what_the_gateway_says_of_its_client() {
 }
 
 #[test]
+fn the_c_example_behind_the_relay_reads_who_its_client_is() {
+    use std::io::{Read, Write};
+    let server = Server::start(false, |scratch, socket| {
+        let mut command = Command::new(compile("examples/who.c", scratch, &[]));
+        command.arg(socket);
+        command
+    });
+    // What each family of addresses begins with: two of them, and two ports.
+    let addresses = [
+        (
+            0x11,
+            [&[192, 0, 2, 7][..], &[0; 8]].concat(),
+            "address: 192.0.2.7\n",
+        ),
+        (
+            0x21,
+            [&[0x20, 1, 0xd, 0xb8][..], &[0; 32]].concat(),
+            "address: 2001:db8::\n",
+        ),
+        (0x00, Vec::new(), ""),
+    ];
+    let fields = b"\xe3\0\x03eva\x99\0\x01?\xe5\0\x03a=1\xe4\0\x09cut";
+    for (family, addresses, known) in addresses {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
+        header.push(family);
+        header.extend(((addresses.len() + fields.len()) as u16).to_be_bytes());
+        let mut client = server.plain();
+        client
+            .write_all(&[&header[..], &addresses, fields].concat())
+            .expect("room");
+        let mut told = String::new();
+        client.read_to_string(&mut told).expect("text");
+        assert_eq!(told, format!("{known}user: eva\ncookies: a=1\n"));
+    }
+}
+
+#[test]
 fn the_rust_example_knows_what_the_gateway_says_of_its_client() {
     let info = who(&rust_example(), TOLD);
     assert!(info.contains("user: Some(\"eva\")"), "{info}");
