@@ -1,7 +1,7 @@
 """Runs the commands of README.md as they stand there, in the root of a machine of its own.
 
-`test_readme.py` makes that root. Every command must be one that is known here: it ends well, or
-serves what it says until it is stopped.
+`test_readme.py` makes that root, which has no Python: this looks at it from outside. Every command
+must be one that is known here: it ends well, or serves what it says until it is stopped.
 """
 
 import contextlib
@@ -17,12 +17,23 @@ import urllib.request
 
 from websockets.sync.client import connect
 
+# The root of that machine, and the source in it.
+MACHINE = pathlib.Path(os.environ["BARE"])
+SOURCE = pathlib.Path(os.environ["SOURCE"])
+
+# What a shell there has; the toolchain asks no registry.
+ENVIRONMENT = {
+    "HOME": "/root", "LANG": "C.UTF-8", "CARGO_NET_OFFLINE": "true",
+    "CARGO_HOME": os.environ["CARGO_HOME"], "RUSTUP_HOME": os.environ["RUSTUP_HOME"],
+    "PATH": f"{os.environ['CARGO_HOME']}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
 # Longest wait for anything, in seconds.
 DEADLINE = 60
 
 # Commands that serve until they are stopped: an address, what is sent there, what comes back.
 SERVERS = {
-    "ouistiti -l 8080 -- ./hello.sh": ("8080/hello", "world", "Hello, world"),
+    "target/release/ouistiti -l 8080 -- ./hello.sh": ("8080/hello", "world", "Hello, world"),
     "ouistiti -l 8080 -w . -- ./hello.sh": ("8080/hello", "world", "Hello, world"),
     "ouistiti -l 8080 -b ./my.sock": ("8080/any", "one", "one"),
     "ouistiti -l 8080 -b 127.0.0.1:5900": ("8080/any", "two", "two"),
@@ -76,10 +87,20 @@ def serve_tcp():
         threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
 
 
+def there(path):
+    """Where a file of that machine lies."""
+    return MACHINE / str(path).lstrip("/")
+
+
+def shell(command):
+    """The command that has a shell of that machine run this one, in the source."""
+    return ["chroot", MACHINE, "/bin/bash", "-c", f"cd {SOURCE} && {command}"]
+
+
 @contextlib.contextmanager
 def running(command):
     """A command that serves until the block ends."""
-    process = subprocess.Popen(["bash", "-c", command], start_new_session=True)
+    process = subprocess.Popen(shell(command), env=ENVIRONMENT, start_new_session=True)
     try:
         yield
     finally:
@@ -102,43 +123,45 @@ def run(command, config):
     """Runs one command of the README."""
     print(f"readme: {command}", flush=True)
     if command.startswith("export "):
-        os.environ["PATH"] = f"{os.getcwd()}/target/release:{os.environ['PATH']}"
+        ENVIRONMENT["PATH"] = f"{SOURCE}/target/release:{ENVIRONMENT['PATH']}"
     elif command in SERVERS:
         with running(command):
             exchange(*SERVERS[command])
-            if command.startswith("ouistiti") and "-w" not in command:
+            if "ouistiti -l" in command and "-w" not in command:
                 with urllib.request.urlopen("http://127.0.0.1:8080/", timeout=DEADLINE) as page:
                     assert b"<title>Console" in page.read()
     else:
         check = OTHERS[command]
         if command == "ouistiti -t":
-            pathlib.Path("/etc/ouistiti.conf").write_text(config)
-        subprocess.run(["bash", "-c", command], check=True, timeout=10 * DEADLINE)
+            there("/etc/ouistiti.conf").write_text(config)
+        subprocess.run(shell(command), env=ENVIRONMENT, check=True, timeout=10 * DEADLINE)
         if check:
             exchange(*check)
 
 
 def main():
     """Runs all of them in their order."""
-    text = pathlib.Path("README.md").read_text()
+    source = there(SOURCE)
+    text = (source / "README.md").read_text()
     config = block(text, "in the format of libconfig:")
-    pathlib.Path("hello.sh").write_text(block(text, "such as `hello.sh`:"))
-    os.chmod("hello.sh", 0o755)
-    pathlib.Path("/www").mkdir()
-    # The programs are built already: `make` has nothing to do.
-    os.environ.update(MAKEFLAGS="-e", CARGO="true")
+    (source / "hello.sh").write_text(block(text, "such as `hello.sh`:"))
+    (source / "hello.sh").chmod(0o755)
+    there("/www").mkdir()
+    # The programs are built already, but for one, which `make` compiles and links there.
+    (source / "utils/echo/src/main.rs").touch()
     threading.Thread(target=serve_tcp, daemon=True).start()
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     commands = [re.split(r"\s+# ", line)[0].strip() for block in blocks for line in block.splitlines()]
     for command in commands:
         if command == "ouistiti -l 8080 -b ./my.sock":
             for directory, name in ((".", "my.sock"), ("run", "echo")):
-                subprocess.run(["websocket_echo", "-R", directory, "-n", name, "-D"], check=True)
+                echo = f"websocket_echo -R {directory} -n {name} -D"
+                subprocess.run(shell(echo), env=ENVIRONMENT, check=True)
         if command.startswith("LD_PRELOAD"):
             direct = config.replace('ouistiti"; };', 'ouistiti"; options = "direct"; };')
             assert direct != config
-            pathlib.Path("/etc/ouistiti.conf").write_text(direct)
-            subprocess.run(["ouistiti", "-D"], check=True)
+            there("/etc/ouistiti.conf").write_text(direct)
+            subprocess.run(shell("ouistiti -D"), env=ENVIRONMENT, check=True)
         run(command, config)
     unused = (set(SERVERS) | set(OTHERS)) - set(commands)
     assert not unused, f"not in the README any more: {unused}"

@@ -208,6 +208,9 @@ def test_a_page_fits_every_screen_and_everyone_can_use_it(browser, whole, out, u
             assert found.violations_count == 0, f"{size}, {scheme}: {found.generate_report()}"
 
     assert page.title().endswith("ouistiti")
+    expect(page.locator("nav a[href='manual.html']")).to_have_text("Manual")
+    icon = page.locator("link[rel=icon]").get_attribute("href")
+    assert page.request.get(whole.url(icon, "http")).ok
     page.focus(".skip")
     count = page.evaluate(f"{FOCUSABLE}.length")
     order = []

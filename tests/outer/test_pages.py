@@ -348,6 +348,24 @@ def test_an_echo_is_the_same(site, window, way):
     expect(closed).to_have_attribute("data-code", "4321")
 
 
+@pytest.mark.parametrize(("touch", "shown"), [(True, False), (False, True)])
+def test_keys_are_named_where_there_is_a_keyboard_and_one_byte_is_one_byte(browser, site, touch, shown):
+    site.backend("echo")
+    site.start()
+    context = browser.new_context(has_touch=touch, is_mobile=touch, viewport=PHONE)
+    page = context.new_page()
+    for path in ("console.html", "websql.html"):
+        page.goto(site.url(path, "http"))
+        assert page.locator(".keys").is_visible() == shown, path
+    page.goto(site.url("console.html", "http"))
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    page.fill("#text", "x")
+    page.click("#send")
+    expect(page.locator("#log li[data-kind=received]").first).to_contain_text("1 byte")
+    expect(page.locator("#log")).not_to_contain_text("1 bytes")
+    context.close()
+
+
 def test_the_overview_tells_which_services_answer(site, window):
     site.backend("echo")
     site.backend("sql")

@@ -365,14 +365,17 @@ function serviceRow(service) {
   return row;
 }
 
-/** Connects by itself: to what the query names, else to the first service that can be had. */
+/**
+ * Connects by itself: to what the query names, else to the first service that can be had. That of
+ * the status page speaks all the time and hears nothing.
+ */
 async function start() {
   byId('address').textContent = serviceUrl('');
   // Where the gateway shows this page by itself, the other pages are not there.
   byId('pages').hidden = !location.pathname.endsWith('/console.html');
   const services = (await listServices()) ?? [];
   fillList(byId('services'), services, serviceRow);
-  const first = services.find(({ state }) => !STATES[state]) ?? services[0];
+  const first = services.find(({ name, state }) => !STATES[state] && name !== '-status') ?? services[0];
   connect(serviceName(first?.name ?? FALLBACK));
 }
 
