@@ -10,8 +10,9 @@ from conftest import DEADLINE
 from stub import REFUSED, echo, stub
 
 # Services that the stand-in lists; a console connects by itself to the first that can be had.
-LISTING = json.dumps({"services": [{"name": "dead", "state": "stopped"}, {"name": "echo", "state": "running"},
-                                   {"name": "zoo/ape"}, {"name": 7}, {}], "more": 1})
+LISTING = json.dumps({"services": [{"name": "-status", "state": "running"}, {"name": "dead", "state": "stopped"},
+                                   {"name": "echo", "state": "running"}, {"name": "zoo/ape"}, {"name": 7}, {}],
+                      "more": 1})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_the_index_page_connects_by_itself_under_a_strict_policy(window):
     with stub(echo, LISTING) as url:
         page = window(url)
         is_open(page)
-        expect(page.locator("#services button")).to_have_text(["dead not running", "echo", "zoo/ape"])
+        expect(page.locator("#services button")).to_have_text(["-status", "dead not running", "echo", "zoo/ape"])
+        expect(page.locator("#state")).to_contain_text("/echo")
         expect(page.locator("nav")).to_be_hidden()
         page.keyboard.press("Tab")
         page.focus("#text")
