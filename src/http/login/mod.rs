@@ -182,6 +182,8 @@ impl Way {
 
     /// Takes the token out of a query, so that it is neither logged nor sent on.
     fn take_token(&self, request: &mut Request) -> Result<Option<String>, Refusal> {
+        #[cfg(not(feature = "bearer"))]
+        let _ = request;
         match self {
             #[cfg(feature = "bearer")]
             Self::Bearer(_) => bearer::take(request),
@@ -197,6 +199,8 @@ impl Way {
         token: Option<String>,
         client: &Client,
     ) -> Result<Option<Known>, Refusal> {
+        #[cfg(not(feature = "bearer"))]
+        let _ = token;
         match self {
             Self::Open => Ok(None),
             Self::Basic(passwords, users) => passwords

@@ -22,8 +22,9 @@ const DAY: u64 = 86_400;
 #[derive(Debug)]
 pub struct Users {
     by_name: BTreeMap<String, User>,
-    /// The password that an unknown user's is compared with, so that both cost the same.
-    decoy: Option<Stored>,
+    /// What the password of somebody is checked against who is no user: the cheapest and the
+    /// dearest of all, or the one cost that there is.
+    decoys: Vec<Stored>,
 }
 
 #[derive(Debug)]
@@ -65,23 +66,34 @@ impl Users {
     }
 
     fn new(by_name: BTreeMap<String, User>) -> Self {
-        let passwords = by_name.values().map(|user| &user.password);
-        let decoy = passwords.max_by_key(|password| password.cost()).cloned();
-        Self { by_name, decoy }
+        let mut decoys: Vec<_> = by_name.values().map(|user| user.password.clone()).collect();
+        decoys.sort_by_key(Stored::cost);
+        decoys.dedup_by_key(|password| password.cost());
+        if decoys.len() > 2 {
+            decoys.drain(1..decoys.len() - 1);
+        }
+        Self { by_name, decoys }
     }
 
-    /// The groups of a user whose password this is, or else `None`. An unknown user costs as much
-    /// as a wrong password.
+    /// The groups of a user whose password this is, or else `None`. The time tells nobody who is a
+    /// user, nor who has a cheap password: a cheap and a dear one are checked each time.
     pub fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let Credentials { user, password } = credentials;
         let known = self.by_name.get(user);
         let fits = known.is_some_and(|known| known.password.fits(user, password));
-        // The dearest of all passwords: nobody learns who has a cheap one, or none.
-        let decoy = self.decoy.as_ref();
-        let decoy =
-            decoy.filter(|decoy| known.is_none_or(|known| known.password.cost() < decoy.cost()));
-        let _ = std::hint::black_box(decoy.map(|decoy| decoy.fits(user, password)));
+        for decoy in self.decoys_beside(known) {
+            let _ = std::hint::black_box(decoy.fits(user, password));
+        }
         known.filter(|_| fits).map(|known| known.groups.clone())
+    }
+
+    /// The decoys in whose place the password of a user is not checked.
+    fn decoys_beside(&self, known: Option<&User>) -> &[Stored] {
+        match (known, &self.decoys[..]) {
+            (None, all) => all,
+            (Some(user), [cheap, dear @ ..]) if user.password.cost() == cheap.cost() => dear,
+            (Some(_), all) => &all[..all.len() - 1],
+        }
     }
 }
 
