@@ -54,7 +54,10 @@ pub(crate) fn connect_while(
 /// A backend that is this program itself: our end of a pair of sockets.
 #[cfg(feature = "state")]
 pub(crate) fn of_ourselves(socket: UnixStream) -> Backend {
-    Backend::new(socket.into(), Kind::Stream)
+    Backend {
+        is_ours: true,
+        ..Backend::new(socket.into(), Kind::Stream)
+    }
 }
 
 fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {

@@ -74,6 +74,8 @@ pub(crate) struct Backend {
     is_writing: AtomicBool,
     /// The other side has closed its socket with bytes unread.
     was_reset: AtomicBool,
+    /// The other side is this process.
+    is_ours: bool,
     /// The program at the other side; dropping it ends it.
     #[cfg(feature = "exec")]
     program: Option<exec::Program>,
@@ -95,6 +97,7 @@ impl Backend {
             kind,
             is_writing: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
+            is_ours: false,
             #[cfg(feature = "exec")]
             program: None,
         }
@@ -107,6 +110,21 @@ impl Backend {
     pub(crate) fn set_blocking(&self) -> io::Result<()> {
         fcntl(&self.fd, FcntlArg::F_SETFL(OFlag::empty()))?;
         Ok(())
+    }
+
+    /// A backend that another process has connected, and keeps packet boundaries if `is_packet`.
+    pub(crate) fn taken(socket: OwnedFd, is_packet: bool) -> Self {
+        let kind = if is_packet {
+            Kind::Packet
+        } else {
+            Kind::Stream
+        };
+        Self::new(socket, kind)
+    }
+
+    /// Whether another process can read and write it in our place.
+    pub(crate) fn is_passable(&self) -> bool {
+        self.is_socket() && !self.is_program() && !self.is_ours
     }
 
     /// Its socket alone.

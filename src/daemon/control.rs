@@ -1,7 +1,7 @@
 //! Running: what signals ask for, until everything has stopped.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use crate::daemon::leaving::{self, Leaving};
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::PidFile;
 use crate::daemon::upgrade::{Attempt, Link, Passed, Program, Successor, Word};
-use crate::daemon::{descriptors, programs, settings};
+use crate::daemon::{descriptors, heirs, programs, settings};
 use crate::listen::{STOP_WAIT, Servers};
+use crate::server::table;
 use crate::system::interfaces::Changes;
 use crate::system::reason::reason;
 use crate::tally;
@@ -43,6 +44,8 @@ pub(crate) struct Running<'a> {
     pub(crate) program: Arc<Program>,
     /// The processes that it took over from and that still have clients.
     pub(crate) links: Vec<Link>,
+    /// The sockets on which they pass silent clients on.
+    pub(crate) givers: Vec<OwnedFd>,
     /// How long a process serves its clients after an upgrade (`upgrade-limit`).
     pub(crate) upgrade_limit: Option<Duration>,
     /// What answers those who ask what it does.
@@ -110,7 +113,8 @@ impl Running<'_> {
     ) -> io::Result<Told> {
         loop {
             let links = self.links.iter().map(AsFd::as_fd);
-            let others = links.chain(changes.map(AsFd::as_fd));
+            let givers = self.givers.iter().map(AsFd::as_fd);
+            let others = links.chain(givers).chain(changes.map(AsFd::as_fd));
             let others: Vec<_> = others.chain(attempt.map(Attempt::done)).collect();
             let pause = self.manager.as_ref().and_then(Manager::pause);
             if let (Some(manager), Some(_)) = (&self.manager, pause) {
@@ -122,7 +126,14 @@ impl Running<'_> {
                 Event::Quiet => continue,
             };
             let Some(link) = self.links.get(index) else {
-                let changes = changes.filter(|_| index == self.links.len());
+                let index = index - self.links.len();
+                if let Some(giver) = self.givers.get(index) {
+                    if !heirs::take(giver, &self.servers) {
+                        drop(self.givers.remove(index));
+                    }
+                    continue;
+                }
+                let changes = changes.filter(|_| index == self.givers.len());
                 return Ok(changes.map_or(Told::Tried, |changes| {
                     changes.forget();
                     Told::Addresses
@@ -222,6 +233,10 @@ impl Running<'_> {
             links: (self.links.iter())
                 .map(|link| Ok((link.share()?, link.is_followed)))
                 .collect::<io::Result<_>>()?,
+            givers: (self.givers.iter())
+                .map(OwnedFd::try_clone)
+                .collect::<io::Result<_>>()?,
+            first_number: table::numbers_after(),
         };
         info!("upgrade: starting {}", self.program.path.display());
         Attempt::begin(Arc::clone(&self.program), passed)
@@ -245,7 +260,7 @@ impl Running<'_> {
         } = self;
         #[cfg(feature = "state")]
         answers.leave();
-        servers.leave();
+        let clients = servers.leave();
         if let Some(file) = pid_file {
             file.leave();
         }
@@ -268,6 +283,7 @@ impl Running<'_> {
             successor.pid
         );
         let leaving = Leaving {
+            clients,
             servers,
             stays,
             limit: self.upgrade_limit,

@@ -1,17 +1,21 @@
-//! The old process of an upgrade: serves the clients it has to their end.
+//! The old process of an upgrade: serves the clients it has to their end, or until they are silent
+//! and go over to the new one (`heirs`).
 //!
 //! A process that somebody watches, such as procd or a shell, stays even without clients: its end
 //! would be taken for that of the daemon. It passes on the signals that it gets.
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
 
 use crate::daemon::controls::{Control, Controls, Event};
+use crate::daemon::heirs;
 use crate::daemon::upgrade::{Successor, Word};
 use crate::listen::{STOP_WAIT, Servers};
+use crate::server::clients::Clients;
 
 /// Pause between two looks whether the last client has left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +25,8 @@ const REAP_EVERY: Duration = Duration::from_secs(30);
 
 /// A process that another one has taken over from.
 pub(crate) struct Leaving {
+    /// The clients of each server that has an address.
+    pub(crate) clients: Vec<(String, Arc<Clients>)>,
     /// Its servers, which accept nobody any more.
     pub(crate) servers: Servers,
     /// The process that has taken over.
@@ -62,6 +68,7 @@ impl Leaving {
         let mut deadline = self.limit.map(|limit| Instant::now() + limit);
         let mut is_told_to_stop = false;
         let mut has_successor = true;
+        heirs::give(std::mem::take(&mut self.clients), &self.successor)?;
         loop {
             let is_done = self.servers.is_empty();
             if is_done && !self.stays {

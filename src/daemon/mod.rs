@@ -17,6 +17,8 @@ mod detach;
 mod error;
 #[cfg(all(feature = "exec", feature = "landlock"))]
 mod executables;
+#[cfg(feature = "websocket")]
+mod heirs;
 mod init_d;
 mod keeper;
 mod leaving;
@@ -84,6 +86,29 @@ mod confine {
         pub(crate) fn confine(self) -> Result<(), Infallible> {
             match self {}
         }
+    }
+}
+
+/// In a build without the feature `websocket` no client is silent for long.
+#[cfg(not(feature = "websocket"))]
+mod heirs {
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    use crate::daemon::upgrade::Successor;
+    use crate::listen::Servers;
+    use crate::server::clients::Clients;
+
+    /// Passes nobody on.
+    pub(crate) fn give(_: Vec<(String, Arc<Clients>)>, to: &Successor) -> io::Result<()> {
+        let _ = &to.taker;
+        Ok(())
+    }
+
+    /// Takes nobody.
+    pub(crate) fn take(_: &OwnedFd, _: &Servers) -> bool {
+        false
     }
 }
 

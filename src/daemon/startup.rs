@@ -3,6 +3,7 @@
 //! What needs privileges (keys, ports, pid file, log, programs) comes before they are given up; the
 //! signals are blocked before any thread is made.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -141,9 +142,9 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     answers.start().context("cannot create a thread")?;
     servers.announce(&name);
     let is_watched = !options.detach && before.is_none();
-    let links = match before {
+    let (links, givers) = match before {
         Some(before) => take_over(before, pid_file.as_ref())?,
-        None => Vec::new(),
+        None => (Vec::new(), Vec::new()),
     };
     tell_serving(ready, manager.as_ref())?;
     let running = Running {
@@ -156,6 +157,7 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
         is_watched,
         program: Arc::new(program),
         links,
+        givers,
         upgrade_limit: config.upgrade_limit,
         #[cfg(feature = "state")]
         answers,
@@ -252,8 +254,11 @@ fn leave_keeper(
 }
 
 /// Becomes the daemon in the place of the process before this one. Returns the links to it and to
-/// those before it.
-fn take_over(mut before: Predecessor, pid_file: Option<&PidFile>) -> Result<Vec<Link>, Error> {
+/// those before it, and the sockets on which they pass clients on.
+fn take_over(
+    mut before: Predecessor,
+    pid_file: Option<&PidFile>,
+) -> Result<(Vec<Link>, Vec<OwnedFd>), Error> {
     before.take_over().context("cannot take over")?;
     if let Some(file) = pid_file {
         file.take_over().context("cannot take the pid file over")?;

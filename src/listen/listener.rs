@@ -101,9 +101,13 @@ impl Listener {
     /// # Errors
     /// As fcntl(2).
     pub(crate) fn share(&self) -> io::Result<(String, OwnedFd)> {
+        Ok((self.written(), self.socket.as_fd().try_clone_to_owned()?))
+    }
+
+    /// The address as the configuration writes it.
+    pub(crate) fn written(&self) -> String {
         let written = self.written.clone();
-        let written = written.unwrap_or_else(|| self.address.to_string());
-        Ok((written, self.socket.as_fd().try_clone_to_owned()?))
+        written.unwrap_or_else(|| self.address.to_string())
     }
 
     /// Takes a TCP socket that another process has bound and keeps.

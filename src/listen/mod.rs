@@ -32,6 +32,8 @@ use crate::server::resources::Resources;
 #[cfg(feature = "state")]
 use crate::state::{self, Shown};
 use crate::tally;
+#[cfg(feature = "websocket")]
+use crate::websocket::{adopt, pump::Passed};
 
 /// Longest wait at a stop for the clients' answers to our Close.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -226,13 +228,36 @@ impl Servers {
     }
 
     /// Leaves the listening sockets to another process that accepts on them. The clients stay.
-    pub(crate) fn leave(&mut self) {
+    /// Returns those of each server whom that process may take over, with an address of the server.
+    pub(crate) fn leave(&mut self) -> Vec<(String, Arc<Clients>)> {
+        let mut left = Vec::new();
         for binding in std::mem::take(&mut self.current) {
-            binding
-                .listeners()
-                .iter()
-                .for_each(|listener| listener.leave());
-            self.retired.push(clients(&binding));
+            let listeners = binding.listeners();
+            listeners.iter().for_each(|listener| listener.leave());
+            let clients = clients(&binding);
+            if let Some(first) = listeners.first() {
+                left.push((first.written(), Arc::clone(&clients)));
+            }
+            self.retired.push(clients);
+        }
+        left
+    }
+
+    /// Serves a client that another process has passed in this packet, by its socket and its
+    /// backend's. Returns false if that process is to keep it.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn adopt(&self, packet: &str, sockets: Vec<OwnedFd>) -> bool {
+        let Some(passed) = Passed::parse(packet) else {
+            return false;
+        };
+        let named = |listener: &Arc<Listener>| listener.written() == passed.server;
+        let leads = |binding: &&Binding| binding.listeners().iter().any(named);
+        let binding = self.current.iter().find(leads);
+        match (binding, <[OwnedFd; 2]>::try_from(sockets)) {
+            (Some(binding), Ok([client, backend])) => {
+                adopt::adopt(binding.server(), &passed, client, backend)
+            }
+            _ => false,
         }
     }
 

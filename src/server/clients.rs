@@ -3,6 +3,8 @@
 //! `slot` decides which clients enter the table.
 
 use std::io;
+#[cfg(feature = "websocket")]
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,6 +92,15 @@ impl Clients {
             }
         }
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the address of which the client with this number is counted.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn address_of(&self, number: usize) -> Option<IpAddr> {
+        let table = self.table();
+        let mut entries = table.entries();
+        let entry = entries.find(|entry| entry.number == number)?;
+        entry.address
     }
 
     /// Returns how many clients count towards `maxclients` now.

@@ -31,6 +31,17 @@ pub(crate) trait Parked: Send {
 
     /// Goes on, on a thread of its own.
     fn resume(self: Box<Self>, place: &mut Place);
+
+    /// A number that only the two directions of a connection share, if another process can serve
+    /// it from where it is.
+    fn passes(&self) -> Option<usize>;
+
+    /// Passes the connection, whose other direction is parked too, to the process at the other end
+    /// of `to`, for its server with this address. Returns false if that one does not take it.
+    ///
+    /// # Errors
+    /// If that process is gone: it has not taken the connection.
+    fn pass(&self, server: &str, to: BorrowedFd<'_>) -> io::Result<bool>;
 }
 
 /// The parked directions of a server.
@@ -80,6 +91,60 @@ impl Parking {
         match added {
             Ok(()) => Ok(()),
             Err(_) => lot.remove(index).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Passes every connection of which both directions are parked to another process. Returns how
+    /// many it has taken.
+    ///
+    /// # Errors
+    /// If that process is gone.
+    pub(crate) fn pass(&self, server: &str, to: BorrowedFd<'_>) -> io::Result<usize> {
+        let mut count = 0;
+        let pairs = self.lot().pairs();
+        for pair in pairs {
+            let Some(taken) = self.take(pair) else {
+                continue;
+            };
+            let passed = taken[0].pass(server, to);
+            match passed {
+                Ok(true) => count += 1,
+                Ok(false) | Err(_) => self.put_back(pair, taken),
+            }
+            passed?;
+        }
+        Ok(count)
+    }
+
+    /// Takes both directions of a connection, if they are still parked. Their indices are not used
+    /// for others: the watching thread may have an event for them that is older.
+    fn take(&self, pair: [usize; 2]) -> Option<[Box<dyn Parked>; 2]> {
+        let epoll = self.epoll.get()?;
+        let mut lot = self.lot();
+        let [one, other] = pair.map(|index| lot.elements[index].as_ref()?.passes());
+        if one.is_none() || one != other {
+            return None;
+        }
+        let [one, other] = pair.map(|index| lot.elements[index].take());
+        let taken = [one?, other?];
+        for parked in &taken {
+            // They are in the set, so this does not fail.
+            let _ = epoll.delete(parked.descriptor());
+        }
+        Some(taken)
+    }
+
+    /// Parks what was taken again. What has become readable meanwhile is ready at once.
+    fn put_back(&self, pair: [usize; 2], taken: [Box<dyn Parked>; 2]) {
+        let Some(epoll) = self.epoll.get() else {
+            return;
+        };
+        let mut lot = self.lot();
+        for (index, parked) in pair.into_iter().zip(taken) {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+            // They were in the set, so there is memory for them.
+            let _ = epoll.add(parked.descriptor(), event);
+            lot.elements[index] = Some(parked);
         }
     }
 
@@ -142,6 +207,18 @@ impl Parking {
 }
 
 impl Lot {
+    /// The indices of the two directions of each connection that can be passed.
+    fn pairs(&self) -> Vec<[usize; 2]> {
+        let number = |parked: &Option<Box<dyn Parked>>| parked.as_ref()?.passes();
+        let elements = self.elements.iter().enumerate();
+        let mut numbers: Vec<_> = elements
+            .filter_map(|(index, parked)| Some((number(parked)?, index)))
+            .collect();
+        numbers.sort_unstable();
+        let pairs = numbers.windows(2).filter(|two| two[0].0 == two[1].0);
+        pairs.map(|two| [two[0].1, two[1].1]).collect()
+    }
+
     fn add(&mut self, parked: Box<dyn Parked>) -> usize {
         if let Some(index) = self.unused.pop() {
             self.elements[index] = Some(parked);

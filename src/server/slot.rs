@@ -65,6 +65,28 @@ impl Slot {
         Ok(Self::new(clients, index, number, peer, trusted, promise))
     }
 
+    /// Enters a client that another process has served since `since`, counted as one of `address`.
+    /// Returns `None` if there is no slot or no descriptor for it.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn adopt(
+        clients: &Arc<Clients>,
+        config: &ServerConfig,
+        resources: &Arc<Resources>,
+        (number, since): (usize, Instant),
+        address: Option<IpAddr>,
+    ) -> Option<Self> {
+        let mut table = clients.table();
+        if table.served >= config.max_clients || table.is_stopping {
+            return None;
+        }
+        let promise = resources.promise(descriptors(config), 0)?;
+        let mut entry = Entry::new(Hold::Socket(None), address, false);
+        (entry.since, entry.is_answered) = (since, true);
+        let index = table.enter(entry, number);
+        drop(table);
+        Some(Self::new(clients, index, number, None, false, promise))
+    }
+
     /// Enters a TLS client that has no slot among `maxclients` and is refused after its handshake.
     /// Returns `None` if too many are being refused.
     pub(crate) fn find_to_refuse(

@@ -17,6 +17,21 @@ pub(super) const MAX_LEAVING: usize = 16;
 /// The number of the next client: no two clients of the process have the same.
 static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 
+/// Numbers that the process before an upgrade may still give to its clients.
+const NUMBERS_LEFT: usize = 1 << 17;
+
+/// The number of the first client of a process that takes over from this one.
+pub(crate) fn numbers_after() -> usize {
+    NEXT_NUMBER
+        .load(Ordering::Relaxed)
+        .wrapping_add(NUMBERS_LEFT)
+}
+
+/// Numbers the clients from here on. Call it before there are any.
+pub(crate) fn number_from(first: usize) {
+    NEXT_NUMBER.store(first, Ordering::Relaxed);
+}
+
 /// A handshake younger than this does not give way to a new client.
 const MIN_HANDSHAKE: Duration = Duration::from_millis(500);
 
@@ -86,6 +101,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn add(&mut self, entry: Entry) -> (usize, usize) {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        (self.enter(entry, number), number)
+    }
+
+    /// Adds a client that has its number. Returns its index.
+    pub(super) fn enter(&mut self, entry: Entry, number: usize) -> usize {
         *self.counter(entry.counts) += 1;
         self.unassigned += usize::from(entry.is_unassigned);
         if let Some(ip) = entry.address {
@@ -105,7 +125,7 @@ impl Table {
             Some(unused) => *unused = entry,
             None => self.entries.push(entry),
         }
-        (index, number)
+        index
     }
 
     pub(super) fn remove(&mut self, index: usize) {

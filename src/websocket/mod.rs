@@ -22,10 +22,11 @@ use crate::system::reason::reason;
 use crate::system::threads;
 use crate::websocket::access::Service;
 use crate::websocket::handshake::Upgrade;
-use crate::websocket::pump::Terms;
+use crate::websocket::pump::{Terms, Who};
 pub(crate) use crate::websocket::session::Session;
 
 pub(crate) mod access;
+pub(crate) mod adopt;
 #[cfg(feature = "exec")]
 mod cgi;
 #[cfg(feature = "websocket_rt")]
@@ -79,13 +80,15 @@ pub(crate) fn open(
                 return Ok(Box::new(Session {
                     #[cfg(feature = "websocket_rt")]
                     told: direct::Told::of(&service, request),
-                    name: service.name,
-                    user: request.user.clone(),
                     protocol: service.protocol,
                     upgrade,
                     backend,
                     held: opening.map(|opening| (service.file, opening)),
                     terms: Terms {
+                        who: Who {
+                            service: service.name,
+                            user: request.user.clone(),
+                        },
                         config: Arc::clone(service.config),
                         ping: websocket.ping,
                         park: websocket.park,

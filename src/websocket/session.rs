@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
 
 use log::info;
 #[cfg(feature = "websocket_rt")]
@@ -31,10 +30,6 @@ use crate::websocket::{direct, handed};
 /// What serves a client that has passed every check: its service and the connected backend.
 pub(crate) struct Session {
     pub(super) upgrade: Upgrade,
-    /// The service's name.
-    pub(super) name: String,
-    /// Who has logged in.
-    pub(super) user: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) backend: Backend,
     /// The file that was resolved, held open until the hand-over, and the right to do so.
@@ -48,15 +43,7 @@ pub(crate) struct Session {
 impl Session {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The service and the user, as the log has them.
-    fn called(&self) -> String {
-        match &self.user {
-            Some(user) => format!("{} ({user})", self.name),
-            None => self.name.clone(),
-        }
+        &self.terms.who.service
     }
 
     /// The subprotocol that was chosen.
@@ -90,7 +77,6 @@ impl Session {
         }
         self.tell_of_protocols(writer.client());
         drop(self.held.take());
-        let name = self.called();
         let Self {
             upgrade,
             protocol,
@@ -102,7 +88,7 @@ impl Session {
         let client = Arc::clone(&writer);
         let greet =
             || handshake::switching_protocols(client.client(), &upgrade, protocol.as_deref());
-        pump::run(writer, backend, terms, place, greet, log_end(name, slot));
+        pump::run(writer, backend, terms, place, greet, log_end(slot));
     }
 
     /// Logs that subprotocols were offered and none is chosen: browsers then give up, and tell
@@ -113,7 +99,7 @@ impl Session {
             info!(
                 "{client} {}: none of the subprotocols offered ({offered}) is chosen, so that a \
                  browser gives up; 'protocols' lists those to choose from",
-                self.name
+                self.name()
             );
         }
     }
@@ -138,7 +124,7 @@ impl Session {
         if let Err(error) = self.switch(writer.client()) {
             return debug!(
                 "{peer} {}: gone before the 101: {}",
-                self.name,
+                self.name(),
                 reason(&error)
             );
         }
@@ -150,11 +136,11 @@ impl Session {
                     Ok(()) => {
                         tally::handed_over();
                         self.tell_of_protocols(&peer);
-                        let name = format!("{peer} {}", self.called());
+                        let name = format!("{peer} {}", self.terms.who);
                         return handed::watch(self.backend.into_fd(), name, slot.pool());
                     }
                     Err((socket, error)) => {
-                        warn!("{peer} {}: {error}; relaying instead", self.name);
+                        warn!("{peer} {}: {error}; relaying instead", self.name());
                         Client::plain(socket)
                     }
                 }
@@ -166,11 +152,10 @@ impl Session {
         }
         let writer = slot.put(left);
         if let Err(error) = self.backend.set_blocking() {
-            return warn!("{peer} {}: {}", self.name, reason(&error));
+            return warn!("{peer} {}: {}", self.name(), reason(&error));
         }
         self.tell_of_protocols(&peer);
         drop(self.held.take());
-        let name = self.called();
         let Self {
             protocol,
             backend,
@@ -178,30 +163,21 @@ impl Session {
             ..
         } = *self;
         let terms = (terms, protocol.as_deref());
-        pump::run(
-            writer,
-            backend,
-            terms,
-            place,
-            || Ok(()),
-            log_end(name, slot),
-        );
+        pump::run(writer, backend, terms, place, || Ok(()), log_end(slot));
     }
 }
 
-/// What is done when both directions of a connection are over: its log line, in which `name` tells
-/// the service and the user, and its slot is free.
-fn log_end(name: String, slot: Slot) -> Last {
-    let start = Instant::now();
-    Box::new(move |writer, report| {
+/// What is done when both directions of a connection are over: its log line, and its slot is free.
+pub(super) fn log_end(slot: Slot) -> Last {
+    Box::new(move |writer, who, report| {
         let peer = writer.client();
-        tally::ended(report.code, start.elapsed(), peer.traffic());
+        tally::ended(report.code, report.lasted, peer.traffic());
         info!(
-            "{peer} {name}: {}, {} bytes in, {} bytes out, {}, id {}",
+            "{peer} {who}: {}, {} bytes in, {} bytes out, {}, id {}",
             report.code,
             report.to_backend,
             report.to_client,
-            Seconds(start.elapsed()),
+            Seconds(report.lasted),
             peer.number()
         );
         drop(slot);

@@ -21,6 +21,7 @@ mod process;
 mod activation;
 mod closing;
 mod daemon;
+mod debian;
 mod documents;
 mod exactness;
 #[cfg(feature = "exec")]
@@ -30,6 +31,7 @@ mod floors;
 mod frametypes;
 mod framings;
 mod heads;
+mod heirs;
 mod hosts;
 mod init_d;
 mod isolation;

@@ -18,25 +18,28 @@ use crate::http;
 use crate::process::{DEADLINE, TempDir, figure, is_root, wait_until};
 
 /// Why none of this is tested in an emulator.
-const NO_PROGRAM: &str = "the daemon starts its own file, which this processor cannot run";
+pub(crate) const NO_PROGRAM: &str =
+    "the daemon starts its own file, which this processor cannot run";
 
 /// A line of the log that tells of a new process.
 const TAKEN: &str = "serves from now on";
 
 /// A gateway whose program is a copy that may be replaced.
-struct Installed {
-    gateway: Gateway,
+pub(crate) struct Installed {
+    pub(crate) gateway: Gateway,
     directory: TempDir,
 }
 
 impl Installed {
-    /// Starts it with these lines at the top of its configuration.
-    fn start(top: &str) -> Self {
-        Self::start_for(top, None)
+    /// Starts it with these lines at the top of its configuration. No client goes over to a new
+    /// process.
+    pub(crate) fn start(top: &str) -> Self {
+        Self::start_for(top, "park = 3600;", None)
     }
 
-    /// The same for a service manager that listens on this socket.
-    fn start_for(top: &str, manager: Option<&Path>) -> Self {
+    /// The same with these settings of `websocket`, for a service manager that listens on this
+    /// socket.
+    pub(crate) fn start_for(top: &str, websocket: &str, manager: Option<&Path>) -> Self {
         let directory = TempDir::new();
         let program = directory.path().join("ouistiti");
         fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
@@ -46,14 +49,14 @@ impl Installed {
         if let Some(path) = manager {
             command.env("NOTIFY_SOCKET", path);
         }
-        let gateway = Gateway::run_with(&mut command, free_address(), top, "", "");
+        let gateway = Gateway::run_with(&mut command, free_address(), top, "", websocket);
         gateway.backend("echo").echo();
         let socket = gateway.path("run").join("echo");
         fs::set_permissions(socket, PermissionsExt::from_mode(0o666)).unwrap();
         Self { gateway, directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -66,13 +69,13 @@ impl Installed {
     }
 
     /// The process in the pid file; 0 while it is being written.
-    fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         let text = fs::read_to_string(self.path("pid")).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
     }
 
     /// Asks the process in the pid file to upgrade, and waits until another one is there.
-    fn upgrade(&self) {
+    pub(crate) fn upgrade(&self) {
         let before = self.pid();
         kill(Pid::from_raw(before), Signal::SIGUSR2).unwrap();
         wait_until("another process in the pid file", || {
@@ -94,12 +97,12 @@ impl Installed {
     }
 }
 
-fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !status.is_empty() && !status.contains(") Z ")
 }
 
-fn echoes(client: &mut Client, text: &str) {
+pub(crate) fn echoes(client: &mut Client, text: &str) {
     client.text(text);
     assert_eq!(client.message(), (TEXT, text.as_bytes().to_vec()));
 }
@@ -188,7 +191,7 @@ fn the_service_manager_is_told_which_process_is_the_main_one() {
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    let installed = Installed::start_for("", Some(&path));
+    let installed = Installed::start_for("", "", Some(&path));
     let first = installed.pid();
     installed.upgrade();
     let mut words = Vec::new();

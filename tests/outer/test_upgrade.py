@@ -21,10 +21,15 @@ UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
 
 # Clients of each kind; so many times as many for a long run.
 SCALE = int(os.environ.get("OUISTITI_CLIENTS_SCALE", "1"))
-CLIENTS = {"relay": 60 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE, "exec": 15 * SCALE}
+CLIENTS = {
+    "relay": 40 * SCALE, "quiet": 20 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE, "exec": 15 * SCALE
+}
 
-# Seconds between two messages of a client.
-PAUSE = 0.2
+# Seconds between two messages of a client, and of a quiet one, which goes over to each new process.
+PAUSE, QUIET_PAUSE = 0.2, 3
+
+# Bytes that a process with many clients behind it may have more than one before its first client.
+MEMORY = 4 << 20
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def installed(site, tmp_path, monkeypatch):
             addr = "{site.host}"; port = {site.port};
             maxclients = 1000; maxperip = 0;
             websocket = {{
-                docroot = "{site.run}";
+                docroot = "{site.run}"; park = 1;
                 links = ( {{
                     origin = "direct"; type = "unix"; destination = "{site.directory}/direct";
                     options = "direct";
@@ -73,7 +78,7 @@ def address(site, kind):
     if kind == "wss":
         context = ssl.create_default_context(cafile=site.authority.root)
         return f"wss://{site.secure[0]}:{site.secure[1]}/echo", {"ssl": context}
-    name = "echo" if kind == "relay" else kind
+    name = "echo" if kind in ("relay", "quiet") else kind
     return f"ws://{site.host}:{site.port}/{name}", {}
 
 
@@ -85,23 +90,28 @@ async def exchange(client, number):
     assert got in (text, text.encode()), (got, text)
 
 
-async def talk(client, over):
+async def talk(client, over, pause):
     """Talks until it is over; returns how many messages came back, each in its turn."""
     for number in itertools.count():
         await exchange(client, number)
         if over.is_set():
             await client.close()
             return number + 1
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(pause)
+
+
+async def one_of_each(site, number=0):
+    """Opens and ends a client of each kind."""
+    for kind in CLIENTS:
+        url, more = address(site, kind)
+        async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
+            await exchange(client, number)
 
 
 async def come_and_go(site, over):
     """Opens and ends clients until it is over; returns how many were served."""
     for number in itertools.count():
-        for kind in CLIENTS:
-            url, more = address(site, kind)
-            async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
-                await exchange(client, number)
+        await one_of_each(site, number)
         if over.is_set():
             return number * len(CLIENTS)
 
@@ -127,6 +137,13 @@ def upgrade(site, good, broken):
         wait_until("another process", lambda: pid(site) not in (0, before))
 
 
+def held(process):
+    """The descriptors and the bytes of memory that a process has."""
+    status = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text()
+    memory = next(line for line in status.splitlines() if line.startswith("Pss:"))
+    return len(os.listdir(f"/proc/{process}/fd")), int(memory.split()[1]) << 10
+
+
 def running(site):
     """The processes that run a copy of the program."""
     found = []
@@ -149,8 +166,8 @@ async def under_load(site, good, broken):
             connected = websockets.connect(
                 url, open_timeout=DEADLINE, ping_interval=None, close_timeout=DEADLINE, **more
             )
-            clients.append(await connected)
-    talks = [asyncio.create_task(talk(client, over)) for client in clients]
+            clients.append((await connected, QUIET_PAUSE if kind == "quiet" else PAUSE))
+    talks = [asyncio.create_task(talk(client, over, pause)) for client, pause in clients]
     newcomers = asyncio.create_task(come_and_go(site, over))
     begin = time.monotonic()
     for number in range(UPGRADES):
@@ -170,10 +187,21 @@ def test_websockets_of_each_kind_live_through_upgrades(installed, tmp_path):
     shutil.copy(installed.program_file, good)
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
+    upgrade(installed, good, None)
+    # The first client of a program makes what all of them share.
+    asyncio.run(one_of_each(installed))
+    descriptors, memory = held(pid(installed))
     asyncio.run(under_load(installed, good, broken))
     # The process that was started stays until the last one ends; those between are gone.
     last = {installed.gateway.pid, pid(installed)}
     wait_until("the processes between to end", lambda: set(running(installed)) == last)
+    # Nothing is left of all that in the process that serves now.
+    wait_until("descriptors as before", lambda: held(pid(installed))[0] <= descriptors)
+    wait_until("memory as before", lambda: held(pid(installed))[1] <= memory + MEMORY)
+    now = held(pid(installed))
+    print(f"figure: {descriptors} descriptors and {memory >> 10} KB before, {now[0]} and {now[1] >> 10} KB after")
+    went = sum("silent clients over" in line for line in list(installed.log))
+    assert went > 0, "no quiet client has gone over to another process"
     installed.gateway.send_signal(signal.SIGTERM)
     assert installed.gateway.wait(DEADLINE) == 0
     wait_until("all of it to end", lambda: not running(installed))

@@ -300,3 +300,26 @@ fn a_writer_that_panicked_leaves_the_client_usable() {
     assert_eq!(writer.close_sent(), Some(1011));
     assert_eq!(rest(writer, far), b"\x88\x02\x03\xf3");
 }
+
+#[test]
+fn a_writer_that_is_suspended_sends_nothing_until_it_resumes() {
+    let (writer, mut far) = open_writer();
+    assert!(writer.suspend() && !writer.suspend());
+    assert!(matches!(
+        writer.send(&[b"\x81\x00"]),
+        Err(SendError::Closed)
+    ));
+    for _ in 0..2 * WATCHES {
+        writer.watch();
+    }
+    writer.stop();
+    far.set_nonblocking(true).expect("a socket");
+    let error = far.read(&mut [0; 8]).expect_err("nothing");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    writer.resume();
+    far.set_nonblocking(false).expect("a socket");
+    let mut sent = [0; 4];
+    far.read_exact(&mut sent).expect("a Close");
+    assert_eq!(sent, [0x88, 2, 3, 0xe9]);
+    assert!(!writer.suspend(), "a Close was sent");
+}

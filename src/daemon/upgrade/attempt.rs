@@ -23,12 +23,17 @@ pub(crate) struct Passed {
     pub(crate) pid_file: Option<File>,
     /// The links to processes that still serve their clients, and whether one is followed.
     pub(crate) links: Vec<(OwnedFd, bool)>,
+    /// The sockets on which those processes pass silent clients on.
+    pub(crate) givers: Vec<OwnedFd>,
+    /// The number of the new process's first client.
+    pub(crate) first_number: usize,
 }
 
 impl Passed {
     /// A line for each descriptor, and the descriptors in that order. Standard output and error
     /// come first: where the program is started by another process, it has not got them.
-    fn send(&self, link: &Link) -> io::Result<()> {
+    /// On `giver` the new process gets silent clients of this one.
+    fn send(&self, link: &Link, giver: &OwnedFd) -> io::Result<()> {
         let (output, error) = (io::stdout(), io::stderr());
         let mut list = String::from("output\nerror\n");
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![output.as_fd(), error.as_fd()];
@@ -44,6 +49,10 @@ impl Passed {
             list += if *is_followed { "followed\n" } else { "link\n" };
             descriptors.push(link.as_fd());
         }
+        for giver in self.givers.iter().chain([giver]) {
+            list += &format!("clients {}\n", self.first_number);
+            descriptors.push(giver.as_fd());
+        }
         if descriptors.len() > passing::MOST || list.len() > MAX_LIST {
             return Err(io::Error::other("there are too many sockets to pass on"));
         }
@@ -58,6 +67,8 @@ pub(crate) struct Successor {
     pub(crate) link: Link,
     /// Its process id.
     pub(crate) pid: u32,
+    /// Where it takes silent clients of this process.
+    pub(crate) taker: OwnedFd,
     /// Itself, if it is our child.
     child: Option<Child>,
 }
@@ -131,17 +142,27 @@ fn hand_over(
     started: &OnceLock<UnixStream>,
 ) -> Result<Successor, String> {
     let path = program.path.display();
-    let (mut child, link) =
-        start(program).map_err(|error| format!("cannot start {path}: {}", reason(&error)))?;
+    let failed = |error: io::Error| format!("cannot start {path}: {}", reason(&error));
+    let (taker, giver) = passing::packets().map_err(failed)?;
+    let (mut child, link) = start(program).map_err(failed)?;
     if let Ok(link) = link.socket.try_clone() {
         let _ = started.set(link);
     }
-    let tried = match passed.send(&link) {
+    let tried = match passed.send(&link, &giver) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(io::Error::other(ENDED)),
-        sent => sent.and_then(|()| watch(&link)),
+        sent => sent.and_then(|()| {
+            // Its other holder's end must be seen.
+            drop(giver);
+            watch(&link)
+        }),
     };
     match tried {
-        Ok(pid) => Ok(Successor { link, pid, child }),
+        Ok(pid) => Ok(Successor {
+            link,
+            pid,
+            taker,
+            child,
+        }),
         Err(error) => {
             link.tell(Word::End);
             drop(link);
@@ -149,7 +170,7 @@ fn hand_over(
                 let _ = child.kill();
                 let _ = child.wait();
             }
-            Err(format!("{path}: {error}"))
+            Err(format!("{path}: {}", reason(&error)))
         }
     }
 }

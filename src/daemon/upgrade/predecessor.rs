@@ -11,6 +11,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use super::link::{Link, Word};
 use super::{MAX_LIST, VARIABLE};
 use crate::listen::listener::Listener;
+use crate::server::table;
 use crate::system::passing;
 
 /// Longest wait for what the old process passes, and for its word that it leaves.
@@ -25,6 +26,8 @@ pub(crate) struct Predecessor {
     pid_file: Option<File>,
     /// Those before it, which still have clients.
     links: Vec<Link>,
+    /// The sockets on which it and those before it pass silent clients on.
+    givers: Vec<OwnedFd>,
 }
 
 impl Predecessor {
@@ -52,6 +55,7 @@ impl Predecessor {
             listeners: Vec::new(),
             pid_file: None,
             links: Vec::new(),
+            givers: Vec::new(),
         };
         if list.lines().count() != descriptors.len() {
             return Err(io::ErrorKind::InvalidData.into());
@@ -73,6 +77,10 @@ impl Predecessor {
                 socket: descriptor.into(),
                 is_followed: true,
             }),
+            ("clients", first) => {
+                table::number_from(first.parse().map_err(io::Error::other)?);
+                self.givers.push(descriptor);
+            }
             ("listener", written) => {
                 self.listeners.push(Listener::taken(descriptor, written)?);
             }
@@ -108,11 +116,11 @@ impl Predecessor {
         self.link.socket.set_read_timeout(None)
     }
 
-    /// The links to it and to those before it.
-    pub(crate) fn into_links(self) -> Vec<Link> {
+    /// The links to it and to those before it, and the sockets on which they pass clients on.
+    pub(crate) fn into_links(self) -> (Vec<Link>, Vec<OwnedFd>) {
         let mut links = self.links;
         links.push(self.link);
-        links
+        (links, self.givers)
     }
 }
 

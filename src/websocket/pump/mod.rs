@@ -6,6 +6,7 @@
 //! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
 //! section 3).
 
+use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +27,14 @@ use crate::websocket::framing::{Forward, ToClient};
 use crate::websocket::pump::latch::Latch;
 use ending::{BackendEnd, ClientEnd};
 use from_client::FromClient;
+pub(crate) use passed::{MAX_PACKET, NOT_TAKEN, Passed, TAKEN, go_on};
 use patience::Patience;
 use side::{Reads, Side};
 
 mod ending;
 mod from_client;
 pub(crate) mod latch;
+mod passed;
 mod patience;
 mod side;
 
@@ -50,6 +53,26 @@ pub(crate) struct Report {
     pub(crate) to_backend: u64,
     /// Payload bytes sent to the client.
     pub(crate) to_client: u64,
+    /// How long it has lasted.
+    pub(crate) lasted: Duration,
+}
+
+/// Whom a connection serves, and with what, as the log has it.
+pub(crate) struct Who {
+    /// The service's name.
+    pub(crate) service: String,
+    /// Who has logged in.
+    pub(crate) user: Option<String>,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.service)?;
+        match &self.user {
+            Some(user) => write!(f, " ({user})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How a direction's thread leaves its work.
@@ -62,6 +85,8 @@ enum Leave<T> {
 
 /// What a connection is served by.
 pub(crate) struct Terms {
+    /// Whom the connection serves.
+    pub(crate) who: Who,
     /// How the backend is spoken to.
     pub(crate) config: Arc<ServiceConfig>,
     /// Silence after which the kernel asks for the client.
@@ -79,6 +104,8 @@ struct Pump {
     terms: Terms,
     kind: MessageType,
     begun: Instant,
+    /// No other process has taken the connection that was offered.
+    stays: AtomicBool,
     /// The client has closed: the end of the backend is the answer to that.
     client_over: AtomicBool,
     from_client: Latch,
@@ -98,7 +125,7 @@ struct End {
 }
 
 /// Called once when both directions are over.
-pub(crate) type Last = Box<dyn FnOnce(&FrameWriter, Report) + Send>;
+pub(crate) type Last = Box<dyn FnOnce(&FrameWriter, &Who, Report) + Send>;
 
 /// Sends the 101 with `greet`, and copies until both directions are over; then calls `last`. The
 /// call returns earlier where this thread is not needed.
@@ -111,21 +138,8 @@ pub(crate) fn run(
     last: Last,
 ) {
     let pump = Arc::new(Pump {
-        writer,
-        backend,
-        terms,
         kind: MessageType::new(protocol),
-        begun: Instant::now(),
-        client_over: AtomicBool::new(false),
-        from_client: Latch::default(),
-        from_backend: Latch::default(),
-        left_backend: Latch::default(),
-        end: Mutex::new(End {
-            left: 2,
-            to_backend: 0,
-            to_client: 0,
-            last: Some(last),
-        }),
+        ..Pump::new(writer, backend, terms, last)
     });
     pump.begin(greet);
     Side::start(&pump, Reads::Backend);
@@ -133,6 +147,27 @@ pub(crate) fn run(
 }
 
 impl Pump {
+    fn new(writer: Arc<FrameWriter>, backend: Backend, terms: Terms, last: Last) -> Self {
+        Self {
+            writer,
+            backend,
+            terms,
+            kind: MessageType::unknown(),
+            begun: Instant::now(),
+            stays: AtomicBool::new(false),
+            client_over: AtomicBool::new(false),
+            from_client: Latch::default(),
+            from_backend: Latch::default(),
+            left_backend: Latch::default(),
+            end: Mutex::new(End {
+                left: 2,
+                to_backend: 0,
+                to_client: 0,
+                last: Some(last),
+            }),
+        }
+    }
+
     /// Sets the limits of reads, and sends the 101. If that fails, the client is cut, and both
     /// directions find its end.
     fn begin(&self, greet: impl FnOnce() -> io::Result<()>) {
@@ -259,11 +294,12 @@ impl Pump {
             code: self.writer.close_sent().unwrap_or(1006),
             to_backend: end.to_backend,
             to_client: end.to_client,
+            lasted: self.begun.elapsed(),
         };
         let last = end.last.take();
         drop(end);
         if let Some(last) = last {
-            last(&self.writer, report);
+            last(&self.writer, &self.terms.who, report);
         }
     }
 

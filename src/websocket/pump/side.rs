@@ -1,5 +1,6 @@
 //! Running: one direction of a connection, with a thread or without.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,6 +55,20 @@ impl Side {
         if let Err((work, _)) = workers.start(work, place) {
             workers.start_first(work);
         }
+    }
+
+    /// Goes on with a direction that has copied `count` bytes and is silent: without a thread if that is possible.
+    pub(super) fn go_on(pump: &Arc<Pump>, reads: Reads, count: u64) {
+        let mut side = Self::new(Arc::clone(pump), reads);
+        side.count = count;
+        if pump.parks(reads) {
+            side = match side.park() {
+                Ok(()) => return,
+                Err(side) => side,
+            };
+        }
+        let workers = pump.terms.clients.workers();
+        workers.start_first(Box::new(move |place| side.run(place)));
     }
 
     /// Copies until the direction is over, or until it is silent and another thread will go on.
@@ -132,5 +147,14 @@ impl Parked for Side {
 
     fn resume(self: Box<Self>, place: &mut Place) {
         self.run(place);
+    }
+
+    fn passes(&self) -> Option<usize> {
+        let address = Arc::as_ptr(&self.pump).addr();
+        self.pump.passes().then_some(address)
+    }
+
+    fn pass(&self, server: &str, to: BorrowedFd<'_>) -> io::Result<bool> {
+        self.pump.pass(server, to)
     }
 }

@@ -59,13 +59,17 @@ fn between<B>(
     let clients = Arc::<Clients>::default();
     clients.budget().set_limit(usize::MAX);
     let terms = Terms {
+        who: Who {
+            service: "echo".to_owned(),
+            user: None,
+        },
         config: Arc::new(service),
         ping,
         park: None,
         clients: Arc::clone(&clients),
     };
     let (sender, report) = channel();
-    let last: Last = Box::new(move |_, report| drop(sender.send(report)));
+    let last: Last = Box::new(move |_, _, report| drop(sender.send(report)));
     let work: Work = Box::new(move |place| run(own, connected, (terms, None), place, greet, last));
     let started = (clients.workers()).start(work, Place::new(clients.workers()));
     assert!(started.is_ok(), "a thread");
