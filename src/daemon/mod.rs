@@ -22,6 +22,7 @@ mod heirs;
 mod init_d;
 mod keeper;
 mod leaving;
+mod memory;
 mod notify;
 mod pid_file;
 #[cfg(feature = "exec")]

@@ -24,7 +24,7 @@ use crate::daemon::keeper::Keeper;
 use crate::daemon::notify::Manager;
 use crate::daemon::pid_file::{self, PidFile};
 use crate::daemon::upgrade::{Link, Predecessor, Program};
-use crate::daemon::{descriptors, init_d, programs, settings, signals, user};
+use crate::daemon::{descriptors, init_d, memory, programs, settings, signals, user};
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
 use crate::server;
@@ -109,6 +109,9 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     let pid_file = lock_pid_file(&config, before.as_ref())?;
     begin_log(options, &config, user.as_ref())?;
     descriptors::check_limit(&config.servers);
+    if before.is_none() {
+        memory::check(&config.servers);
+    }
     programs::measure(user.as_ref());
     programs::limit(&config.servers);
     let files = Files::of(&config, options.config.file());
