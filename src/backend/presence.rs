@@ -1,7 +1,6 @@
 //! Whether a program listens on a UNIX socket, told without a connection to it wherever that can
 //! be: some programs start something for each client.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -41,8 +40,8 @@ impl State {
     }
 }
 
-/// The sockets on which programs of this network namespace listen, by device and inode.
-pub(crate) struct Listeners(Option<HashSet<(u64, u64)>>);
+/// The sockets on which programs of this network namespace listen, by device and inode, in order.
+pub(crate) struct Listeners(Option<Vec<(u64, u64)>>);
 
 impl Listeners {
     /// Reads the kernel's table (proc(5), /proc/net/unix). Landlock may forbid it.
@@ -56,7 +55,9 @@ impl Listeners {
         let table = String::from_utf8_lossy(&table);
         let paths = table.lines().filter_map(listening_path);
         let files = paths.filter_map(|path| fs::metadata(path).ok());
-        Self(Some(files.map(|file| (file.dev(), file.ino())).collect()))
+        let mut files: Vec<_> = files.map(|file| (file.dev(), file.ino())).collect();
+        files.sort_unstable();
+        Self(Some(files))
     }
 
     /// How the socket at a path can be had; `None` if it cannot be told.
@@ -69,7 +70,8 @@ impl Listeners {
             Err(_) => return None,
         }
         let file = fs::metadata(path).ok()?;
-        if self.0.as_ref()?.contains(&(file.dev(), file.ino())) {
+        let listeners = self.0.as_ref()?;
+        if listeners.binary_search(&(file.dev(), file.ino())).is_ok() {
             return Some(State::Running);
         }
         // Its listener is in another network namespace, was bound by a relative path, or is gone:
@@ -126,7 +128,7 @@ mod tests {
         let scratch = Scratch::new();
         let live = scratch.0.join("live");
         let _listener = UnixListener::bind(&live).expect("a socket");
-        let none = Listeners(Some(HashSet::new()));
+        let none = Listeners(Some(Vec::new()));
         assert_eq!(none.state(&live), Some(State::Running));
     }
 

@@ -3,10 +3,13 @@
 use std::ffi::CString;
 use std::io;
 
-use caps::errors::CapsError;
-use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::unistd::{Uid, User, geteuid, initgroups, setresgid, setresuid, setuid};
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
+    set_capabilities,
+};
 
 /// Looks a user up.
 ///
@@ -36,16 +39,39 @@ pub(crate) fn own_name() -> String {
 /// No right to become the user.
 pub(crate) fn give_up_privileges(user: Option<&User>) -> io::Result<()> {
     // First, since it is itself a privilege; who has not got it has none to pass on.
-    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(other)? {
-        caps::clear(None, CapSet::Bounding).map_err(other)?;
+    if capabilities(None)?
+        .effective
+        .contains(CapabilitySet::SETPCAP)
+    {
+        clear_bounding_set()?;
     }
     if let Some(user) = user {
         become_user(user)?;
     }
     prctl::set_no_new_privs()?;
     // The ambient set goes with the permitted one.
-    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        caps::clear(None, set).map_err(other)?;
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    Ok(())
+}
+
+/// Takes every capability the kernel knows from what this thread's programs can ever have.
+fn clear_bounding_set() -> io::Result<()> {
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match remove_capability_from_bounding_set(one) {
+            Ok(()) => {}
+            // The kernel's last capability was the one before.
+            Err(Errno::INVAL) if number > 0 => break,
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
@@ -64,8 +90,4 @@ fn become_user(user: &User) -> io::Result<()> {
         return Err(io::Error::other("the way back to root is still open"));
     }
     Ok(())
-}
-
-fn other(error: CapsError) -> io::Error {
-    io::Error::other(error.to_string())
 }

@@ -26,12 +26,12 @@ const PROGRAMS: [&str; 5] = ["ouistiti", "lighttpd", "websocat", "websocketd", "
 /// Colours by role; the second set where the reader's page is dark.
 const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #1f2328 }\n\
     .title { font-size: 16px; font-weight: 600 } .small { font-size: 11px } .faint { fill: #59636e }\n\
-    .page { fill: #ffffff; stroke: #d1d9e0 } .roof { stroke: #59636e; stroke-dasharray: 4 3 }\n\
+    .page { fill: #ffffff; stroke: #d1d9e0 } .gap { fill: #ffffff } .roof { stroke: #59636e; stroke-dasharray: 4 3 }\n\
     .ouistiti { fill: #2f6fb5 } .lighttpd { fill: #b5652f } .websocat { fill: #3f8f5b }\n\
     .websocketd { fill: #8a5bb0 } .relay { fill: #8c959f }\n\
     @media (prefers-color-scheme: dark) {\n\
     text { fill: #f0f6fc } .faint { fill: #9198a1 } .page { fill: #0d1117; stroke: #3d444d }\n\
-    .roof { stroke: #9198a1 } .ouistiti { fill: #5b9be0 } .lighttpd { fill: #e0935b }\n\
+    .gap { fill: #0d1117 } .roof { stroke: #9198a1 } .ouistiti { fill: #5b9be0 } .lighttpd { fill: #e0935b }\n\
     .websocat { fill: #63bd83 } .websocketd { fill: #b48ad6 } .relay { fill: #6e7681 }\n\
     }";
 
@@ -124,6 +124,7 @@ fn work(body: &mut String, row: &Row, y: f64) -> f64 {
             program,
             cpu_ratio / CUT,
             y + BAR * index as f64,
+            x(1.0 / CUT),
             &label,
         );
     }
@@ -152,7 +153,7 @@ fn silent(body: &mut String, report: &Report, y: f64) -> f64 {
             y + 10.0,
         );
         let label = format!("{memory:.1} + {kernel:.1}");
-        bar(body, kind, (memory + kernel) / most, y, &label);
+        bar(body, kind, (memory + kernel) / most, y, LEFT, &label);
         y += BAR + 4.0;
     }
     y
@@ -166,8 +167,8 @@ fn name(body: &mut String, text: &str, y: f64) {
     );
 }
 
-/// A bar with its label; one that is cut has an open end.
-fn bar(body: &mut String, class: &str, part: f64, y: f64, label: &str) {
+/// A bar with its label, which begins behind `text`; a bar that is cut has an open end.
+fn bar(body: &mut String, class: &str, part: f64, y: f64, text: f64, label: &str) {
     let (end, thick) = (x(part), BAR - 3.0);
     let _ = writeln!(
         body,
@@ -175,19 +176,17 @@ fn bar(body: &mut String, class: &str, part: f64, y: f64, label: &str) {
         (end - LEFT).max(1.0)
     );
     if part > 1.0 {
+        let (tip, top, half) = (end - 5.0, y - 1.0, thick / 2.0 + 1.0);
         let _ = writeln!(
             body,
-            "<path class=\"page\" d=\"M {0:.1} {1:.1} l 6 {2:.1} l -6 {2:.1} h 6 v -{3:.1} z\"/>",
-            end - 5.0,
-            y - 1.0,
-            thick / 2.0 + 1.0,
-            thick + 2.0
+            "<path class=\"gap\" d=\"M {tip:.1} {top:.1} l 6 {half:.1} l -6 {half:.1} h 6 v -{:.1} z\"/>",
+            2.0 * half
         );
     }
     let _ = writeln!(
         body,
         "<text class=\"small\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
-        end + 8.0,
+        end.max(text) + 8.0,
         y + thick / 2.0 + 4.0,
     );
 }
