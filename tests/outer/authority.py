@@ -52,6 +52,26 @@ class Authority:
                      "-in", request, "-out", certificate)
         return certificate, key
 
+    def keep(self, pair):
+        """Packs a certificate and its key as PKCS #12, with the password `x`; returns the file."""
+        certificate, key = pair
+        store = self.directory / f"{certificate.stem}.p12"
+        self.openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-out", store,
+                     "-passout", "pass:x")
+        return store
+
+    def introduce(self, pair, profile):
+        """Has a profile of Firefox trust the root and show the certificate of this pair."""
+        database = f"sql:{profile}"
+        for command in (
+            ["certutil", "-N", "-d", database, "--empty-password"],
+            ["certutil", "-A", "-d", database, "-n", "root", "-t", "C,,", "-i", self.root],
+            ["pk12util", "-i", self.keep(pair), "-d", database, "-W", "x"],
+        ):
+            subprocess.run(command, check=True, capture_output=True)
+        setting = 'user_pref("security.default_personal_cert", "Select Automatically");\n'
+        (profile / "user.js").write_text(setting)
+
     def key_hash(self):
         """The hash of the root's public key, as Chromium takes it."""
         pem = self.openssl("x509", "-in", self.root, "-noout", "-pubkey").decode()

@@ -208,6 +208,17 @@ def test_chromium_logs_in_with_a_certificate(site, browser):
             context.close()
 
 
+def test_firefox_logs_in_with_a_certificate(site, tmp_path):
+    with logins.login("certificate", site):
+        site.ann.authority.introduce(site.ann.pair, tmp_path)
+        firefox = Firefox(tmp_path)
+        try:
+            page = firefox.open(site.url("members.html", "https"))
+            page.wait_for_text("#whoami", USER)
+        finally:
+            firefox.stop()
+
+
 def test_a_user_made_on_the_page_comes_in_at_once_and_a_removed_one_does_not_come_back(site, window):
     logins.members(site)
     root = logins.authrpc(site)

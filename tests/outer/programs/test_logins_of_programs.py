@@ -50,11 +50,7 @@ def test_java_logs_in(guarded, java):
     command = [*java, site.url("members", ann.scheme("ws"))]
     authority = [ann.authority.root] if ann.authority else []
     if kind == "certificate":
-        certificate, key = ann.pair
-        store = site.directory / "ann.p12"
-        ann.authority.openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-out", store,
-                              "-passout", "pass:x")
-        right = ["certificate", *authority, store]
+        right = ["certificate", *authority, ann.authority.keep(ann.pair)]
     elif kind == "Bearer":
         right = ["header", ann.headers["Authorization"]]
     else:
