@@ -82,11 +82,13 @@ def test_a_shell_is_used_in_the_browser(page, out):
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= SIZES["phone"]["width"]
     (out / "pages").mkdir(exist_ok=True)
-    for name, viewport in SIZES.items():
-        page.set_viewport_size(viewport)
-        page.screenshot(path=out / "pages" / f"terminal-{name}.png", full_page=True)
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
-    assert found.violations_count == 0, found.generate_report()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for name, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            page.screenshot(path=out / "pages" / f"terminal-{name}-{scheme}.png", full_page=True)
+        found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+        assert found.violations_count == 0, found.generate_report()
 
 
 def test_the_end_of_the_shell_is_told_and_another_is_a_press_away(page):
