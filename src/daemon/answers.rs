@@ -183,7 +183,7 @@ fn serve(listener: &Arc<Listener>, name: &'static str, answer: fn(TcpStream)) ->
                 Ok((socket, _)) => socket,
                 Err(_) if listener.is_ended() => return,
                 Err(error) => {
-                    warn!("{name}: cannot accept: {}", reason(&error));
+                    warn!("cannot accept whoever asks at '{name}': {}", reason(&error));
                     threads::sleep(PAUSE);
                     continue;
                 }

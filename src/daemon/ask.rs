@@ -1,7 +1,7 @@
 //! `-S`: asks the running daemon by its control socket, and prints the answer.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::Options;
+use crate::config::{Listen, ServerConfig};
 use crate::connection::explain;
 use crate::daemon::error::{Context, Error};
 use crate::daemon::settings;
@@ -18,6 +19,9 @@ use crate::system::reason::reason;
 
 /// Longest wait for an answer: an explanation may wait for a backend, `ping` and `wait` seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longest wait for whoever listens on an address of this machine.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Prints what the daemon answers to `words`. A request is explained without a daemon too, from the
 /// configuration.
@@ -36,6 +40,7 @@ pub fn ask(options: &Options, words: &[String]) -> Result<ExitCode, Error> {
         (Ok(answer), _) => answer,
         (Err(error), [first, url, headers @ ..]) if first == "explain" && is_nobody(&error) => {
             println!("no daemon answers: this is what {} says", options.config);
+            config.servers.iter().for_each(tell_of_others);
             let result = from_file(config.servers, url, headers)?;
             match result {
                 Ok(text) => (true, text),
@@ -70,6 +75,17 @@ fn question(path: &Path, words: &[String]) -> io::Result<(bool, String)> {
     }
 }
 
+/// Tells where somebody listens, though no daemon answers: a start would fail there.
+fn tell_of_others(server: &ServerConfig) {
+    for listen in &server.listen {
+        if let Listen::Tcp(address) = listen
+            && TcpStream::connect_timeout(address, LOOK).is_ok()
+        {
+            println!("{address}: another program listens there, or a daemon without 'control'");
+        }
+    }
+}
+
 /// Whether nobody is there to answer.
 fn is_nobody(error: &io::Error) -> bool {
     matches!(
@@ -94,7 +110,7 @@ fn unanswered(path: Option<&Path>, error: &io::Error) -> Error {
 
 /// Explains a request by the servers of a configuration that nobody runs.
 fn from_file(
-    configs: Vec<crate::config::ServerConfig>,
+    configs: Vec<ServerConfig>,
     url: &str,
     headers: &[String],
 ) -> Result<Result<String, String>, Error> {

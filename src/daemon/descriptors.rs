@@ -54,7 +54,8 @@ pub(crate) fn check_limit(servers: &[ServerConfig]) {
     };
     if usize::try_from(most).is_ok_and(|most| most < needed) {
         warn!(
-            "{most} descriptors are too few for {clients} clients (maxclients), who need {needed}"
+            "{most} descriptors are too few for {clients} clients (maxclients), who need {needed}: \
+             see ulimit -n, or set a smaller 'maxclients'"
         );
     }
 }

@@ -75,7 +75,10 @@ pub(crate) fn accept(listener: &Listener, mut spare: Spare) {
             // The client left before it was accepted, or a signal came: go on with the next one.
             Some(nix::libc::ECONNABORTED | nix::libc::EINTR | nix::libc::EPROTO) => {}
             Some(nix::libc::EMFILE | nix::libc::ENFILE) if spare.give_up() => {
-                warn!("cannot accept a client: {}", reason(&error));
+                warn!(
+                    "cannot accept a client: {}; 'ulimit -n' is the limit",
+                    reason(&error)
+                );
                 if let Ok((socket, peer)) = listener.accept() {
                     turn_away(&server, socket, peer, Full::Resources);
                 }
@@ -148,7 +151,10 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
         }
     });
     if let Err((_, error)) = workers.start(work, Place::new(workers)) {
-        warn!("cannot create a thread for a client: {}", reason(&error));
+        warn!(
+            "cannot create a thread for a client: {}; 'ulimit -u' and the memory are the limits",
+            reason(&error)
+        );
         if let Some((slot, socket)) = take(&client) {
             drop(slot);
             turn_away(server, socket, peer, Full::Resources);

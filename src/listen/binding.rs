@@ -103,7 +103,9 @@ impl Binding {
         for listen in &server.config().listen {
             match addresses(listen) {
                 Ok(found) => wanted.extend(found),
-                Err(error) => return warn!("{listen}: {}", reason(&error)),
+                Err(error) => {
+                    return warn!("cannot find the addresses of {listen}: {}", reason(&error));
+                }
             }
         }
         self.listeners.retain(|listener| {

@@ -12,6 +12,8 @@ use log::warn;
 
 use crate::client::frames::WATCHES;
 use crate::server::parking::Parking;
+#[cfg(feature = "state")]
+use crate::server::seen::HandedOver;
 use crate::server::table::{Entry, Hold, Table};
 use crate::server::workers::Workers;
 #[cfg(feature = "websocket")]
@@ -35,6 +37,9 @@ pub(crate) struct Clients {
     workers: Arc<Workers>,
     /// Directions of connections that hold no thread.
     parking: Arc<Parking>,
+    /// Those that their backends have taken over, as far as they are watched.
+    #[cfg(feature = "state")]
+    pub(super) handed: Mutex<Vec<HandedOver>>,
     /// The pause of the thread that watches silent clients; `None` if there is no such thread.
     watch: Mutex<Option<Duration>>,
 }

@@ -28,7 +28,7 @@ pub(crate) mod resources;
 #[cfg(feature = "tls")]
 mod secure;
 #[cfg(feature = "state")]
-mod seen;
+pub(crate) mod seen;
 #[cfg(feature = "state")]
 pub(crate) mod sight;
 pub(crate) mod slot;

@@ -1,10 +1,25 @@
 //! Running: what is kept of a client to be shown, and whether it has been told to leave.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest time that a client which is told to leave has for it.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
+
+/// A client that its backend has taken over.
+pub(crate) struct HandedOver {
+    /// Its number.
+    pub(crate) id: usize,
+    /// Where it comes from.
+    pub(crate) source: SocketAddr,
+    /// The service of its WebSocket.
+    pub(crate) service: Arc<str>,
+    /// Who has logged in.
+    pub(crate) user: Option<Arc<str>>,
+    /// When it was handed over.
+    pub(crate) since: Instant,
+}
 
 /// What is kept of a client to be shown.
 pub(super) struct Seen {

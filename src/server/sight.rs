@@ -1,11 +1,12 @@
 //! Running: what a server's clients look like from outside, and how one of them is ended.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::frame::CloseCode;
 use crate::server::clients::Clients;
+use crate::server::seen::HandedOver;
 use crate::server::table::{Entry, Hold};
 
 /// What a client does.
@@ -17,6 +18,8 @@ pub(crate) enum Phase {
     WebSocket,
     /// It has been sent a Close.
     Closing,
+    /// Its backend has taken it over, and serves it alone.
+    Direct,
 }
 
 impl Phase {
@@ -26,6 +29,7 @@ impl Phase {
             Self::Request => "request",
             Self::WebSocket => "open",
             Self::Closing => "closing",
+            Self::Direct => "direct",
         }
     }
 }
@@ -54,6 +58,36 @@ pub(crate) struct Sight {
     pub(crate) to_backend: u64,
     /// Payload bytes sent to it.
     pub(crate) to_client: u64,
+}
+
+/// A client that is shown as one that its backend has taken over; dropping it ends that.
+pub(crate) struct Shown(Weak<Clients>, usize);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some(clients) = self.0.upgrade() {
+            clients.handed().retain(|handed| handed.id != self.1);
+        }
+    }
+}
+
+impl HandedOver {
+    /// Returns what the client looks like now. Its bytes are not known.
+    fn sight(&self) -> Sight {
+        Sight {
+            id: self.id,
+            peer: Some(self.source.ip().to_canonical()),
+            port: self.source.port(),
+            service: Some(Arc::clone(&self.service)),
+            user: self.user.clone(),
+            phase: Phase::Direct,
+            threads: 0,
+            age: self.since.elapsed(),
+            idle: Duration::ZERO,
+            to_backend: 0,
+            to_client: 0,
+        }
+    }
 }
 
 impl Entry {
@@ -105,9 +139,21 @@ impl Entry {
 }
 
 impl Clients {
+    /// Shows a client that its backend has taken over, until what is returned is dropped.
+    pub(crate) fn show(self: &Arc<Self>, handed: HandedOver) -> Shown {
+        let id = handed.id;
+        self.handed().push(handed);
+        Shown(Arc::downgrade(self), id)
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Vec<HandedOver>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what every client looks like now, in the order of their numbers.
     pub(crate) fn sights(&self) -> Vec<Sight> {
         let mut sights: Vec<_> = self.table().entries_mut().map(Entry::sight).collect();
+        sights.extend(self.handed().iter().map(HandedOver::sight));
         sights.sort_unstable_by_key(|sight| sight.id);
         sights
     }

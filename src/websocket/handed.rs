@@ -45,9 +45,15 @@ struct Handed {
     backend: OwnedFd,
     /// Client and service, as in the log.
     name: String,
+    id: usize,
     since: Instant,
     answer: Answer,
+    /// Shows it to whoever asks what the daemon does.
+    _shown: Shown,
 }
+
+/// What is dropped when a client is watched no more.
+pub(super) type Shown = Box<dyn Send>;
 
 #[derive(PartialEq, Eq)]
 enum Answer {
@@ -60,15 +66,18 @@ enum Answer {
 }
 
 /// Logs that a client has been handed over, and later what becomes of it. `backend` is the
-/// connection over which it went. At most `limit` are watched, each by one descriptor: beyond it
+/// connection over which it went, `name` client and service as in the log, `id` the client's number.
+/// At most `limit` are watched, each by one descriptor: beyond it
 /// the end of a client is not logged.
-pub(crate) fn watch(backend: OwnedFd, name: String, limit: usize) {
-    info!("{name}: handed over");
+pub(crate) fn watch(backend: OwnedFd, (name, id): (String, usize), limit: usize, shown: Shown) {
+    info!("{name}: handed over, id {id}");
     let handed = Handed {
         backend,
         name,
+        id,
         since: Instant::now(),
         answer: Answer::Awaited,
+        _shown: shown,
     };
     if let Err(error) = add(handed, limit) {
         debug!(
@@ -145,7 +154,9 @@ fn timeout(watched: &[Handed]) -> PollTimeout {
 impl Handed {
     /// Takes note of what the backend says; false once there is nothing more to hear from it.
     fn look(&mut self, is_ready: bool) -> bool {
-        let Self { name, since, .. } = self;
+        let Self {
+            name, id, since, ..
+        } = self;
         if is_ready {
             match recv(
                 self.backend.as_raw_fd(),
@@ -157,7 +168,7 @@ impl Handed {
                 Ok(0) | Err(_) => {
                     // Another library may close it at once: that says nothing of the client.
                     if self.answer == Answer::Here {
-                        info!("{name}: over, {}", Seconds(since.elapsed()));
+                        info!("{name}: over, {}, id {id}", Seconds(since.elapsed()));
                     }
                     return false;
                 }

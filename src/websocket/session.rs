@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+#[cfg(all(feature = "websocket_rt", feature = "state"))]
+use std::time::Instant;
 
 use log::info;
 #[cfg(feature = "websocket_rt")]
@@ -18,6 +20,8 @@ use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::logging::Seconds;
 use crate::server::resources::Opening;
+#[cfg(all(feature = "websocket_rt", feature = "state"))]
+use crate::server::seen::HandedOver;
 use crate::server::slot::Slot;
 use crate::server::workers::Place;
 use crate::system::reason::reason;
@@ -137,7 +141,10 @@ impl Session {
                         tally::handed_over();
                         self.tell_of_protocols(&peer);
                         let name = format!("{peer} {}", self.terms.who);
-                        return handed::watch(self.backend.into_fd(), name, slot.pool());
+                        let source = source.unwrap_or(address);
+                        let (id, pool) = (slot.number(), slot.pool());
+                        let shown = self.show(id, source);
+                        return handed::watch(self.backend.into_fd(), (name, id), pool, shown);
                     }
                     Err((socket, error)) => {
                         warn!("{peer} {}: {error}; relaying instead", self.name());
@@ -164,6 +171,27 @@ impl Session {
         } = *self;
         let terms = (terms, protocol.as_deref());
         pump::run(writer, backend, terms, place, || Ok(()), log_end(slot));
+    }
+}
+
+/// Shows a client that was handed over to whoever asks, until what is returned is dropped.
+#[cfg(feature = "websocket_rt")]
+impl Session {
+    #[cfg(feature = "state")]
+    fn show(&self, id: usize, source: SocketAddr) -> handed::Shown {
+        let who = &self.terms.who;
+        Box::new(self.terms.clients.show(HandedOver {
+            id,
+            source,
+            service: who.service.as_str().into(),
+            user: who.user.as_deref().map(Into::into),
+            since: Instant::now(),
+        }))
+    }
+
+    #[cfg(not(feature = "state"))]
+    fn show(&self, _: usize, _: SocketAddr) -> handed::Shown {
+        Box::new(())
     }
 }
 

@@ -249,11 +249,17 @@ fn an_explanation_ends_with_the_answer_and_the_setting() {
     assert!(show(&gateway, &["json"]).1.contains("\"connections\":1,"));
     gateway.process.signal(nix::sys::signal::Signal::SIGTERM);
     wait_until("its end", || !gateway.path("ctl").exists());
+    let mut other = None;
+    wait_until("the address to be free", || {
+        other = std::net::TcpListener::bind(gateway.address()).ok();
+        other.is_some()
+    });
     let text = explain("none", &[]);
     assert!(
-        text.starts_with("no daemon answers: this is what "),
+        text.starts_with("no daemon answers: this is what ") && text.contains(": another program"),
         "{text}"
     );
+    drop(other);
     assert!(
         text.ends_with("\nsetting   docroot, links (websocket)\n"),
         "{text}"
@@ -365,4 +371,26 @@ fn a_thousand_clients_are_served_while_the_state_is_asked_for_again_and_again() 
         3 * count
     ));
     assert!(asked > 0);
+}
+
+#[test]
+fn a_client_that_its_backend_has_taken_over_is_shown_until_its_end() {
+    let gateway = watched("", "options = \"direct\";");
+    let backend = gateway.backend("direct");
+    let client = gateway.open("direct");
+    let mut taker = backend.accept();
+    taker.take(16);
+    taker.give(b"!");
+    let address = client.stream.local_addr().expect("a socket");
+    let row = format!(
+        "\"id\":1,\"peer\":\"{address}\",\"service\":\"direct\",\"user\":null,\"state\":\"direct\""
+    );
+    let mut json = String::new();
+    wait_until("it to be shown", || {
+        json = show(&gateway, &["json"]).1;
+        json.contains(&row)
+    });
+    assert!(json.contains("\"served\":0"), "{json}");
+    drop(taker);
+    wait_until("its end", || !show(&gateway, &["json"]).1.contains(&row));
 }
