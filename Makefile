@@ -56,12 +56,13 @@ bench:
 cross:
 	tests/cross $(TARGET) $(COMMAND)
 
-# A router in qemu-system: make boot TARGET=mipsel [MEMORY=48]
+# A router in qemu-system: make boot TARGET=mipsel [MEMORY=48] [LEAVE=12], of which so much is available
 MEMORY = 64
+LEAVE = 0
 
 boot:
 	tests/setup routers
-	"$${XDG_CACHE_HOME:-$$HOME/.cache}/ouistiti/venv/bin/python" tests/boot $(TARGET) --memory $(MEMORY)
+	"$${XDG_CACHE_HOME:-$$HOME/.cache}/ouistiti/venv/bin/python" tests/boot $(TARGET) --memory $(MEMORY) --leave $(LEAVE)
 
 deb:
 	package/debian/build
