@@ -89,9 +89,10 @@ fn the_start_says_what_is_served_and_which_address_to_open() {
         let gateway = Gateway::one_line(options);
         let directory = gateway.path("").display().to_string();
         let served = served.replace("DIR", directory.trim_end_matches('/'));
-        let log = gateway.process.log();
-        assert!(log.contains(&format!(", {served}\n")), "{log}");
-        let (_, address) = log.split_once("listening on ").expect("the line");
+        let listening = |line: &str| line.ends_with(&format!(", {served}"));
+        let line = gateway.process.find_line(listening);
+        let line = line.unwrap_or_else(|| panic!("{served}: {}", gateway.process.log()));
+        let (_, address) = line.split_once("listening on ").expect("the line");
         let open = format!("open {}/", address.split(' ').next().expect("an address"));
         assert!(
             gateway
