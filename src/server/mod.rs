@@ -156,7 +156,8 @@ impl fmt::Display for StartError {
 fn cure(address: &Listen, error: &io::Error) -> &'static str {
     match (address, error.kind()) {
         (Listen::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < FIRST_FREE => {
-            "; a port below 1024 needs root, who may become another by 'user', or CAP_NET_BIND_SERVICE"
+            "; a port below 1024 needs root at the start, who may become another by 'user', or \
+             CAP_NET_BIND_SERVICE; an address that comes later cannot have one"
         }
         (_, io::ErrorKind::AddrInUse) => "; another program listens there",
         _ => "",

@@ -8,13 +8,13 @@
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use common::{MessageType, handover};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{self, ControlMessage, MsgFlags, sendmsg};
 
 use crate::client::Client;
 use crate::config::{FrameType, ServiceConfig};
@@ -95,10 +95,28 @@ impl Told {
     }
 }
 
-/// Gives a prepared client to the backend; the gateway's own descriptor is closed.
+/// Writes everything to a client without TLS, to leave with the hand-over (MSG_MORE, send(2)): the
+/// kernel takes the bytes and does no more, which is quick.
 ///
-/// Since the two descriptors share one open file, nothing may be done to the client before it is
-/// dropped, a shutdown least of all.
+/// # Errors
+/// As send(2).
+pub(crate) fn write_ahead(client: &Client, mut bytes: &[u8]) -> io::Result<()> {
+    let flags = MsgFlags::from_bits_retain(libc::MSG_MORE) | MsgFlags::MSG_NOSIGNAL;
+    while !bytes.is_empty() {
+        match socket::send(client.as_fd().as_raw_fd(), bytes, flags) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Gives a prepared client to the backend, and sends off what was written ahead to it; the gateway's
+/// own descriptor is closed.
+///
+/// Since the two descriptors share one open file, nothing but that may be done to the client before
+/// it is dropped, a shutdown least of all.
 ///
 /// # Errors
 /// The client comes back, so that the relay can serve it, together with what went wrong.
@@ -108,7 +126,10 @@ pub(crate) fn hand_over(
     peer: SocketAddr,
     told: &Told,
 ) -> Result<(), (TcpStream, io::Error)> {
-    match send(&client, backend, peer, told) {
+    let sent = send(&client, backend, peer, told);
+    // Now the 101 leaves (see `write_ahead`). `TCP_NODELAY`, set again, sends it off (tcp(7)).
+    let _ = client.set_nodelay(true);
+    match sent {
         Ok(()) => Ok(()),
         Err(error) => Err((client, error)),
     }
@@ -171,7 +192,6 @@ mod tests {
     use super::*;
     use std::io::{IoSliceMut, Read, Write};
     use std::net::{Ipv4Addr, TcpListener};
-    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::path::Path;
 

@@ -104,6 +104,11 @@ pub fn switching_protocols(
     upgrade: &Upgrade,
     protocol: Option<&str>,
 ) -> io::Result<()> {
+    client.write_all(switching(upgrade, protocol).as_bytes())
+}
+
+/// The text of the 101.
+pub(super) fn switching(upgrade: &Upgrade, protocol: Option<&str>) -> String {
     let mut answer = String::with_capacity(256);
     answer.push_str("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n");
     header(&mut answer, "Connection", "Upgrade");
@@ -112,7 +117,7 @@ pub fn switching_protocols(
         header(&mut answer, "Sec-WebSocket-Protocol", protocol);
     }
     answer.push_str("\r\n");
-    client.write_all(answer.as_bytes())
+    answer
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Running: serves an open WebSocket by relay or hand-over, to its end and its log line.
 
 use std::fmt::Display;
-use std::io;
 #[cfg(feature = "websocket_rt")]
 use std::net::SocketAddr;
 #[cfg(feature = "websocket_rt")]
@@ -17,6 +16,8 @@ use log::{debug, warn};
 
 use crate::backend::Backend;
 use crate::client::Client;
+#[cfg(feature = "websocket_rt")]
+use crate::client::Peer;
 use crate::client::frames::FrameWriter;
 use crate::logging::Seconds;
 use crate::server::resources::Opening;
@@ -108,12 +109,6 @@ impl Session {
         }
     }
 
-    /// Sends the 101.
-    #[cfg(feature = "websocket_rt")]
-    fn switch(&self, client: &Client) -> io::Result<()> {
-        handshake::switching_protocols(client, &self.upgrade, self.protocol.as_deref())
-    }
-
     /// Sends the 101, then hands the client's descriptor over to the backend, which speaks frames
     /// itself. If the hand-over fails, the relay serves the client.
     #[cfg(feature = "websocket_rt")]
@@ -124,16 +119,20 @@ impl Session {
         address: SocketAddr,
         place: &mut Place,
     ) {
-        let peer = writer.client().to_string();
-        if let Err(error) = self.switch(writer.client()) {
+        // Until the client is handed over, each step counts: the C gateway's library may be looking
+        // for it already.
+        let answer = handshake::switching(&self.upgrade, self.protocol.as_deref());
+        if let Err(error) = direct::write_ahead(writer.client(), answer.as_bytes()) {
             return debug!(
-                "{peer} {}: gone before the 101: {}",
+                "{} {}: gone before the 101: {}",
+                writer.client(),
                 self.name(),
                 reason(&error)
             );
         }
         let client = slot.take(writer);
         let source = client.source();
+        let peer = Peer(source);
         let left = match client.into_plain() {
             Ok(socket) => {
                 match direct::hand_over(socket, self.backend.as_fd(), address, &self.told) {

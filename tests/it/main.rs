@@ -66,6 +66,7 @@ mod startup;
 mod starvation;
 #[cfg(feature = "state")]
 mod state;
+mod stumbles;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;

@@ -170,6 +170,22 @@ def run(site, program):
     return process
 
 
+def test_a_server_of_the_readme_starts_again_and_never_twice(site, tmp_path):
+    written(tmp_path)
+    program = tmp_path / "shout.py"
+    first = run(site, program)
+    path = site.run / "shout"
+    second = subprocess.run([sys.executable, program, path], capture_output=True, text=True,
+                            timeout=DEADLINE, check=False)
+    assert second.returncode == 1
+    assert "another server listens there" in second.stderr
+    # Its socket stays behind, and the next one replaces it.
+    first.kill()
+    first.wait(DEADLINE)
+    assert path.is_socket()
+    assert run(site, program).poll() is None
+
+
 def is_served(path):
     """Whether a server listens at this path, for everybody."""
     try:

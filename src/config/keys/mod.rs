@@ -146,7 +146,7 @@ pub(crate) static ADDR: Key = Key::words(
      '*' for all, 'unix:/run/x.sock' for a UNIX socket, or the name of a network interface for \
      the addresses that it has and comes to have (br-lan, br-lan:8080). What is not there yet is a \
      warning, and is served when it is; the addresses that an interface gets after the start need a \
-     port from 1024 on if 'user' is set.",
+     port from 1024 on, since a running daemon has no privileges.",
 )
 .absent("all, IPv4 and IPv6", "192.168.1.1");
 pub(crate) static PORT: Key = Key::number(
