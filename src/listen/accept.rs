@@ -31,6 +31,9 @@ const FAILING: Duration = Duration::from_secs(10);
 /// Pause of an accept loop after it found no descriptor or no memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest wait of a new client, and of those who come after it, for a thread of those who open.
+const THREAD_WAIT: Duration = Duration::from_secs(2);
+
 /// A descriptor held in reserve. It is closed when no other is left, so that the next client can be
 /// accepted and told that there are too many.
 pub(crate) struct Spare(Option<UnixDatagram>);
@@ -120,7 +123,14 @@ impl Failing {
 fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
     tally::accepted();
     let (clients, config) = (server.clients(), server.config());
-    match Slot::admit(clients, config, server.resources(), &socket, peer) {
+    let deadline = Instant::now() + THREAD_WAIT;
+    let mut admitted = Slot::admit(clients, config, server.resources(), &socket, peer);
+    while matches!(admitted, Err(Full::Resources))
+        && Slot::wait_for_thread(config, server.resources(), deadline)
+    {
+        admitted = Slot::admit(clients, config, server.resources(), &socket, peer);
+    }
+    match admitted {
         Ok(slot) => start(server, slot, socket),
         Err(full) if config.tls.is_some() => {
             tell(peer, full);

@@ -29,6 +29,7 @@ use crate::listen::listener::Listener;
 use crate::server::StartError;
 use crate::server::clients::Clients;
 use crate::server::resources::Resources;
+use crate::server::wants::Wants;
 #[cfg(feature = "state")]
 use crate::state::{self, Shown};
 use crate::tally;
@@ -86,12 +87,10 @@ impl Servers {
         // with an epoll(7) set.
         let listeners = self.current.iter().map(|binding| binding.listeners().len());
         let own = listeners.sum::<usize>() + self.current.len();
-        let copying = (self.current.iter())
-            .map(|binding| binding.server().config())
-            .filter(|config| (config.websocket.as_ref()).is_some_and(|it| it.park.is_some()));
-        let copying = copying.map(|config| config.max_threads).sum();
+        let wants = Wants::of(self.current.iter().map(|binding| binding.server().config()));
+        wants.check();
         let (descriptors, thread) = self.for_programs();
-        (self.resources).measure(own + descriptors, own + thread, copying);
+        (self.resources).measure(own + descriptors, own + thread, wants.copying());
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]
         self.show();

@@ -37,6 +37,7 @@ pub(crate) mod table;
 mod unseen;
 #[cfg(not(feature = "state"))]
 use unseen as seen;
+pub(crate) mod wants;
 pub(crate) mod workers;
 
 /// One element of `servers`.

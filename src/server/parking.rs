@@ -5,22 +5,18 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-
 use crate::server::workers::{Place, Work, Workers};
+use crate::system::epoll::{Descriptor, EVENTS, Epoll};
+use crate::system::sync::{Mutex, MutexGuard, PoisonError};
 use crate::system::threads;
-
-/// Most events taken at a time.
-const EVENTS: usize = 64;
 
 /// A direction of a connection that can do without a thread.
 pub(crate) trait Parked: Send {
     /// What it reads.
-    fn descriptor(&self) -> BorrowedFd<'_>;
+    fn descriptor(&self) -> Descriptor<'_>;
 
     /// Called by the watching thread when the descriptor can be read. Returns false if there was
     /// nothing in it that needs a thread.
@@ -65,8 +61,7 @@ impl Parking {
     /// As epoll_create1(2).
     pub(crate) fn open(&self) -> io::Result<()> {
         if self.epoll.get().is_none() {
-            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-            let _ = self.epoll.set(epoll);
+            let _ = self.epoll.set(Epoll::new()?);
         }
         Ok(())
     }
@@ -83,9 +78,8 @@ impl Parking {
         let index = lot.add(parked);
         // Bytes that have come before this call make the descriptor ready at once. The watching
         // thread finds the element, since it takes the same lock.
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
         let added = match &lot.elements[index] {
-            Some(parked) => epoll.add(parked.descriptor(), event),
+            Some(parked) => epoll.add(parked.descriptor(), index),
             None => Ok(()),
         };
         match added {
@@ -128,8 +122,7 @@ impl Parking {
         let [one, other] = pair.map(|index| lot.elements[index].take());
         let taken = [one?, other?];
         for parked in &taken {
-            // They are in the set, so this does not fail.
-            let _ = epoll.delete(parked.descriptor());
+            epoll.delete(parked.descriptor());
         }
         Some(taken)
     }
@@ -141,9 +134,8 @@ impl Parking {
         };
         let mut lot = self.lot();
         for (index, parked) in pair.into_iter().zip(taken) {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
             // They were in the set, so there is memory for them.
-            let _ = epoll.add(parked.descriptor(), event);
+            let _ = epoll.add(parked.descriptor(), index);
             lot.elements[index] = Some(parked);
         }
     }
@@ -167,16 +159,13 @@ impl Parking {
         let Some(epoll) = self.epoll.get() else {
             return threads::sleep(limit);
         };
-        let mut events = [EpollEvent::empty(); EVENTS];
-        let timeout = EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX);
-        match epoll.wait(&mut events, timeout) {
+        let mut ready = [0; EVENTS];
+        match epoll.wait(limit, &mut ready) {
             Ok(count) => {
-                for event in &events[..count] {
-                    // It was an index when it was added.
-                    self.wake(epoll, event.data() as usize, workers);
+                for index in &ready[..count] {
+                    self.wake(epoll, *index, workers);
                 }
             }
-            Err(Errno::EINTR) => {}
             Err(_) => threads::sleep(limit),
         }
     }
@@ -190,8 +179,7 @@ impl Parking {
             self.lot().elements[index] = Some(parked);
             return;
         }
-        // It is in the set, so this does not fail.
-        let _ = epoll.delete(parked.descriptor());
+        epoll.delete(parked.descriptor());
         self.lot().free(index);
         let is_awaited = parked.is_awaited();
         let work: Work = Box::new(move |place| parked.resume(place));

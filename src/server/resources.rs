@@ -11,10 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::Uid;
 
 use crate::server::farewell::Farewell;
-use crate::system::threads;
+use crate::system::limits;
 
 /// Threads of a client whose directions keep them: one reads it, one reads its backend.
 pub(super) const THREADS: usize = 2;
@@ -25,7 +24,7 @@ const OWN_DESCRIPTORS: usize = 6;
 /// Threads kept for the daemon's own work: a stop, the programs of `init_d`, name look-ups.
 const OWN_THREADS: usize = 4;
 
-/// Descriptors or threads in use, if proc(5) cannot be read.
+/// Descriptors in use, if proc(5) cannot be read.
 const UNKNOWN_IN_USE: usize = 16;
 
 /// A pool of descriptors is this part of the limit.
@@ -55,6 +54,8 @@ pub(crate) struct Resources {
     free: Mutex<Free>,
     /// Notified whenever an opening gives its descriptor back.
     opened: Condvar,
+    /// Notified whenever a client gives threads back.
+    released: Condvar,
     farewell: Arc<Farewell>,
 }
 
@@ -75,7 +76,8 @@ impl Resources {
         let pools = openings + left + handed_over + OWN_DESCRIPTORS;
         let own = descriptors_in_use() + descriptors + pools;
         self.farewell.set_limit(left);
-        let threads = threads_left().saturating_sub(threads + OWN_THREADS);
+        let (left, _) = limits::threads_left();
+        let threads = left.saturating_sub(threads + OWN_THREADS);
         let copying = copying.min(threads / 2);
         *self.free() = Free {
             descriptors: limit.saturating_sub(own),
@@ -108,6 +110,21 @@ impl Resources {
         })
     }
 
+    /// Waits until so many threads can be promised. Returns false at the deadline, and at once if
+    /// there are not so many `descriptors`, which clients keep for longer.
+    pub(crate) fn wait_for_threads(
+        &self,
+        descriptors: usize,
+        threads: usize,
+        deadline: Instant,
+    ) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let none = |free: &mut Free| free.threads < threads && free.descriptors >= descriptors;
+        let waited = self.released.wait_timeout_while(self.free(), left, none);
+        let free = waited.unwrap_or_else(PoisonError::into_inner).0;
+        free.threads >= threads && free.descriptors >= descriptors
+    }
+
     /// Waits for the end of clients that have been told everything.
     pub(crate) fn farewell(&self) -> &Arc<Farewell> {
         &self.farewell
@@ -130,6 +147,7 @@ impl Promise {
     #[cfg(feature = "websocket")]
     pub(crate) fn release_threads(&self) {
         self.resources.free().threads += self.threads.swap(0, Ordering::Relaxed);
+        self.resources.released.notify_all();
     }
 
     /// Descriptors of clients that have left their slots already, of each kind at most.
@@ -155,6 +173,8 @@ impl Drop for Promise {
         let mut free = self.resources.free();
         free.descriptors += self.descriptors;
         free.threads += self.threads.load(Ordering::Relaxed);
+        drop(free);
+        self.resources.released.notify_all();
     }
 }
 
@@ -177,17 +197,6 @@ fn limit_of(resource: Resource) -> usize {
 fn descriptors_in_use() -> usize {
     // One of them is that of the directory being read.
     fs::read_dir("/proc/self/fd").map_or(UNKNOWN_IN_USE, |all| all.count().saturating_sub(1))
-}
-
-/// Returns how many threads the user of this process may still start. RLIMIT_NPROC counts the
-/// threads of all processes of a user; root has no limit.
-fn threads_left() -> usize {
-    let limit = limit_of(Resource::RLIMIT_NPROC);
-    if Uid::effective().is_root() || limit == usize::MAX {
-        return usize::MAX;
-    }
-    let in_use = threads::of_user(Uid::current()).unwrap_or(UNKNOWN_IN_USE);
-    limit.saturating_sub(in_use)
 }
 
 #[cfg(test)]
@@ -220,6 +229,20 @@ mod tests {
             drop(first);
             assert!(resources.promise(2, THREADS).is_some());
         }
+    }
+
+    #[test]
+    fn threads_are_waited_for_and_descriptors_are_not() {
+        let resources = resources(4, 2);
+        let first = resources.promise(2, THREADS).expect("enough");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(!resources.wait_for_threads(2, THREADS, Instant::now()));
+        assert!(!resources.wait_for_threads(3, THREADS, deadline), "at once");
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| resources.wait_for_threads(2, THREADS, deadline));
+            first.release_threads();
+            assert!(waits.join().expect("no panic"));
+        });
     }
 
     #[test]

@@ -87,6 +87,17 @@ impl Slot {
         Some(Self::new(clients, index, number, None, false, promise))
     }
 
+    /// Waits until there is a thread for another client, where that is all that was missing: each
+    /// client gives its own back when its WebSocket is open. Returns false at the deadline.
+    pub(crate) fn wait_for_thread(
+        config: &ServerConfig,
+        resources: &Resources,
+        deadline: Instant,
+    ) -> bool {
+        let threads = threads(config);
+        threads < THREADS && resources.wait_for_threads(descriptors(config), threads, deadline)
+    }
+
     /// Enters a TLS client that has no slot among `maxclients` and is refused after its handshake.
     /// Returns `None` if too many are being refused.
     pub(crate) fn find_to_refuse(

@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::system::sync::atomic::{AtomicUsize, Ordering};
+use crate::system::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::system::threads;
 
 /// Most threads without work that are kept.
@@ -23,6 +24,9 @@ const KEEP: Duration = Duration::from_secs(5);
 
 /// Longest wait of a turn until those that are being served count as stuck.
 const STALL: Duration = Duration::from_millis(20);
+
+/// Shortest pause between two times that the memory which threads leave is given back.
+const CLEARING: Duration = Duration::from_secs(20);
 
 /// The threads that may wait with a thread in hand are all but this part of `maxthreads`.
 const TURNS: usize = 8;
@@ -47,6 +51,8 @@ struct State {
     given: VecDeque<(Work, Place)>,
     /// Threads that wait for work, or are being created for it.
     idle: usize,
+    /// All threads.
+    threads: usize,
     /// What waits in turn.
     turns: VecDeque<Work>,
     /// How many may be served in turn at a time.
@@ -57,6 +63,10 @@ struct State {
     stuck: usize,
     /// When the last turn began.
     last: Option<Instant>,
+    /// A thread has ended since the heap was cleared.
+    has_ended: bool,
+    /// When the heap was cleared.
+    cleared: Option<Instant>,
 }
 
 impl Workers {
@@ -68,16 +78,23 @@ impl Workers {
         self.state().limit = turns;
     }
 
-    /// Gives work to a thread at once.
+    /// Gives work to a thread at once. If none can be created, it is the next whose turn comes.
     ///
     /// # Errors
-    /// If no thread can be created; the work comes back.
+    /// If no thread can be created and there is none; the work comes back.
     pub(crate) fn start(
         self: &Arc<Self>,
         work: Work,
         place: Place,
     ) -> Result<(), (Work, io::Error)> {
-        self.give(&mut self.state(), work, place)
+        let mut state = self.state();
+        match self.give(&mut state, work, place) {
+            Err((work, _)) if state.threads > 0 => {
+                state.turns.push_front(work);
+                Ok(())
+            }
+            given => given,
+        }
     }
 
     /// Gives work to a thread when it is its turn.
@@ -97,15 +114,37 @@ impl Workers {
 
     /// Sees to it that turns come. Threads that have had theirs for [`STALL`] while others wait are
     /// stuck and count no longer; and what failed because no thread could be created is tried
-    /// again. Returns when to look again, if anything waits.
+    /// again. Gives memory back that threads have left. Returns when to look again, if anything
+    /// waits.
     pub(crate) fn watch(self: &Arc<Self>) -> Option<Duration> {
+        let clearing = self.clear();
         let mut state = self.state();
         let is_stalled = state.last.is_none_or(|last| last.elapsed() >= STALL);
         if is_stalled && !state.turns.is_empty() {
             state.stuck = state.serving;
             self.start_turns(&mut state);
         }
-        (!state.turns.is_empty()).then_some(STALL)
+        let waiting = (!state.turns.is_empty()).then_some(STALL);
+        waiting.into_iter().chain(clearing).min()
+    }
+
+    /// Clears the heap some time after threads have ended: what a burst has taken is free then, but
+    /// glibc keeps it. Returns when to look again.
+    fn clear(&self) -> Option<Duration> {
+        let mut state = self.state();
+        if !state.has_ended {
+            return None;
+        }
+        let since = *state.cleared.get_or_insert_with(Instant::now);
+        let left = CLEARING.saturating_sub(since.elapsed());
+        if !left.is_zero() {
+            return Some(left);
+        }
+        state.has_ended = false;
+        state.cleared = Some(Instant::now());
+        drop(state);
+        heap::give_back();
+        None
     }
 
     fn start_turns(self: &Arc<Self>, state: &mut State) {
@@ -146,6 +185,7 @@ impl Workers {
                 return Err((work, error));
             }
             state.idle += 1;
+            state.threads += 1;
         }
         state.given.push_back((work, place));
         Ok(())
@@ -161,7 +201,7 @@ impl Workers {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 if state.given.is_empty() {
                     state.idle -= 1;
-                    return;
+                    return state.count_end();
                 }
                 continue;
             };
@@ -173,7 +213,7 @@ impl Workers {
             place.free(&mut state);
             match self.next_turn(&mut state) {
                 Some(turn) => state.given.push_front(turn),
-                None if state.idle >= state.given.len() + KEPT => return,
+                None if state.idle >= state.given.len() + KEPT => return state.count_end(),
                 None => {}
             }
             state.idle += 1;
@@ -182,6 +222,14 @@ impl Workers {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes that a thread ends.
+    fn count_end(&mut self) {
+        self.threads -= 1;
+        self.has_ended = true;
     }
 }
 

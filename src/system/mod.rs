@@ -3,8 +3,10 @@
 pub(crate) mod beneath;
 #[cfg(feature = "websocket")]
 pub(crate) mod budget;
+pub(crate) mod epoll;
 pub(crate) mod interfaces;
 pub(crate) mod keepalive;
+pub(crate) mod limits;
 pub(crate) mod passing;
 pub(crate) mod privileged;
 #[cfg(any(feature = "websocket", feature = "auth_rpc", feature = "auth_forward"))]

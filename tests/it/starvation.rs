@@ -9,7 +9,7 @@ use crate::faults::{NO_FAULTS, daemon_with};
 use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http::{Response, try_ask, upgrade};
 use crate::overload::{greet, is_over};
-use crate::process::{figure, is_root, wait_until};
+use crate::process::{TempDir, figure, is_root, wait_until};
 
 /// How one client's handshake ended.
 fn outcome(stream: &mut TcpStream) -> &'static str {
@@ -108,8 +108,9 @@ fn with_64_descriptors_the_processor_rests_and_descriptors_return() {
     assert!(share < 5.0, "{share} %");
 }
 
-/// A full turn of threads that cannot be created: each client gets a 503, nothing leaks.
-fn refused_for_want_of_a_thread(gateway: &Gateway, rounds: usize) {
+/// A full turn of clients while threads cannot be created: each gets a 101 or a 503, nothing leaks.
+/// Returns how many were refused.
+fn refused_for_want_of_a_thread(gateway: &Gateway, rounds: usize) -> usize {
     let request = upgrade(gateway, "/echo", "");
     let mut refused = 0;
     for _ in 0..rounds {
@@ -124,8 +125,8 @@ fn refused_for_want_of_a_thread(gateway: &Gateway, rounds: usize) {
             assert!(answer.header("Retry-After").is_some(), "{answer:?}");
         }
     }
-    assert!(refused > 0, "nobody was refused");
     figure(format!("{refused} of {rounds} refused with 503"));
+    refused
 }
 
 #[test]
@@ -133,21 +134,74 @@ fn a_client_whose_thread_cannot_be_created_gets_503() {
     if is_emulated(NO_FAULTS) {
         return;
     }
-    // The first thread of a client, then the second one, which reads the backend.
+    // No thread at all; then each second one, so that who opens waits for the thread of another.
     for every in ["1", "2"] {
-        let directory = crate::process::TempDir::new();
+        let directory = TempDir::new();
         let switch = directory.path().join("threads");
         let mut command = daemon_with("FAULT_THREADS", &switch);
         let gateway = Gateway::run(&mut command, free_address(), "", "");
         gateway.backend("echo").echo();
         let base = (gateway.process.descriptors(), gateway.process.threads());
         std::fs::write(&switch, every).unwrap();
-        refused_for_want_of_a_thread(&gateway, 100);
+        let refused = refused_for_want_of_a_thread(&gateway, 100);
+        assert!(refused == 100 || every == "2", "served without a thread");
         std::fs::remove_file(&switch).unwrap();
         greet(&gateway)();
         wait_until("descriptors and threads to return", || {
             (gateway.process.descriptors(), gateway.process.threads()) == base
         });
+    }
+}
+
+/// A gateway whose user may have 14 threads, and its program: four are the daemon's own, four are
+/// kept for it, and six are for clients. `number` tells the user from that of another test.
+fn gateway_of_14_threads(number: u32, websocket: &str) -> (TempDir, Gateway) {
+    // A user nobody else is: the limit counts all of a user's threads (RLIMIT_NPROC).
+    let user = (number + 1) << 24 | std::process::id();
+    let directory = TempDir::new();
+    let program = directory.path().join("ouistiti");
+    std::fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
+    let mut command = std::process::Command::new("prlimit");
+    let ids = [format!("--reuid={user}"), format!("--regid={user}")];
+    command.args(["--nproc=14:14", "setpriv", "--clear-groups"]);
+    command.args(ids).arg(&program);
+    let gateway = Gateway::run(&mut command, free_address(), "maxperip = 0;", websocket);
+    let backend = gateway.backend("echo");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(gateway.path("run/echo"), all).unwrap();
+    backend.echo();
+    (directory, gateway)
+}
+
+#[test]
+fn at_the_kernels_limit_of_threads_a_burst_is_served_in_turn() {
+    if is_emulated("descriptors, threads and times would be the emulator's") {
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    let (_program, gateway) = gateway_of_14_threads(1, "park = 1;");
+    let log = gateway.process.log();
+    for word in ["too few", "maxthreads", "ulimit -u"] {
+        assert!(log.contains(word), "{log}");
+    }
+    let (outcomes, streams) = outcomes_of_200(&gateway);
+    assert_eq!(outcomes.get("101"), Some(&200), "{outcomes:?}");
+    assert!(!streams.iter().any(is_over), "those who are admitted stay");
+    let hello = crate::frames::message(crate::frames::TEXT, b"Hello");
+    for stream in &streams {
+        stream.set_nonblocking(false).expect("a socket");
+    }
+    for _ in 0..2 {
+        for mut stream in &streams {
+            stream.write_all(&hello).expect("it is read");
+        }
+        for mut stream in &streams {
+            let mut echo = [0; 7];
+            stream.read_exact(&mut echo).expect("the echo");
+            assert_eq!(&echo, b"\x81\x05Hello");
+        }
     }
 }
 
@@ -159,21 +213,7 @@ fn at_the_kernels_limit_of_threads_those_admitted_are_served() {
     if !is_root() {
         return;
     }
-    // A user nobody else is: the limit counts all of a user's threads (RLIMIT_NPROC).
-    let user = (1 << 24 | std::process::id()).to_string();
-    let directory = crate::process::TempDir::new();
-    let program = directory.path().join("ouistiti");
-    std::fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
-    let mut command = std::process::Command::new("prlimit");
-    let ids = [format!("--reuid={user}"), format!("--regid={user}")];
-    // Four threads of the daemon's own, four kept for it, and three pairs for clients.
-    command.args(["--nproc=14:14", "setpriv", "--clear-groups"]);
-    command.args(ids).arg(&program);
-    let gateway = Gateway::run(&mut command, free_address(), "maxperip = 0;", "park = 0;");
-    let backend = gateway.backend("echo");
-    let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    std::fs::set_permissions(gateway.path("run/echo"), all).unwrap();
-    backend.echo();
+    let (_program, gateway) = gateway_of_14_threads(0, "park = 0;");
     let base = (gateway.process.descriptors(), gateway.process.threads());
     assert_eq!(base.1, 4, "threads of an idle daemon");
     for _ in 0..2 {
