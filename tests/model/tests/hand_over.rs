@@ -1,19 +1,25 @@
-//! The pong and close hand-over between the threads of a connection: each event sequence of
-//! `src/hand_over.rs` is a test. They stand there because `frames` and `latch` are private to the
-//! crate that compiles them.
+//! The pong and close hand-over between the threads of a connection, and that of silent directions
+//! to the watching thread and back: each event sequence of `src/hand_over.rs` and `src/parked.rs` is
+//! a test. They stand there because what they try is private to the crate that compiles it.
 
 macro_rules! tests {
-    ($($name:ident),+ $(,)?) => {
+    ($module:ident: $($name:ident),+ $(,)?) => {
         $(
             #[test]
             fn $name() {
-                model::hand_over::$name();
+                model::$module::$name();
             }
         )+
     };
 }
 
 tests!(
+    parked:
+    what_comes_at_any_moment_of_sleep_is_read_once_and_in_order,
+);
+
+tests!(
+    hand_over:
     a_pong_is_never_forgotten_and_tells_the_last_ping,
     the_reader_never_waits_for_a_client_that_does_not_read,
     one_close_is_sent_and_nothing_behind_it,
