@@ -309,7 +309,7 @@ fn hold(config: &ServerConfig, trusted: bool, socket: &TcpStream) -> Hold {
 }
 
 /// Returns how many descriptors a client needs: one for itself, one for its backend or file, and
-/// two more, a pipe, if that may be a serial line, a fifo or a program.
+/// two more if that may be a serial line, a pair of fifos or a program.
 fn descriptors(config: &ServerConfig) -> usize {
     let has_more = |target: &Target| match target {
         Target::Unix(_) | Target::Tcp(..) => false,
