@@ -64,7 +64,8 @@ pub(crate) fn serve(
         if let Some(config) = websocket::settings_for(server, &request) {
             return match websocket::open(server, config, &slot, &request, writer.client()) {
                 Ok(session) => {
-                    slot.set_service(session.name(), request.user.as_deref());
+                    let user = request.user.as_deref();
+                    slot.set_service(session.name(), session.is_shared(), user);
                     drop(request);
                     session.run(slot, writer, place);
                 }

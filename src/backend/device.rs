@@ -22,6 +22,9 @@ use super::waiting::Waiting;
 use super::{Backend, Input, Kind, input, retry};
 use crate::config::SerialConfig;
 
+#[cfg(feature = "share")]
+mod ready;
+
 /// What is read, written and waited for.
 #[derive(Debug)]
 pub(super) struct Device {

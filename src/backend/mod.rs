@@ -28,6 +28,8 @@ pub(crate) mod exec;
 pub(crate) mod lookup;
 pub(crate) mod presence;
 mod program;
+#[cfg(feature = "share")]
+mod ready;
 pub(crate) mod serial;
 mod waiting;
 

@@ -18,7 +18,9 @@ use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::mkfifo;
 
-use crate::config::{FrameType, Framing, Protocols, SerialConfig, ServiceConfig, Target};
+use crate::config::{
+    FrameType, Framing, Protocols, SerialConfig, ServiceConfig, Share, SharingConfig, Target,
+};
 use crate::system::beneath::tests::Scratch;
 
 /// Connects for a client that stays.
@@ -50,6 +52,12 @@ pub(crate) fn service(framing: Framing) -> ServiceConfig {
         merge: false,
         proxy: false,
         wait: Duration::ZERO,
+        sharing: SharingConfig {
+            share: Share::None,
+            replay: 0,
+            linger: Duration::ZERO,
+            keep: false,
+        },
     }
 }
 

@@ -29,7 +29,8 @@ struct Owed {
     ping: bool,
     /// The last ping's payload: earlier pongs may be left out (section 5.5.3).
     pong: Option<ControlPayload>,
-    close: Option<Option<CloseCode>>,
+    /// The code, and a reason for people (section 5.5.1).
+    close: Option<(Option<CloseCode>, &'static str)>,
 }
 
 impl Owed {
@@ -47,7 +48,7 @@ const BUSY: u8 = u8::MAX;
 
 /// What may be written now.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// No frame before the 101.
     #[default]
     Opening,
@@ -65,18 +66,20 @@ pub(crate) struct FrameWriter {
     /// pay needs no lock.
     is_owed: AtomicBool,
     /// Held while a frame is written.
-    phase: Mutex<Phase>,
+    pub(super) phase: Mutex<Phase>,
+    /// A frame is half out (`offer`): nothing else may be written. Stored under the lock of `phase`.
+    pub(super) is_split: AtomicBool,
     is_open: AtomicBool,
     /// Looks since the client's reader began to wait, or [`BUSY`].
     silence: AtomicU8,
     /// The client has taken something since the last look.
-    has_taken: AtomicBool,
+    pub(super) has_taken: AtomicBool,
     /// The code of the Close sent, 0 before it, 1005 for a Close without code.
     close_sent: AtomicU16,
 }
 
 /// A panic of a lock's holder leaves plain values behind the lock: they are used as they are.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,6 +91,7 @@ impl FrameWriter {
             owed: Mutex::default(),
             is_owed: AtomicBool::new(false),
             phase: Mutex::default(),
+            is_split: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
             silence: AtomicU8::new(BUSY),
             has_taken: AtomicBool::new(false),
@@ -207,14 +211,19 @@ impl FrameWriter {
     /// # Errors
     /// See [`SendError`].
     pub(crate) fn close(&self, code: Option<CloseCode>) -> Result<(), SendError> {
-        self.owe(|owed| _ = owed.close.get_or_insert(code));
+        self.owe(|owed| _ = owed.close.get_or_insert((code, "")));
         let mut phase = lock(&self.phase);
         self.pay(&mut phase, true)
     }
 
     /// Owes the client a Close, and sends it if that needs no waiting. Sends no second Close.
     pub(crate) fn owe_close(&self, code: Option<CloseCode>) {
-        self.owe(|owed| _ = owed.close.get_or_insert(code));
+        self.owe_close_for(code, "");
+    }
+
+    /// The same with a reason for people, of at most 123 bytes.
+    pub(crate) fn owe_close_for(&self, code: Option<CloseCode>, reason: &'static str) {
+        self.owe(|owed| _ = owed.close.get_or_insert((code, reason)));
         self.settle();
     }
 
@@ -255,7 +264,7 @@ impl FrameWriter {
 
     /// Ends the client because the server stops: with Close 1001 after its 101, by a cut before.
     pub(crate) fn stop(&self) {
-        self.owe(|owed| _ = owed.close.get_or_insert(Some(CloseCode::Away)));
+        self.owe(|owed| _ = owed.close.get_or_insert((Some(CloseCode::Away), "")));
         // The thread that sends the 101 holds the lock, and sends owed frames afterwards.
         let is_opening = self
             .phase
@@ -298,7 +307,8 @@ impl FrameWriter {
         // loads `is_owed`. With a fence between both steps on each side, at least one of the two
         // threads sees the other's first step: no owed frame is forgotten.
         fence(Ordering::SeqCst);
-        while self.is_owing() && self.client.is_writable() {
+        while self.is_owing() && !self.is_split.load(Ordering::Relaxed) && self.client.is_writable()
+        {
             let mut phase = match self.phase.try_lock() {
                 Ok(phase) => phase,
                 Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -314,7 +324,10 @@ impl FrameWriter {
     }
 
     /// Writes owed frames one by one, while the socket takes them or `wait` is true.
-    fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
+    pub(super) fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
+        if self.is_split.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         while self.is_owed.load(Ordering::Relaxed)
             && *phase == Phase::Open
             && (wait || self.client.is_writable())
@@ -330,8 +343,8 @@ impl FrameWriter {
         let mut owed = lock(&self.owed);
         let (opcode, payload, close) = if let Some(payload) = owed.pong.take() {
             (Control::Pong, Some(payload), None)
-        } else if let Some(code) = owed.close.take() {
-            (Control::Close, None, Some(code))
+        } else if let Some(close) = owed.close.take() {
+            (Control::Close, None, Some(close))
         } else if owed.ping {
             owed.ping = false;
             (Control::Ping, None, None)
@@ -340,19 +353,23 @@ impl FrameWriter {
         };
         self.is_owed.store(!owed.is_empty(), Ordering::Relaxed);
         drop(owed);
-        let code = close.flatten().map(|code| u16::from(code).to_be_bytes());
+        let code = close.and_then(|(code, _)| code);
+        let code = code.map(|code| u16::from(code).to_be_bytes());
         let payload = match (&payload, &code) {
             (Some(payload), _) => payload.bytes(),
             (None, Some(code)) => code,
             (None, None) => &[],
         };
-        if let Some(code) = close {
+        // A Close without a code has no reason either (section 5.5.1).
+        let why = close.filter(|_| code.is_some()).map_or("", |(_, why)| why);
+        if let Some((code, _)) = close {
             *phase = Phase::Closed;
             let code = code.map_or(1005, u16::from);
             self.close_sent.store(code, Ordering::Release);
         }
-        let header = self.header(OpCode::Control(opcode), payload.len());
-        let sent = self.client.write_all_of(&[header.bytes(), payload]);
+        let header = self.header(OpCode::Control(opcode), payload.len() + why.len());
+        let pieces = [header.bytes(), payload, why.as_bytes()];
+        let sent = self.client.write_all_of(&pieces);
         sent.map_err(|_| SendError::Gone)
     }
 }

@@ -4,6 +4,8 @@
 //! which thread may write, and when.
 
 pub(crate) mod frames;
+#[cfg(feature = "share")]
+pub(crate) mod offer;
 mod readiness;
 
 pub(crate) use readiness::Found;

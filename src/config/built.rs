@@ -9,6 +9,8 @@ pub(crate) struct Built {
     pub(crate) websocket_rt: bool,
     /// Programs for each client (`exec`).
     pub(crate) exec: bool,
+    /// One connection to a backend for many clients (`share`).
+    pub(crate) share: bool,
     /// TLS (`tls`).
     pub(crate) tls: bool,
     /// Logins (`auth`).
@@ -32,6 +34,7 @@ pub(crate) const BUILT: Built = Built {
     websocket: cfg!(feature = "websocket"),
     websocket_rt: cfg!(feature = "websocket_rt"),
     exec: cfg!(feature = "exec"),
+    share: cfg!(feature = "share"),
     tls: cfg!(feature = "tls"),
     auth: cfg!(feature = "auth"),
     auth_rpc: cfg!(feature = "auth_rpc"),

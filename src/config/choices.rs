@@ -4,7 +4,7 @@ use log::LevelFilter;
 
 use super::endpoint::{Flow, HangUp, Parity};
 use super::schema::Choice;
-use super::service::{FrameType, Framing};
+use super::service::{FrameType, Framing, Share};
 
 const fn choice<T>(word: &'static str, value: T, meaning: &'static str) -> Choice<T> {
     Choice {
@@ -55,6 +55,32 @@ pub(crate) const FRAMINGS: [Choice<Framing>; 5] = [
         "length",
         Framing::Length,
         "4 bytes of length, big-endian, and 1 opcode byte (1 text, 2 binary) precede a message",
+    ),
+];
+
+/// Words of `share`.
+pub(crate) const SHARES: [Choice<Share>; 5] = [
+    choice(
+        "auto",
+        Share::Auto,
+        "all for a serial line and a named pipe, none for other types",
+    ),
+    choice("none", Share::None, "a connection for each client"),
+    choice(
+        "all",
+        Share::All,
+        "one connection for all clients: what the backend says goes to each of them, and what they \
+         say goes to it, one whole message after the other",
+    ),
+    choice(
+        "newest",
+        Share::Newest,
+        "one client at a time; a new one takes over, and the old one is closed with 1001",
+    ),
+    choice(
+        "first",
+        Share::First,
+        "one client at a time; others get 503 until it leaves",
     ),
 ];
 

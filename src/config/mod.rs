@@ -26,6 +26,7 @@ mod render;
 mod schema;
 mod server;
 mod service;
+mod sharing;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -54,4 +55,8 @@ pub(crate) use patterns::{HostPattern, matches};
 pub(crate) use render::{example, summary};
 #[cfg(test)]
 pub(crate) use service::Protocols;
+#[cfg(any(test, feature = "share"))]
+pub(crate) use service::Share;
+#[cfg(test)]
+pub(crate) use service::SharingConfig;
 pub(crate) use service::{FrameType, Framing, ServiceConfig};

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::endpoint::Target;
+
 /// How one backend is spoken to: what a `links` entry may set for itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// Hand the client's descriptor to the backend (`options = "direct"`).
     pub direct: bool,
@@ -21,6 +23,52 @@ pub struct ServiceConfig {
     pub proxy: bool,
     /// How long a handshake waits for a backend that restarts (`wait`).
     pub wait: Duration,
+    /// Whether clients share one connection to the backend, and how.
+    pub sharing: SharingConfig,
+}
+
+/// How clients share one connection to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharingConfig {
+    /// Who is served by it (`share`).
+    pub share: Share,
+    /// Bytes of the last messages that a newcomer gets (`replay`).
+    pub replay: usize,
+    /// How long the connection is kept after the last client (`linger`).
+    pub linger: Duration,
+    /// The connection is held whether there are clients or not (`keep`).
+    pub keep: bool,
+}
+
+/// Who is served by one connection to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// All for a serial line and a named pipe, otherwise none.
+    Auto,
+    /// Each client has a connection of its own.
+    None,
+    /// All clients.
+    All,
+    /// The client that came last.
+    Newest,
+    /// The client that came first.
+    First,
+}
+
+impl Share {
+    /// Who is served by the one connection to this target; `None` where each client has its own.
+    pub(crate) fn of(self, target: &Target) -> Option<Self> {
+        let is_line = matches!(
+            target,
+            Target::Tty(..) | Target::Fifo(_) | Target::Fifos { .. }
+        );
+        match self {
+            Self::None => None,
+            Self::Auto if is_line && cfg!(feature = "share") => Some(Self::All),
+            Self::Auto => None,
+            shared => Some(shared),
+        }
+    }
 }
 
 /// Which of the subprotocols that a client offers is chosen.

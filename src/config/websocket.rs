@@ -17,6 +17,7 @@ use super::patterns::{HostPattern, Origins};
 use super::reader::Reader;
 use super::schema::Key;
 use super::service::{FrameType, Framing, Protocols, ServiceConfig};
+use super::sharing;
 use super::suggest;
 use super::target::target;
 
@@ -103,6 +104,7 @@ fn service(reader: &Reader, has_tls: bool) -> ServiceConfig {
         merge: reader.flag(&MERGE),
         proxy: reader.choice(&PROXY, &PROXIES),
         wait: Duration::from_secs(reader.count(&WAIT).into()),
+        sharing: sharing::read(reader),
     };
     if service.merge && service.framing != Framing::Stream && reader.sets(&MERGE) {
         let message = "'merge' has no effect here: it is for framing \"stream\"";
@@ -254,6 +256,9 @@ fn link(reader: &Reader, has_tls: bool, around: Surroundings) -> Option<LinkConf
         service.proxy = false;
     }
     check_direct(reader, &service);
+    if let (Some(origin), Some(target)) = (&origin, &target) {
+        sharing::check(reader, origin, target, &service);
+    }
     let auth = login::read(reader, around);
     Some(LinkConfig {
         origin: origin?,

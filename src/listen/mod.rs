@@ -33,6 +33,8 @@ use crate::server::wants::Wants;
 #[cfg(feature = "state")]
 use crate::state::{self, Shown};
 use crate::tally;
+#[cfg(feature = "share")]
+use crate::websocket::share;
 #[cfg(feature = "websocket")]
 use crate::websocket::{adopt, pump::Passed};
 
@@ -94,7 +96,22 @@ impl Servers {
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]
         self.show();
+        self.hold_backends();
         Ok(())
+    }
+
+    /// Holds the backends that are to be kept (`keep`), and those no longer that are not.
+    fn hold_backends(&self) {
+        #[cfg(feature = "share")]
+        {
+            let servers = self.current.iter().map(Binding::server);
+            let keys = servers.flat_map(|server| {
+                let websocket = server.config().websocket.iter();
+                let keys = websocket.flat_map(share::kept);
+                keys.map(|key| (key, Arc::clone(server.clients())))
+            });
+            share::keep(keys.collect());
+        }
     }
 
     /// Descriptors and threads with which programs are started, if a link has one. Where a reload
@@ -138,6 +155,7 @@ impl Servers {
         self.reload_certificates();
         #[cfg(feature = "state")]
         self.show();
+        self.hold_backends();
         Ok(())
     }
 
@@ -239,6 +257,7 @@ impl Servers {
             }
             self.retired.push(clients);
         }
+        self.hold_backends();
         left
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct HandedOver {
 pub(super) struct Seen {
     /// The service of its WebSocket.
     pub(super) service: Option<Arc<str>>,
+    /// Others may have the same connection to the backend.
+    pub(super) is_shared: bool,
     /// Who has logged in.
     pub(super) user: Option<Arc<str>>,
     /// Its bytes when they were looked at last, and since when they are so many.
@@ -37,6 +39,7 @@ impl Default for Seen {
     fn default() -> Self {
         Self {
             service: None,
+            is_shared: false,
             user: None,
             moved: (0, Instant::now()),
             told: None,
@@ -45,8 +48,9 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Notes which service a WebSocket is for, and who has logged in.
-    pub(super) fn set_service(&mut self, service: &str, user: Option<&str>) {
+    /// Notes which service a WebSocket is for, whether it is shared, and who has logged in.
+    pub(super) fn set_service(&mut self, service: &str, is_shared: bool, user: Option<&str>) {
+        self.is_shared = is_shared;
         self.service = Some(service.into());
         self.user = user.map(Into::into);
     }

@@ -45,6 +45,8 @@ pub(crate) struct Sight {
     pub(crate) port: u16,
     /// The service of its WebSocket.
     pub(crate) service: Option<Arc<str>>,
+    /// Others may have the same connection to the backend (`share`).
+    pub(crate) is_shared: bool,
     /// Who has logged in.
     pub(crate) user: Option<Arc<str>>,
     pub(crate) phase: Phase,
@@ -79,6 +81,7 @@ impl HandedOver {
             peer: Some(self.source.ip().to_canonical()),
             port: self.source.port(),
             service: Some(Arc::clone(&self.service)),
+            is_shared: false,
             user: self.user.clone(),
             phase: Phase::Direct,
             threads: 0,
@@ -119,6 +122,7 @@ impl Entry {
             peer: source.map(|source| source.ip().to_canonical()),
             port: source.map_or(0, |source| source.port()),
             service: self.seen.service.clone(),
+            is_shared: self.seen.is_shared,
             user: self.seen.user.clone(),
             phase,
             threads,

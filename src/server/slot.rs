@@ -241,11 +241,12 @@ impl Slot {
         }
     }
 
-    /// Notes which service the client's WebSocket is for, and who has logged in.
+    /// Notes which service the client's WebSocket is for, whether it is shared, and who has logged
+    /// in.
     #[cfg(feature = "websocket")]
-    pub(crate) fn set_service(&self, service: &str, user: Option<&str>) {
+    pub(crate) fn set_service(&self, service: &str, is_shared: bool, user: Option<&str>) {
         if let Some(entry) = self.clients.table().entry(self.index) {
-            entry.seen.set_service(service, user);
+            entry.seen.set_service(service, is_shared, user);
         }
     }
 

@@ -7,7 +7,7 @@ pub(super) struct Seen;
 impl Seen {
     /// Notes nothing.
     #[cfg(feature = "websocket")]
-    pub(super) fn set_service(&mut self, _: &str, _: Option<&str>) {}
+    pub(super) fn set_service(&mut self, _: &str, _: bool, _: Option<&str>) {}
 
     /// Notes nothing.
     pub(super) fn note(&mut self, _: u64) {}

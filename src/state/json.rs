@@ -47,11 +47,12 @@ fn client(client: &Sight) -> String {
         text.as_deref().map_or_else(|| "null".to_owned(), quote)
     };
     format!(
-        "{{\"id\":{},\"peer\":{},\"service\":{},\"user\":{},\"state\":{},\"threads\":{},\"since\":{},\
+        "{{\"id\":{},\"peer\":{},\"service\":{},\"shared\":{},\"user\":{},\"state\":{},\"threads\":{},\"since\":{},\
          \"idle\":{},\"bytes_to_backend\":{},\"bytes_to_client\":{}}}",
         client.id,
         quote(&text::peer(client)),
         optional(&client.service),
+        client.is_shared,
         optional(&client.user),
         quote(client.phase.word()),
         client.threads,
@@ -101,7 +102,7 @@ mod tests {
         for part in [
             "\"uptime\":90061,\"servers\":[{\"name\":\"http://[::]:80\"",
             "\"certificates\":[{\"file\":\"/etc/c\\\"rt.pem\",\"ends\":2529705600}]",
-            "\"clients\":[{\"id\":7,\"peer\":\"192.0.2.1:4711\",\"service\":\"echo\"",
+            "\"clients\":[{\"id\":7,\"peer\":\"192.0.2.1:4711\",\"service\":\"echo\",\"shared\":true",
             "\"user\":\"a\\\"b\\\\c\\u000a\",\"state\":\"open\"",
             "\"bytes_to_backend\":8589934592,\"bytes_to_client\":12}]",
             "\"refusals\":{\"origin\":2},\"closes\":{\"1000\":1}}}",

@@ -176,6 +176,7 @@ pub(crate) mod tests {
                     peer: "192.0.2.1".parse().ok(),
                     port: 4711,
                     service: Some("echo".into()),
+                    is_shared: true,
                     user: Some("a\"b\\c\n".into()),
                     phase: Phase::WebSocket,
                     threads: 2,

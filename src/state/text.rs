@@ -99,7 +99,10 @@ fn tell_client(text: &mut String, client: &Sight) {
 
 /// What a client does, and with how many threads if it has a WebSocket.
 fn state(client: &Sight) -> String {
-    let word = client.phase.word();
+    let word = match (client.phase, client.is_shared) {
+        (Phase::WebSocket, true) => "shared",
+        (phase, _) => phase.word(),
+    };
     match (client.phase, client.threads) {
         (Phase::WebSocket, 0) => format!("{word}, silent"),
         (Phase::WebSocket, 1) => format!("{word}, 1 thread"),
@@ -141,7 +144,7 @@ mod tests {
             "http://[::]:80: 1 of 200 clients, 4096 of 33554432 bytes of 'maxmemory'\n",
             "certificate /etc/c\"rt.pem: ends 2050-03-01, in ",
             "     7 192.0.2.1:4711           echo             a\"b\\c\\u{a}",
-            "    1h02m       5s 8589934592         12 open, 2 threads\n",
+            "    1h02m       5s 8589934592         12 shared, 2 threads\n",
             "since the start: 3 connections, 4 handed over, 1 reloads\n",
             "refused: origin 2\n",
             "closed: 1000 1\n",

@@ -31,14 +31,16 @@ impl Budget {
         (self.taken.load(order), self.limit.load(order))
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    /// Takes so many bytes; returns false if the budget does not suffice.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= limit);
         let order = Ordering::Relaxed;
         self.taken.fetch_update(order, order, more).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    /// Gives back what was taken.
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

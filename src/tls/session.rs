@@ -19,6 +19,10 @@ use super::lock;
 use super::records::{Incoming, Nothing, Outgoing};
 use super::x509;
 
+/// Most plaintext in a record, in bytes (RFC 8446, section 5.1).
+#[cfg(feature = "share")]
+const RECORD: usize = 1 << 14;
+
 /// A TLS session after its handshake; owns the socket. Share it by reference: one thread reads,
 /// others write.
 pub struct Session {
@@ -146,6 +150,31 @@ impl Session {
         }
         if let Ok(mut outgoing) = self.outgoing.try_lock() {
             outgoing.shrink();
+        }
+    }
+
+    /// Encrypts and sends as much of these pieces as the socket takes without waiting, and perhaps a
+    /// record more, which is kept. Returns how much that is, and whether the socket is full.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    #[cfg(feature = "share")]
+    pub(crate) fn offer(&self, pieces: &[&[u8]]) -> io::Result<(usize, bool)> {
+        let mut taken = 0;
+        let mut outgoing = lock(&self.outgoing);
+        let mut records = (pieces.iter()).flat_map(|piece| piece.chunks(RECORD));
+        loop {
+            match outgoing.send_now(&self.socket) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((taken, true)),
+                sent => sent?,
+            }
+            let Some(record) = records.next() else {
+                return Ok((taken, false));
+            };
+            let mut tls = lock(&self.tls);
+            tls.writer().write_all(record)?;
+            outgoing.collect(&mut tls);
+            taken += record.len();
         }
     }
 

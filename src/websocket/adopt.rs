@@ -33,11 +33,12 @@ pub(crate) fn adopt(server: &Server, passed: &Passed, client: OwnedFd, backend: 
         client.set_source(source);
     }
     let writer = slot.put(client);
-    slot.set_service(&passed.service, passed.user.as_deref());
+    slot.set_service(&passed.service, false, passed.user.as_deref());
     let terms = Terms {
         who: Who {
             service: passed.service.clone(),
             user: passed.user.clone(),
+            is_shared: false,
         },
         config: settings(websocket, passed),
         ping: websocket.ping,

@@ -22,10 +22,30 @@ const HEADERS: [(&str, &str); 5] = [
 /// Where programs are looked for if the daemon was not told.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Returns what a run is told that all clients of a service share.
+#[cfg(feature = "share")]
+pub(super) fn run_for_all(name: &str) -> Run {
+    let name = name.trim_start_matches('/');
+    let known = [
+        ("PATH", path()),
+        ("GATEWAY_INTERFACE", "CGI/1.1".to_owned()),
+        ("SERVER_SOFTWARE", SOFTWARE.to_owned()),
+        ("SCRIPT_NAME", String::new()),
+        ("PATH_INFO", format!("/{name}")),
+    ];
+    Run {
+        client: format!("all {name}"),
+        environment: known.into(),
+    }
+}
+
+fn path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned())
+}
+
 /// Returns what a run for this client is told.
 pub(super) fn run(service: &Service<'_>, client: &Client, id: usize, request: &Request) -> Run {
     let name = Authority::parse(&request.host, 0).map(|host| host.host);
-    let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
     // Port 0 is unknown.
     let source = client.source();
     let port = source
@@ -34,7 +54,7 @@ pub(super) fn run(service: &Service<'_>, client: &Client, id: usize, request: &R
     let local = client.local().map(|address| address.port());
     let is_https = request.is_https;
     let known = [
-        ("PATH", Some(path)),
+        ("PATH", Some(path())),
         ("GATEWAY_INTERFACE", Some("CGI/1.1".to_owned())),
         ("SERVER_SOFTWARE", Some(SOFTWARE.to_owned())),
         ("SERVER_PROTOCOL", Some("HTTP/1.1".to_owned())),

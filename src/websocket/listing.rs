@@ -9,10 +9,12 @@ use std::fs;
 use std::os::fd::AsRawFd;
 
 use crate::backend::presence::{Listeners, State};
-use crate::config::{Target, WebsocketConfig, matches};
+use crate::config::{LinkConfig, Target, WebsocketConfig, matches};
 use crate::http::response::{After, header, start};
 use crate::system::beneath::read_beneath;
 use crate::websocket::access::{self, Found};
+#[cfg(feature = "share")]
+use crate::websocket::share;
 
 /// The path of the list. The name in it may also be that of a service: only a plain GET asks for
 /// the list.
@@ -29,8 +31,8 @@ pub(crate) type Admits<'a> = dyn Fn(Option<usize>, &str) -> bool + 'a;
 
 /// The services that there are, at most so many.
 struct Listing {
-    /// Names and states, each name once.
-    services: Vec<(String, Option<State>)>,
+    /// Each name once.
+    services: Vec<Listed>,
     /// There are more services than are named.
     is_cut: bool,
 }
@@ -54,6 +56,15 @@ pub(crate) fn answer(
     answer
 }
 
+/// A service in the list.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    name: String,
+    state: Option<State>,
+    /// How many clients share it now.
+    clients: Option<usize>,
+}
+
 impl Listing {
     fn of(config: &WebsocketConfig, admits: &Admits<'_>) -> Self {
         let mut listing = Self {
@@ -70,13 +81,13 @@ impl Listing {
             let first = links.find(|link| access::is_meant(link, &name));
             let is_own = first.is_some_and(|first| std::ptr::eq(first, link));
             if is_own && admits(Some(number), &name) {
-                listing.add(config, name, &link.target, &listeners);
+                listing.add(config, name, &link.target, Some(link), &listeners);
             }
         }
         listing.walk(config, admits, &listeners);
         listing
             .services
-            .sort_by(|(one, _), (other, _)| one.cmp(other));
+            .sort_by(|one, other| one.name.cmp(&other.name));
         listing
     }
 
@@ -93,7 +104,7 @@ impl Listing {
                         if access::is_linked(config, &name) || !admits(None, &name) => {}
                     // The file stays open for as long as its path is looked at.
                     Ok(Found::Service(target, _file)) => {
-                        self.add(config, name, &target, listeners);
+                        self.add(config, name, &target, None, listeners);
                     }
                     _ => {}
                 }
@@ -141,6 +152,7 @@ impl Listing {
         config: &WebsocketConfig,
         name: String,
         target: &Target,
+        link: Option<&LinkConfig>,
         listeners: &Listeners,
     ) {
         if !config.allows(&name) {
@@ -154,18 +166,30 @@ impl Listing {
             Target::Unix(path) => listeners.state(path),
             _ => None,
         };
-        self.services.push((name, state));
+        #[cfg(feature = "share")]
+        let clients = share::clients_of(config, &name, target, link);
+        #[cfg(not(feature = "share"))]
+        let (clients, _) = (None, link);
+        self.services.push(Listed {
+            name,
+            state,
+            clients,
+        });
     }
 
     /// The list as JSON. A name has no character that needs an escape.
     fn json(&self) -> String {
         let mut json = String::from("{\"services\":[");
-        for (place, (name, state)) in self.services.iter().enumerate() {
+        for (place, listed) in self.services.iter().enumerate() {
+            let name = &listed.name;
             let comma = if place == 0 { "" } else { "," };
             // Writing to a String cannot fail.
             let _ = write!(json, "{comma}\n{{\"name\":\"{name}\"");
-            if let Some(state) = state {
+            if let Some(state) = listed.state {
                 let _ = write!(json, ",\"state\":\"{}\"", state.word());
+            }
+            if let Some(clients) = listed.clients {
+                let _ = write!(json, ",\"clients\":{clients}");
             }
             json.push('}');
         }

@@ -23,6 +23,7 @@ use crate::system::threads;
 use crate::websocket::access::Service;
 use crate::websocket::handshake::Upgrade;
 use crate::websocket::pump::{Terms, Who};
+use crate::websocket::session::Line;
 pub(crate) use crate::websocket::session::Session;
 
 pub(crate) mod access;
@@ -38,6 +39,8 @@ pub(crate) mod handshake;
 pub(crate) mod listing;
 pub(crate) mod pump;
 mod session;
+#[cfg(feature = "share")]
+pub(crate) mod share;
 #[cfg(feature = "state")]
 mod status;
 
@@ -75,25 +78,26 @@ pub(crate) fn open(
     let mut pause = RETRY_PAUSES.0;
     let mut waiting = None;
     loop {
-        let (refusal, limit) = match attempt(websocket, slot, request, &upgrade, client) {
-            Ok((service, backend, opening)) => {
+        let (refusal, limit) = match attempt(server, websocket, slot, request, &upgrade, client) {
+            Ok((service, line, opening)) => {
                 return Ok(Box::new(Session {
                     #[cfg(feature = "websocket_rt")]
                     told: direct::Told::of(&service, request),
                     protocol: service.protocol,
                     upgrade,
-                    backend,
                     held: opening.map(|opening| (service.file, opening)),
                     terms: Terms {
                         who: Who {
                             service: service.name,
                             user: request.user.clone(),
+                            is_shared: !matches!(line, Line::Own(_)),
                         },
                         config: Arc::clone(service.config),
                         ping: websocket.ping,
                         park: websocket.park,
                         clients: Arc::clone(server.clients()),
                     },
+                    line: Some(line),
                 }));
             }
             Err(failed) => failed,
@@ -122,12 +126,13 @@ pub(crate) fn open(
 /// The refusal, and for how long after the first try it is worth trying again: a backend that
 /// restarts is away for a moment, and one whose queue is full will accept again.
 fn attempt<'a>(
+    server: &Server,
     websocket: &'a WebsocketConfig,
     slot: &Slot,
     request: &Request,
     upgrade: &Upgrade,
     client: &Client,
-) -> Result<(Service<'a>, Backend, Option<Opening>), (Refusal, Duration)> {
+) -> Result<(Service<'a>, Line, Option<Opening>), (Refusal, Duration)> {
     let deadline = Instant::now() + TURN_WAIT;
     let opening = slot.opening(deadline);
     let opening = opening.ok_or((Refusal::TooManyClients, Duration::ZERO))?;
@@ -150,12 +155,12 @@ fn attempt<'a>(
     // A service beneath docroot has one descriptor more open until it is connected. Connecting to
     // it does not block.
     let mut opening = Some(opening).filter(|_| service.is_held_open());
-    let reached = reach(&service, websocket.ping, client, slot.number(), request);
+    let reached = reach(server, websocket, &service, client, slot.number(), request);
     if !service.config.direct {
         drop((service.file.take(), opening.take()));
     }
     match reached {
-        Ok(backend) => Ok((service, backend, opening)),
+        Ok(line) => Ok((service, line, opening)),
         Err(error) => {
             if error.kind() == io::ErrorKind::PermissionDenied {
                 warn!(
@@ -192,16 +197,25 @@ fn is_away(error: &io::Error) -> bool {
 
 /// Connects a backend and sends it a PROXY header if `proxy` asks for it.
 fn reach(
+    server: &Server,
+    websocket: &WebsocketConfig,
     service: &Service<'_>,
-    limit: Duration,
     client: &Client,
     id: usize,
     request: &Request,
-) -> io::Result<Backend> {
+) -> io::Result<Line> {
     #[cfg(feature = "state")]
     if service.target == Target::Status {
-        return status::connect();
+        return status::connect().map(Line::Own);
     }
+    #[cfg(feature = "share")]
+    if let Some(key) = share::key(websocket, service) {
+        let go_on = || !client.has_left();
+        return share::take_seat(key, &service.target, server.clients(), &go_on).map(Line::Shared);
+    }
+    #[cfg(not(feature = "share"))]
+    let _ = server;
+    let limit = websocket.ping;
     let backend = match &service.target {
         #[cfg(feature = "exec")]
         Target::Exec(config) => {
@@ -214,7 +228,7 @@ fn reach(
         target => backend::connect_while(target, limit, &|| !client.has_left())?,
     };
     introduce(client, id, request, service, &backend)?;
-    Ok(backend)
+    Ok(Line::Own(backend))
 }
 
 /// Sends the backend a PROXY header if `proxy` asks for it.

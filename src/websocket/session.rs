@@ -29,6 +29,8 @@ use crate::system::reason::reason;
 use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Last, Terms};
+#[cfg(feature = "share")]
+use crate::websocket::share::{self, Seat};
 #[cfg(feature = "websocket_rt")]
 use crate::websocket::{direct, handed};
 
@@ -36,7 +38,8 @@ use crate::websocket::{direct, handed};
 pub(crate) struct Session {
     pub(super) upgrade: Upgrade,
     pub(super) protocol: Option<String>,
-    pub(super) backend: Backend,
+    /// Taken when it begins to be used.
+    pub(super) line: Option<Line>,
     /// The file that was resolved, held open until the hand-over, and the right to do so.
     pub(super) held: Option<(Option<OwnedFd>, Opening)>,
     pub(super) terms: Terms,
@@ -45,10 +48,24 @@ pub(crate) struct Session {
     pub(super) told: direct::Told,
 }
 
+/// The way to the backend.
+pub(super) enum Line {
+    /// A connection for this client alone.
+    Own(Backend),
+    /// A place among those who share one.
+    #[cfg(feature = "share")]
+    Shared(Seat),
+}
+
 impl Session {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
         &self.terms.who.service
+    }
+
+    /// Whether other clients may be served by the same connection to the backend.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.terms.who.is_shared
     }
 
     /// The subprotocol that was chosen.
@@ -71,29 +88,42 @@ impl Session {
         writer: Arc<FrameWriter>,
         place: &mut Place,
     ) {
+        let Some(line) = self.line.take() else {
+            return;
+        };
         if self.terms.park.is_some() {
             slot.release_threads();
         }
         #[cfg(feature = "websocket_rt")]
-        if direct::is_for(&self.terms.config, writer.client())
-            && let Some(address) = writer.client().peer()
-        {
-            return self.hand_over(slot, writer, address, place);
-        }
+        let line = match line {
+            Line::Own(backend) if direct::is_for(&self.terms.config, writer.client()) => {
+                match writer.client().peer() {
+                    Some(address) => return self.hand_over(backend, slot, writer, address, place),
+                    None => Line::Own(backend),
+                }
+            }
+            line => line,
+        };
         self.tell_of_protocols(writer.client());
         drop(self.held.take());
         let Self {
             upgrade,
             protocol,
-            backend,
             terms,
             ..
         } = *self;
-        let terms = (terms, protocol.as_deref());
         let client = Arc::clone(&writer);
         let greet =
             || handshake::switching_protocols(client.client(), &upgrade, protocol.as_deref());
-        pump::run(writer, backend, terms, place, greet, log_end(slot));
+        let last = log_end(slot);
+        match line {
+            Line::Own(backend) => {
+                let terms = (terms, protocol.as_deref());
+                pump::run(writer, backend, terms, place, greet, last);
+            }
+            #[cfg(feature = "share")]
+            Line::Shared(seat) => share::run(writer, seat, terms, place, greet, last),
+        }
     }
 
     /// Logs that subprotocols were offered and none is chosen: browsers then give up, and tell
@@ -114,6 +144,7 @@ impl Session {
     #[cfg(feature = "websocket_rt")]
     fn hand_over(
         mut self: Box<Self>,
+        backend: Backend,
         slot: Slot,
         writer: Arc<FrameWriter>,
         address: SocketAddr,
@@ -134,39 +165,34 @@ impl Session {
         let source = client.source();
         let peer = Peer(source);
         let left = match client.into_plain() {
-            Ok(socket) => {
-                match direct::hand_over(socket, self.backend.as_fd(), address, &self.told) {
-                    Ok(()) => {
-                        tally::handed_over();
-                        self.tell_of_protocols(&peer);
-                        let name = format!("{peer} {}", self.terms.who);
-                        let source = source.unwrap_or(address);
-                        let (id, pool) = (slot.number(), slot.pool());
-                        let shown = self.show(id, source);
-                        return handed::watch(self.backend.into_fd(), (name, id), pool, shown);
-                    }
-                    Err((socket, error)) => {
-                        warn!("{peer} {}: {error}; relaying instead", self.name());
-                        Client::plain(socket)
-                    }
+            Ok(socket) => match direct::hand_over(socket, backend.as_fd(), address, &self.told) {
+                Ok(()) => {
+                    tally::handed_over();
+                    self.tell_of_protocols(&peer);
+                    let name = format!("{peer} {}", self.terms.who);
+                    let source = source.unwrap_or(address);
+                    let (id, pool) = (slot.number(), slot.pool());
+                    let shown = self.show(id, source);
+                    return handed::watch(backend.into_fd(), (name, id), pool, shown);
                 }
-            }
+                Err((socket, error)) => {
+                    warn!("{peer} {}: {error}; relaying instead", self.name());
+                    Client::plain(socket)
+                }
+            },
             Err(client) => client,
         };
         if let Some(source) = source {
             left.set_source(source);
         }
         let writer = slot.put(left);
-        if let Err(error) = self.backend.set_blocking() {
+        if let Err(error) = backend.set_blocking() {
             return warn!("{peer} {}: {}", self.name(), reason(&error));
         }
         self.tell_of_protocols(&peer);
         drop(self.held.take());
         let Self {
-            protocol,
-            backend,
-            terms,
-            ..
+            protocol, terms, ..
         } = *self;
         let terms = (terms, protocol.as_deref());
         pump::run(writer, backend, terms, place, || Ok(()), log_end(slot));

@@ -61,6 +61,8 @@ mod reload;
 mod sandbox;
 #[cfg(feature = "auth")]
 mod secrets;
+#[cfg(feature = "share")]
+mod share;
 mod slots;
 mod startup;
 mod starvation;

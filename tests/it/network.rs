@@ -113,6 +113,13 @@ impl Cable {
         ]));
         Instant::now()
     }
+
+    /// Plugs it in again.
+    #[cfg(feature = "share")]
+    fn mend(&self) {
+        let far = format!("{}f", self.name);
+        assert!(ip_tool(&["-n", &self.name, "link", "set", &far, "up"]));
+    }
 }
 
 impl Drop for Cable {
@@ -272,4 +279,43 @@ fn the_addresses_that_an_interface_gets_and_loses_are_followed() {
     cable.change("del");
     has_line(&process, &format!("no longer listening on {spare}"));
     TcpStream::connect(near).expect("the first address is still served");
+}
+
+#[cfg(feature = "share")]
+#[test]
+fn a_phone_that_loses_its_network_and_comes_back_has_missed_no_line() {
+    let Some(cable) = Cable::lay() else { return };
+    let gateway = cable.gateway(
+        "ping = 3600; links = ( { origin = \"line\"; destination = \"DIR/run/server\"; \
+         framing = \"line\"; replay = \"4K\"; share = \"all\"; } );",
+    );
+    let backend = gateway.backend("server");
+    let mut phone = cable.client(&gateway, "line");
+    let mut connection = backend.accept();
+    let mut say = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            connection.give(format!("line {number:03}\n").as_bytes());
+        }
+    };
+    let read = |stream: &mut TcpStream, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let mut frame = [0; 10];
+            stream.read_exact(&mut frame).expect("a line");
+            let wanted = [&[0x81, 8], format!("line {number:03}").as_bytes()].concat();
+            assert_eq!(frame, wanted[..]);
+        }
+    };
+    say(0..10);
+    read(&mut phone, 0..10);
+    cable.cut();
+    say(10..50);
+    cable.mend();
+    // Its page has connected anew: it gets what was said meanwhile, and what it has had before.
+    let mut again = cable.client(&gateway, "line");
+    read(&mut again, 0..50);
+    // The connection that was cut off goes on as well, when TCP sends again.
+    read(&mut phone, 10..50);
+    say(50..60);
+    read(&mut again, 50..60);
+    read(&mut phone, 50..60);
 }

@@ -101,3 +101,68 @@ fn the_page_of_a_development_server_may_connect() {
         assert_eq!(status(&gateway, "chat", &origin), wanted, "{origin}");
     }
 }
+
+#[cfg(all(feature = "share", feature = "auth", feature = "tls"))]
+#[test]
+fn the_example_of_a_serial_console_is_shared_by_all_who_log_in() {
+    use std::io::{Read, Write};
+
+    use crate::certificates::Files;
+    use crate::frames::{TEXT, message};
+
+    let files = Files::new();
+    let (mut master, path) = crate::process::terminal();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/serial-console.conf");
+    let text = std::fs::read_to_string(example).expect("an example");
+    let kept = text.lines().filter(|line| !line.starts_with("user = "));
+    let text = kept.collect::<Vec<_>>().join("\n");
+    let file = |name: &str| files.path(name).display().to_string();
+    let text = text
+        .replace("servers = ({", "servers = ({ addr = \"ADDRESS\";")
+        .replace("/etc/ouistiti/server.crt", &file("crt"))
+        .replace("/etc/ouistiti/server.key", &file("key"))
+        .replace("/etc/ouistiti/users", &file("users"))
+        .replace("/dev/ttyUSB0", &path);
+    std::fs::write(files.path("users"), "anna:secret\n").expect("a file of users");
+    let gateway = Gateway::of_file(&text);
+    let is_connected = |line: &str| line.contains("console: connected, and kept");
+    gateway
+        .process
+        .find_line(is_connected)
+        .expect("a line that is kept");
+    // Nobody has come yet: what is said is kept for whoever comes.
+    master.write_all(b"login: ").expect("a terminal");
+    let open = |login: &str| {
+        let mut client = files.connect(&gateway);
+        let request = upgrade(&gateway, "/console", login);
+        client
+            .write_all(request.as_bytes())
+            .expect("the gateway reads");
+        (crate::tls::read_head(&mut client), client)
+    };
+    assert!(open("").0.starts_with("HTTP/1.1 401 "), "a login is needed");
+    let login = "Authorization: Basic YW5uYTpzZWNyZXQ=\r\n";
+    let mut clients = [open(login), open(login)].map(|(head, client)| {
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client
+    });
+    clients[0]
+        .write_all(&message(TEXT, b"root\r"))
+        .expect("the gateway reads");
+    let mut typed = [0; 5];
+    master.read_exact(&mut typed).expect("what was typed");
+    assert_eq!(&typed, b"root\r");
+    master.write_all(b"# ").expect("a terminal");
+    for client in &mut clients {
+        let mut seen = Vec::new();
+        while seen != b"login: # " {
+            let mut head = [0; 2];
+            client.read_exact(&mut head).expect("a frame");
+            assert_eq!(head[0], 0x81);
+            let mut payload = vec![0; usize::from(head[1])];
+            client.read_exact(&mut payload).expect("its payload");
+            seen.extend(payload);
+            assert!(b"login: # ".starts_with(&seen), "{seen:?}");
+        }
+    }
+}

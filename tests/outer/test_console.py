@@ -78,6 +78,17 @@ def test_the_index_page_connects_by_itself_under_a_strict_policy(window):
         expect(page.locator("#state")).to_contain_text("/zoo/ape")
 
 
+def test_it_tells_how_many_others_share_a_service(window):
+    shared = json.dumps({"services": [{"name": "alone", "clients": 1}, {"name": "line", "clients": 3}, {"name": "own"}]})
+    with stub(echo, shared) as url:
+        page = window(url)
+        for name, text in [("alone", "Shared: nobody else is here."), ("line", "Shared: 2 others see what you see."),
+                           ("own", "")]:
+            page.click(f"#services button >> text={name}")
+            is_open(page)
+            expect(page.locator("#sharers")).to_have_text(text)
+
+
 def test_without_a_listing_a_service_is_typed(window):
     with stub(echo) as url:
         page = window(f"{url}?name=first")

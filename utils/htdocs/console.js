@@ -23,6 +23,9 @@ const FLUSH_TIME = 20;
 /** Most messages kept to bring back with the arrow keys. */
 const KEPT = 50;
 
+/** Time between two looks at who shares the service, in milliseconds. */
+const LOOK_TIME = 10000;
+
 /** The service asked for when the gateway lists none. */
 const FALLBACK = 'echo';
 
@@ -80,6 +83,9 @@ class Echo {
 }
 
 let echo = new Echo();
+let isOpen = false;
+let isListed = false;
+let nextLook = null;
 /** When the oldest message without an answer was sent. */
 let asked = null;
 /** The answer that is coming in several messages. */
@@ -103,8 +109,29 @@ const connection = new Connection(byId('state'), {
     for (const id of ['send', 'sendlarge']) byId(id).disabled = state !== 'open';
     byId('close').disabled = state === 'closed';
     byId('connect').textContent = state === 'open' ? 'Reconnect' : 'Connect';
+    isOpen = state === 'open';
+    lookAround();
   },
 }, { afterEnd: false });
+
+/* Who else is there */
+
+/** Tells how many others have the same connection to the backend, if the gateway lists that. */
+async function lookAround() {
+  const name = byId('name').value;
+  const services = isOpen && isListed ? await listServices() : null;
+  const clients = services?.find((service) => service.name === name)?.clients;
+  // Meanwhile it may have been closed.
+  byId('sharers').textContent = isOpen && clients ? sharers(clients) : '';
+  clearTimeout(nextLook);
+  if (isOpen && clients !== undefined) nextLook = setTimeout(lookAround, LOOK_TIME);
+}
+
+/** So many clients, this page among them, in words. */
+function sharers(clients) {
+  if (clients < 2) return 'Shared: nobody else is here.';
+  return `Shared: ${clients - 1} other${clients > 2 ? 's see' : ' sees'} what you see.`;
+}
 
 /** Connects to the named service, and has a reload of the page do the same. */
 function connect(name) {
@@ -373,7 +400,9 @@ async function start() {
   byId('address').textContent = serviceUrl('');
   // Where the gateway shows this page by itself, the other pages are not there.
   byId('pages').hidden = !location.pathname.endsWith('/console.html');
-  const services = (await listServices()) ?? [];
+  const list = await listServices();
+  const services = list ?? [];
+  isListed = list !== null;
   fillList(byId('services'), services, serviceRow);
   const first = services.find(({ name, state }) => !STATES[state] && name !== '-status') ?? services[0];
   connect(serviceName(first?.name ?? FALLBACK));

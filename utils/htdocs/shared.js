@@ -12,7 +12,10 @@ const GOOD_TIME = 5000;
 /** Longest wait for the gateway's answer to a plain request, in milliseconds. */
 const REASON_TIME = 5000;
 
-/** Where the gateway lists its services: {"services": [{"name": "echo", "state": "running"}, ...]}. */
+/**
+ * Where the gateway lists its services: {"services": [{"name": "echo", "state": "running"}, ...]}. One
+ * that clients share has "clients", how many there are now.
+ */
 const LISTING = '/-/services';
 
 /** Most services listed. */

@@ -1,6 +1,8 @@
 //! The keys of the `websocket` section and of its `links`.
 
-use super::super::choices::{FLOWS, FRAMETYPES, FRAMINGS, HANGUPS, LINK_TYPES, PARITIES, PROXIES};
+use super::super::choices::{
+    FLOWS, FRAMETYPES, FRAMINGS, HANGUPS, LINK_TYPES, PARITIES, PROXIES, SHARES,
+};
 use super::super::schema::{Key, NEEDED, Section, words};
 use super::{AUTH, foreign};
 
@@ -156,6 +158,10 @@ pub(crate) static LINK: Section = Section {
         &ARGUMENTS,
         &DIRECTORY,
         &MAXPROCESSES,
+        &SHARE,
+        &REPLAY,
+        &LINGER,
+        &KEEP,
     ],
     inherited: &[
         &OPTIONS,
@@ -260,4 +266,29 @@ pub(crate) static MAXPROCESSES: Key = Key::number(
     "Clients that may have a run of the program at a time, for type exec; a further one gets 503. \
      With 'user', the runs of all links together may have eight times as many processes and \
      threads, so that a program that starts others without end does not take all of them.",
+);
+pub(crate) static SHARE: Key = Key::choice(
+    "share",
+    "auto",
+    &words(&SHARES),
+    "Which clients share one connection to the backend. A message of a client is delivered whole, \
+     with framing 'stream' too. A client that is 256 KiB behind the others is closed with 1013, so \
+     that it costs them nothing. It cannot go with 'direct'.",
+);
+pub(crate) static REPLAY: Key = Key::size(
+    "replay",
+    0,
+    (0, 16 << 20),
+    "Bytes of the last messages of a shared backend that a new client gets first.",
+);
+pub(crate) static LINGER: Key = Key::number(
+    "linger",
+    Some(0),
+    (0, 86_400),
+    "Seconds for which the connection to a shared backend is kept after its last client has left.",
+);
+pub(crate) static KEEP: Key = Key::flag(
+    "keep",
+    "The connection to a shared backend is held from the start, with or without clients, and made \
+     again when it has ended. The origin is then a name, not a glob.",
 );

@@ -337,6 +337,9 @@ fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
         "'arguments' is for links of type \"exec\"",
         "'directory' is for links of type \"exec\"",
         "'maxprocesses' is for links of type \"exec\"",
+        "'replay' needs a shared backend: set share = \"all\", \"newest\" or \"first\"",
+        "'linger' needs a shared backend: set share = \"all\", \"newest\" or \"first\"",
+        "'keep' needs a shared backend: set share = \"all\", \"newest\" or \"first\"",
     ];
     assert_eq!(wrong, of_other_types.map(|e| Some(e.to_owned())), "{text}");
 }

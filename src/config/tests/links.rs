@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(feature = "share")]
+use super::super::Share;
 use super::super::{Flow, FrameType, Framing, HangUp, Parity, SerialConfig, Target, from_text};
 use super::{ALL, Built, errors, in_websocket, load_text, short, text_for, warnings, websocket};
 
@@ -260,4 +262,52 @@ fn a_program_has_a_whole_path_and_its_arguments_are_taken_as_they_are() {
         let found = errors(&in_websocket(&links(body))).join("\n");
         assert!(found.contains(wrong), "{body}: {found}");
     }
+}
+
+#[cfg(feature = "share")]
+#[test]
+fn lines_and_fifos_are_shared_and_what_cannot_be_shared_is_told() {
+    let links =
+        |more: &str| format!("links = ({{ origin = \"a\"; destination = \"/a\"; {more} }});");
+    let shared = |more: &str| {
+        let link = websocket(&links(more)).links.remove(0);
+        link.service.sharing.share.of(&link.target)
+    };
+    assert_eq!(shared(""), None);
+    assert_eq!(shared("type = \"tty\";"), Some(Share::All));
+    assert_eq!(shared("type = \"fifo\";"), Some(Share::All));
+    assert_eq!(shared("type = \"tty\"; share = \"none\";"), None);
+    assert_eq!(shared("share = \"first\";"), Some(Share::First));
+    for (more, wrong) in [
+        (
+            "share = \"all\"; options = \"direct\";",
+            "'share' cannot go with 'direct', where the backend gets each client's own socket",
+        ),
+        ("share = \"some\";", "'share' cannot be 'some'"),
+        ("replay = \"4K\";", "'replay' needs a shared backend"),
+        (
+            "type = \"tty\"; share = \"none\"; keep = true;",
+            "'keep' needs a shared backend",
+        ),
+        ("type = \"tty\"; linger = 90000;", "from 0 to 86400"),
+    ] {
+        let found = errors(&in_websocket(&links(more))).join("\n");
+        assert!(found.contains(wrong), "{more}: {found}");
+    }
+    let globbed = links("share = \"all\"; keep = true;").replace("\"a\"", "\"a*\"");
+    let found = errors(&in_websocket(&globbed)).join("\n");
+    assert!(
+        found.contains("'keep' needs an 'origin' that is a name"),
+        "{found}"
+    );
+    let inherited = format!("options = \"direct\"; {}", links("share = \"all\";"));
+    let found = errors(&in_websocket(&inherited)).join("\n");
+    assert!(found.contains("set options = \"\" in this link"), "{found}");
+    let without = Built {
+        share: false,
+        ..ALL
+    };
+    let text = in_websocket(&links("share = \"all\";"));
+    let found = short(&text_for(Path::new("x"), &text, without).expect_err("a feature"));
+    assert!(found[0].contains("(feature 'share')"), "{found:?}");
 }

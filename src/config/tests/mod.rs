@@ -28,6 +28,7 @@ const ALL: Built = Built {
     websocket: true,
     websocket_rt: true,
     exec: true,
+    share: true,
     tls: true,
 };
 

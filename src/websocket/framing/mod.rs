@@ -4,13 +4,14 @@
 //! backend's bytes (docs/behaviour.md, section 4). Neither knows of threads or of closing: `pump`
 //! does.
 
+mod ends;
 mod to_backend;
 mod to_client;
 
+pub(crate) use ends::{Frames, Outlet, Own};
 pub(crate) use to_backend::{Delivery, ToBackend};
 pub(crate) use to_client::{Forward, ToClient};
 
-use crate::backend::Backend;
 use crate::config::{Framing, ServiceConfig};
 
 /// Smallest buffer, in bytes: what a connection keeps while it is quiet.
@@ -43,7 +44,7 @@ fn next_size(size: usize, count: usize, space: usize, small_reads: &mut u8) -> u
 }
 
 /// Length of a packet that does not end its message, in bytes (SEQPACKET backends).
-const PACKET: usize = 32 << 10;
+pub(crate) const PACKET: usize = 32 << 10;
 
 /// What separates messages towards the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +62,10 @@ enum Boundary {
 }
 
 impl Boundary {
-    fn of(config: &ServiceConfig, backend: &Backend) -> Self {
+    fn of(config: &ServiceConfig, is_packet: bool) -> Self {
         // A socket that keeps boundaries itself needs no framing.
         match config.framing {
-            _ if backend.is_packet() => Self::Packet,
+            _ if is_packet => Self::Packet,
             Framing::Length => Self::Length,
             Framing::Line => Self::Byte(b'\n'),
             Framing::Crlf => Self::CrLf,

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
-use crate::backend::Backend;
+use super::{
+    BINARY, Boundary, LARGE_BUFFER, Outlet, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size,
+};
 use crate::config::ServiceConfig;
 use crate::system::budget::{Budget, Share};
 
@@ -18,12 +19,19 @@ pub(crate) enum Delivery {
     NoMemory,
 }
 
+impl Delivery {
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::OutOfMemory => Self::NoMemory,
+            _ => Self::Backend(error),
+        }
+    }
+}
+
 /// Collects payload at the front of a buffer; the client's next bytes are read into the rest of it.
 /// A message that fits the buffer is one write, a longer one streams.
-pub(crate) struct ToBackend<'a, G> {
-    backend: &'a Backend,
-    /// Says whether to wait on, when the backend takes no bytes for long.
-    go_on: G,
+pub(crate) struct ToBackend<'a> {
+    backend: &'a dyn Outlet,
     boundary: Boundary,
     merge: bool,
     max_message: usize,
@@ -40,27 +48,26 @@ pub(crate) struct ToBackend<'a, G> {
     /// The `length` prefix, until it is written.
     prefix: Option<[u8; PREFIX]>,
     text: bool,
-    /// The message must be held whole: `length`, and its length not known.
+    /// The message must be held whole: others write to the backend as well, or `length` and its
+    /// length not known.
     holding: bool,
     /// Bytes written.
     count: u64,
 }
 
-impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
+impl<'a> ToBackend<'a> {
     /// Delivers to `backend` as `config` says, after `count` bytes that went to it before.
     pub(crate) fn new(
-        backend: &'a Backend,
+        backend: &'a dyn Outlet,
         config: &ServiceConfig,
         budget: &'a Budget,
         count: u64,
-        go_on: G,
     ) -> Self {
-        let boundary = Boundary::of(config, backend);
+        let boundary = Boundary::of(config, backend.is_packet());
         Self {
             backend,
-            go_on,
             boundary,
-            merge: config.merge && boundary == Boundary::None,
+            merge: config.merge && boundary == Boundary::None && !backend.is_shared(),
             max_message: config.max_message,
             buffer: vec![0; SMALL_BUFFER],
             memory: Share::new(budget),
@@ -158,6 +165,14 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
         self.text = text;
         // A message known to be longer than any buffer is not held at all.
         self.streaming = length.is_some_and(|length| length > LARGE_BUFFER as u64);
+        if self.backend.is_shared() {
+            self.streaming = false;
+            self.holding = true;
+            return match length {
+                Some(length) if length > self.max_message as u64 => Err(Delivery::TooBig),
+                _ => Ok(()),
+            };
+        }
         if self.boundary == Boundary::Length {
             match length {
                 Some(length) if length > self.max_message as u64 => return Err(Delivery::TooBig),
@@ -190,6 +205,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// As [`Delivery`].
     pub(crate) fn end(&mut self) -> Result<(), Delivery> {
         self.whole = self.held;
+        let was_holding = std::mem::take(&mut self.holding);
         match self.boundary {
             // Written by `pause`, together with its neighbours.
             Boundary::None if self.merge => Ok(()),
@@ -197,12 +213,13 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             Boundary::Byte(byte) => self.write(&[byte]),
             Boundary::CrLf => self.write(b"\r\n"),
             Boundary::Length => {
-                if self.holding {
-                    self.holding = false;
+                if was_holding {
                     self.prefix = Some(prefix(self.held, self.text));
                 }
                 self.write(&[])
             }
+            // It makes the packets itself, so that those of others do not come between.
+            Boundary::Packet if self.backend.is_shared() => self.write(&[]),
             Boundary::Packet => {
                 self.write_packets()?;
                 self.write_packet(self.held)
@@ -215,6 +232,9 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// # Errors
     /// As [`Delivery`].
     pub(crate) fn pause(&mut self) -> Result<(), Delivery> {
+        if self.holding {
+            return Ok(());
+        }
         if self.boundary == Boundary::Packet {
             self.write_packets()
         } else if self.streaming || self.merge {
@@ -230,7 +250,7 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     /// As [`Delivery`].
     pub(crate) fn finish(&mut self) -> Result<(), Delivery> {
         match self.boundary {
-            Boundary::None => self.write(&[]),
+            Boundary::None if !self.backend.is_shared() => self.write(&[]),
             _ => Ok(()),
         }
     }
@@ -269,12 +289,11 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
             Some(prefix) => (prefix, held),
             None => (held, suffix),
         };
-        if first.is_empty() && second.is_empty() {
+        let is_packet = self.boundary == Boundary::Packet;
+        if first.is_empty() && second.is_empty() && !is_packet {
             return Ok(());
         }
-        self.backend
-            .write_all_of(&[first, second], &self.go_on)
-            .map_err(Delivery::Backend)?;
+        (self.backend.write_all_of(&[first, second])).map_err(Delivery::of)?;
         self.count += (first.len() + second.len()) as u64;
         self.prefix = None;
         self.held = 0;
@@ -291,9 +310,8 @@ impl<'a, G: Fn() -> bool> ToBackend<'a, G> {
     }
 
     fn write_packet(&mut self, len: usize) -> Result<(), Delivery> {
-        self.backend
-            .write_all_of(&[&self.buffer[..len], &[]], &self.go_on)
-            .map_err(Delivery::Backend)?;
+        let packet = [&self.buffer[..len], &[]];
+        self.backend.write_all_of(&packet).map_err(Delivery::of)?;
         self.count += len as u64;
         self.buffer.copy_within(len..self.held, 0);
         self.held -= len;

@@ -2,9 +2,10 @@
 
 use common::MessageType;
 
-use super::{BINARY, Boundary, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size};
-use crate::backend::Backend;
-use crate::client::frames::{FrameWriter, SendError};
+use super::{
+    BINARY, Boundary, Frames, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size,
+};
+use crate::client::frames::SendError;
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{Data, OpCode};
 use crate::system::budget::{Budget, Share};
@@ -37,11 +38,11 @@ impl From<SendError> for Forward {
 
 /// Makes frames of what the backend sends.
 pub(crate) struct ToClient<'a> {
-    writer: &'a FrameWriter,
+    writer: &'a dyn Frames,
     boundary: Boundary,
     frame_type: FrameType,
-    /// What the client expects (`frametype = "auto"`).
-    kind: &'a MessageType,
+    /// What the client expects (`frametype = "auto"`). Without it, each message decides for itself.
+    kind: Option<&'a MessageType>,
     max_message: usize,
     buffer: Vec<u8>,
     /// What the buffer has grown by.
@@ -65,16 +66,16 @@ pub(crate) struct ToClient<'a> {
 }
 
 impl<'a> ToClient<'a> {
-    /// Sends over `writer` as `config` says, after `count` bytes that went to it before.
+    /// Sends to `writer` as `config` says, after `count` bytes that went to it before.
     pub(crate) fn new(
-        writer: &'a FrameWriter,
-        backend: &Backend,
+        writer: &'a dyn Frames,
+        is_packet: bool,
         config: &ServiceConfig,
-        kind: &'a MessageType,
+        kind: Option<&'a MessageType>,
         budget: &'a Budget,
         count: u64,
     ) -> Self {
-        let boundary = Boundary::of(config, backend);
+        let boundary = Boundary::of(config, is_packet);
         let size = match boundary {
             // One byte more than a packet may have shows a packet that was cut.
             Boundary::Packet => PACKET + 1,
@@ -329,7 +330,10 @@ impl<'a> ToClient<'a> {
         match self.frame_type {
             FrameType::Text => true,
             FrameType::Binary => false,
-            FrameType::Auto => self.kind.is_text(bytes),
+            FrameType::Auto => match self.kind {
+                Some(kind) => kind.is_text(bytes),
+                None => MessageType::unknown().is_text(bytes),
+            },
         }
     }
 

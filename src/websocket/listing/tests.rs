@@ -15,7 +15,7 @@ fn section(scratch: &Scratch, more: &str) -> WebsocketConfig {
 
 fn names(config: &WebsocketConfig) -> Vec<String> {
     let listing = Listing::of(config, &|_, _| true);
-    listing.services.into_iter().map(|(name, _)| name).collect()
+    listing.services.into_iter().map(|it| it.name).collect()
 }
 
 #[test]
@@ -59,10 +59,11 @@ fn a_link_is_named_once_and_before_the_socket_of_its_name() {
     let links = "links = ({ origin = \"echo\"; destination = \"/nowhere/echo\"; },
                           { origin = \"*\"; destination = \"/nowhere/echo\"; });";
     let listing = Listing::of(&section(&scratch, links), &|_, _| true);
-    let wanted = [(
-        "echo".to_owned(),
-        Some(crate::backend::presence::State::Stopped),
-    )];
+    let wanted = [Listed {
+        name: "echo".to_owned(),
+        state: Some(crate::backend::presence::State::Stopped),
+        clients: None,
+    }];
     assert_eq!(listing.services, wanted);
 }
 

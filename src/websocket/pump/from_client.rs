@@ -2,57 +2,68 @@
 
 use std::io;
 
+use common::MessageType;
 use log::{Level, debug, log_enabled};
 
 use super::ending::ClientEnd;
+use super::latch::Latch;
 use super::patience::Patience;
-use super::{Leave, Pump, is_silence};
+use super::{Leave, Terms, is_silence};
+use crate::client::frames::FrameWriter;
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::system::reason::reason;
-use crate::websocket::framing::{Delivery, ToBackend};
+use crate::websocket::framing::{Delivery, Outlet, ToBackend};
+
+/// The client that is read, and what is noted of it.
+pub(in crate::websocket) struct Source<'a> {
+    pub(in crate::websocket) writer: &'a FrameWriter,
+    pub(in crate::websocket) terms: &'a Terms,
+    /// Gets the type of its messages.
+    pub(in crate::websocket) kind: &'a MessageType,
+    /// Notes that payload has come.
+    pub(in crate::websocket) moves: &'a Latch,
+}
 
 /// The state of the client's thread.
-pub(super) struct FromClient<'a, G> {
-    pump: &'a Pump,
+pub(in crate::websocket) struct FromClient<'a> {
+    source: Source<'a>,
     decoder: Decoder,
-    out: ToBackend<'a, G>,
+    out: ToBackend<'a>,
     /// The backend takes no more; the client's frames are still read, for its Close.
     dropping: bool,
     /// Reads in a row in which there were pongs and nothing else.
     pongs: u32,
 }
 
-impl<'a, G: Fn() -> bool> FromClient<'a, G> {
-    /// `count` bytes have been delivered before. `go_on` says whether to wait on, when the backend
-    /// takes no bytes for long.
-    pub(super) fn new(pump: &'a Pump, count: u64, go_on: G) -> Self {
+impl<'a> FromClient<'a> {
+    /// Delivers to `outlet`, where `count` bytes of the client went before.
+    pub(in crate::websocket) fn new(
+        source: Source<'a>,
+        outlet: &'a dyn Outlet,
+        count: u64,
+    ) -> Self {
         let decoder = match log_enabled!(Level::Trace) {
-            true => Decoder::default().traced(&format!("{:#}", pump.writer.client())),
+            true => Decoder::default().traced(&format!("{:#}", source.writer.client())),
             false => Decoder::default(),
         };
+        let terms = source.terms;
         Self {
-            pump,
             decoder,
-            out: ToBackend::new(
-                &pump.backend,
-                &pump.terms.config,
-                pump.terms.clients.budget(),
-                count,
-                go_on,
-            ),
+            out: ToBackend::new(outlet, &terms.config, terms.clients.budget(), count),
+            source,
             dropping: false,
             pongs: 0,
         }
     }
 
     /// Bytes delivered so far.
-    pub(super) fn count(&self) -> u64 {
+    pub(in crate::websocket) fn count(&self) -> u64 {
         self.out.count()
     }
 
     /// Reads and delivers until the end, or until the client is silent.
-    pub(super) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
-        let writer = &self.pump.writer;
+    pub(in crate::websocket) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
+        let writer = self.source.writer;
         loop {
             if self.dropping {
                 self.out.discard();
@@ -76,7 +87,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                         return Leave::Over(end);
                     }
                     self.out.adapt(count, space);
-                    let traffic = self.pump.writer.client().traffic();
+                    let traffic = self.source.writer.client().traffic();
                     traffic.to_backend.set(self.out.count());
                     if self.is_only_there() && patience.is_over(|| self.is_empty()) {
                         writer.begin_silence();
@@ -97,7 +108,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
     /// Whether the client has answered pings, one each `ping` of silence, and said nothing else, for
     /// as long as a silent direction keeps its thread.
     fn is_only_there(&self) -> bool {
-        let terms = &self.pump.terms;
+        let terms = self.source.terms;
         self.pongs > 0
             && terms
                 .park
@@ -109,8 +120,8 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
         self.decoder.is_between_messages()
             && self.out.is_empty()
             && !self.dropping
-            && !self.pump.writer.is_owing()
-            && !self.pump.writer.client().holds_input()
+            && !self.source.writer.is_owing()
+            && !self.source.writer.client().holds_input()
     }
 
     fn vanished(&mut self) -> ClientEnd {
@@ -126,7 +137,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             let event = match self.decoder.next(self.out.input(end), &mut at) {
                 Ok(event) => event,
                 Err(error) => {
-                    let client = self.pump.writer.client();
+                    let client = self.source.writer.client();
                     debug!("{client:#} broke the protocol: {error}");
                     let _ = self.out.broken();
                     return Some(ClientEnd::Failed(error.close_code().into()));
@@ -140,7 +151,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
             let delivered = match event {
                 Event::Starved => break,
                 Event::Ping => {
-                    self.pump.writer.pong(*self.decoder.control());
+                    self.source.writer.pong(*self.decoder.control());
                     Ok(())
                 }
                 Event::Pong => Ok(()),
@@ -150,12 +161,12 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 }
                 _ if self.dropping => Ok(()),
                 Event::Start { text, length } => {
-                    self.pump.kind.set(text);
+                    self.source.kind.set(text);
                     self.out.start(text, length)
                 }
                 Event::Payload(range) => {
                     // Only data counts: control frames alone do not keep a backend.
-                    self.pump.from_client.moved();
+                    self.source.moves.moved();
                     self.out.payload(range)
                 }
                 Event::End => self.out.end(),
@@ -188,7 +199,7 @@ impl<'a, G: Fn() -> bool> FromClient<'a, G> {
                 Some(ClientEnd::Vanished)
             }
             Delivery::Backend(error) => {
-                let client = self.pump.writer.client();
+                let client = self.source.writer.client();
                 debug!(
                     "{client:#}: the backend takes no more bytes: {}",
                     reason(&error)

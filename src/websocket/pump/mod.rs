@@ -6,7 +6,6 @@
 //! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
 //! section 3).
 
-use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,26 +22,31 @@ use crate::frame::CloseCode;
 use crate::server::clients::Clients;
 use crate::server::workers::Place;
 use crate::system::reason::reason;
-use crate::websocket::framing::{Forward, ToClient};
+use crate::websocket::framing::{Forward, Own, ToClient};
 use crate::websocket::pump::latch::Latch;
-use ending::{BackendEnd, ClientEnd};
-use from_client::FromClient;
+use ending::BackendEnd;
+pub(super) use ending::ClientEnd;
+#[cfg(feature = "share")]
+pub(super) use ending::{LOOK, TURNED_AWAY};
+use from_client::{FromClient, Source};
 pub(crate) use passed::{MAX_PACKET, NOT_TAKEN, Passed, TAKEN, go_on};
 use patience::Patience;
 use side::{Reads, Side};
+pub(crate) use who::Who;
 
 mod ending;
-mod from_client;
+pub(super) mod from_client;
 pub(crate) mod latch;
 mod passed;
-mod patience;
+pub(super) mod patience;
 mod side;
+mod who;
 
 /// Longest wait for the other side's part of an end (docs/behaviour.md, section 3).
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Longest silence of a backend after it was sent the end, before the client gets its Close.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The figures of a connection, for its one log line.
 #[derive(Debug)]
@@ -57,26 +61,8 @@ pub(crate) struct Report {
     pub(crate) lasted: Duration,
 }
 
-/// Whom a connection serves, and with what, as the log has it.
-pub(crate) struct Who {
-    /// The service's name.
-    pub(crate) service: String,
-    /// Who has logged in.
-    pub(crate) user: Option<String>,
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.service)?;
-        match &self.user {
-            Some(user) => write!(f, " ({user})"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// How a direction's thread leaves its work.
-enum Leave<T> {
+pub(super) enum Leave<T> {
     /// There is nothing to read, and nothing of the direction is left in the thread.
     Silent,
     /// The direction is over.
@@ -200,7 +186,17 @@ impl Pump {
     /// bytes have gone to the backend if it is silent before that; `count` have gone before.
     fn copy_client(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
         let client = self.writer.client();
-        let mut from_client = FromClient::new(self, count, || !client.has_left());
+        let own = Own {
+            backend: &self.backend,
+            go_on: || !client.has_left(),
+        };
+        let source = Source {
+            writer: &self.writer,
+            terms: &self.terms,
+            kind: &self.kind,
+            moves: &self.from_client,
+        };
+        let mut from_client = FromClient::new(source, &own, count);
         let failed = || Leave::Over(ClientEnd::Failed(CloseCode::Error));
         let end = match unless_panic(|| from_client.copy(patience), failed) {
             Leave::Silent => return Some(from_client.count()),
@@ -240,10 +236,10 @@ impl Pump {
     fn copy_backend(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
         let client = self.writer.client();
         let mut out = ToClient::new(
-            &self.writer,
-            &self.backend,
+            &*self.writer,
+            self.backend.is_packet(),
             &self.terms.config,
-            &self.kind,
+            Some(&self.kind),
             self.terms.clients.budget(),
             count,
         );

@@ -62,6 +62,7 @@ fn between<B>(
         who: Who {
             service: "echo".to_owned(),
             user: None,
+            is_shared: false,
         },
         config: Arc::new(service),
         ping,

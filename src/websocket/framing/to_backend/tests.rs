@@ -2,6 +2,7 @@
 
 use super::super::SMALL_READS;
 use super::*;
+use crate::backend::Backend;
 use crate::backend::tests::{Packets, packet_pair, service, stream_pair, write_pair};
 use crate::config::Framing;
 use crate::frame::{Decoder, Event};
@@ -23,14 +24,22 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 /// A budget that no test uses up.
 static AMPLE: Budget = Budget::new(usize::MAX);
 
-type Delivering<'a> = ToBackend<'a, fn() -> bool>;
+impl Outlet for Backend {
+    fn is_packet(&self) -> bool {
+        Self::is_packet(self)
+    }
 
-fn to<'a>(backend: &'a Backend, config: &ServiceConfig) -> Delivering<'a> {
-    ToBackend::new(backend, config, &AMPLE, 0, || true)
+    fn write_all_of(&self, pieces: &[&[u8]; 2]) -> io::Result<()> {
+        Self::write_all_of(self, pieces, || true)
+    }
+}
+
+fn to<'a>(backend: &'a dyn Outlet, config: &ServiceConfig) -> ToBackend<'a> {
+    ToBackend::new(backend, config, &AMPLE, 0)
 }
 
 /// Delivers frames as `pump` does, from reads of at most `size` bytes.
-fn deliver(out: &mut Delivering<'_>, bytes: &[u8], size: usize) -> Result<(), Delivery> {
+fn deliver(out: &mut ToBackend<'_>, bytes: &[u8], size: usize) -> Result<(), Delivery> {
     let mut decoder = Decoder::default();
     let mut rest = bytes;
     while !rest.is_empty() {

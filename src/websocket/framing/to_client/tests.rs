@@ -5,6 +5,8 @@ use super::*;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::client::frames::FrameWriter;
+
 use crate::backend::Input;
 use crate::backend::tests::{packet_pair, service, stream_pair};
 use crate::config::Framing;
@@ -77,7 +79,7 @@ fn forward_to(
     let (backend, mut end) = stream_pair();
     let kind = MessageType::new(None);
     kind.set(client_sends_text);
-    let mut out = ToClient::new(&writer, &backend, config, &kind, &AMPLE, 0);
+    let mut out = ToClient::new(&writer, backend.is_packet(), config, Some(&kind), &AMPLE, 0);
     let mut go = || {
         for piece in pieces {
             let mut rest = *piece;
@@ -215,7 +217,14 @@ fn a_message_that_does_not_fit_the_servers_memory_is_not_held() {
     let (writer, _far) = open_writer();
     let (backend, mut end) = stream_pair();
     let (config, kind) = (service(Framing::Nul), MessageType::new(None));
-    let mut out = ToClient::new(&writer, &backend, &config, &kind, &budget, 0);
+    let mut out = ToClient::new(
+        &writer,
+        backend.is_packet(),
+        &config,
+        Some(&kind),
+        &budget,
+        0,
+    );
     let mut taken = 0;
     let error = loop {
         end.write_all(&[b'x'; 1024]).expect("buffer space");
@@ -318,7 +327,14 @@ fn a_short_packet_ends_a_message() {
             let reader = std::thread::spawn(move || messages(far));
             let (backend, end) = packet_pair();
             let kind = MessageType::new(Some("binary"));
-            let mut out = ToClient::new(&writer, &backend, &service(framing), &kind, &AMPLE, 0);
+            let mut out = ToClient::new(
+                &writer,
+                backend.is_packet(),
+                &service(framing),
+                Some(&kind),
+                &AMPLE,
+                0,
+            );
             for &len in packets.iter().chain(&[3]) {
                 end.write(&vec![b'x'; len]);
                 let input = backend.read(out.space()).expect("a packet");

@@ -9,9 +9,9 @@ fn a_quiet_connection_gives_its_buffer_back_but_no_cut_character() {
     let kind = MessageType::new(None);
     let mut out = ToClient::new(
         &writer,
-        &backend,
+        backend.is_packet(),
         &service(Framing::Stream),
-        &kind,
+        Some(&kind),
         &AMPLE,
         0,
     );
@@ -92,7 +92,14 @@ fn a_million_texts_cut_at_random_points_give_no_invalid_text() {
     });
     let (backend, _end) = stream_pair();
     let (config, kind) = (service(Framing::Stream), MessageType::new(None));
-    let mut out = ToClient::new(&writer, &backend, &config, &kind, &AMPLE, 0);
+    let mut out = ToClient::new(
+        &writer,
+        backend.is_packet(),
+        &config,
+        Some(&kind),
+        &AMPLE,
+        0,
+    );
     for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
         let piece = &bytes[cut[0]..cut[1]];
         out.space()[..piece.len()].copy_from_slice(piece);

@@ -1,0 +1,209 @@
+//! Running: the way from all clients of a shared backend to it.
+//!
+//! A message is written at once if the backend takes it. What it does not take waits here, and the
+//! share's thread writes it, so that no client holds a lock while the backend is slow. Messages go
+//! out whole, in the order in which they came to be whole. When enough waits, the clients that have
+//! more wait too, each for itself.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::server::clients::Clients;
+use crate::websocket::framing::PACKET;
+
+/// Bytes that may wait, unless it is one message.
+const WAITING: usize = 64 << 10;
+
+/// Messages for the backend.
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    /// Notified when something has been written, or when the backend is gone.
+    room: Condvar,
+    /// Whose memory is taken.
+    clients: Arc<Clients>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` when there is no backend any more.
+    backend: Option<Arc<Backend>>,
+    /// What waits: messages, or the packets of messages.
+    queue: VecDeque<Vec<u8>>,
+    /// Bytes of the first one that are written.
+    written: usize,
+    /// Bytes of the queue.
+    bytes: usize,
+    /// Changes when something is written; wraps.
+    moves: u32,
+}
+
+impl Inbox {
+    pub(super) fn new(clients: Arc<Clients>) -> Self {
+        Self {
+            state: Mutex::default(),
+            room: Condvar::new(),
+            clients,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets messages go to a backend.
+    pub(super) fn open(&self, backend: Arc<Backend>) {
+        self.state().backend = Some(backend);
+    }
+
+    /// The backend that messages go to.
+    pub(super) fn backend(&self) -> Option<Arc<Backend>> {
+        self.state().backend.clone()
+    }
+
+    /// The backend takes nothing more: what waits is dropped.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        self.clients.budget().give_back(state.bytes);
+        *state = State::default();
+        drop(state);
+        self.room.notify_all();
+    }
+
+    /// Whether the backend keeps packet boundaries.
+    pub(super) fn is_packet(&self) -> bool {
+        let state = self.state();
+        state.backend.as_ref().is_some_and(|it| it.is_packet())
+    }
+
+    /// Whether something waits until the backend takes more.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.state().queue.is_empty()
+    }
+
+    /// Delivers a message. Returns whether some of it has to wait and the share's thread must be
+    /// woken. When nothing could be written for `limit`, `go_on` decides whether to wait on.
+    ///
+    /// # Errors
+    /// As [`Backend::write_ready`]; `BrokenPipe` without a backend, `TimedOut` when `go_on` says
+    /// no, `OutOfMemory` if the message must wait and `maxmemory` is taken.
+    pub(super) fn deliver(
+        &self,
+        pieces: [&[u8]; 2],
+        limit: Duration,
+        go_on: impl Fn() -> bool,
+    ) -> io::Result<bool> {
+        let length = pieces[0].len() + pieces[1].len();
+        let mut state = self.state();
+        while !state.queue.is_empty() && state.bytes + length > WAITING {
+            let before = state.moves;
+            let waited = self.room.wait_timeout(state, limit);
+            let (after, over) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            if over.timed_out() && state.moves == before && !go_on() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        let Some(backend) = state.backend.clone() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let is_first = state.queue.is_empty();
+        // Taken before the first byte goes out: no message stays half written for want of memory.
+        let budget = self.clients.budget();
+        if !budget.take(length) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let rest = match backend.is_packet() {
+            true => packets(&backend, pieces[0], is_first),
+            false => rest(&backend, pieces, is_first),
+        };
+        let bytes: usize = rest.iter().flatten().map(Vec::len).sum();
+        budget.give_back(length - bytes);
+        let rest = rest?;
+        state.bytes += bytes;
+        state.queue.extend(rest);
+        Ok(is_first && !state.queue.is_empty())
+    }
+
+    /// Writes what waits, as far as the backend takes it. Returns whether it took something.
+    ///
+    /// # Errors
+    /// As [`Backend::write_ready`].
+    pub(super) fn flush(&self) -> io::Result<bool> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(backend) = &state.backend else {
+            return Ok(false);
+        };
+        let before = state.moves;
+        let mut flushed = 0;
+        let result = loop {
+            let Some(first) = state.queue.front() else {
+                break Ok(());
+            };
+            match backend.write_ready([&first[state.written..], &[]]) {
+                Ok(count) => state.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            state.moves = state.moves.wrapping_add(1);
+            if state.written >= first.len() {
+                flushed += first.len();
+                state.written = 0;
+                state.queue.pop_front();
+            }
+        };
+        let has_moved = state.moves != before;
+        state.bytes -= flushed;
+        self.clients.budget().give_back(flushed);
+        drop(guard);
+        self.room.notify_all();
+        result.map(|()| has_moved)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Writes a message to a byte stream, if it is its turn. Returns what is left of it.
+fn rest(backend: &Backend, pieces: [&[u8]; 2], is_first: bool) -> io::Result<Vec<Vec<u8>>> {
+    let written = match is_first {
+        true => now(backend, pieces)?.unwrap_or(0),
+        false => 0,
+    };
+    let in_first = written.min(pieces[0].len());
+    let left = [&pieces[0][in_first..], &pieces[1][written - in_first..]].concat();
+    Ok(match left.is_empty() {
+        true => Vec::new(),
+        false => vec![left],
+    })
+}
+
+/// Writes the packets of a message, if it is its turn; a shorter one, if need be an empty one, ends
+/// it. Returns those that are left.
+fn packets(backend: &Backend, message: &[u8], is_first: bool) -> io::Result<Vec<Vec<u8>>> {
+    let whole = message.len() / PACKET * PACKET;
+    let all = message[..whole].chunks(PACKET).chain([&message[whole..]]);
+    let mut left: Vec<Vec<u8>> = Vec::new();
+    for packet in all {
+        let is_out = is_first && left.is_empty() && now(backend, [packet, &[]])?.is_some();
+        if !is_out {
+            left.push(packet.to_vec());
+        }
+    }
+    Ok(left)
+}
+
+/// Writes what the backend takes now; `None` if that is nothing.
+fn now(backend: &Backend, pieces: [&[u8]; 2]) -> io::Result<Option<usize>> {
+    match backend.write_ready(pieces) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
