@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, ControlFlags};
 use nix::unistd::mkfifo;
@@ -74,6 +75,10 @@ fn writers_of_a_log_fifo_come_and_go_while_a_page_is_open() {
         assert_eq!(client.message().1, format!("line {number}").into_bytes());
     }
     leave(client);
+    // What is written before the gateway has closed the fifo is lost with it.
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK;
+    let is_closed = || nix::fcntl::open(&path, flags, Mode::empty()).is_err();
+    wait_until("the gateway to close the fifo", is_closed);
     // A writer that waits in its open(2) for the next page.
     let writer = std::thread::spawn(move || fs::write(path, "waited\n"));
     let mut next = gateway.open("line");
