@@ -41,8 +41,8 @@ fn leave(mut client: Client) {
 #[test]
 fn a_fifo_that_its_program_holds_open_is_read_as_source_and_written_as_destination() {
     let gateway = Gateway::start(
-        "links = ( { origin = \"heard\"; type = \"fifo\"; source = \"DIR/held\"; },
-                   { origin = \"told\"; type = \"fifo\"; destination = \"DIR/held\"; } );",
+        "links = ( { origin = \"heard\"; type = \"fifo\"; source = \"DIR/held\"; share = \"none\"; },
+                   { origin = \"told\"; type = \"fifo\"; destination = \"DIR/held\"; share = \"none\"; } );",
     );
     let path = gateway.path("held");
     mkfifo(&path, Mode::S_IRWXU).unwrap();
@@ -90,7 +90,7 @@ fn writers_of_a_log_fifo_come_and_go_while_a_page_is_open() {
 fn a_program_between_two_fifos_is_asked_and_answers() {
     let gateway = with_link(
         "fifo",
-        "source = \"DIR/out\"; destination = \"DIR/in\"; framing = \"line\"; wait = 60;",
+        "source = \"DIR/out\"; destination = \"DIR/in\"; framing = \"line\"; wait = 60; share = \"none\";",
     );
     for name in ["in", "out"] {
         mkfifo(&gateway.path(name), Mode::S_IRWXU).unwrap();
@@ -143,7 +143,7 @@ fn a_line_that_vanishes_closes_with_1001_and_wait_brings_it_back() {
 #[test]
 fn an_exclusive_line_is_kept_from_other_programs_for_as_long_as_a_client_has_it() {
     let (_master, path) = terminal();
-    let settings = format!("destination = \"{path}\"; exclusive = true;");
+    let settings = format!("destination = \"{path}\"; exclusive = true; share = \"none\";");
     let gateway = with_link("tty", &settings);
     // Root may open such a line.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
