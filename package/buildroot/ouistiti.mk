@@ -41,7 +41,7 @@ OUISTITI_HEADER = $(@D)/utils/libwebsocket/include/websocket.h
 OUISTITI_PAGES = $(@D)/utils/htdocs
 OUISTITI_CARGO_ENV = CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 OUISTITI_CARGO_BUILD_OPTS = --package ouistiti --no-default-features \
-	--features "$(if $(BR2_PACKAGE_OUISTITI_TLS),ouistiti/tls )ouistiti/websocket_rt ouistiti/exec ouistiti/landlock ouistiti/auth ouistiti/auth_rpc ouistiti/auth_forward ouistiti/bearer ouistiti/state"
+	--features "$(if $(BR2_PACKAGE_OUISTITI_TLS),ouistiti/tls )ouistiti/websocket_rt ouistiti/exec ouistiti/share ouistiti/landlock ouistiti/auth ouistiti/auth_rpc ouistiti/auth_forward ouistiti/bearer ouistiti/state"
 ifeq ($(BR2_PACKAGE_OUISTITI_SERVERS),y)
 OUISTITI_CARGO_BUILD_OPTS += $(foreach program,\
 	$(filter-out ouistiti,$(OUISTITI_PROGRAMS)),--package $(program))

@@ -34,6 +34,10 @@ fn with_keep_the_backend_is_connected_from_the_start_and_again_after_its_end() {
     let mut connection = backend.accept();
     connection.give(b"before anybody came\n");
     let wanted = ["before anybody came"];
+    // The backend hears of the connection before the daemon does.
+    wait_until("the connection to be served", || {
+        ask(&gateway, &upgrade(&gateway, "/line", "")).status == 101
+    });
     wait_until("the daemon to have read it", || {
         let mut client = gateway.open("line");
         connection.give(b"still here\n");
