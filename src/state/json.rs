@@ -47,8 +47,8 @@ fn client(client: &Sight) -> String {
         text.as_deref().map_or_else(|| "null".to_owned(), quote)
     };
     format!(
-        "{{\"id\":{},\"peer\":{},\"service\":{},\"shared\":{},\"user\":{},\"state\":{},\"threads\":{},\"since\":{},\
-         \"idle\":{},\"bytes_to_backend\":{},\"bytes_to_client\":{}}}",
+        "{{\"id\":{},\"peer\":{},\"service\":{},\"shared\":{},\"user\":{},\"state\":{},\
+         \"threads\":{},\"since\":{},\"idle\":{},\"bytes_to_backend\":{},\"bytes_to_client\":{}}}",
         client.id,
         quote(&text::peer(client)),
         optional(&client.service),

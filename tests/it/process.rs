@@ -27,6 +27,13 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Copies a file by another process: a program that another test's thread starts at that moment
+/// would inherit the descriptor, and the file could not be executed (execve(2), ETXTBSY).
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "{}", to.display());
+}
+
 /// Prints what a test has measured. `println` would not do: its text is hidden if the test passes.
 pub(crate) fn figure(text: impl Display) {
     let thread = std::thread::current();

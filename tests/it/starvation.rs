@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::faults::{NO_FAULTS, daemon_with};
 use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http::{Response, try_ask, upgrade};
 use crate::overload::{greet, is_over};
-use crate::process::{TempDir, figure, is_root, wait_until};
+use crate::process::{TempDir, copy, figure, is_root, wait_until};
 
 /// How one client's handshake ended.
 fn outcome(stream: &mut TcpStream) -> &'static str {
@@ -160,7 +161,7 @@ fn gateway_of_14_threads(number: u32, websocket: &str) -> (TempDir, Gateway) {
     let user = (number + 1) << 24 | std::process::id();
     let directory = TempDir::new();
     let program = directory.path().join("ouistiti");
-    std::fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
+    copy(Path::new(env!("CARGO_BIN_EXE_ouistiti")), &program);
     let mut command = std::process::Command::new("prlimit");
     let ids = [format!("--reuid={user}"), format!("--regid={user}")];
     command.args(["--nproc=14:14", "setpriv", "--clear-groups"]);

@@ -383,7 +383,8 @@ fn a_client_that_its_backend_has_taken_over_is_shown_until_its_end() {
     taker.give(b"!");
     let address = client.stream.local_addr().expect("a socket");
     let row = format!(
-        "\"id\":1,\"peer\":\"{address}\",\"service\":\"direct\",\"user\":null,\"state\":\"direct\""
+        "\"id\":1,\"peer\":\"{address}\",\"service\":\"direct\",\"shared\":false,\
+         \"user\":null,\"state\":\"direct\""
     );
     let mut json = String::new();
     wait_until("it to be shown", || {

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::client::Client;
 use crate::frames::TEXT;
 use crate::gateway::{Gateway, free_address, is_emulated};
 use crate::http;
-use crate::process::{DEADLINE, TempDir, figure, is_root, wait_until};
+use crate::process::{DEADLINE, TempDir, copy, figure, is_root, wait_until};
 
 /// Why none of this is tested in an emulator.
 pub(crate) const NO_PROGRAM: &str =
@@ -42,8 +43,8 @@ impl Installed {
     pub(crate) fn start_for(top: &str, websocket: &str, manager: Option<&Path>) -> Self {
         let directory = TempDir::new();
         let program = directory.path().join("ouistiti");
-        fs::copy(env!("CARGO_BIN_EXE_ouistiti"), &program).unwrap();
-        let mut command = std::process::Command::new(&program);
+        copy(Path::new(env!("CARGO_BIN_EXE_ouistiti")), &program);
+        let mut command = Command::new(&program);
         command.arg("-p").arg(directory.path().join("pid"));
         // The top of the file stands behind its servers: the order means nothing.
         if let Some(path) = manager {
@@ -63,7 +64,8 @@ impl Installed {
     /// Puts another program in the place of the one that runs.
     fn replace(&self, text: &[u8]) {
         let new = self.path("new");
-        fs::write(&new, text).unwrap();
+        fs::write(self.path("text"), text).unwrap();
+        copy(&self.path("text"), &new);
         fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
         fs::rename(new, self.path("ouistiti")).unwrap();
     }
@@ -351,7 +353,7 @@ fn whoever_asks_the_daemon_may_have_it_upgraded() {
     let installed = Installed::start(&format!("control = \"{}\";", control.display()));
     let file = installed.gateway.path("ouistiti.conf");
     let ask = |words: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ouistiti"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ouistiti"));
         let output = command.arg("-S").arg("-f").arg(&file).args(words).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };

@@ -101,33 +101,48 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, UsersError> 
     let mut users = BTreeMap::new();
     for (number, line) in file::lines(text) {
         let wrong = |why| UsersError::BadLine(path.to_owned(), number, why, FORM);
-        let fields: Vec<_> = line.split(':').collect();
-        let (name, password, of_groups) = match fields[..] {
-            [_] => return Err(wrong("no password")),
-            [name, password] => (name, password, ""),
-            [name, password, groups] | [name, password, groups, _] => (name, password, groups),
-            _ if fields.len() == SHADOW && is_locked(&fields) => continue,
-            [name, password, ..] if fields.len() == SHADOW => (name, password, ""),
-            _ => return Err(wrong("too many fields")),
-        };
-        if name.is_empty() {
-            return Err(wrong("no user"));
-        }
-        if password.is_empty() {
-            return Err(wrong("an empty password"));
-        }
-        if fields.len() == SHADOW && !password.starts_with('$') {
-            return Err(wrong("a password in a form that is not known"));
-        }
-        let user = User {
-            password: Stored::parse(password).map_err(wrong)?,
-            groups: groups(of_groups),
-        };
+        let (name, user) = user(line).map_err(wrong)?;
         if users.insert(name.to_owned(), user).is_some() {
             return Err(wrong("the same user again"));
         }
     }
-    Ok(users)
+    let unlocked = users
+        .into_iter()
+        .filter_map(|(name, user)| Some((name, user?)));
+    Ok(unlocked.collect())
+}
+
+/// Reads a line: a name, and the user if somebody can come in by it.
+///
+/// # Errors
+/// Why it is no line.
+fn user(line: &str) -> Result<(&str, Option<User>), &'static str> {
+    let fields: Vec<_> = line.split(':').collect();
+    let is_shadow = fields.len() == SHADOW;
+    let (name, password, of_groups) = match fields[..] {
+        [_] => return Err("no password"),
+        [name, password] => (name, password, ""),
+        [name, password, groups] | [name, password, groups, _] => (name, password, groups),
+        [name, password, ..] if is_shadow => (name, password, ""),
+        _ => return Err("too many fields"),
+    };
+    if name.is_empty() {
+        return Err("no user");
+    }
+    if is_shadow && is_locked(&fields) {
+        return Ok((name, None));
+    }
+    if password.is_empty() {
+        return Err("an empty password");
+    }
+    if is_shadow && !password.starts_with('$') {
+        return Err("a password in a form that is not known");
+    }
+    let user = User {
+        password: Stored::parse(password)?,
+        groups: groups(of_groups),
+    };
+    Ok((name, Some(user)))
 }
 
 /// Whether nobody comes in by a line of shadow(5): no password fits, or the account has ended.
@@ -214,6 +229,7 @@ mod tests {
             (":x\n", ":1: no user"),
             ("a::users:/\n", ":1: an empty password"),
             ("a:b\n\na:c\n", ":3: the same user again"),
+            ("a:b\na:!b:0:0:99999:7:::\n", ":2: the same user again"),
             ("a:$2y$x\n", ":1: a password in a form that is not known"),
         ] {
             let error = users(text).expect_err(text);

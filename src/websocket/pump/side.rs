@@ -57,7 +57,8 @@ impl Side {
         }
     }
 
-    /// Goes on with a direction that has copied `count` bytes and is silent: without a thread if that is possible.
+    /// Goes on with a direction that has copied `count` bytes and is silent: without a thread if
+    /// that is possible.
     pub(super) fn go_on(pump: &Arc<Pump>, reads: Reads, count: u64) {
         let mut side = Self::new(Arc::clone(pump), reads);
         side.count = count;

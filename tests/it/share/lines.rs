@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::{lines, shared};
 use crate::frames::{self, CLOSE};
 use crate::gateway::Gateway;
-use crate::http::{ask, upgrade};
+use crate::http::{try_ask, upgrade};
 use crate::process::{terminal, wait_until};
 
 #[test]
@@ -28,6 +28,12 @@ fn with_linger_the_connection_outlives_its_last_client() {
     assert!(!backend.is_called(), "there is one connection");
 }
 
+/// Whether a client gets its 101. One that shuts its half down while it waits gets nothing.
+fn is_served(gateway: &Gateway) -> bool {
+    let request = upgrade(gateway, "/line", "");
+    try_ask(gateway, request.as_bytes()).is_some_and(|answer| answer.status == 101)
+}
+
 #[test]
 fn with_keep_the_backend_is_connected_from_the_start_and_again_after_its_end() {
     let (gateway, backend) = shared("keep = true; share = \"all\"; replay = 100;");
@@ -35,9 +41,7 @@ fn with_keep_the_backend_is_connected_from_the_start_and_again_after_its_end() {
     connection.give(b"before anybody came\n");
     let wanted = ["before anybody came"];
     // The backend hears of the connection before the daemon does.
-    wait_until("the connection to be served", || {
-        ask(&gateway, &upgrade(&gateway, "/line", "")).status == 101
-    });
+    wait_until("the connection to be served", || is_served(&gateway));
     wait_until("the daemon to have read it", || {
         let mut client = gateway.open("line");
         connection.give(b"still here\n");
@@ -57,9 +61,8 @@ fn with_keep_the_backend_is_connected_from_the_start_and_again_after_its_end() {
     backend.accept().give(b"anew\n");
     let mut next = None;
     wait_until("the new connection to be served", || {
-        let is_served = ask(&gateway, &upgrade(&gateway, "/line", "")).status == 101;
-        next = is_served.then(|| gateway.open("line"));
-        is_served
+        next = is_served(&gateway).then(|| gateway.open("line"));
+        next.is_some()
     });
     assert!(
         lines(&mut next.expect("a client"), "anew").len() > 1,
@@ -115,7 +118,7 @@ fn a_reload_keeps_a_line_and_new_settings_begin_a_new_one() {
         gateway.process.signal(Signal::SIGHUP);
         wait_until("the configuration to be read", || count() > before);
     };
-    reload("docroot =", "park = 20; docroot =");
+    reload("docroot =", "list = true; docroot =");
     let mut other = gateway.open("line");
     connection.give(b"to both\n");
     for client in [&mut old, &mut other] {

@@ -6,6 +6,7 @@
 
 mod input;
 mod session;
+mod signals;
 mod terminal;
 mod window_size;
 

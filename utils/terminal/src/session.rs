@@ -19,6 +19,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{Pid, User, close, geteuid, setsid, ttyname};
 use unixserver::{ClientInfo, log};
 
+use crate::signals;
 use crate::terminal::Terminal;
 
 /// The name under which this program is started inside the terminal.
@@ -211,6 +212,7 @@ fn take_terminal() -> io::Result<()> {
     OpenOptions::new().read(true).write(true).open(path)?;
     // The server's threads have signals blocked, which a program inherits.
     SigSet::empty().thread_set_mask()?;
+    signals::reset()?;
     close_inherited()
 }
 

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,28 @@ fn what_is_typed_is_echoed_and_keys_are_signals() {
         &[],
         "trap 'echo interrupted; exit' INT; echo ready; while :; do sleep 1; done",
     );
+    let client = server.connect();
+    read_until(&client, "ready");
+    type_in(&client, "\x03");
+    assert!(read_all(&client).contains("interrupted"));
+}
+
+#[test]
+fn keys_are_signals_too_where_the_server_was_started_with_such_signals_ignored() {
+    let directory = servertest::Directory::new();
+    let starter = directory.path().join("starter");
+    // Written by another process: a program that another test starts at that moment would hold the
+    // file open, which then could not be executed (execve(2), ETXTBSY).
+    let text = format!("#!/bin/sh\ntrap '' INT QUIT\nexec {TERMINAL} \"$@\"\n");
+    let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let written = Command::new("sh")
+        .args(["-c", write])
+        .arg(&starter)
+        .arg(text)
+        .status();
+    assert!(written.unwrap().success());
+    let typed = "trap 'echo interrupted; exit' INT; echo ready; while :; do sleep 1; done";
+    let server = Server::start(starter.to_str().unwrap(), &["--", "sh", "-c", typed]);
     let client = server.connect();
     read_until(&client, "ready");
     type_in(&client, "\x03");
