@@ -4,6 +4,7 @@ import itertools
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -22,6 +23,9 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 
 # Longest wait for anything, in seconds; it only ends what would never end.
 DEADLINE = 60
+
+# A shell that starts the tests with '&' has Ctrl-C ignored, and programs would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _hosts = itertools.count(1)
 

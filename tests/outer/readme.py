@@ -17,6 +17,9 @@ import urllib.request
 
 from websockets.sync.client import connect
 
+# A shell that starts the tests with '&' has Ctrl-C ignored, and programs would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The root of that machine, and the source in it.
 MACHINE = pathlib.Path(os.environ["BARE"])
 SOURCE = pathlib.Path(os.environ["SOURCE"])

@@ -9,15 +9,15 @@ use crate::backend::Input;
 use crate::frame::CloseCode;
 
 /// Pause between two looks at the state of the other thread, or of the backend.
-pub(in crate::websocket) const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// A backend that ends in less than this, and before a byte went either way, has turned the client
 /// away.
-pub(in crate::websocket) const TURNED_AWAY: Duration = Duration::from_secs(1);
+pub(crate) const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// Why the client's direction is over.
 #[derive(Debug)]
-pub(in crate::websocket) enum ClientEnd {
+pub(crate) enum ClientEnd {
     /// It sent a Close.
     Close(Option<CloseCode>),
     /// Its stream ended without one.

@@ -15,17 +15,17 @@ use crate::system::reason::reason;
 use crate::websocket::framing::{Delivery, Outlet, ToBackend};
 
 /// The client that is read, and what is noted of it.
-pub(in crate::websocket) struct Source<'a> {
-    pub(in crate::websocket) writer: &'a FrameWriter,
-    pub(in crate::websocket) terms: &'a Terms,
+pub(crate) struct Source<'a> {
+    pub(crate) writer: &'a FrameWriter,
+    pub(crate) terms: &'a Terms,
     /// Gets the type of its messages.
-    pub(in crate::websocket) kind: &'a MessageType,
+    pub(crate) kind: &'a MessageType,
     /// Notes that payload has come.
-    pub(in crate::websocket) moves: &'a Latch,
+    pub(crate) moves: &'a Latch,
 }
 
 /// The state of the client's thread.
-pub(in crate::websocket) struct FromClient<'a> {
+pub(crate) struct FromClient<'a> {
     source: Source<'a>,
     decoder: Decoder,
     out: ToBackend<'a>,
@@ -37,11 +37,7 @@ pub(in crate::websocket) struct FromClient<'a> {
 
 impl<'a> FromClient<'a> {
     /// Delivers to `outlet`, where `count` bytes of the client went before.
-    pub(in crate::websocket) fn new(
-        source: Source<'a>,
-        outlet: &'a dyn Outlet,
-        count: u64,
-    ) -> Self {
+    pub(crate) fn new(source: Source<'a>, outlet: &'a dyn Outlet, count: u64) -> Self {
         let decoder = match log_enabled!(Level::Trace) {
             true => Decoder::default().traced(&format!("{:#}", source.writer.client())),
             false => Decoder::default(),
@@ -57,12 +53,12 @@ impl<'a> FromClient<'a> {
     }
 
     /// Bytes delivered so far.
-    pub(in crate::websocket) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.out.count()
     }
 
     /// Reads and delivers until the end, or until the client is silent.
-    pub(in crate::websocket) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
+    pub(crate) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
         let writer = self.source.writer;
         loop {
             if self.dropping {

@@ -6,7 +6,7 @@ use crate::server::workers::Place;
 const TURN: u32 = 64;
 
 /// A thread's right to wait, and how long it has had its turn.
-pub(in crate::websocket) struct Patience<'a> {
+pub(crate) struct Patience<'a> {
     place: &'a mut Place,
     /// The direction can do without a thread.
     parks: bool,
@@ -19,7 +19,7 @@ pub(in crate::websocket) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     /// The patience of a thread in this place. `is_ready` says that there is something to read.
-    pub(in crate::websocket) fn new(place: &'a mut Place, parks: bool, is_ready: bool) -> Self {
+    pub(crate) fn new(place: &'a mut Place, parks: bool, is_ready: bool) -> Self {
         Self {
             place,
             parks,
@@ -31,7 +31,7 @@ impl<'a> Patience<'a> {
 
     /// Whether to read, which may wait; otherwise the thread leaves. A direction that is not
     /// `is_empty` cannot be left: its thread waits, without a place that others could have.
-    pub(in crate::websocket) fn may_read(
+    pub(crate) fn may_read(
         &mut self,
         is_empty: impl FnOnce() -> bool,
         is_readable: impl FnOnce() -> bool,
@@ -56,12 +56,12 @@ impl<'a> Patience<'a> {
     }
 
     /// Whether the thread leaves after a silence.
-    pub(in crate::websocket) fn is_over(&mut self, is_empty: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn is_over(&mut self, is_empty: impl FnOnce() -> bool) -> bool {
         self.parks && is_empty()
     }
 
     /// The direction is over: its thread waits for the other one, whatever others wait for.
-    pub(in crate::websocket) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.place.give_up();
     }
 }
