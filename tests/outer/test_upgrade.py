@@ -22,7 +22,8 @@ UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
 # Clients of each kind; so many times as many for a long run.
 SCALE = int(os.environ.get("OUISTITI_CLIENTS_SCALE", "1"))
 CLIENTS = {
-    "relay": 40 * SCALE, "quiet": 20 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE, "exec": 15 * SCALE
+    "relay": 30 * SCALE, "quiet": 20 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE,
+    "exec": 15 * SCALE, "shared": 10 * SCALE
 }
 
 # Seconds between two messages of a client, and of a quiet one, which goes over to each new process.
@@ -61,6 +62,9 @@ def installed(site, tmp_path, monkeypatch):
                 }}, {{
                     origin = "exec"; type = "exec"; destination = "/bin/cat"; framing = "line";
                     maxprocesses = 1000;
+                }}, {{
+                    origin = "shared"; type = "unix"; destination = "{site.run}/echo";
+                    framing = "line"; share = "all";
                 }} );
             }};
         }}, {{
@@ -82,22 +86,24 @@ def address(site, kind):
     return f"ws://{site.host}:{site.port}/{name}", {}
 
 
-async def exchange(client, number):
-    """One message there and back."""
-    text = f"message {number:08}"
+async def exchange(client, number, is_shared):
+    """One message there and back; a client that shares gets those of others between them."""
+    text = f"message {number:08} of {id(client)}"
     await client.send(text)
     got = await asyncio.wait_for(client.recv(), DEADLINE)
+    while is_shared and got != text:
+        got = await asyncio.wait_for(client.recv(), DEADLINE)
     assert got in (text, text.encode()), (got, text)
 
 
-async def talk(client, over, pause):
+async def talk(client, over, kind):
     """Talks until it is over; returns how many messages came back, each in its turn."""
     for number in itertools.count():
-        await exchange(client, number)
+        await exchange(client, number, kind == "shared")
         if over.is_set():
             await client.close()
             return number + 1
-        await asyncio.sleep(pause)
+        await asyncio.sleep(QUIET_PAUSE if kind == "quiet" else PAUSE)
 
 
 async def one_of_each(site, number=0):
@@ -105,7 +111,7 @@ async def one_of_each(site, number=0):
     for kind in CLIENTS:
         url, more = address(site, kind)
         async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
-            await exchange(client, number)
+            await exchange(client, number, kind == "shared")
 
 
 async def come_and_go(site, over):
@@ -166,8 +172,8 @@ async def under_load(site, good, broken):
             connected = websockets.connect(
                 url, open_timeout=DEADLINE, ping_interval=None, close_timeout=DEADLINE, **more
             )
-            clients.append((await connected, QUIET_PAUSE if kind == "quiet" else PAUSE))
-    talks = [asyncio.create_task(talk(client, over, pause)) for client, pause in clients]
+            clients.append((await connected, kind))
+    talks = [asyncio.create_task(talk(client, over, kind)) for client, kind in clients]
     newcomers = asyncio.create_task(come_and_go(site, over))
     begin = time.monotonic()
     for number in range(UPGRADES):

@@ -193,13 +193,14 @@ fn watch(link: &Link) -> io::Result<u32> {
         Ok(_) => return Err(io::Error::other(ENDED)),
         Err(_) => return Err(io::Error::other("it does not serve after a minute")),
     }
-    let pid = link.read_number()?;
+    let ended_soon = || io::Error::other("it ended soon after its start");
+    let pid = link.read_number().map_err(|_| ended_soon())?;
     link.socket.set_read_timeout(Some(TRIAL))?;
     match link.next() {
         Err(_) => {
             link.socket.set_read_timeout(None)?;
             Ok(pid)
         }
-        Ok(_) => Err(io::Error::other("it ended soon after its start")),
+        Ok(_) => Err(ended_soon()),
     }
 }

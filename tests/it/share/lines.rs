@@ -118,7 +118,7 @@ fn a_reload_keeps_a_line_and_new_settings_begin_a_new_one() {
         gateway.process.signal(Signal::SIGHUP);
         wait_until("the configuration to be read", || count() > before);
     };
-    reload("docroot =", "list = true; docroot =");
+    reload("docroot =", "denylast = false; docroot =");
     let mut other = gateway.open("line");
     connection.give(b"to both\n");
     for client in [&mut old, &mut other] {
