@@ -61,13 +61,15 @@ def serving(directory, command):
             if " open " in line:
                 is_open.set()
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
         assert is_open.wait(DEADLINE), lines
         yield lines
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(DEADLINE)
+        reader.join(DEADLINE)
 
 
 def first_message(page, lines):
