@@ -8,8 +8,6 @@ pub(crate) mod frames;
 pub(crate) mod offer;
 mod readiness;
 
-pub(crate) use readiness::Found;
-
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::frames::FrameWriter;
 use super::{Client, Stream};
 use crate::frame::are_pongs;
 
@@ -15,7 +16,7 @@ const PONGS: usize = 160;
 
 /// What a client that nobody reads has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+enum Found {
     /// Nothing that could be acted on yet.
     Nothing,
     /// Pongs alone, which are dropped.
@@ -36,6 +37,22 @@ fn take_plain_pongs(socket: &TcpStream) -> Found {
         }
         Err(Errno::EAGAIN) => Found::Nothing,
         _ => Found::Input,
+    }
+}
+
+impl FrameWriter {
+    /// Whether a client that nobody reads has sent something to be read. Pongs alone are not: they
+    /// are dropped, and its silence begins anew.
+    pub(crate) fn wakes_reader(&self) -> bool {
+        match self.client().take_pongs() {
+            Found::Nothing => return false,
+            Found::Pongs => {
+                self.begin_silence();
+                return false;
+            }
+            Found::Input => self.set_busy(),
+        }
+        true
     }
 }
 
@@ -81,7 +98,7 @@ impl Client {
     }
 
     /// Takes pongs off the socket of a client that nobody reads, if it holds nothing else.
-    pub(crate) fn take_pongs(&self) -> Found {
+    fn take_pongs(&self) -> Found {
         match &self.stream {
             Stream::Plain(socket) => take_plain_pongs(socket),
             #[cfg(feature = "tls")]

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use super::Pump;
 use super::patience::Patience;
-use crate::client::Found;
 use crate::server::parking::Parked;
 use crate::server::workers::{Place, Work};
 
@@ -124,19 +123,11 @@ impl Parked for Side {
     }
 
     fn wakes(&mut self) -> bool {
-        let writer = &self.pump.writer;
-        if self.reads == Reads::Client {
-            match writer.client().take_pongs() {
-                Found::Nothing => return false,
-                Found::Pongs => {
-                    writer.begin_silence();
-                    return false;
-                }
-                Found::Input => writer.set_busy(),
-            }
-        }
-        self.is_ready = true;
-        true
+        self.is_ready = match self.reads {
+            Reads::Client => self.pump.writer.wakes_reader(),
+            Reads::Backend => true,
+        };
+        self.is_ready
     }
 
     fn is_awaited(&self) -> bool {

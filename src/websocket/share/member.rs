@@ -14,8 +14,8 @@ use common::MessageType;
 use log::debug;
 
 use super::Seat;
+use crate::client::Client;
 use crate::client::frames::FrameWriter;
-use crate::client::{Client, Found};
 use crate::frame::CloseCode;
 use crate::server::parking::Parked;
 use crate::server::workers::Place;
@@ -252,17 +252,8 @@ impl Parked for Hearing {
     }
 
     fn wakes(&mut self) -> bool {
-        let writer = &self.member.writer;
-        match writer.client().take_pongs() {
-            Found::Nothing => return false,
-            Found::Pongs => {
-                writer.begin_silence();
-                return false;
-            }
-            Found::Input => writer.set_busy(),
-        }
-        self.is_ready = true;
-        true
+        self.is_ready = self.member.writer.wakes_reader();
+        self.is_ready
     }
 
     fn is_awaited(&self) -> bool {
