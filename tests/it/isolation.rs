@@ -50,9 +50,6 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
         client.text(&format!("number {number}"));
         assert_eq!(client.message().1, format!("number {number}").as_bytes());
     }
-    let log = gateway.process.log();
-    let panics = log.matches("panicked at").count();
-    assert!(panics >= 2, "{log}");
     let told = |client: &Client| client.stream.local_addr().unwrap().to_string();
     for client in [&first, &second] {
         let address = told(client);
@@ -61,6 +58,9 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
             .find_line(|line| line.contains(&address) && line.contains("1011"));
         line.expect("a line at its end");
     }
+    let log = gateway.process.log();
+    let panics = log.matches("panicked at").count();
+    assert!(panics >= 2, "{log}");
     drop((others, first, second));
     crate::process::wait_until("descriptors and threads to return", || {
         gateway.process.descriptors() == base.0 && gateway.process.threads() <= base.1
@@ -99,7 +99,9 @@ fn a_kernel_without_nanosleep_is_served() {
     let mut client = gateway.open("echo");
     // The watch thread pauses four times before this comes.
     assert_eq!(client.frame().opcode, frames::PING);
-    let log = gateway.process.log();
+    let address = client.stream.local_addr().unwrap().to_string();
+    drop(client);
+    let log = gateway.process.log_until(&format!("{address} echo: "));
     assert!(!log.contains("panicked"), "{log}");
 }
 

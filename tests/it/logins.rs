@@ -172,7 +172,7 @@ fn no_answer_and_no_log_line_has_the_password() {
             "{text}"
         );
     }
-    let log = gateway.process.log();
+    let log = gateway.process.log_until("refused: 401");
     assert!(!log.contains("zebra") && !log.contains("YWRtaW46"), "{log}");
 }
 

@@ -158,7 +158,14 @@ impl Process {
         }
     }
 
-    /// All it has logged so far.
+    /// All it has logged when a line with this text has come. A line is written when what it tells
+    /// of is over, which may be after the answer.
+    pub(crate) fn log_until(&self, text: &str) -> String {
+        self.find_line(|line| line.contains(text));
+        self.log()
+    }
+
+    /// All it has logged so far: what comes before a line that was waited for is there.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

@@ -191,6 +191,8 @@ fn what_a_client_sends_cannot_break_a_log_line() {
             &crate::http::upgrade(&gateway, "/%0d%0aforged%1b", ""),
         );
     }
+    let ends = || gateway.process.log().matches("echo: 4711").count();
+    crate::process::wait_until("each line at an end", || ends() == 4);
     let log = gateway.process.log();
     assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
     assert!(!log.contains(['\x1b', '\x7f', '\u{202e}', '\r']), "{log:?}");

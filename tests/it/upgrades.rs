@@ -297,7 +297,8 @@ fn a_daemon_without_privileges_is_followed_by_one_that_had_them() {
     assert!(!ids.contains("\t0"), "{ids}");
     echoes(&mut client, "still here");
     echoes(&mut installed.gateway.open("echo"), "and others");
-    assert!(installed.gateway.process.log().contains(TAKEN));
+    let log = installed.gateway.process.log_until(TAKEN);
+    assert!(log.contains(TAKEN), "{log}");
 }
 
 #[test]
