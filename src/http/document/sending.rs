@@ -82,8 +82,17 @@ mod tests {
         bytes: 64 * 1024,
     };
 
-    /// Sends 64 MiB to a client that reads like this; the bytes written, or the error.
-    fn send_to(read: impl FnOnce(std::net::TcpStream) + Send + 'static) -> io::Result<u64> {
+    /// A pace that every machine keeps.
+    const PATIENT: Pace = Pace {
+        stall: Duration::from_secs(60),
+        bytes: 64 * 1024,
+    };
+
+    /// Sends 64 MiB at this pace to a client that reads like this; the bytes written, or the error.
+    fn send_to(
+        pace: Pace,
+        read: impl FnOnce(std::net::TcpStream) + Send + 'static,
+    ) -> io::Result<u64> {
         let scratch = crate::system::beneath::tests::Scratch::new();
         let path = scratch.0.join("large");
         let file = File::create(&path).expect("a file");
@@ -91,7 +100,7 @@ mod tests {
         let (client, far) = pair();
         let reader = thread::spawn(move || read(far));
         let file = File::open(path).expect("it is there");
-        let sent = send(&client, "head", file, 0..64 << 20, PACE);
+        let sent = send(&client, "head", file, 0..64 << 20, pace);
         drop(client);
         reader.join().expect("no panic");
         sent
@@ -101,7 +110,7 @@ mod tests {
     fn a_client_that_reads_nothing_is_let_go_after_one_stall() {
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let start = Instant::now();
-        let sent = send_to(move |far| {
+        let sent = send_to(PACE, move |far| {
             // It holds its end until the sender has given up.
             thread::spawn(move || (wait.recv(), far));
         });
@@ -112,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_client_slower_than_the_pace_is_let_go() {
-        let sent = send_to(|mut far| {
+        let sent = send_to(PACE, |mut far| {
             // 1 KiB each 20 ms is a fifth of the pace, and a slow machine makes it less.
             while far.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
                 thread::sleep(Duration::from_millis(20));
@@ -123,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_client_that_reads_gets_all() {
-        let sent = send_to(|mut far| {
+        let sent = send_to(PATIENT, |mut far| {
             io::copy(&mut far, &mut io::sink()).expect("all of it");
         });
         assert_eq!(sent.expect("all of it"), (64 << 20) + 4);

@@ -379,14 +379,16 @@ fn stop_reaches_a_client_that_reads_slowly_once_it_reads() {
 #[test]
 fn a_close_is_not_lost_to_a_client_that_sends_on() {
     let mut pumped = pumped(Framing::Length, NEVER);
+    setsockopt(&pumped.client, sockopt::SndBuf, &65_536).expect("a socket");
     // Announced far beyond maxmessage, and then a lot of it.
     let mut sent = vec![0x82, 0xff];
     sent.extend((1_u64 << 40).to_be_bytes());
     sent.extend([0; 4]);
     pumped.client.write_all(&sent).expect("buffer space");
     pumped.backend.shutdown(Shutdown::Both).expect("a socket");
-    // More than the buffers of both sockets hold, and little enough for a slow machine's 5 s.
-    for _ in 0..128 {
+    // More than the buffers hold of which nobody reads (tcp(7): a receive buffer begins with 128 KiB),
+    // and little enough for a slow machine's 5 s.
+    for _ in 0..16 {
         pumped
             .client
             .write_all(&[0; 65_536])
