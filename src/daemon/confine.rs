@@ -14,13 +14,16 @@ use log::{info, warn};
 
 #[cfg(feature = "exec")]
 use super::executables;
-use crate::config::{AuthConfig, Config, Listen, Target};
+use crate::config::{AuthConfig, Config, Listen, ServerConfig, Target, WebsocketConfig};
 
 /// The rights this is written for; what an older kernel does not know it does not restrict.
 const KNOWN: ABI = ABI::V6;
 
 /// Where a name of a host is looked up, by glibc with modules of its own.
 const RESOLVER: [&str; 5] = ["/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+
+const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+const DEVICE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev});
 
 /// Directories and files, and what the daemon may do beneath each.
 pub(crate) struct Files(Vec<(PathBuf, BitFlags<AccessFs>)>);
@@ -72,89 +75,95 @@ impl Files {
         if !config.landlock {
             return None;
         }
-        let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
-        let device = make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev});
         let append = make_bitflags!(AccessFs::{WriteFile | MakeReg});
-        let replace = make_bitflags!(AccessFs::{MakeSock | RemoveFile});
-        // Files that are read again are replaced by renaming: their directory is what stays.
-        let mut rights = Vec::new();
-        rights.extend(file.map(|path| (directory(path), read)));
-        rights.extend(config.config_d.iter().map(|path| (path.clone(), read)));
-        rights.extend(config.log_file.iter().map(|path| (directory(path), append)));
-        let pid_file = config.pid_file.iter();
-        rights.extend(pid_file.map(|path| (directory(path), AccessFs::RemoveFile.into())));
-        let control = config.control.iter();
-        rights.extend(control.map(|path| (directory(path), AccessFs::RemoveFile.into())));
+        let mut files = Self(Vec::new());
+        files.beside(file, READ);
+        files.beneath(config.config_d.as_deref(), READ);
+        files.beside(config.log_file.as_deref(), append);
+        files.beside(config.pid_file.as_deref(), AccessFs::RemoveFile);
+        files.beside(config.control.as_deref(), AccessFs::RemoveFile);
         if let Some(Listen::Unix { path, .. }) = &config.metrics {
-            rights.push((directory(path), AccessFs::RemoveFile.into()));
+            files.beside([path], AccessFs::RemoveFile);
         }
         for server in &config.servers {
-            for listen in &server.listen {
-                if let Listen::Unix { path, .. } = listen {
-                    rights.push((directory(path), replace));
-                }
+            files.add_server(server);
+        }
+        Some(files)
+    }
+
+    /// Directories, and files that are never replaced.
+    fn beneath<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+        rights: impl Into<BitFlags<AccessFs>>,
+    ) {
+        let rights = rights.into();
+        let paths = paths.into_iter().map(|path| path.as_ref().to_owned());
+        self.0.extend(paths.map(|path| (path, rights)));
+    }
+
+    /// Files that are replaced by renaming: their directory is what stays.
+    fn beside<P: AsRef<Path>>(
+        &mut self,
+        files: impl IntoIterator<Item = P>,
+        rights: impl Into<BitFlags<AccessFs>>,
+    ) {
+        let directories = files.into_iter().map(|file| directory(file.as_ref()));
+        self.beneath(directories, rights);
+    }
+
+    fn add_server(&mut self, server: &ServerConfig) {
+        for listen in &server.listen {
+            if let Listen::Unix { path, .. } = listen {
+                self.beside([path], make_bitflags!(AccessFs::{MakeSock | RemoveFile}));
             }
-            if let Some(tls) = &server.tls {
-                let pairs = tls.pairs.iter();
-                let files = pairs.flat_map(|pair| [&pair.certificate, &pair.key]);
-                rights.extend(
-                    files
-                        .chain(&tls.client_ca)
-                        .map(|path| (directory(path), read)),
-                );
-            }
-            let files = server.logins().flat_map(AuthConfig::files);
-            rights.extend(files.map(|path| (directory(path), read)));
-            if server
-                .logins()
-                .filter_map(AuthConfig::target)
-                .any(is_looked_up)
-            {
-                rights.extend(RESOLVER.map(|path| (path.into(), read)));
-            }
-            rights.extend(
-                server
-                    .document
-                    .iter()
-                    .map(|document| (document.docroot.clone(), read)),
-            );
-            let Some(websocket) = &server.websocket else {
-                continue;
-            };
-            let listed = if websocket.list {
-                read
-            } else {
-                BitFlags::empty()
-            };
-            rights.push((websocket.docroot.clone(), device | listed));
-            for link in &websocket.links {
-                match &link.target {
-                    target if is_looked_up(target) => {
-                        rights.extend(RESOLVER.map(|path| (path.into(), read)));
-                    }
-                    Target::Unix(_) | Target::Tcp(..) | Target::Status => {}
-                    #[cfg(feature = "exec")]
-                    Target::Exec(config) => rights.extend(rights_to_run(&config.program)),
-                    Target::Tty(path, _) | Target::Fifo(path) => {
-                        rights.push((path.clone(), device));
-                    }
-                    Target::Fifos {
-                        source,
-                        destination,
-                    } => {
-                        let fifos = [source].into_iter().chain(destination);
-                        rights.extend(fifos.map(|path| (path.clone(), device)));
-                    }
+        }
+        if let Some(tls) = &server.tls {
+            let pairs = tls.pairs.iter();
+            self.beside(pairs.flat_map(|pair| [&pair.certificate, &pair.key]), READ);
+            self.beside(&tls.client_ca, READ);
+        }
+        self.beside(server.logins().flat_map(AuthConfig::files), READ);
+        let asked = server.logins().filter_map(AuthConfig::target);
+        asked.for_each(|target| self.add_resolver(target));
+        let document = server.document.iter();
+        self.beneath(document.map(|document| &document.docroot), READ);
+        if let Some(websocket) = &server.websocket {
+            self.add_websocket(websocket);
+        }
+    }
+
+    fn add_websocket(&mut self, websocket: &WebsocketConfig) {
+        let listed = match websocket.list {
+            true => READ,
+            false => BitFlags::empty(),
+        };
+        self.beneath([&websocket.docroot], DEVICE | listed);
+        for link in &websocket.links {
+            self.add_resolver(&link.target);
+            match &link.target {
+                Target::Unix(_) | Target::Tcp(..) | Target::Status => {}
+                #[cfg(feature = "exec")]
+                Target::Exec(config) => self.0.extend(rights_to_run(&config.program)),
+                Target::Tty(path, _) | Target::Fifo(path) => self.beneath([path], DEVICE),
+                Target::Fifos {
+                    source,
+                    destination,
+                } => {
+                    self.beneath([source], DEVICE);
+                    self.beneath(destination, DEVICE);
                 }
             }
         }
-        Some(Self(rights))
     }
-}
 
-/// Whether the name of a host is looked up to reach it.
-fn is_looked_up(target: &Target) -> bool {
-    matches!(target, Target::Tcp(host, _) if host.parse::<std::net::IpAddr>().is_err())
+    /// What looking up the name of a host takes, where one is reached by name.
+    fn add_resolver(&mut self, target: &Target) {
+        let is_name = |host: &str| host.parse::<std::net::IpAddr>().is_err();
+        if matches!(target, Target::Tcp(host, _) if is_name(host)) {
+            self.beneath(RESOLVER, READ);
+        }
+    }
 }
 
 /// What a program needs to be run: it, what executes it, and libraries. The daemon's own program
@@ -162,7 +171,6 @@ fn is_looked_up(target: &Target) -> bool {
 #[cfg(feature = "exec")]
 fn rights_to_run(program: &Path) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
     let execute = make_bitflags!(AccessFs::{ReadFile | Execute});
-    let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let ourselves = std::env::current_exe().unwrap_or_default();
     let files = [program, &ourselves]
         .map(executables::of)
@@ -170,7 +178,7 @@ fn rights_to_run(program: &Path) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
         .flatten();
     let files = files.map(|file| (file, execute));
     files
-        .chain(RESOLVER.map(|path| (path.into(), read)))
+        .chain(RESOLVER.map(|path| (path.into(), READ)))
         .collect()
 }
 

@@ -108,34 +108,22 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     };
     let pid_file = lock_pid_file(&config, before.as_ref())?;
     begin_log(options, &config, user.as_ref())?;
-    descriptors::check_limit(&config.servers);
-    if before.is_none() {
-        memory::check(&config.servers);
-    }
-    programs::measure(user.as_ref());
-    programs::limit(&config.servers);
+    check_limits(&config, user.as_ref(), before.is_some());
     let files = Files::of(&config, options.config.file());
-    let secrets = secrets(&config);
+    let secrets = match is_given_up(user.as_ref()) {
+        true => secrets(&config),
+        false => Vec::new(),
+    };
     #[cfg(feature = "state")]
     let answers = Answers::bind(&config.control, &config.metrics, user.as_ref(), &mut lent)?;
     let servers = Servers::bind(config.servers, lent)?;
-    if let (Some(file), Some(path), None) = (&pid_file, &config.pid_file, &before) {
-        let written = file.write();
-        written.context(format_args!("pid file {}", path.display()))?;
+    if before.is_none() {
+        write_pid_file(pid_file.as_ref(), config.pid_file.as_deref())?;
     }
     // Programs are started by the user we still are, with the limits we were given.
     let programs = programs(&config.init_d, before.is_some())?;
-    let secrets = match is_given_up(user.as_ref()) {
-        true => secrets,
-        false => Vec::new(),
-    };
-    let keeper = leave_keeper(
-        &programs,
-        &secrets,
-        files.is_some(),
-        &program,
-        before.is_none(),
-    )?;
+    let kept = (programs.as_slice(), secrets.as_slice(), files.is_some());
+    let keeper = leave_keeper(kept, &program, before.is_none())?;
     descriptors::raise_limit();
     let manager = Manager::find(before.is_some());
     give_up_privileges(user.as_ref(), files)?;
@@ -205,6 +193,26 @@ fn lock_pid_file(config: &Config, before: Option<&Predecessor>) -> Result<Option
         .context(format_args!("pid file {}", path.display()))
 }
 
+fn write_pid_file(file: Option<&PidFile>, path: Option<&Path>) -> Result<(), Error> {
+    let (Some(file), Some(path)) = (file, path) else {
+        return Ok(());
+    };
+    let written = file.write();
+    written.context(format_args!("pid file {}", path.display()))
+}
+
+/// Warns of what this machine has too little of, before clients find out; programs may use no more
+/// than there is.
+fn check_limits(config: &Config, user: Option<&User>, takes_over: bool) {
+    descriptors::check_limit(&config.servers);
+    // The clients of the process before this one have their memory already.
+    if !takes_over {
+        memory::check(&config.servers);
+    }
+    programs::measure(user);
+    programs::limit(&config.servers);
+}
+
 /// Opens the log; a panic becomes a line of it.
 fn begin_log(options: &Options, config: &Config, user: Option<&User>) -> Result<(), Error> {
     let owner = user.map(|user| user.uid);
@@ -240,12 +248,10 @@ fn is_given_up(user: Option<&User>) -> bool {
 }
 
 /// Leaves a process behind, if there is something to keep privileges for: programs to stop, secrets
-/// to read again, a program to start that the kernel will not let us. `are_ours` says that this
-/// process has run the programs.
+/// to read again, and, where we are confined, a program to start that the kernel will not let us.
+/// `are_ours` says that this process has run the programs.
 fn leave_keeper(
-    programs: &[PathBuf],
-    secrets: &[PathBuf],
-    is_confined: bool,
+    (programs, secrets, is_confined): (&[PathBuf], &[PathBuf], bool),
     program: &Program,
     are_ours: bool,
 ) -> Result<Option<Keeper>, Error> {
