@@ -10,6 +10,7 @@
 
 mod backend;
 #[cfg(feature = "tls")]
+mod buildroot;
 mod certificates;
 mod client;
 mod faults;
@@ -57,6 +58,7 @@ mod persistent;
 mod reach;
 mod recipes;
 mod refusals;
+mod releases;
 mod reload;
 mod sandbox;
 #[cfg(feature = "auth")]

@@ -34,6 +34,7 @@ fn both_ways_to_cross_compile_know_the_same_targets() {
 fn packages_have_the_version_of_the_program() {
     let version = env!("CARGO_PKG_VERSION");
     for (path, line) in [
+        ("Makefile", "version = "),
         ("package/openwrt/Makefile", "PKG_VERSION:="),
         ("package/buildroot/ouistiti.mk", "OUISTITI_VERSION = "),
     ] {
@@ -41,6 +42,7 @@ fn packages_have_the_version_of_the_program() {
         assert!(read(path).contains(&expected), "{path}: {expected}");
     }
     for (path, name) in [
+        ("package/debian/changelog", format!("ouistiti ({version}) ")),
         (
             "package/buildroot/ouistiti.hash",
             format!("ouistiti-{version}-vendored.tar.gz\n"),
@@ -65,167 +67,6 @@ fn packages_have_the_version_of_the_program() {
         ("README.md", format!("./ouistiti_{version}_amd64.deb")),
     ] {
         assert!(read(path).contains(&name), "{path}: {name}");
-    }
-}
-
-#[test]
-fn the_busybox_script_is_as_buildroot_wants_it() {
-    let script = read("init/S50ouistiti");
-    assert!(script.starts_with("#!/bin/sh\n"));
-    for (number, line) in script.lines().enumerate() {
-        assert!(!line.starts_with(' '), "line {}: no tab", number + 1);
-        assert!(line.len() <= 80, "line {}: too long", number + 1);
-    }
-    for action in ["start()", "stop()", "restart()", "reload()", "status()"] {
-        assert!(script.contains(&format!("\n{action} {{\n")), "{action}");
-    }
-}
-
-/// Rules of buildroot's utils/check-package for start scripts.
-#[test]
-fn the_busybox_script_names_its_daemon_and_pid_file_as_buildroot_does() {
-    let script = read("init/S50ouistiti");
-    let value = |name: &str| {
-        let mut lines = script.lines();
-        let found: Vec<_> = lines
-            .by_ref()
-            .filter_map(|line| line.strip_prefix(name))
-            .collect();
-        assert_eq!(found.len(), 1, "{name}");
-        found[0].trim_matches('"').to_owned()
-    };
-    assert_eq!(value("DAEMON="), "ouistiti");
-    assert_eq!(value("PIDFILE="), "/var/run/$DAEMON.pid");
-}
-
-/// Rules of buildroot's utils/check-package for Config.in.
-#[test]
-fn the_choices_for_buildroot_have_their_attributes_in_its_order() {
-    let order = [
-        "bool", "string", "default", "depends", "select", "help", "\t  ",
-    ];
-    let mut last = 0;
-    let mut names = Vec::new();
-    for line in read("package/buildroot/Config.in").lines() {
-        if let Some(name) = line.strip_prefix("config ") {
-            assert!(!names.contains(&name.to_owned()), "{name} twice");
-            names.push(name.to_owned());
-            last = 0;
-        }
-        let Some(attribute) = line.strip_prefix('\t') else {
-            continue;
-        };
-        let word = attribute.split_whitespace().next().unwrap_or_default();
-        let Some(place) = order.iter().position(|own| *own == word) else {
-            assert!(
-                line.starts_with("\t  "),
-                "neither attribute nor help: {line}"
-            );
-            continue;
-        };
-        assert!(place >= last, "{line} stands too late");
-        assert_ne!(attribute, "default n", "what else would it be");
-        last = place;
-    }
-    assert!(names.len() > 4, "{names:?}");
-}
-
-/// Rules of buildroot's utils/check-package for recipes.
-#[test]
-fn the_recipe_for_buildroot_indents_and_sets_as_its_check_wants_it() {
-    let recipe = read("package/buildroot/ouistiti.mk");
-    let (mut define, mut continued, mut depth) = (false, false, 0);
-    let mut set = Vec::new();
-    for (number, line) in recipe.lines().enumerate() {
-        let number = number + 1;
-        let word = line.split_whitespace().next().unwrap_or_default();
-        let conditional = ["ifeq", "ifneq", "ifdef", "ifndef", "else", "endif"].contains(&word);
-        match word {
-            "define" => define = true,
-            "endef" => define = false,
-            "ifeq" | "ifneq" | "ifdef" | "ifndef" => depth += 1,
-            "endif" => depth -= 1,
-            _ => {}
-        }
-        let inside = (define && word != "define") || continued;
-        let free = line.is_empty() || word == "endef" || (conditional && !continued);
-        if !free {
-            assert_eq!(inside, line.starts_with('\t'), "line {number}: its indent");
-        }
-        continued = line.ends_with('\\') && !line.starts_with('#');
-        if continued {
-            let before = line.trim_end_matches('\\');
-            assert!(
-                !before.ends_with("  ") && !before.ends_with("\t "),
-                "line {number}: more than a space before its backslash"
-            );
-        }
-        assert!(
-            !line.contains("${"),
-            "line {number}: braces around a variable"
-        );
-        let Some((name, _)) = line.split_once(" = ") else {
-            continue;
-        };
-        if inside || name.contains(|byte: char| byte.is_whitespace()) {
-            continue;
-        }
-        assert!(
-            name.starts_with("OUISTITI_") || name.starts_with("ouistiti-"),
-            "line {number}: {name}"
-        );
-        assert!(
-            depth > 0 || !set.contains(&name),
-            "line {number}: {name} is set before"
-        );
-        set.push(name);
-    }
-    assert_eq!(depth, 0);
-    // The name that buildroot would give it anyway.
-    assert!(!recipe.contains("_SOURCE = ouistiti-$(OUISTITI_VERSION).tar.gz\n"));
-}
-
-/// Rules of buildroot's utils/check-package.
-#[test]
-fn the_recipe_for_buildroot_is_as_its_check_wants_it() {
-    for path in ["Config.in", "ouistiti.mk", "ouistiti.hash"] {
-        let text = read(&format!("package/buildroot/{path}"));
-        assert!(
-            text.ends_with('\n') && !text.ends_with("\n\n"),
-            "{path}: its end"
-        );
-        assert!(!text.contains("\n\n\n"), "{path}: two empty lines");
-        for (number, line) in text.lines().enumerate() {
-            let number = number + 1;
-            assert_eq!(line, line.trim_end(), "{path}, line {number}: its end");
-            assert!(!line.starts_with(' '), "{path}, line {number}: no tab");
-        }
-    }
-    let recipe = read("package/buildroot/ouistiti.mk");
-    let rule = "#".repeat(80);
-    let head = format!("{rule}\n#\n# ouistiti\n#\n{rule}\n\n");
-    assert!(recipe.starts_with(&head), "its head");
-    let choices = read("package/buildroot/Config.in");
-    let mut help = false;
-    for line in choices.lines() {
-        if line.starts_with("config ") || line == "if BR2_PACKAGE_OUISTITI" || line == "endif" {
-            help = false;
-        } else if line == "\thelp" {
-            help = true;
-        } else if help && !line.is_empty() {
-            assert!(line.starts_with("\t  "), "a help text: {line}");
-            assert!(line.len() <= 2 + 62, "longer than 72 columns: {line}");
-        }
-    }
-    for line in read("package/buildroot/ouistiti.hash").lines() {
-        if !line.starts_with('#') {
-            let words: Vec<_> = line.split("  ").collect();
-            assert_eq!(
-                (words[0], words[1].len(), words.len()),
-                ("sha256", 64, 3),
-                "{line}"
-            );
-        }
     }
 }
 
