@@ -4,21 +4,39 @@
 'require poll';
 'require view';
 
-// What `ouistiti -S json` prints, indented; one line if there is none to ask.
-function status() {
-	return fs.exec('/usr/sbin/ouistiti', [ '-f', '/var/etc/ouistiti.conf', '-S', 'json' ]).then(function (result) {
-		if (result.code !== 0)
-			return _('The gateway does not run, or cannot tell who is connected.');
-		return JSON.stringify(JSON.parse(result.stdout), null, 2);
-	}).catch(function (error) {
-		return String(error);
-	});
+// What is shown of a client. A user or a service may have any name: cells are elements, since LuCI
+// takes a mere string for HTML.
+const columns = [
+	[ _('Client'), (client) => client.peer ],
+	[ _('Service'), (client) => client.service ],
+	[ _('User'), (client) => client.user ],
+	[ _('State'), (client) => client.state ],
+	[ _('Connected'), (client) => '%t'.format(client.since) ],
+	[ _('Silent'), (client) => '%t'.format(client.idle) ],
+	[ _('To the service'), (client) => '%1024.1mB'.format(client.bytes_to_backend) ],
+	[ _('To the client'), (client) => '%1024.1mB'.format(client.bytes_to_client) ]
+];
+
+// The state of the gateway, as `ouistiti -S json` prints it; null if there is none to ask.
+function ask() {
+	return fs.exec('/usr/sbin/ouistiti', [ '-f', '/var/etc/ouistiti.conf', '-S', 'json' ])
+		.then((result) => result.code === 0 ? JSON.parse(result.stdout) : null)
+		.catch(() => null);
+}
+
+function show(state, table, sums) {
+	const clients = state ? state.servers.flatMap((server) => server.clients) : [];
+	cbi_update_table(table,
+		clients.map((client) => columns.map(([ , cell ]) => E('span', {}, [ cell(client) ?? '-' ]))),
+		E('em', {}, [ state ? _('Nobody.') : _('The gateway does not run, or cannot tell who is connected.') ]));
+	sums.textContent = state ? _('%d connected of %d, %d since the start.').format(clients.length,
+		state.servers.reduce((sum, server) => sum + server.maxclients, 0), state.totals.connections) : '';
 }
 
 return view.extend({
-	load: status,
+	load: ask,
 
-	render: function (connected) {
+	render: function (state) {
 		let map, section, option;
 
 		map = new form.Map('ouistiti', _('WebSocket gateway'),
@@ -85,13 +103,20 @@ return view.extend({
 		option = section.option(form.ListValue, 'framing', _('Framing'));
 		for (const framing of [ 'stream', 'line', 'crlf', 'nul', 'length' ])
 			option.value(framing);
+		option = section.option(form.ListValue, 'share', _('Clients'));
+		option.value('', _('As its type wants it'));
+		option.value('all', _('Share one connection'));
+		option.value('newest', _('One at a time, the newest'));
+		option.value('first', _('One at a time, the first'));
 
 		return map.render().then(function (rendered) {
-			const list = E('pre', {}, [ connected ]);
-			poll.add(function () {
-				return status().then(function (text) { list.textContent = text; });
-			}, 10);
-			return E([], [ rendered, E('h3', {}, _('Who is connected')), list ]);
+			const sums = E('p', {}, []);
+			const table = E('table', { 'class': 'table' }, [
+				E('tr', { 'class': 'tr table-titles' }, columns.map(([ title ]) => E('th', { 'class': 'th' }, [ title ])))
+			]);
+			show(state, table, sums);
+			poll.add(() => ask().then((now) => show(now, table, sums)), 10);
+			return E([], [ rendered, E('h3', {}, [ _('Who is connected') ]), table, sums ]);
 		});
 	}
 });
