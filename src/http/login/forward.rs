@@ -19,6 +19,8 @@ use crate::http::request::Request;
 
 /// Longest wait for a verdict.
 const WAIT: Duration = Duration::from_secs(2);
+/// Checks at a time.
+const CHECKS: usize = 32;
 /// Checks of one address at a time: as many as browsers open connections.
 const CHECKS_EACH: usize = 6;
 /// Most connections kept for the next check.
@@ -102,7 +104,7 @@ impl Forward {
             },
             path: path.to_owned(),
             kept: Mutex::default(),
-            turns: Turns::new(CHECKS_EACH),
+            turns: Turns::new(CHECKS, CHECKS_EACH),
         }
     }
 

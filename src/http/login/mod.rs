@@ -161,11 +161,11 @@ impl Way {
         Ok(match &config.kind {
             AuthKind::Open => Self::Open,
             AuthKind::Basic(users) => {
-                Self::Basic(Passwords::new(&config.realm), Users::load(users)?)
+                Self::Basic(Passwords::checked_here(&config.realm), Users::load(users)?)
             }
             #[cfg(feature = "auth_rpc")]
             AuthKind::Rpc(target, tells_address) => Self::Rpc(
-                Passwords::new(&config.realm),
+                Passwords::checked_elsewhere(&config.realm),
                 rpc::Rpc::new(target, *tells_address),
             ),
             #[cfg(feature = "auth_forward")]

@@ -13,16 +13,21 @@ use crate::http::challenge::Challenge;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
-/// Longest wait for a check.
+/// Longest wait for another program's check.
 pub(super) const WAIT: Duration = Duration::from_secs(2);
-/// The same where the address has failed a moment ago: authrpc lets it wait.
-const SUSPECT_WAIT: Duration = Duration::from_secs(12);
+/// The same where the address has failed a moment ago: authrpc lets it wait. Also the longest wait
+/// for a check of our own.
+const LONG_WAIT: Duration = Duration::from_secs(12);
+/// Checks at a time of another program.
+const ASKED: usize = 32;
 
 /// Asks for a user and a password.
 pub(super) struct Passwords {
     realm: String,
     guard: Guard,
     turns: Turns,
+    /// How long an address waits that has not failed.
+    wait: Duration,
 }
 
 /// What is to be checked.
@@ -35,13 +40,25 @@ pub(super) struct Check<'a> {
 }
 
 impl Passwords {
-    /// Asks in the name of this realm.
-    pub(super) fn new(realm: &str) -> Self {
+    /// Asks in the name of this realm, and checks here: one password at a time, since that takes
+    /// the processor.
+    pub(super) fn checked_here(realm: &str) -> Self {
+        Self::new(realm, 1, LONG_WAIT)
+    }
+
+    /// Asks in the name of this realm, and has another program check.
+    #[cfg(feature = "auth_rpc")]
+    pub(super) fn checked_elsewhere(realm: &str) -> Self {
+        Self::new(realm, ASKED, WAIT)
+    }
+
+    fn new(realm: &str, checks: usize, wait: Duration) -> Self {
         Self {
             realm: realm.to_owned(),
             guard: Guard::default(),
             // Who guesses learns of each guess before the next one.
-            turns: Turns::new(1),
+            turns: Turns::new(checks, 1),
+            wait,
         }
     }
 
@@ -66,10 +83,10 @@ impl Passwords {
             return Ok(known);
         }
         let is_suspect = self.guard.is_suspect(source);
-        let wait = if is_suspect { SUSPECT_WAIT } else { WAIT };
+        let wait = if is_suspect { LONG_WAIT } else { self.wait };
         let deadline = Instant::now() + wait;
         let turn = self.turns.take(source, is_suspect, deadline);
-        let _turn = turn.ok_or_else(|| {
+        let turn = turn.ok_or_else(|| {
             Refusal::LoginUnavailable("too many logins are being checked".to_owned())
         })?;
         // A browser sends the same over several connections: one check is enough.
@@ -83,6 +100,7 @@ impl Passwords {
         };
         let Some(groups) = verify(&check)? else {
             self.guard.note_failure(source);
+            turn.fail();
             return Err(Refusal::WrongPassword(challenge(), credentials.user));
         };
         self.guard.remember(&credentials, &groups, source);
@@ -107,3 +125,6 @@ impl Passwords {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ fn login(protect: &[&str], unprotect: &[&str], groups: &[&str]) -> Login {
     Login::load(&config).expect("good users")
 }
 
-fn request(path: &str, credentials: &str, lines: &str) -> Request {
+pub(super) fn request(path: &str, credentials: &str, lines: &str) -> Request {
     let authorization = match credentials {
         "" => String::new(),
         text => format!(
@@ -51,7 +51,7 @@ fn request(path: &str, credentials: &str, lines: &str) -> Request {
 }
 
 /// A client that comes from an address.
-fn client(address: &str) -> Client {
+pub(super) fn client(address: &str) -> Client {
     let client = Client::plain(pair().1);
     let ip: IpAddr = address.parse().expect("an address");
     client.set_source((ip, 1).into());

@@ -1,4 +1,5 @@
-//! How many logins another program checks at a time: a limit for each address, and one for all.
+//! Whose login is checked next: a limit for each address and one for all, and an order in which
+//! those who guess come behind those who do not.
 
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,145 +7,177 @@ use std::time::Instant;
 
 use super::guard::network;
 
-/// Most checks at a time. Half of them may be of addresses that have failed a moment ago.
-const MAX_CHECKS: usize = 32;
-
-/// The checks under way.
+/// The checks under way, and those that wait.
 pub(super) struct Turns {
-    /// Most checks of one address at a time.
-    each: usize,
-    running: Mutex<Running>,
+    queue: Mutex<Queue>,
     changed: Condvar,
-}
-
-#[derive(Default)]
-struct Running {
-    /// An entry for each check, `None` for a client without an address.
-    networks: Vec<Option<IpAddr>>,
-    suspects: usize,
 }
 
 /// The right to check; dropping it lets another check begin.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
-    network: Option<IpAddr>,
-    is_suspect: bool,
+    number: u64,
 }
 
 impl Turns {
-    /// Of one address `each` checks at a time; clients without an address are not told apart.
-    pub(super) fn new(each: usize) -> Self {
+    /// At most `all` checks at a time, of one address `each`; clients without an address are not
+    /// told apart. Addresses that have failed a moment ago leave half of the turns to others.
+    pub(super) fn new(all: usize, each: usize) -> Self {
         Self {
-            each,
-            running: Mutex::default(),
+            queue: Mutex::new(Queue::new(all, each)),
             changed: Condvar::new(),
         }
     }
 
-    /// Waits for a turn, until `deadline`; `None` if it does not come. A suspect, whose address has
-    /// failed a moment ago, leaves half of the turns to others.
+    /// Waits for a turn, until `deadline`; `None` if it does not come. A suspect's address has
+    /// failed a moment ago.
     pub(super) fn take(
         &self,
         source: Option<IpAddr>,
         is_suspect: bool,
         deadline: Instant,
     ) -> Option<Turn<'_>> {
-        let network = source.map(network);
-        let mut running = self.running();
-        while !running.has_room(network, self.each, is_suspect) {
+        let mut queue = self.queue();
+        let number = queue.enter(source.map(network), is_suspect);
+        while queue.next() != Some(number) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                self.leave(queue, number);
                 return None;
             }
-            let waited = self.changed.wait_timeout(running, left);
-            running = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.changed.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        running.networks.push(network);
-        running.suspects += usize::from(is_suspect);
+        queue.begin(number);
+        // There may be room for more than this one.
+        self.changed.notify_all();
         Some(Turn {
             turns: self,
-            network,
-            is_suspect,
+            number,
         })
     }
 
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leave(&self, mut queue: MutexGuard<'_, Queue>, number: u64) {
+        queue.leave(number);
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().waiting.len()
     }
 }
 
-impl Running {
-    fn has_room(&self, network: Option<IpAddr>, each: usize, is_suspect: bool) -> bool {
-        let own = |&&other: &&Option<IpAddr>| other == network;
-        let is_alone = network.is_none() || self.networks.iter().filter(own).count() < each;
-        let has_room = !is_suspect || self.suspects < MAX_CHECKS / 2;
-        is_alone && has_room && self.networks.len() < MAX_CHECKS
+impl Turn<'_> {
+    /// The check has failed: who waits at the same address comes behind others from now on.
+    pub(super) fn fail(&self) {
+        self.turns.queue().suspect(self.number);
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut running = self.turns.running();
-        let own = running
-            .networks
-            .iter()
-            .position(|&other| other == self.network);
-        if let Some(own) = own {
-            running.networks.swap_remove(own);
-        }
-        running.suspects -= usize::from(self.is_suspect);
-        drop(running);
-        self.turns.changed.notify_all();
+        self.turns.leave(self.turns.queue(), self.number);
     }
+}
+
+/// The checks, at most `all` of which run, and `each` of one address.
+struct Queue {
+    all: usize,
+    each: usize,
+    running: Vec<Place>,
+    /// Those that wait, in the order of their turns.
+    waiting: Vec<Place>,
+    /// The number of the last one that came.
+    number: u64,
+}
+
+struct Place {
+    number: u64,
+    /// `None` for a client without an address.
+    network: Option<IpAddr>,
+    is_suspect: bool,
+}
+
+impl Queue {
+    fn new(all: usize, each: usize) -> Self {
+        Self {
+            all,
+            each,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// Lets a check wait; its number.
+    fn enter(&mut self, network: Option<IpAddr>, is_suspect: bool) -> u64 {
+        self.number += 1;
+        self.waiting.push(Place {
+            number: self.number,
+            network,
+            is_suspect,
+        });
+        self.number
+    }
+
+    /// The check that may begin: the first of those that have not failed, or else of the suspects.
+    fn next(&self) -> Option<u64> {
+        if self.running.len() >= self.all {
+            return None;
+        }
+        let able = self.waiting.iter().filter(|place| self.has_room(place));
+        let next = able.min_by_key(|place| place.is_suspect);
+        next.map(|place| place.number)
+    }
+
+    fn has_room(&self, place: &Place) -> bool {
+        let is_own = |other: &&Place| other.network == place.network;
+        let own = || self.running.iter().filter(is_own).count();
+        let suspects = || self.running.iter().filter(|other| other.is_suspect).count();
+        (place.network.is_none() || own() < self.each)
+            && (!place.is_suspect || suspects() < self.all.div_ceil(2))
+    }
+
+    fn begin(&mut self, number: u64) {
+        if let Some(at) = position(&self.waiting, number) {
+            self.running.push(self.waiting.remove(at));
+        }
+    }
+
+    /// Whoever waits at the address of a check comes behind others that have not failed.
+    fn suspect(&mut self, number: u64) {
+        let at = position(&self.running, number);
+        let Some(network) = at.and_then(|at| self.running[at].network) else {
+            return;
+        };
+        let own = self.waiting.iter_mut();
+        own.filter(|place| place.network == Some(network))
+            .for_each(|place| place.is_suspect = true);
+    }
+
+    /// Forgets a check. If it was running, those of the same address come behind all others that
+    /// wait: so the turns go round the addresses, however many checks each of them asks for.
+    fn leave(&mut self, number: u64) {
+        self.waiting.retain(|place| place.number != number);
+        if let Some(at) = position(&self.running, number) {
+            let left = self.running.swap_remove(at);
+            // The sort is stable: nothing else changes its order.
+            self.waiting
+                .sort_by_key(|place| place.network == left.network);
+        }
+    }
+}
+
+fn position(places: &[Place], number: u64) -> Option<usize> {
+    places.iter().position(|place| place.number == number)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn ip(number: u32) -> Option<IpAddr> {
-        Some(IpAddr::V4(number.into()))
-    }
-
-    #[test]
-    fn an_address_has_its_turns_and_all_have_theirs() {
-        let turns = Turns::new(2);
-        let now = Instant::now();
-        let own: Vec<_> = (0..2).map(|_| turns.take(ip(1), false, now)).collect();
-        assert!(own.iter().all(Option::is_some));
-        assert!(turns.take(ip(1), false, now).is_none());
-        let others: Vec<_> = (2..40)
-            .filter_map(|number| turns.take(ip(number), false, now))
-            .collect();
-        assert_eq!(others.len(), MAX_CHECKS - 2);
-        drop(others);
-        drop(own);
-        assert!(turns.take(ip(1), false, now).is_some());
-        assert!(turns.running().networks.is_empty());
-    }
-
-    #[test]
-    fn those_who_have_failed_leave_half_of_the_turns() {
-        let turns = Turns::new(1);
-        let now = Instant::now();
-        let suspects: Vec<_> = (0..40)
-            .filter_map(|number| turns.take(ip(number), true, now))
-            .collect();
-        assert_eq!(suspects.len(), MAX_CHECKS / 2);
-        assert!(turns.take(ip(100), false, now).is_some());
-        assert!(turns.take(None, false, now).is_some());
-    }
-
-    #[test]
-    fn a_turn_that_ends_wakes_the_next() {
-        let turns = Turns::new(1);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let first = turns.take(ip(1), false, deadline);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.take(ip(1), false, deadline).is_some());
-            drop(first);
-            assert!(waiting.join().expect("no panic"));
-        });
-    }
-}
+mod tests;

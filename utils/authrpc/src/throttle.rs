@@ -1,5 +1,4 @@
-//! Wrong passwords slow down the address that they come from, and for a moment the user that they
-//! are for; nobody else.
+//! Wrong passwords slow down the address that they come from, and nobody else.
 //!
 //! Checks of an address that has failed take turns, each later than the one before, or an attacker
 //! would wait on many connections at once. A right password waits too, or guessers would hang up
@@ -24,8 +23,6 @@ const MAX_DOUBLINGS: u32 = 4;
 /// Longest time that all turns before the own may take; a check that would wait longer is refused
 /// at once. A page waits for an answer a little longer.
 const MAX_AHEAD: Duration = Duration::from_secs(8);
-/// Longest wait of an address that has not failed, for a user whose password others guess.
-const MAX_NAME_WAIT: Duration = Duration::from_millis(500);
 /// Wrong passwords after which a connection is not listened to any more.
 const MAX_FAILURES: u32 = 10;
 /// Time between two looks at whether a check that waits is still wanted.
@@ -33,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 static TABLES: LazyLock<Mutex<Tables>> = LazyLock::new(Mutex::default);
 
-/// Whether passwords of the same source, or for the same user, were wrong before.
+/// Whether passwords of the same source were wrong before; where none is known, for the same user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// None that is known.
@@ -116,6 +113,14 @@ impl Tables {
         let hash = self.hasher.hash_one(user);
         self.by_name.turns(hash, now)
     }
+
+    /// Those that count for a check.
+    fn of(&mut self, source: Option<IpAddr>, user: &str, now: Instant) -> &mut Turns {
+        match source {
+            Some(source) => self.address(source, now),
+            None => self.name(user, now),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -160,7 +165,7 @@ impl Throttle {
         }
     }
 
-    /// Waits as long as the source and the user deserve.
+    /// Waits as long as the source deserves, or else the user.
     ///
     /// # Errors
     /// The connection has had enough tries, or too many others have their turn before; it costs no
@@ -185,13 +190,7 @@ impl Throttle {
         user: &str,
         now: Instant,
     ) -> Result<(Duration, Standing), Error> {
-        let Some(source) = self.source else {
-            return tables.name(user, now).take(self, now);
-        };
-        let (pause, standing) = tables.address(source, now).take(self, now)?;
-        let (guesses, _) = tables.name(user, now).current(now);
-        let moment = self.length(guesses).min(MAX_NAME_WAIT);
-        Ok((pause.max(moment), standing))
+        tables.of(self.source, user, now).take(self, now)
     }
 
     /// The password was wrong.
@@ -201,10 +200,7 @@ impl Throttle {
 
     fn note_failure(&mut self, tables: &mut Tables, user: &str, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        if let Some(source) = self.source {
-            tables.address(source, now).fail(now);
-        }
-        tables.name(user, now).fail(now);
+        tables.of(self.source, user, now).fail(now);
     }
 
     /// The password was right. What the source and the connection did before stays: whoever has one
@@ -214,7 +210,9 @@ impl Throttle {
     }
 
     fn note_success(&self, tables: &mut Tables, user: &str, now: Instant) {
-        tables.name(user, now).failures = 0;
+        if self.source.is_none() {
+            tables.name(user, now).failures = 0;
+        }
     }
 
     fn length(&self, failures: u32) -> Duration {
@@ -237,10 +235,7 @@ pub(crate) struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let (mut tables, now) = (lock(), Instant::now());
-        let turns = match self.source {
-            Some(source) => tables.address(source, now),
-            None => tables.name(&self.user, now),
-        };
+        let turns = tables.of(self.source, &self.user, now);
         turns.pending = turns.pending.saturating_sub(1);
     }
 }

@@ -1,9 +1,10 @@
 //! Lets one run of argon2 go on at a time: a router has neither the memory nor the processor for
 //! many.
 //!
-//! Clients that have not failed go first. Those that have failed leave the processor to others for
-//! half of the time.
+//! Clients that have not failed go first, each in the order in which they came. Those that have
+//! failed leave the processor to others for half of the time.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,25 +20,40 @@ const LOOK: Duration = Duration::from_millis(100);
 
 static STATE: Mutex<State> = Mutex::new(State {
     running: false,
-    clean: 0,
+    waiting: VecDeque::new(),
+    last: 0,
     rest: None,
 });
 static CHANGED: Condvar = Condvar::new();
 
 struct State {
     running: bool,
-    /// Those who wait and have not failed.
-    clean: usize,
+    /// Those who wait, in the order in which they came.
+    waiting: VecDeque<(u64, Standing)>,
+    /// The number of the last one that came.
+    last: u64,
     /// Until when nobody runs who has failed.
     rest: Option<Instant>,
 }
 
 impl State {
-    fn lets_in(&self, standing: Standing) -> bool {
-        match standing {
-            Standing::Clean => !self.running,
-            Standing::Suspect => !self.running && self.clean == 0 && self.rest().is_zero(),
-        }
+    fn enter(&mut self, standing: Standing) -> u64 {
+        self.last += 1;
+        self.waiting.push_back((self.last, standing));
+        self.last
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.waiting.retain(|(own, _)| *own != number);
+    }
+
+    /// Whose run is next: the first of those who have not failed, or else of the others, unless
+    /// those rest.
+    fn next(&self) -> Option<u64> {
+        let mut waiting = self.waiting.iter().filter(|_| !self.running);
+        let suspect = waiting.clone().find(|_| self.rest().is_zero());
+        let clean = waiting.find(|(_, standing)| *standing == Standing::Clean);
+        clean.or(suspect).map(|(number, _)| *number)
     }
 
     /// How long nobody runs who has failed.
@@ -69,11 +85,10 @@ impl Run {
     /// Somebody who has failed would wait too long; or nobody wants the answer.
     pub(crate) fn wait(standing: Standing) -> Result<Run, Error> {
         let end = Instant::now() + MAX_WAIT;
-        let clean = usize::from(standing == Standing::Clean);
         let mut state = lock();
-        state.clean += clean;
+        let number = state.enter(standing);
         let mut refused = None;
-        while !state.lets_in(standing) && refused.is_none() {
+        while state.next() != Some(number) && refused.is_none() {
             let look = state.look();
             state = CHANGED
                 .wait_timeout(state, look)
@@ -85,7 +100,7 @@ impl Run {
                 refused = Some("try again later");
             }
         }
-        state.clean -= clean;
+        state.leave(number);
         if let Some(why) = refused {
             CHANGED.notify_all();
             return Err(Error::failure(why));
@@ -119,26 +134,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_who_have_not_failed_go_first() {
-        let running = Run::wait(Standing::Clean).expect("nobody runs for long");
-        let order = Mutex::new(Vec::new());
-        let run = |standing| {
-            let _run = Run::wait(standing).expect("its turn");
-            order.lock().expect("no panic").push(standing);
+    fn those_who_have_not_failed_go_first_in_the_order_in_which_they_came() {
+        use Standing::{Clean, Suspect};
+        let mut state = State {
+            running: true,
+            waiting: VecDeque::new(),
+            last: 0,
+            rest: None,
         };
+        let came = [Suspect, Suspect, Clean, Suspect, Clean].map(|standing| state.enter(standing));
+        assert_eq!(state.next(), None, "one is running");
+        state.running = false;
+        let mut order = Vec::new();
+        while let Some(number) = state.next() {
+            state.leave(number);
+            order.push(number);
+        }
+        assert_eq!(order, [2, 4, 0, 1, 3].map(|at| came[at]));
+        state.enter(Suspect);
+        state.rest = Some(Instant::now() + MAX_WAIT);
+        assert_eq!(state.next(), None, "those who have failed rest");
+        let clean = state.enter(Clean);
+        assert_eq!(state.next(), Some(clean));
+    }
+
+    #[test]
+    fn a_run_that_ends_wakes_the_next() {
+        let running = Run::wait(Standing::Clean).expect("nobody runs for long");
         std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| run(Standing::Suspect));
-            }
-            scope.spawn(|| run(Standing::Clean));
-            // The others may come later: they go after it in any case.
-            while lock().clean == 0 {
+            let next = scope.spawn(|| Run::wait(Standing::Clean).is_ok());
+            while lock().waiting.is_empty() {
                 std::thread::yield_now();
             }
             drop(running);
+            assert!(next.join().expect("no panic"));
         });
-        let order = order.into_inner().expect("no panic");
-        assert_eq!(order[0], Standing::Clean);
-        assert_eq!(order.len(), 4);
     }
 }
