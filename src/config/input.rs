@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::libconfig::source::read_text;
 use super::load::{Loaded, load, load_text};
+use super::model::OPTIONS;
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Input {
         match self {
             Self::File(path) => path.clone(),
             Self::Stdin(_) => PathBuf::from("standard input"),
-            Self::Options(_) => PathBuf::from("the options"),
+            Self::Options(_) => PathBuf::from(OPTIONS),
         }
     }
 }

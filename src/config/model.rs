@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,7 +188,10 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A line of a configuration file. It displays as `FILE:LINE`.
+/// The name, in messages, of the configuration that options stand for.
+pub(crate) const OPTIONS: &str = "the options";
+
+/// A line of a configuration file. It displays as `FILE:LINE`; of [`OPTIONS`] nobody sees lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file.
@@ -199,7 +202,10 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.line)
+        match self.path == Path::new(OPTIONS) {
+            true => f.write_str(OPTIONS),
+            false => write!(f, "{}:{}", self.path.display(), self.line),
+        }
     }
 }
 

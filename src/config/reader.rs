@@ -8,6 +8,7 @@ use glob::PatternError;
 use super::built::Built;
 use super::choices::AUTH_TYPES;
 use super::disk::Disk;
+use super::keys::auth::TYPE;
 use super::keys::foreign::{ANYWHERE, Foreign};
 use super::keys::{AUTH, IGNORE, ROOT};
 use super::libconfig::diagnostic::Report;
@@ -131,8 +132,13 @@ impl<'a> Reader<'a> {
                 format!("'{name}' of the C gateway has no effect here: everybody may come in");
             self.report.warning(setting.name_span, message);
         } else {
+            let kind = type_of_login(setting).filter(|_| name == AUTH.name);
+            let kind = kind.map_or_else(String::new, |kind| {
+                let words = AUTH_TYPES.map(|known| known.word).join(", ");
+                format!(" of type \"{kind}\" (there are {words})")
+            });
             let message = format!(
-                "'{name}' is not understood here, and without it everybody may come in; \
+                "'{name}'{kind} is not understood here, and without it everybody may come in; \
                  ignore = \"{name}\"; says that this is meant"
             );
             self.report.error(setting.name_span, message);
@@ -281,15 +287,23 @@ fn foreign(section: &Section, name: &str) -> Option<&'static Foreign> {
 
 /// Whether an `auth` is of a type that is known here.
 fn is_known_login(auth: &Setting) -> bool {
+    let mut known = AUTH_TYPES.iter().map(|known| known.word);
+    type_of_login(auth).is_some_and(|kind| known.any(|word| word.eq_ignore_ascii_case(kind)))
+}
+
+/// The type that an `auth` names.
+fn type_of_login(auth: &Setting) -> Option<&str> {
     let group = match &auth.node.value {
         Value::List(nodes) => nodes.first().map(|node| &node.value),
         value => Some(value),
     };
     let Some(Value::Group(settings)) = group else {
-        return false;
+        return None;
     };
-    settings.iter().any(|setting| {
-        matches!(&setting.node.value, Value::Text(text) if setting.name == "type"
-            && AUTH_TYPES.iter().any(|known| known.word.eq_ignore_ascii_case(text)))
-    })
+    settings
+        .iter()
+        .find_map(|setting| match &setting.node.value {
+            Value::Text(text) if setting.name == TYPE.name => Some(text.as_str()),
+            _ => None,
+        })
 }

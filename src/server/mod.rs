@@ -173,15 +173,15 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_had_is_told_with_its_setting_and_a_cure() {
-        let place = Place {
-            path: "conf".into(),
-            line: 3,
-        };
-        let listen = Listen::Tcp(([0, 0, 0, 0], 80).into());
-        let error = io::Error::from_raw_os_error(nix::libc::EACCES);
-        let text = StartError::Bind(listen, place, error).to_string();
-        let wanted =
-            "conf:3: cannot bind 0.0.0.0:80: permission denied; a port below 1024 needs root";
-        assert!(text.starts_with(wanted), "{text}");
+        for (path, place) in [("conf", "conf:3"), ("the options", "the options")] {
+            let path = path.into();
+            let listen = Listen::Tcp(([0, 0, 0, 0], 80).into());
+            let error = io::Error::from_raw_os_error(nix::libc::EACCES);
+            let text = StartError::Bind(listen, Place { path, line: 3 }, error).to_string();
+            let wanted = format!(
+                "{place}: cannot bind 0.0.0.0:80: permission denied; a port below 1024 needs root"
+            );
+            assert!(text.starts_with(&wanted), "{text}");
+        }
     }
 }

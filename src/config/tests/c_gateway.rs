@@ -184,7 +184,7 @@ fn a_file_that_asked_for_a_login_does_not_start_open() {
     assert_eq!(wrong.len(), names.len(), "{wrong:#?}");
     for (line, name) in wrong.iter().zip(names) {
         assert!(
-            line.contains(&format!("'{name}' is not understood here")),
+            line.contains(&format!("'{name}'")) && line.contains(" is not understood here"),
             "{line}"
         );
         assert!(line.contains(&format!("ignore = \"{name}\";")), "{line}");
@@ -271,7 +271,7 @@ fn logins_that_we_lack_are_errors_that_say_what_to_do() {
     for (auth, error, warning) in [
         (
             r#"{ type = "Digest"; algorithm = "SHA-256"; }"#,
-            "'auth' is not understood here",
+            "'auth' of type \"Digest\" (there are None, Basic, ",
             "",
         ),
         (r#"{ type = "oAuth2"; }"#, "ignore = \"auth\"", ""),

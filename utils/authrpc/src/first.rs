@@ -30,7 +30,7 @@ pub(crate) fn make(name: &str, store: &mut Store, hasher: &Hasher) -> Result<(),
     if !store.is_empty()? {
         return Ok(());
     }
-    let failed = |error: io::Error| Error::internal(&format!("cannot make user {name}: {error}"));
+    let failed = |error: io::Error| Error::cannot(&format!("cannot make user {name}"), &error);
     let password = password().map_err(failed)?;
     let user = NewUser {
         name,

@@ -330,5 +330,5 @@ fn internal(error: &rusqlite::Error) -> Error {
 }
 
 fn cannot_open(file: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::internal(&format!("cannot open {}: {error}", file.display()))
+    Error::cannot(&format!("cannot open {}", file.display()), error)
 }

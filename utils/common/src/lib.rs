@@ -12,6 +12,7 @@ pub mod handover;
 mod mask;
 mod message_type;
 pub mod proxy;
+mod reason;
 pub mod syslog;
 mod utf8;
 
@@ -19,4 +20,5 @@ pub use error::ProtocolError;
 pub use escape::Escaped;
 pub use mask::unmask;
 pub use message_type::MessageType;
+pub use reason::Reason;
 pub use utf8::Utf8;

@@ -59,7 +59,7 @@ impl Database {
     pub(crate) fn open(settings: &Settings) -> Result<Database, Error> {
         let file = &settings.file;
         let named = |error: &dyn std::fmt::Display| {
-            Error::internal(&format!("cannot open {}: {error}", file.display()))
+            Error::cannot(&format!("cannot open {}", file.display()), error)
         };
         let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if settings.read_only {

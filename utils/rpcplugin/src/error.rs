@@ -91,6 +91,12 @@ impl Error {
         self
     }
 
+    /// The plugin failed to do what `what` says, such as `cannot open FILE`; why goes into the data.
+    pub fn cannot(what: &str, why: &dyn fmt::Display) -> Error {
+        let why = why.to_string();
+        Error::internal(&format!("{what}: {}", common::Reason(&why)))
+    }
+
     /// The text for an administrator: that of the data or, without one, the message.
     pub fn reason(&self) -> Cow<'_, str> {
         let data = self.data.as_ref();
