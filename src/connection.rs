@@ -10,22 +10,18 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
-use crate::http::host;
-use crate::http::login::Login;
 use crate::http::notice;
 use crate::http::peek::peek;
-use crate::http::probe;
 use crate::http::proxy::{self, Told};
 use crate::http::refusal::Refusal;
-use crate::http::request::{self, Request};
 use crate::http::response::{self, After};
-use crate::http::trust;
 use crate::server::Server;
 use crate::server::slot::Slot;
 use crate::server::workers::Place;
 #[cfg(feature = "websocket")]
 use crate::websocket;
 
+mod admission;
 #[cfg(feature = "state")]
 pub(crate) mod explain;
 mod file;
@@ -56,7 +52,7 @@ pub(crate) fn serve(
     let writer = slot.put(client);
     let mut deadline = deadline;
     loop {
-        let request = match read_request(server, &slot, writer.client(), told, deadline) {
+        let request = match admission::next(server, &slot, writer.client(), told, deadline) {
             Ok(request) => request,
             Err(refusal) => return turn_away(server, slot, writer, &refusal),
         };
@@ -116,79 +112,6 @@ fn greet(
         }
         Err(refusal) => Err(Box::new((client, refusal))),
     }
-}
-
-/// Reads and checks the next request. When it is complete, the client no longer gives way to a new
-/// one.
-#[inline(never)]
-fn read_request(
-    server: &Server,
-    slot: &Slot,
-    client: &Client,
-    told: Told,
-    deadline: Instant,
-) -> Result<Request, Refusal> {
-    let mut request = request::read(client, server.config().head_size, deadline)?;
-    match check(server, slot, client, told, &mut request) {
-        Ok(()) => Ok(request),
-        Err(refusal) => Err(request.refused(refusal)),
-    }
-}
-
-/// Checks what every request must meet: slot, host, redirect and login. A trusted peer's headers
-/// name the client it speaks for.
-fn check(
-    server: &Server,
-    slot: &Slot,
-    client: &Client,
-    told: Told,
-    request: &mut Request,
-) -> Result<(), Refusal> {
-    let config = server.config();
-    if slot.is_refused() {
-        return Err(Refusal::TooManyClients);
-    }
-    if slot.is_trusted() {
-        let chain = trust::chain(request).into_iter();
-        if let Some(source) = trust::source(&config.trusted, client.peer(), told, chain) {
-            client.set_source(source);
-            slot.assign(source.ip(), config)
-                .map_err(|_| Refusal::TooManyClients)?;
-        }
-        trust::adopt(request);
-    }
-    slot.set_answered();
-    host::check(request, &config.hostnames, |name| {
-        server.security().certifies(name)
-    })?;
-    if let Some(port) = config.redirect
-        && !request.is_https
-    {
-        return Err(host::redirect(request, port));
-    }
-    if !request.is_upgrade() && probe::is_one(request) {
-        return Ok(());
-    }
-    match login_for(server, request) {
-        Some(login) => login.admit(request, client),
-        None => Ok(()),
-    }
-}
-
-/// What somebody needs who sends a request; `None` for nothing.
-fn login_for<'a>(server: &'a Server, request: &Request) -> Option<&'a Login> {
-    #[cfg(not(feature = "websocket"))]
-    let _ = request;
-    #[cfg(feature = "websocket")]
-    if let Some(config) = websocket::settings_for(server, request) {
-        let link = websocket::access::link_of(config, &request.path);
-        return server.logins().of_service(link);
-    }
-    #[cfg(feature = "websocket")]
-    if file::lists(server, request).is_some() {
-        return server.logins().of_service(None);
-    }
-    server.logins().of_files()
 }
 
 /// Refuses a client and ends its connection. As `file::answer` it is never inlined: the stack of a

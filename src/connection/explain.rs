@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::Escaped;
 
-use super::{Told, check, file};
+use super::admission::check;
+use super::{Told, file};
 use crate::client::Client;
 use crate::config::{Listen, ServerConfig};
 use crate::http::authority::Authority;
