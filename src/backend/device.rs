@@ -23,6 +23,8 @@ use super::{Backend, Input, Kind, input, retry};
 use crate::config::SerialConfig;
 
 #[cfg(feature = "share")]
+mod passed;
+#[cfg(feature = "share")]
 mod ready;
 
 /// What is read, written and waited for.
@@ -46,6 +48,9 @@ enum Role {
     /// A fifo that we hold open: read for as long as the client stays. What the client sends goes to
     /// another fifo, or nowhere.
     Held(Option<OwnedFd>),
+    /// A socket to the process that has the device or fifo since an upgrade (`share`).
+    #[cfg(feature = "share")]
+    Elsewhere,
 }
 
 /// Opens a serial line or another character device, raw (termios(3)).
@@ -59,6 +64,11 @@ pub(super) fn open_device(
 ) -> io::Result<Backend> {
     // Without O_NONBLOCK the open waits for a modem's carrier, and later a write for ever.
     let fd = open_now(path, OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+    begin_device(fd, line, limit)
+}
+
+/// Sets an open device up.
+fn begin_device(fd: OwnedFd, line: &SerialConfig, limit: Duration) -> io::Result<Backend> {
     let role = match serial::set_up(&fd, line)? {
         false => Role::Character,
         true => Role::Line {
@@ -191,6 +201,8 @@ impl Device {
             Role::Held(None) => return Ok(slices.iter().map(|slice| slice.len()).sum()),
             Role::Held(Some(destination)) => destination.as_fd(),
             Role::Line { .. } | Role::Character | Role::Written => fd,
+            #[cfg(feature = "share")]
+            Role::Elsewhere => fd,
         };
         let limit = PollTimeout::try_from(self.waiting.limit).unwrap_or(PollTimeout::MAX);
         self.waiting.wait(fd, PollFlags::POLLOUT, limit)?;

@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::termios::{self, BaudRate, ControlFlags, InputFlags, SetArg, Termios};
@@ -10,9 +11,13 @@ use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
 
 use crate::config::{Flow, HangUp, Parity, SerialConfig};
 
-/// A line that other programs cannot open, for as long as this value lives.
+/// A line that other programs cannot open, for as long as this value lives, or the one of the
+/// process that it went over to.
 #[derive(Debug)]
-pub(super) struct Exclusive(File);
+pub(super) struct Exclusive {
+    line: File,
+    is_left: AtomicBool,
+}
 
 impl Exclusive {
     /// Takes a line. The kernel then refuses whoever opens it without privileges (TIOCEXCL,
@@ -28,14 +33,25 @@ impl Exclusive {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         ioctl_tiocexcl(&file)?;
-        Ok(Self(file))
+        Ok(Self {
+            line: file,
+            is_left: AtomicBool::new(false),
+        })
+    }
+
+    /// Leaves the mark and the lock to the process that has the open file too.
+    #[cfg(feature = "share")]
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Exclusive {
     fn drop(&mut self) {
-        // The mark would stay if another program has the line open.
-        let _ = ioctl_tiocnxcl(&self.0);
+        if !self.is_left.load(Ordering::Acquire) {
+            // The mark would stay if another program has the line open.
+            let _ = ioctl_tiocnxcl(&self.line);
+        }
     }
 }
 

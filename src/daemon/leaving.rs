@@ -16,6 +16,8 @@ use crate::daemon::heirs;
 use crate::daemon::upgrade::{Successor, Word};
 use crate::listen::{STOP_WAIT, Servers};
 use crate::server::clients::Clients;
+#[cfg(feature = "share")]
+use crate::websocket::share;
 
 /// Pause between two looks whether the last client has left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -68,6 +70,8 @@ impl Leaving {
         let mut deadline = self.limit.map(|limit| Instant::now() + limit);
         let mut is_told_to_stop = false;
         let mut has_successor = true;
+        #[cfg(feature = "share")]
+        share::leave(self.successor.taker.as_fd());
         heirs::give(std::mem::take(&mut self.clients), &self.successor)?;
         loop {
             let is_done = self.servers.is_empty();

@@ -28,6 +28,8 @@ use crate::daemon::{descriptors, init_d, memory, programs, settings, signals, us
 use crate::listen::{Servers, inherited};
 use crate::logging::{self, Destination, Opened};
 use crate::server;
+#[cfg(feature = "share")]
+use crate::websocket::share;
 
 /// Tests the configuration (`-t`).
 ///
@@ -128,6 +130,10 @@ fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     let manager = Manager::find(before.is_some());
     give_up_privileges(user.as_ref(), files)?;
     let controls = Controls::new().context("cannot wait for signals")?;
+    #[cfg(feature = "share")]
+    if before.is_some() {
+        share::await_lines();
+    }
     servers.start()?;
     #[cfg(feature = "state")]
     answers.start().context("cannot create a thread")?;

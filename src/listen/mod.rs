@@ -257,7 +257,6 @@ impl Servers {
             }
             self.retired.push(clients);
         }
-        self.hold_backends();
         left
     }
 
@@ -266,7 +265,7 @@ impl Servers {
     #[cfg(feature = "websocket")]
     pub(crate) fn adopt(&self, packet: &str, sockets: Vec<OwnedFd>) -> bool {
         let Some(passed) = Passed::parse(packet) else {
-            return false;
+            return self.adopt_line(packet, sockets);
         };
         let named = |listener: &Arc<Listener>| listener.written() == passed.server;
         let leads = |binding: &&Binding| binding.listeners().iter().any(named);
@@ -276,6 +275,24 @@ impl Servers {
                 adopt::adopt(binding.server(), &passed, client, backend)
             }
             _ => false,
+        }
+    }
+
+    /// Serves a line that another process has passed. Returns false if that one is to keep it.
+    #[cfg(feature = "websocket")]
+    fn adopt_line(&self, packet: &str, descriptors: Vec<OwnedFd>) -> bool {
+        #[cfg(feature = "share")]
+        {
+            let servers = self.current.iter().filter_map(|binding| {
+                let server = binding.server();
+                Some((server.config().websocket.as_ref()?, server.clients()))
+            });
+            share::adopt(packet, descriptors, servers)
+        }
+        #[cfg(not(feature = "share"))]
+        {
+            let _ = (packet, descriptors);
+            false
         }
     }
 

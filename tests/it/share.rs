@@ -12,6 +12,8 @@ use crate::process::{figure, terminal, wait_until};
 
 mod crowds;
 mod lines;
+mod stalled;
+mod upgrades;
 
 /// A gateway with one link, `line`, to a UNIX server.
 fn shared(settings: &str) -> (Gateway, Backend) {

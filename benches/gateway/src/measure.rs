@@ -9,7 +9,7 @@ use crate::programs::{self, Manner, Program, Service, peers};
 use crate::report::{Counted, Memory, Report};
 use crate::syscalls;
 use crate::tls;
-use crate::works::{DIRECT, EXEC, METRICS, PLAIN, Plan, SECURE};
+use crate::works::{DIRECT, EXEC, METRICS, PLAIN, Plan, SECURE, SHARED};
 
 /// Connections held open to see what each costs in memory.
 const IDLE: usize = 200;
@@ -54,6 +54,9 @@ impl Bench<'_> {
         }
         if self.plan.has_any(&EXEC) {
             or_say("exec", self.exec(&mut report));
+        }
+        if self.plan.has_any(&SHARED) {
+            or_say("share", self.shared(&mut report));
         }
         if self.plan.has_any(&METRICS) {
             or_say("metrics", self.metrics(&mut report));
@@ -103,6 +106,17 @@ impl Bench<'_> {
         programs.extend(peers::start(&[peers::websocketd], self.scratch));
         report.memory.extend(idle_memory(&programs, " exec")?);
         report.rows.extend(self.plan.rows(&EXEC, &programs)?);
+        Ok(())
+    }
+
+    fn shared(&self, report: &mut Report) -> io::Result<()> {
+        let echo = self.scratch.join("echo");
+        let link = format!(
+            "links = ( {{ origin = \"shared\"; destination = \"{}\"; share = \"all\"; }} );",
+            echo.display()
+        );
+        let programs = self.pair(&Manner::Plain, &link)?;
+        report.rows.extend(self.plan.rows(&SHARED, &programs)?);
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! no limits, no UTF-8, no pings. One thread reads the client and writes the backend, one the
 //! reverse: four system calls an echo.
 
+mod shared;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -65,16 +67,21 @@ fn one(
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     let Some(config) = tls else {
-        relay(&client, writes, sockets)?;
+        relay(&client, Some(&client), writes, sockets)?;
         return client.shutdown(Shutdown::Write);
     };
     let session = Session::accept(client, config)?;
-    relay(&session, writes, sockets)?;
+    relay(&session, None, writes, sockets)?;
     session.finish()
 }
 
-/// One client, from its request to its close handshake.
-fn relay<C: Sync>(client: &C, writes: Writes, sockets: &Path) -> io::Result<()>
+/// One client, from its request to its close handshake; `plain` is its socket if it has no TLS.
+fn relay<C: Sync>(
+    client: &C,
+    plain: Option<&TcpStream>,
+    writes: Writes,
+    sockets: &Path,
+) -> io::Result<()>
 where
     for<'a> &'a C: Read + Write,
 {
@@ -86,7 +93,11 @@ where
         .unwrap_or_default()
         .trim_start_matches('/');
     let key = wire::header_value(&head, "sec-websocket-key").unwrap_or_default();
-    let backend = UnixStream::connect(sockets.join(name))?;
+    let shared = plain.filter(|_| name == shared::NAME);
+    let backend = match shared {
+        Some(_) => shared::backend(sockets)?,
+        None => UnixStream::connect(sockets.join(name))?,
+    };
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n\r\n",
@@ -94,6 +105,11 @@ where
     );
     opening.write_all(answer.as_bytes())?;
     drop((head, answer));
+    if let Some(client) = shared {
+        shared::join(client)?;
+        bytes_from_frames(client, &backend, writes)?;
+        return shared::leave(client);
+    }
     thread::scope(|scope| {
         let down = thread::Builder::new()
             .stack_size(STACK)

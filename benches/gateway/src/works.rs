@@ -52,6 +52,12 @@ pub const EXEC: [Named; 3] = [
     ),
 ];
 
+/// Where clients share one backend.
+pub const SHARED: [Named; 2] = [
+    ("shared: 125 B to 10 clients", Work::Share { clients: 10 }),
+    ("shared: 125 B to 100 clients", Work::Share { clients: 100 }),
+];
+
 /// With `metrics` against without.
 pub const METRICS: [Named; 2] = [
     ("metrics: echo 125 B, 10 connections", echo(10, 1, false)),

@@ -75,7 +75,9 @@ impl Device {
             Role::Read(_) => Err(Errno::EPIPE),
             Role::Held(None) => Ok(slices.iter().map(|slice| slice.len()).sum()),
             Role::Held(Some(destination)) => writev(destination, slices),
-            Role::Line { .. } | Role::Character | Role::Written => writev(fd, slices),
+            Role::Line { .. } | Role::Character | Role::Written | Role::Elsewhere => {
+                writev(fd, slices)
+            }
         }
     }
 }

@@ -107,6 +107,30 @@ impl<'a> ToClient<'a> {
         self.carried == 0 && self.held.is_none() && self.prefix_len == 0 && self.frames.is_empty()
     }
 
+    /// The bytes that are held, as they came, unless it [is filling](Self::is_filling).
+    #[cfg(feature = "share")]
+    pub(crate) fn begun(&self) -> Vec<u8> {
+        let held = self.held.as_deref().unwrap_or_default();
+        let carried = &self.buffer[..self.carried];
+        [&self.prefix[..self.prefix_len], held, carried].concat()
+    }
+
+    /// Goes on with bytes that another one has held.
+    ///
+    /// # Errors
+    /// See [`Forward`].
+    #[cfg(feature = "share")]
+    pub(crate) fn begin_with(&mut self, mut bytes: &[u8]) -> Result<(), Forward> {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let (now, later) = bytes.split_at(space.len().min(bytes.len()));
+            space[..now.len()].copy_from_slice(now);
+            self.forward(now.len())?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
     /// Payload bytes sent so far.
     pub(crate) fn count(&self) -> u64 {
         self.count

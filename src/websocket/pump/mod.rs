@@ -29,6 +29,8 @@ pub(super) use ending::ClientEnd;
 #[cfg(feature = "share")]
 pub(super) use ending::{LOOK, TURNED_AWAY};
 use from_client::{FromClient, Source};
+#[cfg(feature = "share")]
+pub(crate) use passed::offer;
 pub(crate) use passed::{MAX_PACKET, NOT_TAKEN, Passed, TAKEN, go_on};
 use patience::Patience;
 use side::{Reads, Side};

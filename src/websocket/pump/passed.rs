@@ -251,8 +251,15 @@ impl Pump {
     }
 }
 
-/// Sends a packet and waits for the answer.
-fn offer(to: BorrowedFd<'_>, packet: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<bool> {
+/// Sends a packet and waits for the answer: whether it was taken.
+///
+/// # Errors
+/// As sendmsg(2) and recvmsg(2); `UnexpectedEof` if the other process is gone.
+pub(crate) fn offer(
+    to: BorrowedFd<'_>,
+    packet: &[u8],
+    sockets: &[BorrowedFd<'_>],
+) -> io::Result<bool> {
     passing::send(to, packet, sockets)?;
     let mut answer = [0];
     match passing::receive(to, &mut answer)? {

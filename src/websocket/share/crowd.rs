@@ -71,6 +71,23 @@ impl<'a> Crowd<'a> {
         self.state().said
     }
 
+    /// The frames that newcomers get.
+    pub(super) fn for_newcomers(&self) -> Vec<u8> {
+        let transcript = &self.state().transcript;
+        let (from, to) = (transcript.beginning(), transcript.end());
+        transcript.between(from, to).concat()
+    }
+
+    /// Keeps frames for newcomers that another process has sent.
+    pub(super) fn recall(&self, frames: &[u8]) {
+        let mut state = self.state();
+        if state.transcript.keeps() {
+            // Without memory for them, newcomers get none.
+            let _ = state.transcript.append(&[frames]);
+            state.trim();
+        }
+    }
+
     /// Lets a client take part: it gets what newcomers get, and then what is said, all after its
     /// 101.
     pub(super) fn admit(&self, member: Arc<Member>) {

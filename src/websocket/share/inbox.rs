@@ -17,6 +17,9 @@ use crate::websocket::framing::PACKET;
 /// Bytes that may wait, unless it is one message.
 const WAITING: usize = 64 << 10;
 
+/// Bytes of the length that stands before a message to the process that has the backend now.
+pub(super) const PREFIX: usize = 4;
+
 /// Messages for the backend.
 pub(super) struct Inbox {
     state: Mutex<State>,
@@ -63,6 +66,47 @@ impl Inbox {
         self.state().backend.clone()
     }
 
+    /// Lets messages go to a backend that another process had, after what waited there.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if `maxmemory` does not suffice for what waited.
+    pub(super) fn go_on(&self, backend: Arc<Backend>, waiting: Vec<u8>) -> io::Result<()> {
+        if !self.clients.budget().take(waiting.len()) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let mut state = self.state();
+        state.backend = Some(backend);
+        state.bytes = waiting.len();
+        state.queue = VecDeque::from([waiting]);
+        state.queue.retain(|message| !message.is_empty());
+        Ok(())
+    }
+
+    /// Has `give` pass the backend on, together with what waits, and lets messages go to `next` if
+    /// it returns true. No message comes in between.
+    ///
+    /// # Errors
+    /// As `give`.
+    pub(super) fn pass(
+        &self,
+        next: &Arc<Backend>,
+        give: impl FnOnce(&[u8]) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let mut state = self.state();
+        let mut waiting = Vec::from(std::mem::take(&mut state.queue)).concat();
+        waiting.drain(..std::mem::take(&mut state.written));
+        let given = give(&waiting);
+        self.clients.budget().give_back(state.bytes);
+        state.bytes = 0;
+        if let Ok(true) = given {
+            state.backend = Some(Arc::clone(next));
+        }
+        state.moves = state.moves.wrapping_add(1);
+        drop(state);
+        self.room.notify_all();
+        given
+    }
+
     /// The backend takes nothing more: what waits is dropped.
     pub(super) fn close(&self) {
         let mut state = self.state();
@@ -95,7 +139,7 @@ impl Inbox {
         limit: Duration,
         go_on: impl Fn() -> bool,
     ) -> io::Result<bool> {
-        let length = pieces[0].len() + pieces[1].len();
+        let mut length = pieces[0].len() + pieces[1].len();
         let mut state = self.state();
         while !state.queue.is_empty() && state.bytes + length > WAITING {
             let before = state.moves;
@@ -110,6 +154,15 @@ impl Inbox {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let is_first = state.queue.is_empty();
+        let with_length;
+        let pieces = match backend.is_elsewhere() {
+            true => {
+                with_length = prefixed(pieces);
+                length = with_length.len();
+                [&with_length[..], &[]]
+            }
+            false => pieces,
+        };
         // Taken before the first byte goes out: no message stays half written for want of memory.
         let budget = self.clients.budget();
         if !budget.take(length) {
@@ -168,6 +221,12 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// A message with its length (big endian), for another process (`tap`).
+fn prefixed(pieces: [&[u8]; 2]) -> Vec<u8> {
+    let length = (pieces[0].len() + pieces[1].len()) as u32;
+    [&length.to_be_bytes()[..], pieces[0], pieces[1]].concat()
 }
 
 /// Writes a message to a byte stream, if it is its turn. Returns what is left of it.

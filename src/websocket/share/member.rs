@@ -13,7 +13,7 @@ use std::time::Instant;
 use common::MessageType;
 use log::debug;
 
-use super::Seat;
+use super::seat::Seat;
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::frame::CloseCode;

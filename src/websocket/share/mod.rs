@@ -7,6 +7,7 @@
 //! however many servers and names lead to it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,7 +15,6 @@ use std::time::Instant;
 use log::info;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::backend::Backend;
 use crate::config::{LinkConfig, Share as Mode, Target, WebsocketConfig};
 use crate::server::clients::Clients;
 use crate::system::threads;
@@ -22,18 +22,30 @@ use connecting::connect;
 use inbox::Inbox;
 use key::{key_in_docroot, key_of};
 use member::Member;
+use opening::Opening;
+use passed::Taken;
 
+mod adopting;
 mod connecting;
 mod crowd;
 mod inbox;
 mod key;
 mod member;
+mod opening;
+mod passed;
 mod place;
+mod seat;
+mod serving;
+mod tap;
 mod thread;
 mod transcript;
+mod waiting;
 
+pub(crate) use adopting::adopt;
 pub(crate) use key::{Key, kept, key};
 pub(crate) use member::run;
+pub(crate) use passed::{await_lines, leave};
+pub(crate) use seat::Seat;
 
 /// The shares of the process.
 static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
@@ -61,6 +73,14 @@ struct State {
     idle: Instant,
     /// Clients that the thread does not know yet.
     newcomers: Vec<Arc<Member>>,
+    /// Why its clients are closed, if it is over.
+    why: &'static str,
+    /// Where the process is that a line is to go over to (`passed`).
+    heir: Option<Arc<OwnedFd>>,
+    /// A line that has come from another process.
+    taken: Option<Taken>,
+    /// Processes before this one whose clients share the line.
+    others: usize,
 }
 
 /// The state of the connection to the backend.
@@ -95,7 +115,7 @@ pub(crate) fn clients_of(
 /// Gives a client its place; the first one connects the backend, at `target`.
 ///
 /// # Errors
-/// As [`connect`]; `WouldBlock` while another client connects it, `ConnectionRefused` while it is
+/// As [`connect`]; `WouldBlock` while another client connects it, or it may come from another process, `ConnectionRefused` while it is
 /// away, `ResourceBusy` if another client has it alone.
 pub(crate) fn take_seat(
     key: Key,
@@ -106,7 +126,11 @@ pub(crate) fn take_seat(
     match enter(&key, clients)? {
         Entry::Seat(seat) => Ok(seat),
         Entry::First(opening) => {
-            let backend = connect(&key, target, go_on)?;
+            let backend =
+                connect(&key, target, go_on).map_err(|error| match passed::may_come(&error) {
+                    true => io::ErrorKind::WouldBlock.into(),
+                    false => error,
+                })?;
             opening.open(backend, Arc::clone(clients))
         }
         Entry::Wait => Err(io::ErrorKind::WouldBlock.into()),
@@ -144,12 +168,12 @@ fn enter(key: &Key, clients: &Arc<Clients>) -> io::Result<Entry> {
             return Ok(Share::seat(share));
         }
         // It is there until it has left the backend.
-        retire(share);
+        retire(share, "the settings have changed");
         return Ok(Entry::Wait);
     }
     let share = Share::begin(key.clone(), clients)?;
     shares.push(Arc::clone(&share));
-    Ok(Entry::First(Opening { share: Some(share) }))
+    Ok(Entry::First(Opening::of(share)))
 }
 
 /// Holds the backends of these keys from now on (`keep`), and those no longer that are not among
@@ -159,13 +183,12 @@ pub(crate) fn keep(wanted: Vec<(Key, Arc<Clients>)>) {
     for share in shares.iter() {
         let is_kept =
             (wanted.iter()).any(|(key, _)| share.key.is_same(key) && key.is_like(&share.key));
-        share.is_kept.store(is_kept, Ordering::Release);
-        share.wake();
+        share.hold(is_kept);
     }
     for (key, clients) in wanted {
         match shares.iter().find(|share| share.key.is_same(&key)) {
             Some(share) if share.key.is_like(&key) => continue,
-            Some(share) => retire(share),
+            Some(share) => retire(share, "the settings have changed"),
             None => {}
         }
         let name = key.name.clone();
@@ -181,16 +204,14 @@ pub(crate) fn keep(wanted: Vec<(Key, Arc<Clients>)>) {
     }
 }
 
-/// Ends a share whose settings are others now: its clients come again.
-fn retire(share: &Share) {
+/// Ends a share for this reason: its clients come again.
+fn retire(share: &Share, why: &'static str) {
     let mut state = share.state();
     if state.line == Line::Over {
         return;
     }
-    info!(
-        "{}: shared with other settings now; its clients are closed",
-        share.key.name
-    );
+    info!("{}: {why}; its clients are closed", share.key.name);
+    state.why = why;
     share.is_kept.store(false, Ordering::Release);
     state.line = Line::Over;
     drop(state);
@@ -207,6 +228,10 @@ impl Share {
                 seats: 0,
                 idle: Instant::now(),
                 newcomers: Vec::new(),
+                why: "",
+                heir: None,
+                taken: None,
+                others: 0,
             }),
             inbox: Inbox::new(Arc::clone(clients)),
             wake: EventFd::from_value_and_flags(0, flags)?,
@@ -228,6 +253,12 @@ impl Share {
         let _ = self.wake.write(1);
     }
 
+    /// Holds the backend without clients too, or no longer.
+    fn hold(&self, is_kept: bool) {
+        self.is_kept.store(is_kept, Ordering::Release);
+        self.wake();
+    }
+
     fn is_kept(&self) -> bool {
         self.is_kept.load(Ordering::Acquire)
     }
@@ -238,12 +269,24 @@ impl Share {
         match state.line {
             Line::Opening | Line::Over => Entry::Wait,
             Line::Away => Entry::Away,
-            Line::Open if share.key.mode == Mode::First && state.seats > 0 => Entry::Busy,
+            Line::Open if share.key.mode == Mode::First && state.seats + state.others > 0 => {
+                Entry::Busy
+            }
             Line::Open => {
                 state.seats += 1;
                 Entry::Seat(Seat::new(share))
             }
         }
+    }
+
+    /// Goes on with a line that has come from another process, and what waits for it.
+    fn go_on(&self, taken: Taken, waiting: Vec<u8>) -> io::Result<()> {
+        self.inbox.go_on(Arc::clone(&taken.backend), waiting)?;
+        let mut state = self.state();
+        state.others = taken.others.len();
+        state.line = Line::Open;
+        state.taken = Some(taken);
+        Ok(())
     }
 
     /// Has the thread serve a client.
@@ -278,80 +321,6 @@ impl Share {
     fn give_up(self: &Arc<Self>) {
         shares().retain(|share| !Arc::ptr_eq(share, self));
         self.state().line = Line::Over;
-    }
-}
-
-/// The right of the first client to connect the backend.
-struct Opening {
-    /// `None` when it is done.
-    share: Option<Arc<Share>>,
-}
-
-impl Opening {
-    /// Begins to serve clients by a connected backend. Returns the first one's place.
-    ///
-    /// # Errors
-    /// If there is no thread for it.
-    fn open(mut self, backend: Backend, clients: Arc<Clients>) -> io::Result<Seat> {
-        let Some(share) = &self.share else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let share = Arc::clone(share);
-        share.inbox.open(Arc::new(backend));
-        {
-            let mut state = share.state();
-            state.seats = 1;
-            state.line = Line::Open;
-        }
-        let seat = Seat::new(&share);
-        thread::start(&share, share.inbox.backend(), clients)?;
-        self.share = None;
-        Ok(seat)
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        if let Some(share) = self.share.take() {
-            share.give_up();
-        }
-    }
-}
-
-/// A client's place; dropping it frees it.
-pub(crate) struct Seat {
-    share: Arc<Share>,
-    is_free: AtomicBool,
-}
-
-impl Seat {
-    fn new(share: &Arc<Share>) -> Self {
-        Self {
-            share: Arc::clone(share),
-            is_free: AtomicBool::new(false),
-        }
-    }
-
-    fn share(&self) -> &Arc<Share> {
-        &self.share
-    }
-
-    /// Frees the place: the client is served no longer.
-    fn free(&self) {
-        if self.is_free.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut state = self.share.state();
-        state.seats -= 1;
-        state.idle = Instant::now();
-        drop(state);
-        self.share.wake();
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.free();
     }
 }
 

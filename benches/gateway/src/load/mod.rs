@@ -1,6 +1,7 @@
 //! The load: raw frames from one client, and what they cost the program under it.
 
 mod peer;
+mod shared;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -51,6 +52,11 @@ pub enum Work {
     Upload,
     /// Bytes from the backend.
     Download,
+    /// A small message of one client, and its echo to all who share the backend.
+    Share {
+        /// Clients that share it.
+        clients: usize,
+    },
     /// Handshake, one echo, close handshake.
     Connect {
         /// Clients at a time.
@@ -82,7 +88,7 @@ impl Work {
     /// What the rate and the cost of this work count.
     pub fn unit(self) -> Unit {
         match self {
-            Work::Echo { .. } => Unit::Message,
+            Work::Echo { .. } | Work::Share { .. } => Unit::Message,
             Work::EchoLarge | Work::Upload | Work::Download => Unit::Mebibyte,
             Work::Connect { .. } => Unit::Connection,
         }
@@ -130,6 +136,7 @@ impl Work {
                     download: effort.bytes,
                 },
             ),
+            Work::Share { clients } => shared::share(program, clients, effort.time),
             Work::Connect { at_a_time } => connect(program, at_a_time, effort.time * 4),
         }
     }

@@ -32,11 +32,13 @@ pub enum Service {
     Bulk,
     /// The backend of many silent clients.
     Crowd,
+    /// An echo of one backend, to all clients.
+    Shared,
 }
 
 impl Service {
     /// How many there are.
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
     /// The path of a request for it.
     pub fn path(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Service {
             Service::Echo | Service::MergedEcho => "/echo",
             Service::Bulk => "/bulk",
             Service::Crowd => "/crowd",
+            Service::Shared => "/shared",
         }
     }
 }
@@ -144,7 +147,7 @@ impl Program {
             .args([plain.to_string(), merged.to_string()]);
         command.args(tls.is_some().then_some("tls"));
         let process = Process::listening(name, command, &[plain, merged], sockets)?;
-        let program = Program::of(name, [plain, merged, plain, plain], vec![process]);
+        let program = Program::of(name, [plain, merged, plain, plain, plain], vec![process]);
         Ok(Program {
             tls,
             backend,
@@ -195,7 +198,7 @@ impl Program {
         let mut command = Command::new(executable);
         command.arg("-f").arg(&file);
         let process = Process::listening(name, command, &[plain, merged], sockets)?;
-        let program = Program::of(name, [plain, merged, plain, plain], vec![process]);
+        let program = Program::of(name, [plain, merged, plain, plain, plain], vec![process]);
         Ok(Program {
             tls,
             backend,

@@ -55,7 +55,11 @@ pub fn websocat(sockets: &Path) -> io::Result<Program> {
     };
     let ((echo, one), (bulk, two), (crowd, three)) =
         (start("echo")?, start("bulk")?, start("crowd")?);
-    let mut program = Program::of("websocat", [echo, echo, bulk, crowd], vec![one, two, three]);
+    let mut program = Program::of(
+        "websocat",
+        [echo, echo, bulk, crowd, echo],
+        vec![one, two, three],
+    );
     program.merges = false;
     Ok(program)
 }

@@ -1,0 +1,127 @@
+//! Clients that do not read: they lose their place with a Close, and nobody waits for them.
+
+use std::time::{Duration, Instant};
+
+use super::crowds::stalled;
+use super::{shared, shared_with};
+use crate::backend::Connection;
+use crate::client::Client;
+use crate::frames::{self, CLOSE, TEXT};
+use crate::gateway::Gateway;
+use crate::process::{figure, wait_until};
+
+/// Bytes of a long line.
+const LONG: usize = 32 << 10;
+
+/// A numbered line of that length.
+fn long(number: usize) -> String {
+    format!("{number:07} {}", "x".repeat(LONG - 8))
+}
+
+/// Has the backend say a line, and all readers read it. Returns how long that took.
+fn say(connection: &mut Connection, readers: &mut [Client], line: &str) -> Duration {
+    let said = format!("{line}\n");
+    let start = Instant::now();
+    connection.give(said.as_bytes());
+    for reader in readers {
+        let (opcode, payload) = reader.message();
+        assert!(opcode == TEXT && payload == line.as_bytes());
+    }
+    start.elapsed()
+}
+
+/// How many have lost their place.
+fn left_behind(gateway: &Gateway) -> usize {
+    gateway.process.log().matches("bytes behind").count()
+}
+
+/// How many bytes of payload a client is sent that does not read.
+fn taken(gateway: &Gateway, connection: &mut Connection, readers: &mut [Client]) -> usize {
+    let client = stalled(gateway);
+    wait_until("it to lose its place", || {
+        say(connection, readers, &long(0));
+        left_behind(gateway) == 1
+    });
+    drop(client);
+    let end = (gateway.process)
+        .find_line(|line| line.contains(" bytes out, "))
+        .expect("the line of its end");
+    let words: Vec<_> = end.split(' ').collect();
+    let at = words.windows(2).position(|pair| pair == ["bytes", "out,"]);
+    words[at.expect("bytes out") - 1].parse().expect("a number")
+}
+
+#[test]
+fn what_is_said_is_there_at_once_while_50_clients_do_not_read() {
+    const EACH: usize = 50;
+    const ROUNDS: usize = 200;
+    let (gateway, backend) = shared_with("maxclients = 200;", "share = \"all\";");
+    let mut readers: Vec<_> = (0..EACH).map(|_| gateway.open("line")).collect();
+    let mut connection = backend.accept();
+    let taken = taken(&gateway, &mut connection, &mut readers);
+    let delays = |connection: &mut Connection, readers: &mut [Client]| {
+        let delays = (0..ROUNDS).map(|_| say(connection, readers, "now"));
+        let mut delays: Vec<_> = delays.collect();
+        delays.sort_unstable();
+        [delays[ROUNDS / 2], delays[ROUNDS * 9 / 10]]
+    };
+    let alone = delays(&mut connection, &mut readers);
+    let stuck: Vec<_> = (0..EACH).map(|_| stalled(&gateway)).collect();
+    // Their sockets are full then, and each is some 64 KiB behind.
+    for number in 0..taken / LONG + 2 {
+        say(&mut connection, &mut readers, &long(number));
+    }
+    let among = delays(&mut connection, &mut readers);
+    // The log counts lines of one cause, ten a second: one more is enough to see.
+    wait_until("those to lose their places", || {
+        say(&mut connection, &mut readers, &long(0));
+        left_behind(&gateway) > 1
+    });
+    drop(stuck);
+    let alone_again = delays(&mut connection, &mut readers);
+    figure(format!(
+        "{EACH} clients have a message after (p50, p90) {alone:.1?} alone, {among:.1?} among {EACH} \
+         whose sockets are full, {alone_again:.1?} when these have left"
+    ));
+}
+
+#[test]
+fn a_client_that_reads_again_gets_what_it_was_sent_and_then_1013() {
+    let (gateway, backend) = shared("share = \"all\";");
+    let mut reader = [gateway.open("line")];
+    let mut connection = backend.accept();
+    // It has five seconds to begin to read: a busy machine may need another try.
+    wait_until("one to be told", || {
+        let mut slow = stalled(&gateway);
+        let before = left_behind(&gateway);
+        let mut said = 0;
+        while left_behind(&gateway) == before {
+            say(&mut connection, &mut reader, &long(said));
+            said += 1;
+        }
+        is_told(&mut slow, said)
+    });
+    say(&mut connection, &mut reader, "the others go on");
+}
+
+/// Reads whole lines in order, and then Close 1013. Returns false if the client was cut off.
+fn is_told(client: &mut Client, said: usize) -> bool {
+    for number in 0..said {
+        let Ok(Some(frame)) = client.frame_or_end() else {
+            return false;
+        };
+        if frame.opcode == CLOSE {
+            let wanted = [&1013u16.to_be_bytes()[..], b"too slow"].concat();
+            assert_eq!(frame.payload, wanted);
+            assert!(number > 0, "it has got something before");
+            client.send(&frames::close(1013));
+            client.expect_end();
+            figure(format!(
+                "1013 after {number} of {said} lines of {LONG} bytes"
+            ));
+            return true;
+        }
+        assert!(frame.payload == long(number).as_bytes(), "line {number}");
+    }
+    panic!("it has got all, and no Close");
+}
