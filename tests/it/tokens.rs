@@ -1,6 +1,8 @@
 //! Who may come in with a token: `auth` of type Bearer, and that no token is told to others.
 
+use data_encoding::BASE64URL_NOPAD;
 use nix::sys::signal::Signal;
+use ring::hmac;
 
 use crate::client::Client;
 use crate::gateway::{Gateway, daemon, free_address};
@@ -17,12 +19,17 @@ const OPAQUE: &str = "an-opaque-token-of-anna";
 
 /// A gateway that takes both kinds of tokens, and where its tokens stand.
 fn gateway(more: &str, websocket: &str) -> (Gateway, TempDir) {
+    gateway_with("", more, websocket)
+}
+
+/// The same, with these settings of the server.
+fn gateway_with(server: &str, more: &str, websocket: &str) -> (Gateway, TempDir) {
     let files = TempDir::new();
     std::fs::write(files.path().join("secret"), SECRET).unwrap();
     std::fs::write(files.path().join("tokens"), format!("{OPAQUE}:anna\n")).unwrap();
     let directory = files.path().display();
     let auth = format!(
-        "auth = {{ type = \"Bearer\"; algorithm = \"HS256\"; keyfile = \"{directory}/secret\"; \
+        "{server} auth = {{ type = \"Bearer\"; algorithm = \"HS256\"; keyfile = \"{directory}/secret\"; \
          tokens = \"{directory}/tokens\"; realm = \"api\"; {more} }}; \
          document = {{ docroot = \"DIR/www\"; }};"
     );
@@ -65,6 +72,53 @@ fn a_token_opens_a_page_and_a_websocket() {
         .process
         .find_line(|line| line.contains("it has expired"));
     assert!(line.is_some());
+}
+
+/// A token of carl's whose length is `length` or a few bytes more.
+fn long_token(length: usize) -> String {
+    let base64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+    let header = base64(br#"{"alg":"HS256"}"#);
+    let filling = "x".repeat(length * 3 / 4 - header.len() - 60);
+    let claims = format!(r#"{{"sub":"carl","exp":4102444800,"more":"{filling}"}}"#);
+    let text = format!("{header}.{}", base64(claims.as_bytes()));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.trim_end().as_bytes());
+    let signature = hmac::sign(&key, text.as_bytes());
+    format!("{text}.{}", base64(signature.as_ref()))
+}
+
+#[test]
+fn a_token_may_be_as_long_as_the_head_in_which_it_stands() {
+    let token = long_token(16 << 10);
+    assert!((16 << 10..17 << 10).contains(&token.len()));
+    let open = |gateway: &Gateway, token: &str| {
+        gateway.backend("echo").echo();
+        let header = status(
+            gateway,
+            "/echo",
+            &format!("Authorization: Bearer {token}\r\n"),
+        );
+        (
+            header,
+            status(gateway, &format!("/echo?access_token={token}"), ""),
+        )
+    };
+    let (usual, _files) = gateway("", "");
+    assert_eq!(open(&usual, &token), (431, 414));
+    let (roomy, _files) = gateway_with("headsize = 32768;", "", "");
+    assert_eq!(open(&roomy, &token), (101, 101));
+    // The same for nobody's token.
+    let last = if token.ends_with('A') { 'E' } else { 'A' };
+    let wrong = format!("{}{last}", &token[..token.len() - 1]);
+    assert_eq!(
+        status(&roomy, &format!("/echo?access_token={wrong}"), ""),
+        401
+    );
+    assert!(
+        roomy
+            .process
+            .log_until("its signature is wrong")
+            .contains("401")
+    );
 }
 
 #[test]

@@ -14,6 +14,8 @@ use super::json::Json;
 const LEEWAY: i64 = 30;
 /// Shortest secret for HS256, in bytes (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;
+/// Longest header, in base64 (our limit): it is read before the signature has been checked.
+const MAX_HEADER: usize = 4096;
 /// Longest user, in bytes (our limit).
 const MAX_USER: usize = 255;
 /// A public key of P-256 up to its point (RFC 5480): SEQUENCE, algorithm and curve, BIT STRING.
@@ -126,6 +128,9 @@ pub fn check_at(
     let malformed = "it is no JSON Web Token";
     let (signed, signature) = token.rsplit_once('.').ok_or(malformed)?;
     let (header, claims) = signed.split_once('.').ok_or(malformed)?;
+    if header.len() > MAX_HEADER {
+        return Err("its header is longer than 4096 bytes");
+    }
     let header = object(header).ok_or(malformed)?;
     if !matches!(header.member("alg"), Some(Json::Text(own)) if own == key.algorithm()) {
         return Err("its algorithm is not that of 'algorithm'");

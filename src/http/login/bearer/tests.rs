@@ -66,7 +66,6 @@ fn a_token_stands_in_a_header_a_query_or_a_cookie() {
 #[test]
 fn anything_else_lets_nobody_in() {
     let twice = format!("Authorization: Bearer {TOKEN}\r\n").repeat(2);
-    let long = format!("Authorization: Bearer {}\r\n", "a".repeat(MAX_TOKEN + 1));
     for (target, lines, status) in [
         ("/", "", 401),
         ("/?access_token", "", 401),
@@ -85,7 +84,6 @@ fn anything_else_lets_nobody_in() {
         ("/", "Cookie: Session=a-token+of/16-or~more.=\r\n", 401),
         ("/", "Cookie: session\r\n", 401),
         ("/", &*twice, 400),
-        ("/", &*long, 401),
         ("/?access_token=x", &twice[..twice.len() / 2], 400),
     ] {
         assert_eq!(ask(target, lines).0, Err(status), "{target} {lines}");

@@ -217,6 +217,18 @@ fn other_spellings_of_a_token_let_nobody_in() {
 }
 
 #[test]
+fn a_long_token_is_read_and_a_long_header_is_not() {
+    let more = format!(r#","more":["{}"]}}"#, "x".repeat(64 << 10));
+    let long = |text: &str| text.replacen('}', &more, 1);
+    assert_eq!(
+        read(&signed(HEADER, &long(GOOD), SECRET)),
+        Ok("anna".into())
+    );
+    let refused = read(&signed(&long(HEADER), GOOD, SECRET));
+    assert_eq!(refused, Err("its header is longer than 4096 bytes"));
+}
+
+#[test]
 fn a_user_is_a_name_that_a_log_can_show() {
     let long = format!(r#""{}""#, "u".repeat(256));
     for user in [
