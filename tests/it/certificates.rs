@@ -6,9 +6,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
 
 use crate::gateway::Gateway;
 use crate::http::upgrade;
@@ -28,15 +33,21 @@ impl Files {
 
     /// Makes both files anew.
     pub(crate) fn renew(&self) {
-        self.make("crt", "key", "/CN=gateway");
+        self.make("crt", "key", "/CN=gateway", "gateway.test");
     }
 
     /// Makes `client.crt` and `client.key`, which are their own authority too.
     pub(crate) fn client_certificate(&self, subject: &str) {
-        self.make("client.crt", "client.key", subject);
+        self.make("client.crt", "client.key", subject, "gateway.test");
     }
 
-    fn make(&self, certificate: &str, key: &str, subject: &str) {
+    /// Makes `NAME.crt` and `NAME.key` of a server of this name.
+    pub(crate) fn certificate_for(&self, name: &str) {
+        let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
+        self.make(&certificate, &key, "/CN=other", name);
+    }
+
+    fn make(&self, certificate: &str, key: &str, subject: &str, name: &str) {
         self.openssl(&[
             "req",
             "-x509",
@@ -50,7 +61,7 @@ impl Files {
             "-subj",
             subject,
             "-addext",
-            "subjectAltName = DNS:gateway.test",
+            &format!("subjectAltName = DNS:{name}"),
             "-addext",
             "basicConstraints = critical,CA:FALSE",
             "-keyout",
@@ -130,6 +141,23 @@ impl Files {
         StreamOwned::new(tls, stream)
     }
 
+    /// A client that asks for a server of this name, or of none, and takes whichever answers.
+    pub(crate) fn connect_to(&self, gateway: &Gateway, name: &str) -> Tls {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("versions ring knows");
+        let mut config = config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_no_client_auth();
+        config.enable_sni = !name.is_empty();
+        let name = if name.is_empty() { "none.test" } else { name };
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        StreamOwned::new(tls, gateway.connect())
+    }
+
     /// A client of the service `name`, past its upgrade.
     pub(crate) fn open(&self, gateway: &Gateway, name: &str) -> Tls {
         let mut client = self.connect(gateway);
@@ -140,5 +168,45 @@ impl Files {
         let head = crate::tls::read_head(&mut client);
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         client
+    }
+}
+
+/// Trusts every server, as an attacker's client does.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let known = &self.0.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }

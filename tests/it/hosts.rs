@@ -210,30 +210,55 @@ fn the_log_names_the_host_and_the_setting() {
     );
 }
 
-/// Host, Origin, the server name of the handshake, and the status on a server whose certificate is
-/// for gateway.test.
+/// The server name of the handshake, Host, Origin, and the status on a server whose certificates are
+/// for gateway.test and other.test.
 #[cfg(feature = "tls")]
-const TLS_TABLE: [(&str, &str, u16); 16] = [
-    ("gateway.test", "https://gateway.test", 101),
-    ("gateway.test:8443", "https://gateway.test:8443", 101),
-    ("GATEWAY.test", "https://gateway.test", 101),
-    ("gateway.test.", "https://gateway.test", 101),
-    ("evil.example", "https://evil.example", 421),
-    ("x.gateway.test", "https://x.gateway.test", 421),
+const TLS_TABLE: [(&str, &str, &str, u16); 24] = [
+    ("gateway.test", "gateway.test", "https://gateway.test", 101),
     (
+        "gateway.test",
+        "gateway.test:8443",
+        "https://gateway.test:8443",
+        101,
+    ),
+    ("gateway.test", "GATEWAY.test", "https://gateway.test", 101),
+    ("gateway.test", "gateway.test.", "https://gateway.test", 101),
+    ("gateway.test", "evil.example", "https://evil.example", 421),
+    (
+        "gateway.test",
+        "x.gateway.test",
+        "https://x.gateway.test",
+        421,
+    ),
+    (
+        "gateway.test",
         "gateway.test.evil.example",
         "https://gateway.test.evil.example",
         421,
     ),
-    ("test", "https://test", 101),
-    ("127.0.0.1", "https://127.0.0.1", 101),
-    ("router.lan", "https://router.lan", 101),
-    ("gateway.test", "https://evil.example", 403),
-    ("gateway.test", "http://gateway.test", 403),
-    ("gateway.test", "", 101),
-    ("evil.example", "", 101),
-    ("gateway", "https://gateway", 101),
-    ("gateway.example", "https://gateway.example", 421),
+    ("gateway.test", "test", "https://test", 101),
+    ("gateway.test", "127.0.0.1", "https://127.0.0.1", 101),
+    ("gateway.test", "router.lan", "https://router.lan", 101),
+    ("gateway.test", "gateway.test", "https://evil.example", 403),
+    ("gateway.test", "gateway.test", "http://gateway.test", 403),
+    ("gateway.test", "gateway.test", "", 101),
+    ("gateway.test", "evil.example", "", 101),
+    ("gateway.test", "gateway", "https://gateway", 101),
+    (
+        "gateway.test",
+        "gateway.example",
+        "https://gateway.example",
+        421,
+    ),
+    // All certificates count, whichever was shown; the name that was asked for does not.
+    ("other.test", "other.test", "https://other.test", 101),
+    ("other.test", "gateway.test", "https://gateway.test", 101),
+    ("gateway.test", "other.test", "https://other.test", 101),
+    ("other.test", "gateway.test", "https://other.test", 403),
+    ("evil.example", "evil.example", "https://evil.example", 421),
+    ("evil.example", "gateway.test", "https://evil.example", 403),
+    ("", "gateway.test", "https://gateway.test", 101),
+    ("", "evil.example", "https://evil.example", 421),
 ];
 
 #[test]
@@ -241,9 +266,18 @@ const TLS_TABLE: [(&str, &str, u16); 16] = [
 fn a_name_of_the_certificate_is_ours() {
     use std::io::Write;
     let files = crate::certificates::Files::new();
-    let gateway = files.gateway("", "");
+    files.certificate_for("other.test");
+    let (certificate, key) = (files.path("other.test.crt"), files.path("other.test.key"));
+    let further = format!(
+        "certificates = ( {{ crtfile = \"{}\"; keyfile = \"{}\"; }} ); }};",
+        certificate.display(),
+        key.display()
+    );
+    let section = files.section("crt", "key");
+    let section = section.strip_suffix("};").expect("a group");
+    let gateway = Gateway::with(&format!("{section} {further}"), "");
     gateway.backend("echo").echo();
-    for (host, origin, wanted) in TLS_TABLE {
+    for (name, host, origin, wanted) in TLS_TABLE {
         let origin_line = match origin {
             "" => String::new(),
             origin => format!("Origin: {origin}\r\n"),
@@ -251,11 +285,14 @@ fn a_name_of_the_certificate_is_ours() {
         let own = format!("Host: {}\r\n", gateway.address());
         let request = crate::http::upgrade(&gateway, "/echo", &origin_line);
         let request = request.replace(&own, &format!("Host: {host}\r\n"));
-        let mut client = files.connect(&gateway);
+        let mut client = files.connect_to(&gateway, name);
         client.write_all(request.as_bytes()).unwrap();
         let head = crate::tls::read_head(&mut client);
         let status = format!("HTTP/1.1 {wanted} ");
-        assert!(head.starts_with(&status), "{host:?} {origin:?}: {head}");
+        assert!(
+            head.starts_with(&status),
+            "{name:?} {host:?} {origin:?}: {head}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use data_encoding::BASE64;
 use nix::sys::signal::Signal;
 
 use crate::client::Client;
@@ -146,6 +147,37 @@ fn a_reload_keeps_who_is_in_and_refuses_the_removed_the_next_time() {
         .find_line(|line| line.contains("users:1: no password"));
     assert!(line.is_some());
     assert_eq!(status(&gateway, GUEST), 101);
+}
+
+#[test]
+fn a_head_with_a_damaged_login_lets_nobody_in() {
+    let gateway = gateway("");
+    let backend = gateway.backend("echo");
+    let encoded = |text: &[u8]| format!("Authorization: Basic {}\r\n", BASE64.encode(text));
+    let user = "u".repeat(8 << 10);
+    for (lines, wanted) in [
+        (format!("{ADMIN}{ADMIN}"), 400),
+        (format!("{ADMIN}{WRONG}"), 400),
+        (format!("{ADMIN}Authorization: Bearer x\r\n"), 400),
+        (ADMIN.replace("==", "\0=="), 400),
+        (ADMIN.replace("==", "="), 401),
+        (ADMIN.replace("Basic", "Basic*"), 401),
+        (ADMIN.replace("YW", "Y W"), 401),
+        (ADMIN.replace("YW", "*W"), 401),
+        (encoded(b"admin\0:test"), 401),
+        (encoded(b"admin:test\0"), 401),
+        (encoded(b"admin"), 401),
+        (encoded(b"\xff\xfe:test"), 401),
+        (encoded(user.as_bytes()), 401),
+        (encoded(format!("{user}:test").as_bytes()), 401),
+        (encoded(format!("admin:{user}").as_bytes()), 401),
+        (encoded(user.repeat(2).as_bytes()), 431),
+    ] {
+        assert_eq!(status(&gateway, &lines), wanted, "{lines:.80}");
+    }
+    // None of them was a guess, and the login is as good as before.
+    assert_eq!(get(&gateway, "/", ADMIN).body, b"<p>page");
+    assert!(!backend.is_called());
 }
 
 #[test]
