@@ -357,13 +357,17 @@ fn swapped_while_asked_for(gateway: &Gateway, swaps: usize) {
             number += 1;
         }
     });
-    let other = statuses.keys().find(|status| ![101, 404].contains(*status));
+    // 503: on a slow machine the ends of those before are not over, or the server is behind.
+    let other = statuses
+        .keys()
+        .find(|status| ![101, 404, 503].contains(*status));
     assert_eq!(other, None, "{statuses:?}");
     assert_eq!(outside.count(), 0, "connections came out of docroot");
     figure(format!(
         "{swaps} swaps, answers {statuses:?}; 0 connections outside docroot"
     ));
-    assert!(statuses.len() == 2, "both were met: {statuses:?}");
+    let both = [101, 404].map(|status| statuses.contains_key(&status));
+    assert_eq!(both, [true; 2], "{statuses:?}");
 }
 
 #[test]
