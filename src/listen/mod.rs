@@ -21,9 +21,9 @@ use log::{error, info, warn};
 
 #[cfg(feature = "exec")]
 use crate::backend::exec;
-use crate::config::ServerConfig;
 #[cfg(feature = "exec")]
-use crate::config::{LinkConfig, Target};
+use crate::config::Target;
+use crate::config::{LinkConfig, ServerConfig};
 use crate::listen::binding::Binding;
 use crate::listen::listener::Listener;
 use crate::server::StartError;
@@ -43,6 +43,10 @@ pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// Clients that were cut get this part of the wait of a stop.
 const CUT_SHARE: u32 = 5;
+
+/// Descriptors of a shared backend beside those of its clients: one wakes its thread, and one leads
+/// to the process before an upgrade.
+const FOR_SHARE: usize = 2;
 
 /// The servers that run.
 #[derive(Default)]
@@ -92,7 +96,9 @@ impl Servers {
         let wants = Wants::of(self.current.iter().map(|binding| binding.server().config()));
         wants.check();
         let (descriptors, thread) = self.for_programs();
-        (self.resources).measure(own + descriptors, own + thread, wants.copying());
+        let shares = self.shares();
+        let descriptors = own + descriptors + shares * FOR_SHARE;
+        (self.resources).measure(descriptors, own + thread + shares, wants.copying());
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]
         self.show();
@@ -129,6 +135,17 @@ impl Servers {
             }
         }
         (0, 0)
+    }
+
+    /// Links whose clients share a backend, which has a thread of its own.
+    fn shares(&self) -> usize {
+        let websockets = self.current.iter().filter_map(|binding| {
+            let config = binding.server().config();
+            config.websocket.as_ref()
+        });
+        let links = websockets.flat_map(|websocket| &websocket.links);
+        let is_shared = |link: &&LinkConfig| link.service.sharing.share.of(&link.target).is_some();
+        links.filter(is_shared).count()
     }
 
     /// Replaces the servers by those of a new configuration. Connections are kept.

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
+use nix::pty::PtyMaster;
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, ControlFlags};
 use nix::unistd::mkfifo;
@@ -22,6 +23,21 @@ fn with_link(kind: &str, settings: &str) -> Gateway {
     Gateway::start(&format!(
         "links = ( {{ origin = \"line\"; type = \"{kind}\"; {settings} }} );"
     ))
+}
+
+/// A terminal whose line each client has for itself, with one client; and one whose line is shared,
+/// with three.
+fn alone_and_shared(settings: &str) -> Vec<(PtyMaster, Gateway, Vec<Client>)> {
+    let ways = [("none", 1), ("all", 3)].into_iter();
+    let ways = ways.filter(|(share, _)| cfg!(feature = "share") || *share == "none");
+    let lines = ways.map(|(share, count)| {
+        let (master, path) = terminal();
+        let settings = format!("destination = \"{path}\"; share = \"{share}\"; {settings}");
+        let gateway = with_link("tty", &settings);
+        let clients = (0..count).map(|_| gateway.open("line")).collect();
+        (master, gateway, clients)
+    });
+    lines.collect()
 }
 
 /// What the other end of a serial line gets.
@@ -188,78 +204,86 @@ fn hangup_sets_whether_the_line_hangs_up() {
 
 #[test]
 fn the_sentences_of_a_receiver_are_a_message_each() {
-    let (mut master, path) = terminal();
-    let settings = format!("destination = \"{path}\"; baud = 9600; framing = \"crlf\";");
-    let gateway = with_link("tty", &settings);
-    let mut client = gateway.open("line");
     // NMEA 0183 of a GNSS receiver, and the JSON of gpsd(8), which ends its lines with LF alone.
     let sentences = [
         "$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n",
         "$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n",
         "{\"class\":\"TPV\",\"device\":\"/dev/ttyUSB0\",\"mode\":3,\"lat\":48.1173}\n",
     ];
-    // A line comes in pieces, as its speed lets it.
-    let stream = sentences.concat().repeat(20).into_bytes();
-    let writer = std::thread::spawn(move || {
-        for piece in stream.chunks(7) {
-            master.write_all(piece).unwrap();
+    for (mut master, _gateway, mut clients) in alone_and_shared("baud = 9600; framing = \"crlf\";")
+    {
+        // A line comes in pieces, as its speed lets it.
+        let stream = sentences.concat().repeat(20).into_bytes();
+        let writer = std::thread::spawn(move || {
+            for piece in stream.chunks(7) {
+                master.write_all(piece).unwrap();
+            }
+            master
+        });
+        for round in 0..20 {
+            for client in &mut clients {
+                for sentence in sentences {
+                    let (opcode, message) = client.message();
+                    assert_eq!(opcode, TEXT);
+                    let wanted = sentence.trim_end_matches(['\r', '\n']).as_bytes();
+                    assert_eq!(message, wanted, "round {round}");
+                }
+            }
         }
-        master
-    });
-    for round in 0..20 {
-        for sentence in sentences {
-            let (opcode, message) = client.message();
-            assert_eq!(opcode, TEXT);
-            let wanted = sentence.trim_end_matches(['\r', '\n']).as_bytes();
-            assert_eq!(message, wanted, "round {round}");
-        }
+        writer.join().unwrap();
     }
-    writer.join().unwrap();
 }
 
 #[test]
 fn a_modem_is_asked_in_at_commands() {
-    let (mut master, path) = terminal();
-    let settings = format!("destination = \"{path}\"; framing = \"crlf\";");
-    let gateway = with_link("tty", &settings);
-    let mut client = gateway.open("line");
-    for (command, answers) in [
-        ("ATZ", "\r\nOK\r\n"),
-        ("AT+CSQ", "\r\n+CSQ: 21,99\r\n\r\nOK\r\n"),
-        ("AT+CMGS=\"+49\"", "\r\nERROR\r\n"),
-    ] {
-        client.text(command);
-        let sent = format!("{command}\r\n");
-        assert_eq!(take(&mut master, sent.len()), sent.as_bytes());
-        master.write_all(answers.as_bytes()).unwrap();
-        // Modems begin an answer with an empty line, which is a message too.
-        let lines = answers.matches("\r\n").count();
-        let heard: Vec<_> = (0..lines).map(|_| client.message().1).collect();
-        let wanted: Vec<_> = answers.split("\r\n").take(lines).map(Vec::from).collect();
-        assert_eq!(heard, wanted);
+    for (mut master, _gateway, mut clients) in alone_and_shared("framing = \"crlf\";") {
+        for (number, (command, answers)) in [
+            ("ATZ", "\r\nOK\r\n"),
+            ("AT+CSQ", "\r\n+CSQ: 21,99\r\n\r\nOK\r\n"),
+            ("AT+CMGS=\"+49\"", "\r\nERROR\r\n"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let asks = number % clients.len();
+            clients[asks].text(command);
+            let sent = format!("{command}\r\n");
+            assert_eq!(take(&mut master, sent.len()), sent.as_bytes());
+            master.write_all(answers.as_bytes()).unwrap();
+            for client in &mut clients {
+                // Modems begin an answer with an empty line, which is a message too.
+                let lines = answers.matches("\r\n").count();
+                let heard: Vec<_> = (0..lines).map(|_| client.message().1).collect();
+                let wanted: Vec<_> = answers.split("\r\n").take(lines).map(Vec::from).collect();
+                assert_eq!(heard, wanted);
+            }
+        }
     }
 }
 
 #[test]
 fn binary_requests_and_answers_pass_a_line_unchanged() {
-    let (mut master, path) = terminal();
-    let settings = format!("destination = \"{path}\"; baud = 19200; frametype = \"binary\";");
-    let gateway = with_link("tty", &settings);
-    let mut client = gateway.open("line");
-    // Modbus RTU: unit, function, address, count, CRC; every byte may stand in it, those that end a
-    // line, stop the flow or make a signal of a terminal too.
-    for unit in 0..=255_u8 {
-        let request = [unit, 0x03, 0x0d, 0x0a, 0x00, 0x03, 0x11, 0x13];
-        client.binary(&request);
-        assert_eq!(take(&mut master, request.len()), request);
-        let answer = [unit, 0x03, 0x02, 0x04, 0x1a, 0x00, 0x0d, 0x0a, unit];
-        master.write_all(&answer).unwrap();
-        let mut heard = Vec::new();
-        while heard.len() < answer.len() {
-            let (opcode, message) = client.message();
-            assert_eq!(opcode, BINARY);
-            heard.extend(message);
+    for (mut master, _gateway, mut clients) in
+        alone_and_shared("baud = 19200; frametype = \"binary\";")
+    {
+        // Modbus RTU: unit, function, address, count, CRC; every byte may stand in it, those that
+        // end a line, stop the flow or make a signal of a terminal too.
+        for unit in 0..=255_u8 {
+            let request = [unit, 0x03, 0x0d, 0x0a, 0x00, 0x03, 0x11, 0x13];
+            let asks = usize::from(unit) % clients.len();
+            clients[asks].binary(&request);
+            assert_eq!(take(&mut master, request.len()), request);
+            let answer = [unit, 0x03, 0x02, 0x04, 0x1a, 0x00, 0x0d, 0x0a, unit];
+            master.write_all(&answer).unwrap();
+            for client in &mut clients {
+                let mut heard = Vec::new();
+                while heard.len() < answer.len() {
+                    let (opcode, message) = client.message();
+                    assert_eq!(opcode, BINARY);
+                    heard.extend(message);
+                }
+                assert_eq!(heard, answer);
+            }
         }
-        assert_eq!(heard, answer);
     }
 }

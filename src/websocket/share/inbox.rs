@@ -266,3 +266,108 @@ fn now(backend: &Backend, pieces: [&[u8]; 2]) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Nothing is waited for: who has to wait gives up.
+    const NOW: Duration = Duration::ZERO;
+
+    /// An inbox whose memory is `maxmemory`, with a backend, and the other end of that.
+    pub(in super::super) fn connected(max_memory: usize) -> (Inbox, UnixStream) {
+        let clients = Arc::new(Clients::default());
+        clients.budget().set_limit(max_memory);
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let inbox = Inbox::new(clients);
+        inbox.open(Arc::new(Backend::taken(ours.into(), false)));
+        (inbox, theirs)
+    }
+
+    /// Delivers numbered messages of 1000 bytes until one has to wait. Returns them all.
+    pub(in super::super) fn fill(inbox: &Inbox) -> Vec<u8> {
+        let mut all = Vec::new();
+        for number in 0.. {
+            let message = format!("{number:0999}\n");
+            all.extend(message.as_bytes());
+            let pieces = message.as_bytes().split_at(500);
+            if inbox
+                .deliver([pieces.0, pieces.1], NOW, || false)
+                .expect("there is space")
+            {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Reads so many bytes while the inbox is flushed.
+    fn take(inbox: &Inbox, other: &mut UnixStream, count: usize) -> Vec<u8> {
+        let mut got = Vec::new();
+        let mut chunk = [0; 4096];
+        while got.len() < count {
+            let count = other.read(&mut chunk).expect("bytes");
+            got.extend(&chunk[..count]);
+            inbox.flush().expect("a backend");
+        }
+        got
+    }
+
+    #[test]
+    fn what_the_backend_does_not_take_waits_and_goes_out_whole_and_in_order() {
+        let (inbox, mut other) = connected(1 << 20);
+        let mut all = fill(&inbox);
+        assert!(inbox.is_waiting());
+        // The thread is awake already.
+        for _ in 0..10 {
+            let woken = inbox.deliver([b"and ", b"more\n"], NOW, || false);
+            assert!(!woken.expect("there is space"));
+            all.extend(b"and more\n");
+        }
+        // No more than 64 KiB wait, unless it is one message.
+        let long = vec![b'x'; WAITING];
+        let error = inbox
+            .deliver([&long, b""], NOW, || false)
+            .expect_err("no space");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(take(&inbox, &mut other, all.len()) == all);
+        assert!(!inbox.is_waiting());
+        assert!(inbox.clients.budget().take(1 << 20), "all memory is back");
+    }
+
+    #[test]
+    fn without_memory_a_message_is_refused_before_its_first_byte_is_out() {
+        let (inbox, mut other) = connected(100);
+        let error = inbox
+            .deliver([&[b'x'; 60], &[b'x'; 60]], NOW, || false)
+            .expect_err("no memory");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        inbox.deliver([b"x", b"y"], NOW, || false).expect("memory");
+        assert_eq!(take(&inbox, &mut other, 2), b"xy");
+    }
+
+    #[test]
+    fn a_backend_goes_over_with_what_waits_and_the_next_one_gets_lengths() {
+        let (inbox, mut other) = connected(1 << 20);
+        let all = fill(&inbox);
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let next = Backend::elsewhere(ours.into(), NOW).expect("an eventfd");
+        let mut waiting = Vec::new();
+        let has_gone = inbox.pass(&Arc::new(next), |bytes| {
+            waiting = bytes.to_vec();
+            Ok(true)
+        });
+        assert!(has_gone.expect("nothing fails"));
+        let mut got = vec![0; all.len() - waiting.len()];
+        other.read_exact(&mut got).expect("what was written");
+        assert!([got, waiting].concat() == all, "no byte is lost or doubled");
+        inbox.deliver([b"on", b"e"], NOW, || false).expect("space");
+        inbox.deliver([b"", b""], NOW, || false).expect("space");
+        let wanted = b"\0\0\0\x03one\0\0\0\0";
+        assert_eq!(take(&inbox, &mut theirs, wanted.len()), wanted);
+        assert!(inbox.clients.budget().take(1 << 20), "all memory is back");
+    }
+}

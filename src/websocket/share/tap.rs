@@ -120,3 +120,78 @@ impl AsFd for Tap<'_> {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inbox::tests::{connected, fill};
+    use super::*;
+
+    static AMPLE: Budget = Budget::new(usize::MAX);
+
+    /// Longest message of these tests.
+    const MOST: usize = 100;
+
+    fn tap() -> (Tap<'static>, UnixStream) {
+        let (before, after) = Tap::pair().expect("a pair");
+        (Tap::new(after, &AMPLE), UnixStream::from(before))
+    }
+
+    #[test]
+    fn messages_are_delivered_when_they_are_whole_however_they_come() {
+        let (inbox, mut device) = connected(1 << 20);
+        let (mut tap, mut other) = tap();
+        let messages = b"\0\0\0\x04one\n\0\0\0\0\0\0\0\x04two\n";
+        for byte in messages {
+            other.write_all(&[*byte]).expect("space");
+            assert!(tap.hear(&inbox, MOST));
+        }
+        assert!(tap.is_empty());
+        other.write_all(&messages.repeat(2)).expect("space");
+        assert!(tap.hear(&inbox, MOST));
+        let mut got = [0; 24];
+        device.read_exact(&mut got).expect("three times two");
+        assert_eq!(&got, b"one\ntwo\none\ntwo\none\ntwo\n");
+        drop(other);
+        assert!(!tap.hear(&inbox, MOST), "the process has gone");
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_ends_it() {
+        let (inbox, _device) = connected(1 << 20);
+        let (mut tap, mut other) = tap();
+        other.write_all(b"\0\0\0\x65").expect("space");
+        assert!(!tap.hear(&inbox, MOST));
+    }
+
+    #[test]
+    fn messages_wait_while_the_device_takes_none() {
+        let (inbox, mut device) = connected(1 << 20);
+        let all = fill(&inbox);
+        let (mut tap, mut other) = tap();
+        let mut count = 0;
+        while tap.is_empty() {
+            let message = [&b"\0\0\0\x64"[..], &[b'x'; 100]].concat();
+            other.write_all(&message).expect("space");
+            assert!(tap.hear(&inbox, MOST));
+            count += 1;
+        }
+        let mut got = vec![0; all.len() + 100 * count];
+        for part in got.chunks_mut(100) {
+            inbox.flush().expect("a device");
+            assert!(tap.deliver(&inbox, MOST));
+            device.read_exact(part).expect("bytes");
+        }
+        assert!(got[..all.len()] == all && got[all.len()..].iter().all(|byte| *byte == b'x'));
+        assert!(tap.is_empty());
+    }
+
+    #[test]
+    fn a_process_that_does_not_read_is_told_no_more() {
+        let (mut tap, mut other) = tap();
+        assert!(tap.tell(b"hello"));
+        let mut got = [0; 5];
+        other.read_exact(&mut got).expect("bytes");
+        assert_eq!(&got, b"hello");
+        assert!(!tap.tell(&vec![b'x'; 16 << 20]));
+    }
+}

@@ -1,9 +1,13 @@
-"""Serial lines with programs of others: socat makes the line, ser2net and picocom use it."""
+"""Serial lines with programs of others: socat makes the line; ser2net, picocom and gpsd use it."""
 
+import functools
+import json
+import operator
 import os
 import pty
 import socket
 import subprocess
+import threading
 import tty
 
 import pytest
@@ -15,7 +19,7 @@ from test_preloaded import program
 from test_recipes import listening, recipe, run
 
 # What these tests need of Debian (tests/setup has the list of all).
-DEBIAN_PACKAGES = ["picocom", "ser2net", "socat"]
+DEBIAN_PACKAGES = ["gpsd", "picocom", "ser2net", "socat"]
 
 
 @pytest.fixture
@@ -96,3 +100,53 @@ def test_a_line_whose_adapter_is_pulled_out_ends_with_1001_and_comes_back(site, 
         page.send("back")
         with open(far, "rb", buffering=0) as other:
             assert other.readline() == b"back\r\n"
+
+
+def sentence(text):
+    """A sentence of NMEA 0183, with its checksum."""
+    return f"${text}*{functools.reduce(operator.xor, text.encode()):02X}\r\n".encode()
+
+
+def drive(receiver, is_over):
+    """A receiver that tells where it is, ten times a second."""
+    for number in range(10_000):
+        if is_over.wait(0.1):
+            return
+        time = f"12{number // 60 % 60:02}{number % 60:02}"
+        receiver.write(
+            sentence(f"GPGGA,{time},4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,")
+            + sentence(f"GPRMC,{time},A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W"))
+
+
+def position(page):
+    """The next position that gpsd tells a page."""
+    while True:
+        told = json.loads(page.recv(timeout=DEADLINE))
+        if told["class"] == "TPV" and "lat" in told:
+            return round(told["lat"], 4), round(told["lon"], 4)
+
+
+def test_pages_share_one_connection_to_gpsd_and_one_of_them_asks_it_to_watch(site, line):
+    near, far, _ = line
+    _, port = free_address()
+    # It serves loopback alone.
+    gpsd = ("127.0.0.1", port)
+    listening(site, "gpsd", [program("gpsd"), "-N", "-n", "-b", "-S", str(port), near], gpsd)
+    serve(site, near, ('type = "tty";', 'type = "tcp"; share = "all"; replay = "4K";'),
+          (f'destination = "{near}";', f'destination = "{gpsd[0]}"; port = {port};'),
+          ("baud = 115200;", ""))
+    is_over = threading.Event()
+    with open(far, "wb", buffering=0) as receiver:
+        driver = threading.Thread(target=drive, args=(receiver, is_over))
+        driver.start()
+        try:
+            with connect(site.url("modem"), compression=None) as one, \
+                    connect(site.url("modem"), compression=None) as other:
+                one.send('?WATCH={"enable":true,"json":true};')
+                assert position(one) == position(other) == (48.1173, 11.5167)
+                # Whoever comes later need not ask.
+                with connect(site.url("modem"), compression=None) as late:
+                    assert position(late) == (48.1173, 11.5167)
+        finally:
+            is_over.set()
+            driver.join()
