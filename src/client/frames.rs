@@ -6,6 +6,7 @@
 //! *owed*: the next writer sends it first.
 
 use std::io;
+use std::time::Duration;
 
 use log::trace;
 
@@ -21,6 +22,15 @@ pub(crate) enum SendError {
     Closed,
     /// The client is gone or too slow.
     Gone,
+}
+
+/// What became of pieces that were to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offered {
+    /// Bytes that were taken, from the first one on.
+    pub(crate) taken: usize,
+    /// The socket takes no more now: it is to be waited for, even if everything was taken.
+    pub(crate) is_full: bool,
 }
 
 /// Control frames that wait until the socket takes them.
@@ -43,6 +53,9 @@ impl Owed {
 /// is pinged; after as many again it is cut.
 pub(crate) const WATCHES: u8 = 4;
 
+/// How long a write waits for a client that does not read, before its thread goes elsewhere.
+pub(crate) const SHORT_WAIT: Duration = Duration::from_millis(200);
+
 /// The reader of the client works on what it has read: the client is not silent.
 const BUSY: u8 = u8::MAX;
 
@@ -60,16 +73,18 @@ pub(super) enum Phase {
 
 /// A client and the right to write to it.
 pub(crate) struct FrameWriter {
-    client: Client,
+    pub(super) client: Client,
     owed: Mutex<Owed>,
     /// Whether `owed` holds anything; written under its lock only, so that a writer with nothing to
     /// pay needs no lock.
     is_owed: AtomicBool,
     /// Held while a frame is written.
     pub(super) phase: Mutex<Phase>,
-    /// A frame is half out (`offer`): nothing else may be written. Stored under the lock of `phase`.
+    /// Frames have been sent in part: nothing else may be written. Stored under the lock of `phase`.
     pub(super) is_split: AtomicBool,
-    is_open: AtomicBool,
+    pub(super) is_open: AtomicBool,
+    /// A write that waits is given up after a while, and what is left is sent later.
+    pub(super) is_short: AtomicBool,
     /// Looks since the client's reader began to wait, or [`BUSY`].
     silence: AtomicU8,
     /// The client has taken something since the last look.
@@ -93,6 +108,7 @@ impl FrameWriter {
             phase: Mutex::default(),
             is_split: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
+            is_short: AtomicBool::new(false),
             silence: AtomicU8::new(BUSY),
             has_taken: AtomicBool::new(false),
             close_sent: AtomicU16::new(0),
@@ -130,8 +146,8 @@ impl FrameWriter {
     }
 
     /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts its silence.
-    /// Sends owed frames first, as soon as the socket takes them. When the limit of the client's
-    /// reads has passed, its silence goes on.
+    /// Sends owed frames first, as soon as the socket takes them, unless whoever sends the rest of
+    /// other frames will. When the limit of the client's reads has passed, its silence goes on.
     ///
     /// # Errors
     /// As [`Client::read`].
@@ -139,7 +155,7 @@ impl FrameWriter {
         if self.silence.load(Ordering::Relaxed) == BUSY {
             self.silence.store(0, Ordering::Relaxed);
         }
-        if self.is_owing() {
+        if self.is_owing() && !self.is_split() {
             self.client.wait_ready();
             self.settle();
         }
@@ -185,25 +201,9 @@ impl FrameWriter {
         }
     }
 
-    /// Sends pieces that together are whole frames, after owed frames; waits while the socket is
-    /// full.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub(crate) fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
-        let result = {
-            let mut phase = lock(&self.phase);
-            self.pay(&mut phase, true).and_then(|()| match *phase {
-                Phase::Opening | Phase::Closed => Err(SendError::Closed),
-                Phase::Open => self
-                    .client
-                    .write_all_of(pieces)
-                    .map_err(|_| SendError::Gone),
-            })
-        };
-        self.has_taken.store(result.is_ok(), Ordering::Relaxed);
-        self.settle();
-        result
+    /// Whether frames have been sent in part: whoever sends the rest pays what is owed.
+    pub(crate) fn is_split(&self) -> bool {
+        self.is_split.load(Ordering::Relaxed)
     }
 
     /// Sends a Close as the last frame; waits while the socket is full. Sends no second Close.
@@ -227,39 +227,27 @@ impl FrameWriter {
         self.settle();
     }
 
-    /// Calls `greet`, which sends the 101; from then on frames may be sent.
+    /// Calls `greet`, which sends the 101; from then on frames may be sent. If `gives_up`,
+    /// [`FrameWriter::send`] returns when the socket has been full for [`SHORT_WAIT`].
     ///
     /// # Errors
     /// Those of `greet`.
-    pub(crate) fn open(&self, greet: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn open(
+        &self,
+        gives_up: bool,
+        greet: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut phase = lock(&self.phase);
         greet()?;
         // The limit of the opening does not hold for frames.
-        self.client.set_write_timeout(None)?;
+        let limit = gives_up.then_some(SHORT_WAIT);
+        self.client.set_write_timeout(limit)?;
+        self.is_short.store(gives_up, Ordering::Release);
         self.is_open.store(true, Ordering::Release);
         *phase = Phase::Open;
         drop(phase);
         self.settle();
         Ok(())
-    }
-
-    /// Sends nothing any more, since another process may do so, until [`FrameWriter::resume`].
-    /// Returns false, and changes nothing, if a Close was sent or something is owed.
-    pub(crate) fn suspend(&self) -> bool {
-        let mut phase = lock(&self.phase);
-        if *phase != Phase::Open || self.is_owing() {
-            return false;
-        }
-        *phase = Phase::Closed;
-        self.is_open.store(false, Ordering::Release);
-        true
-    }
-
-    /// Sends frames again, and what has become owed meanwhile.
-    pub(crate) fn resume(&self) {
-        *lock(&self.phase) = Phase::Open;
-        self.is_open.store(true, Ordering::Release);
-        self.settle();
     }
 
     /// Ends the client because the server stops: with Close 1001 after its 101, by a cut before.
@@ -307,8 +295,7 @@ impl FrameWriter {
         // loads `is_owed`. With a fence between both steps on each side, at least one of the two
         // threads sees the other's first step: no owed frame is forgotten.
         fence(Ordering::SeqCst);
-        while self.is_owing() && !self.is_split.load(Ordering::Relaxed) && self.client.is_writable()
-        {
+        while self.is_owing() && !self.is_split() && self.client.is_writable() {
             let mut phase = match self.phase.try_lock() {
                 Ok(phase) => phase,
                 Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -325,7 +312,7 @@ impl FrameWriter {
 
     /// Writes owed frames one by one, while the socket takes them or `wait` is true.
     pub(super) fn pay(&self, phase: &mut Phase, wait: bool) -> Result<(), SendError> {
-        if self.is_split.load(Ordering::Relaxed) {
+        if self.is_split() {
             return Ok(());
         }
         while self.is_owed.load(Ordering::Relaxed)
@@ -369,8 +356,7 @@ impl FrameWriter {
         }
         let header = self.header(OpCode::Control(opcode), payload.len() + why.len());
         let pieces = [header.bytes(), payload, why.as_bytes()];
-        let sent = self.client.write_all_of(&pieces);
-        sent.map_err(|_| SendError::Gone)
+        self.write(&pieces, 0, false).map(drop)
     }
 }
 

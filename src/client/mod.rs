@@ -7,15 +7,18 @@ pub(crate) mod frames;
 #[cfg(feature = "share")]
 pub(crate) mod offer;
 mod readiness;
+mod sending;
+mod suspension;
+mod writing;
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 use std::os::fd::AsRawFd;
 
 use crate::system::keepalive::keep_alive;
@@ -23,9 +26,6 @@ use crate::tally::Traffic;
 
 #[cfg(feature = "tls")]
 use crate::tls::Session;
-
-/// Most buffers one write gathers.
-const MAX_SLICES: usize = 4;
 
 /// A client: a connected socket, with a TLS session over it on a TLS server.
 pub struct Client {
@@ -202,76 +202,6 @@ impl Client {
             #[cfg(feature = "tls")]
             Stream::Tls(session) => (&**session).read(buffer),
         }
-    }
-
-    /// Writes everything.
-    ///
-    /// # Errors
-    /// As write(2); `WouldBlock` when the write limit has passed.
-    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_of(&[bytes])
-    }
-
-    /// Writes everything by `deadline`, however many system calls that takes.
-    ///
-    /// # Errors
-    /// As write(2); `TimedOut` or `WouldBlock` at the deadline.
-    pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.set_write_timeout(Some(left))?;
-            let written = match &self.stream {
-                Stream::Plain(socket) => (&*socket).write(bytes),
-                #[cfg(feature = "tls")]
-                Stream::Tls(session) => (&**session).write(bytes),
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets the kernel hold so many bytes for the client, instead of as many as it sees fit.
-    pub fn limit_send_buffer(&self, bytes: usize) {
-        // Without it the buffer is larger: memory, but no error.
-        let _ = setsockopt(self.socket(), sockopt::SndBuf, &bytes);
-    }
-
-    /// Writes at most four pieces as one, with one system call if the socket takes them.
-    ///
-    /// # Errors
-    /// As writev(2); `WouldBlock` when the write limit has passed.
-    pub fn write_all_of(&self, pieces: &[&[u8]]) -> io::Result<()> {
-        if let ([piece], Stream::Plain(socket)) = (pieces, &self.stream) {
-            return (&*socket).write_all(piece);
-        }
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
-        let mut left = &mut slices[..pieces.len().min(MAX_SLICES)];
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            let written = match &self.stream {
-                Stream::Plain(socket) => (&*socket).write_vectored(left),
-                #[cfg(feature = "tls")]
-                Stream::Tls(session) => (&**session).write_vectored(left),
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => IoSlice::advance_slices(&mut left, count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Lets every read and write wait until `deadline` at most.

@@ -10,17 +10,9 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send, sendmsg};
 
-use super::frames::{FrameWriter, Phase, SendError, lock};
-use super::{Client, MAX_SLICES, Stream};
-
-/// What became of frames that were offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offered {
-    /// Bytes that were taken, from the first one on.
-    pub(crate) taken: usize,
-    /// The socket takes no more now: it is to be waited for, even if everything was taken.
-    pub(crate) is_full: bool,
-}
+use super::frames::{FrameWriter, Offered, Phase, SendError, lock};
+use super::writing::MAX_SLICES;
+use super::{Client, Stream};
 
 impl FrameWriter {
     /// Writes as much of these pieces, at most four, as the socket takes without waiting; owed

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -60,6 +61,13 @@ impl Client {
     /// Whether the socket takes a control frame without waiting.
     pub fn is_writable(&self) -> bool {
         self.poll(PollFlags::POLLOUT, PollTimeout::ZERO)
+            .contains(PollFlags::POLLOUT)
+    }
+
+    /// Waits until the socket takes a control frame, for `limit` at most; returns whether it does.
+    pub(crate) fn wait_writable(&self, limit: Duration) -> bool {
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        self.poll(PollFlags::POLLOUT, limit)
             .contains(PollFlags::POLLOUT)
     }
 

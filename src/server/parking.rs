@@ -1,7 +1,8 @@
-//! Running: directions of connections that hold no thread, because they are silent.
+//! Running: directions of connections that hold no thread, because they are silent, or because
+//! nobody reads what they write.
 //!
 //! A parked direction is an element here, and its descriptor stands in an epoll(7) set. One thread
-//! of the server waits for the set. What becomes readable, or ends, gets a thread again.
+//! of the server waits for the set. What becomes ready, or ends, gets a thread again.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,16 +10,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::server::workers::{Place, Work, Workers};
-use crate::system::epoll::{Descriptor, EVENTS, Epoll};
+use crate::system::epoll::{Awaited, Descriptor, EVENTS, Epoll};
 use crate::system::sync::{Mutex, MutexGuard, PoisonError};
 use crate::system::threads;
 
 /// A direction of a connection that can do without a thread.
 pub(crate) trait Parked: Send {
-    /// What it reads.
+    /// What it reads or writes.
     fn descriptor(&self) -> Descriptor<'_>;
 
-    /// Called by the watching thread when the descriptor can be read. Returns false if there was
+    /// What the descriptor must do for this direction to go on; the same as long as it is parked.
+    fn awaited(&self) -> Awaited;
+
+    /// Called by the watching thread when the descriptor is ready. Returns false if there was
     /// nothing in it that needs a thread.
     fn wakes(&mut self) -> bool;
 
@@ -66,7 +70,7 @@ impl Parking {
         Ok(())
     }
 
-    /// Lets a direction do without a thread until its descriptor can be read.
+    /// Lets a direction do without a thread until its descriptor is ready.
     ///
     /// # Errors
     /// The direction, if the kernel does not watch it (epoll_ctl(2)).
@@ -79,7 +83,7 @@ impl Parking {
         // Bytes that have come before this call make the descriptor ready at once. The watching
         // thread finds the element, since it takes the same lock.
         let added = match &lot.elements[index] {
-            Some(parked) => epoll.add(parked.descriptor(), index),
+            Some(parked) => epoll.add(parked.descriptor(), index, parked.awaited()),
             None => Ok(()),
         };
         match added {
@@ -122,7 +126,7 @@ impl Parking {
         let [one, other] = pair.map(|index| lot.elements[index].take());
         let taken = [one?, other?];
         for parked in &taken {
-            epoll.delete(parked.descriptor());
+            epoll.delete(parked.descriptor(), parked.awaited());
         }
         Some(taken)
     }
@@ -135,7 +139,7 @@ impl Parking {
         let mut lot = self.lot();
         for (index, parked) in pair.into_iter().zip(taken) {
             // They were in the set, so there is memory for them.
-            let _ = epoll.add(parked.descriptor(), index);
+            let _ = epoll.add(parked.descriptor(), index, parked.awaited());
             lot.elements[index] = Some(parked);
         }
     }
@@ -179,7 +183,7 @@ impl Parking {
             self.lot().elements[index] = Some(parked);
             return;
         }
-        epoll.delete(parked.descriptor());
+        epoll.delete(parked.descriptor(), parked.awaited());
         self.lot().free(index);
         let is_awaited = parked.is_awaited();
         let work: Work = Box::new(move |place| parked.resume(place));

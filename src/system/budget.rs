@@ -58,6 +58,16 @@ impl<'a> Share<'a> {
         Self { budget, bytes: 0 }
     }
 
+    /// Leaves what it has taken, which [`Share::take_over`] must be told.
+    pub(crate) fn leave(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Has what another share has left.
+    pub(crate) fn take_over(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
     /// Gives everything back.
     pub(crate) fn clear(&mut self) {
         self.budget.give_back(self.bytes);

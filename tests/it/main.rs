@@ -70,6 +70,8 @@ mod startup;
 mod starvation;
 #[cfg(feature = "state")]
 mod state;
+#[cfg(feature = "tls")]
+mod stuck;
 mod stumbles;
 mod tidy;
 #[cfg(feature = "tls")]

@@ -17,7 +17,7 @@ fn writer() -> (FrameWriter, TcpStream) {
 
 fn open_writer() -> (FrameWriter, TcpStream) {
     let (writer, far) = writer();
-    writer.open(|| Ok(())).expect("no greeting");
+    writer.open(false, || Ok(())).expect("no greeting");
     (writer, far)
 }
 
@@ -65,13 +65,13 @@ fn nothing_is_written_before_the_101() {
     let (writer, far) = writer();
     writer.ping();
     writer.pong(payload(b"early"));
-    assert!(is_closed(writer.send(&[b"\x81\x01x"])));
+    assert!(is_closed(writer.send(&[b"\x81\x01x"], 0)));
     assert!(!writer.is_open() && !writer.is_owing());
     far.set_nonblocking(true).expect("a socket");
     let read = (&far).read(&mut [0; 8]);
     assert_eq!(read.expect_err("nothing").kind(), ErrorKind::WouldBlock);
     far.set_nonblocking(false).expect("a socket");
-    let greeted = writer.open(|| writer.client().write_all(b"101"));
+    let greeted = writer.open(false, || writer.client().write_all(b"101"));
     greeted.expect("written");
     assert!(writer.is_open() && !writer.is_owing());
     assert_eq!(rest(writer, far), b"101\x8a\x05early\x89\x00");
@@ -82,7 +82,7 @@ fn a_close_owed_before_the_101_follows_it() {
     let (writer, far) = writer();
     writer.close(Some(CloseCode::Size)).expect("owed");
     assert_eq!(writer.close_sent(), None);
-    let greeted = writer.open(|| writer.client().write_all(b"101"));
+    let greeted = writer.open(false, || writer.client().write_all(b"101"));
     greeted.expect("written");
     assert_eq!(writer.close_sent(), Some(1009));
     assert_eq!(rest(writer, far), b"101\x88\x02\x03\xf1");
@@ -91,7 +91,7 @@ fn a_close_owed_before_the_101_follows_it() {
 #[test]
 fn a_101_that_fails_opens_nothing() {
     let (writer, far) = writer();
-    let failed = writer.open(|| Err(ErrorKind::BrokenPipe.into()));
+    let failed = writer.open(false, || Err(ErrorKind::BrokenPipe.into()));
     assert!(failed.is_err() && !writer.is_open());
     assert_eq!(rest(writer, far), b"");
 }
@@ -100,7 +100,7 @@ fn a_101_that_fails_opens_nothing() {
 fn nothing_follows_a_close() {
     let (writer, far) = open_writer();
     writer.close(Some(CloseCode::Normal)).expect("sent");
-    assert!(is_closed(writer.send(&[b"\x81\x01x"])));
+    assert!(is_closed(writer.send(&[b"\x81\x01x"], 0)));
     writer.ping();
     writer.pong(payload(b"late"));
     writer.owe_close(Some(CloseCode::Away));
@@ -163,7 +163,7 @@ fn a_client_that_reads_slowly_is_not_taken_for_a_silent_one() {
     let (writer, mut far) = open_writer();
     let frame = [&[0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0], &[0; 65_536][..]].concat();
     thread::scope(|scope| {
-        let sender = scope.spawn(|| while writer.send(&[&frame]).is_ok() {});
+        let sender = scope.spawn(|| while writer.send(&[&frame], 0).is_ok() {});
         // The reader of the client waits for it all the time.
         writer.silence.store(0, Ordering::Relaxed);
         let mut buffer = vec![0; 1 << 20];
@@ -191,7 +191,7 @@ fn a_client_that_reads_slowly_is_not_taken_for_a_silent_one() {
         }
         sender.join().expect("no panic");
     });
-    assert!(writer.send(&[&frame]).is_err(), "it was cut");
+    assert!(writer.send(&[&frame], 0).is_err(), "it was cut");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_client_that_reads_nothing_counts_as_silent_though_the_socket_takes_frames()
     let (writer, _far) = open_writer();
     writer.silence.store(0, Ordering::Relaxed);
     for _ in 0..2 * WATCHES {
-        writer.send(&[b"\x81\x01x"]).expect("buffer space");
+        writer.send(&[b"\x81\x01x"], 0).expect("buffer space");
         writer.watch();
     }
     assert!(writer.client().has_left(), "it was cut");
@@ -232,7 +232,7 @@ fn a_pong_waits_for_the_frame_before_it_and_its_thread_does_not_wait() {
     let header = frame::header(OpCode::Data(frame::Data::Binary), true, flood.len());
     thread::scope(|scope| {
         let (writer, header, flood) = (&writer, &header, &flood);
-        let sender = scope.spawn(move || writer.send(&[header.bytes(), flood]));
+        let sender = scope.spawn(move || writer.send(&[header.bytes(), flood], 0));
         // The frame has begun, and cannot end before it is read.
         let mut first = [0; 1];
         far.read_exact(&mut first).expect("a frame");
@@ -257,7 +257,7 @@ fn every_ping_of_many_threads_is_paid_in_whole_frames() {
             scope.spawn(|| {
                 for _ in 0..200 {
                     writer.pong(payload(b"p"));
-                    writer.send(&[b"\x81", b"\x01x"]).expect("sent");
+                    writer.send(&[b"\x81", b"\x01x"], 0).expect("sent");
                 }
             });
         }
@@ -284,7 +284,7 @@ fn a_client_that_is_gone_is_an_error_and_no_endless_loop() {
     writer.client().cut();
     writer.ping();
     writer.owe_close(Some(CloseCode::Away));
-    assert!(writer.send(&[b"\x81\x01x"]).is_err());
+    assert!(writer.send(&[b"\x81\x01x"], 0).is_err());
     writer.settle();
 }
 
@@ -292,10 +292,10 @@ fn a_client_that_is_gone_is_an_error_and_no_endless_loop() {
 fn a_writer_that_panicked_leaves_the_client_usable() {
     let (writer, far) = writer();
     thread::scope(|scope| {
-        let greeter = scope.spawn(|| writer.open(|| panic!("as the test wants")));
+        let greeter = scope.spawn(|| writer.open(false, || panic!("as the test wants")));
         assert!(greeter.join().is_err());
     });
-    writer.open(|| Ok(())).expect("no greeting");
+    writer.open(false, || Ok(())).expect("no greeting");
     writer.owe_close(Some(CloseCode::Error));
     assert_eq!(writer.close_sent(), Some(1011));
     assert_eq!(rest(writer, far), b"\x88\x02\x03\xf3");
@@ -306,7 +306,7 @@ fn a_writer_that_is_suspended_sends_nothing_until_it_resumes() {
     let (writer, mut far) = open_writer();
     assert!(writer.suspend() && !writer.suspend());
     assert!(matches!(
-        writer.send(&[b"\x81\x00"]),
+        writer.send(&[b"\x81\x00"], 0),
         Err(SendError::Closed)
     ));
     for _ in 0..2 * WATCHES {

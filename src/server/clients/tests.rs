@@ -160,7 +160,7 @@ fn a_young_handshake_and_an_open_client_do_not_give_way() {
     let open = admit(&binding, &open_far).expect("a slot");
     let writer = open.put(client);
     age_of(&binding, &open, PATIENCE);
-    let greeted = writer.open(|| writer.client().write_all(b"101"));
+    let greeted = writer.open(false, || writer.client().write_all(b"101"));
     greeted.expect("room");
     let (_young, young_far) = opening(&binding, Duration::ZERO);
     let newcomer = try_opening(&binding, Duration::ZERO);
@@ -340,7 +340,7 @@ fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
     let (client, mut far) = pair();
     let slot = admit(&binding, &far).expect("a slot");
     let writer = slot.put(client);
-    writer.open(|| Ok(())).expect("no greeting");
+    writer.open(false, || Ok(())).expect("no greeting");
     let limit = Some(Duration::from_millis(20));
     writer.client().set_write_timeout(limit).expect("a socket");
     while writer.client().is_writable() {

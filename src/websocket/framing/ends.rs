@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::backend::Backend;
-use crate::client::frames::{FrameWriter, SendError};
+use crate::client::frames::{FrameWriter, Offered, SendError};
 use crate::frame::{Header, OpCode};
 
 /// What takes the bytes of a client's messages.
@@ -45,11 +45,12 @@ pub(crate) trait Frames {
     /// Makes the header of a whole frame with a payload of so many bytes.
     fn header(&self, opcode: OpCode, length: usize) -> Header;
 
-    /// Sends pieces that together are whole frames.
+    /// Sends pieces that together are whole frames, of which `taken` bytes were sent before, as
+    /// [`FrameWriter::send`] does.
     ///
     /// # Errors
     /// See [`SendError`].
-    fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError>;
+    fn send(&self, pieces: &[&[u8]], taken: usize) -> Result<Offered, SendError>;
 }
 
 impl Frames for FrameWriter {
@@ -57,7 +58,7 @@ impl Frames for FrameWriter {
         Self::header(self, opcode, length)
     }
 
-    fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
-        Self::send(self, pieces)
+    fn send(&self, pieces: &[&[u8]], taken: usize) -> Result<Offered, SendError> {
+        Self::send(self, pieces, taken)
     }
 }

@@ -10,7 +10,7 @@ mod to_client;
 
 pub(crate) use ends::{Frames, Outlet, Own};
 pub(crate) use to_backend::{Delivery, ToBackend};
-pub(crate) use to_client::{Forward, ToClient};
+pub(crate) use to_client::{Forward, Left, ToClient};
 
 use crate::config::{Framing, ServiceConfig};
 

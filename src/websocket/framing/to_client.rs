@@ -9,6 +9,11 @@ use crate::client::frames::SendError;
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{Data, OpCode};
 use crate::system::budget::{Budget, Share};
+use kept::Kept;
+pub(crate) use left::Left;
+
+mod kept;
+mod left;
 
 /// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
 const COPY_LIMIT: usize = 4 << 10;
@@ -62,6 +67,8 @@ pub(crate) struct ToClient<'a> {
     left: usize,
     /// Frames that wait to be written together.
     frames: Vec<u8>,
+    /// Frames that the client has not taken in time.
+    kept: Kept<'a>,
     count: u64,
 }
 
@@ -98,6 +105,7 @@ impl<'a> ToClient<'a> {
             prefix_len: 0,
             left: 0,
             frames: Vec::new(),
+            kept: Kept::new(budget),
             count,
         }
     }
@@ -365,7 +373,8 @@ impl<'a> ToClient<'a> {
         let header = self.writer.header(OpCode::Data(kind), payload.len());
         self.count += payload.len() as u64;
         if payload.len() > COPY_LIMIT {
-            self.writer.send(&[&self.frames, header.bytes(), payload])?;
+            let pieces = [&self.frames, header.bytes(), payload];
+            self.kept.send(self.writer, &pieces)?;
             self.frames.clear();
             return Ok(());
         }
@@ -379,7 +388,7 @@ impl<'a> ToClient<'a> {
 
     fn flush(&mut self) -> Result<(), Forward> {
         if !self.frames.is_empty() {
-            self.writer.send(&[&self.frames])?;
+            self.kept.send(self.writer, &[&self.frames])?;
             self.frames.clear();
         }
         Ok(())

@@ -111,13 +111,15 @@ impl<'a> FromClient<'a> {
                 .is_some_and(|park| terms.ping * self.pongs >= park)
     }
 
-    /// Whether another could take its place: nothing is half read, held or owed.
+    /// Whether another could take its place: nothing is half read or held, and nothing owed for which
+    /// nobody waits.
     fn is_empty(&self) -> bool {
+        let writer = self.source.writer;
         self.decoder.is_between_messages()
             && self.out.is_empty()
             && !self.dropping
-            && !self.source.writer.is_owing()
-            && !self.source.writer.client().holds_input()
+            && (!writer.is_owing() || writer.is_split())
+            && !writer.client().holds_input()
     }
 
     fn vanished(&mut self) -> ClientEnd {

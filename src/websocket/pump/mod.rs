@@ -1,7 +1,7 @@
 //! Running: the two directions between a client and its backend, and how they end.
 //!
-//! Each direction that has something to copy has a thread, and one that is silent has none
-//! (`side`). When a direction is over, its thread waits for the other one within limits, and then
+//! Each direction that has something to copy has a thread, and one that is silent, or whose client
+//! does not read, has none (`side`). When a direction is over, its thread waits for the other one within limits, and then
 //! cuts what that one waits in. The Close goes out last, when both directions are over. Only if the
 //! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
 //! section 3).
@@ -9,20 +9,19 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::MessageType;
-use log::{debug, warn};
+use log::debug;
 
-use crate::backend::{Backend, Input};
-use crate::client::frames::{FrameWriter, SendError};
+use crate::backend::Backend;
+use crate::client::frames::FrameWriter;
 use crate::config::ServiceConfig;
 use crate::frame::CloseCode;
 use crate::server::clients::Clients;
 use crate::server::workers::Place;
-use crate::system::reason::reason;
-use crate::websocket::framing::{Forward, Own, ToClient};
+use crate::websocket::framing::{Left, Own, ToClient};
 use crate::websocket::pump::latch::Latch;
 use ending::BackendEnd;
 pub(super) use ending::ClientEnd;
@@ -37,6 +36,7 @@ use side::{Reads, Side};
 pub(crate) use who::Who;
 
 mod ending;
+mod from_backend;
 pub(super) mod from_client;
 pub(crate) mod latch;
 mod passed;
@@ -65,7 +65,8 @@ pub(crate) struct Report {
 
 /// How a direction's thread leaves its work.
 pub(super) enum Leave<T> {
-    /// There is nothing to read, and nothing of the direction is left in the thread.
+    /// There is nothing to read, and nothing of the direction is left in the thread; or it waits for
+    /// the client to read.
     Silent,
     /// The direction is over.
     Over(T),
@@ -101,6 +102,8 @@ struct Pump {
     /// The backend is not read any more, not even to drop its output.
     left_backend: Latch,
     end: Mutex<End>,
+    /// What waits for the client while the backend's direction has no thread.
+    left: Mutex<Option<Box<Left>>>,
 }
 
 /// What is to be done when both directions are over.
@@ -153,6 +156,7 @@ impl Pump {
                 to_client: 0,
                 last: Some(last),
             }),
+            left: Mutex::new(None),
         }
     }
 
@@ -170,7 +174,12 @@ impl Pump {
         }
         client.tune(self.terms.ping);
         let failed = || Err(io::ErrorKind::Other.into());
-        if unless_panic(|| self.writer.open(greet), failed).is_err() {
+        if unless_panic(
+            || self.writer.open(self.parks(Reads::Backend), greet),
+            failed,
+        )
+        .is_err()
+        {
             client.cut();
         }
     }
@@ -212,7 +221,7 @@ impl Pump {
         // (docs/behaviour.md, section 3).
         self.backend.end();
         let has_ended = self.from_backend.wait(LAST_WORDS, Some(CLOSE_WAIT));
-        let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+        self.writer.set_last_limit(CLOSE_WAIT);
         let code = match end {
             ClientEnd::Close(code) => Some(code),
             ClientEnd::Failed(code) => Some(Some(code)),
@@ -234,7 +243,7 @@ impl Pump {
     }
 
     /// Runs the backend's direction: messages, then a Close if the backend ends. Returns how many
-    /// bytes have gone to the client if it is silent before that; `count` have gone before.
+    /// bytes have gone to the client if the thread leaves before that; `count` have gone before.
     fn copy_backend(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
         let client = self.writer.client();
         let mut out = ToClient::new(
@@ -245,9 +254,18 @@ impl Pump {
             self.terms.clients.budget(),
             count,
         );
+        if self.parks(Reads::Backend) {
+            out.go_on(self.left().take());
+        }
         let failed = || Leave::Over(BackendEnd::Failed(CloseCode::Error));
-        let end = match unless_panic(|| self.read_backend(&mut out, patience), failed) {
-            Leave::Silent => return Some(out.count()),
+        let end = match unless_panic(|| self.copy_to(&mut out, patience), failed) {
+            Leave::Silent => {
+                let count = out.count();
+                if out.is_stuck() {
+                    *self.left() = Some(out.leave());
+                }
+                return Some(count);
+            }
             Leave::Over(end) => end,
         };
         patience.end();
@@ -259,7 +277,7 @@ impl Pump {
             BackendEnd::Client => None,
         };
         if let Some(code) = code {
-            let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+            self.writer.set_last_limit(CLOSE_WAIT);
             let _ = self.writer.close(Some(code));
         }
         if self.writer.close_sent().is_none() && !matches!(end, BackendEnd::Ended) {
@@ -280,6 +298,15 @@ impl Pump {
         None
     }
 
+    /// Whether the backend's direction waits for the client to read.
+    fn is_stuck(&self) -> bool {
+        self.left().is_some()
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<Box<Left>>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends a direction's part. The last one to leave reports.
     fn leave(&self, note: impl FnOnce(&mut End)) {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -298,84 +325,6 @@ impl Pump {
         drop(end);
         if let Some(last) = last {
             last(&self.writer, &self.terms.who, report);
-        }
-    }
-
-    fn read_backend(
-        &self,
-        out: &mut ToClient<'_>,
-        patience: &mut Patience<'_>,
-    ) -> Leave<BackendEnd> {
-        loop {
-            if !out.is_filling()
-                && !patience.may_read(|| out.is_empty(), || self.backend.is_readable())
-            {
-                return Leave::Silent;
-            }
-            let input = match out.is_filling() {
-                true => self.backend.read_now(out.space()),
-                false => self.backend.read(out.space()).map(Some),
-            };
-            let forwarded = match input {
-                Ok(Some(Input::Bytes(count))) => out.forward(count),
-                Ok(None) => out.forward(0),
-                Ok(Some(Input::End)) => match out.end() {
-                    Ok(()) => return Leave::Over(self.ended()),
-                    Err(forward) => Err(forward),
-                },
-                Err(error) if is_silence(&error) => match patience.is_over(|| out.is_empty()) {
-                    true => return Leave::Silent,
-                    false => continue,
-                },
-                Err(error) => {
-                    debug!(
-                        "{:#}: the backend failed: {}",
-                        self.writer.client(),
-                        reason(&error)
-                    );
-                    let _ = out.end();
-                    return Leave::Over(BackendEnd::Failed(match Backend::is_gone(&error) {
-                        true => CloseCode::Away,
-                        false => CloseCode::Error,
-                    }));
-                }
-            };
-            self.from_backend.moved();
-            self.writer.client().traffic().to_client.set(out.count());
-            if let Err(forward) = forwarded {
-                return Leave::Over(self.unforwarded(forward));
-            }
-        }
-    }
-
-    /// The backend has ended its stream: in order, unless the client still needs it and it failed.
-    fn ended(&self) -> BackendEnd {
-        match !self.client_over.load(Ordering::Acquire) && self.backend.has_failed() {
-            true => BackendEnd::Failed(CloseCode::Error),
-            false => BackendEnd::Ended,
-        }
-    }
-
-    fn unforwarded(&self, forward: Forward) -> BackendEnd {
-        match forward {
-            Forward::Send(SendError::Closed | SendError::Gone) => BackendEnd::Client,
-            Forward::BadText => BackendEnd::Failed(CloseCode::Invalid),
-            Forward::TooBig => BackendEnd::Failed(CloseCode::Size),
-            Forward::NoMemory => BackendEnd::Failed(CloseCode::Again),
-            Forward::BadOpcode(opcode) => {
-                warn!(
-                    "{}: the backend sent opcode byte {opcode}, which framing = \"length\" has not",
-                    self.writer.client()
-                );
-                BackendEnd::Failed(CloseCode::Error)
-            }
-            Forward::Cut => {
-                warn!(
-                    "{}: the backend ended within a message of framing = \"length\"",
-                    self.writer.client()
-                );
-                BackendEnd::Failed(CloseCode::Error)
-            }
         }
     }
 }

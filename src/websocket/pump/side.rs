@@ -9,6 +9,7 @@ use super::Pump;
 use super::patience::Patience;
 use crate::server::parking::Parked;
 use crate::server::workers::{Place, Work};
+use crate::system::epoll::Awaited;
 
 /// Whom a direction reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub(super) enum Reads {
     Backend,
 }
 
-/// A direction: all that is left of it while it is silent.
+/// A direction: all that is left of it while it is silent. What a client is to be sent that does not
+/// read is in `Pump`.
 pub(super) struct Side {
     pump: Arc<Pump>,
     reads: Reads,
@@ -25,6 +27,8 @@ pub(super) struct Side {
     count: u64,
     /// There is something to read.
     is_ready: bool,
+    /// It waits for the client to read.
+    is_stuck: bool,
 }
 
 impl Side {
@@ -35,6 +39,7 @@ impl Side {
             reads,
             count: 0,
             is_ready: false,
+            is_stuck: false,
         }
     }
 
@@ -86,30 +91,33 @@ impl Side {
             };
             self.count = count;
             self.is_ready = false;
+            self.is_stuck = self.reads == Reads::Backend && self.pump.is_stuck();
             self = match self.park() {
                 Ok(()) => return,
                 Err(side) => side,
             };
             // The kernel does not watch it: the thread stays, whatever others wait for.
             place.give_up();
-            self.is_ready = true;
+            self.is_ready = !self.is_stuck;
         }
     }
 
-    /// Does without a thread until there is something to read.
+    /// Does without a thread until there is something to read, or until what waits for the client can
+    /// be written.
     ///
     /// # Errors
     /// The direction, if that is not possible.
     fn park(self) -> Result<(), Self> {
         let pump = Arc::clone(&self.pump);
         pump.writer.client().shrink();
-        let (reads, count) = (self.reads, self.count);
+        let (reads, count, is_stuck) = (self.reads, self.count, self.is_stuck);
         let parked = pump.terms.clients.parking().park(Box::new(self));
         parked.map_err(|_| Self {
             pump: Arc::clone(&pump),
             reads,
             count,
             is_ready: false,
+            is_stuck,
         })
     }
 }
@@ -117,17 +125,24 @@ impl Side {
 impl Parked for Side {
     fn descriptor(&self) -> BorrowedFd<'_> {
         match self.reads {
-            Reads::Client => self.pump.writer.client().as_fd(),
-            Reads::Backend => self.pump.backend.as_fd(),
+            Reads::Backend if !self.is_stuck => self.pump.backend.as_fd(),
+            _ => self.pump.writer.client().as_fd(),
+        }
+    }
+
+    fn awaited(&self) -> Awaited {
+        match self.is_stuck {
+            true => Awaited::Space,
+            false => Awaited::Input,
         }
     }
 
     fn wakes(&mut self) -> bool {
         self.is_ready = match self.reads {
             Reads::Client => self.pump.writer.wakes_reader(),
-            Reads::Backend => true,
+            Reads::Backend => !self.is_stuck,
         };
-        self.is_ready
+        self.is_ready || self.is_stuck
     }
 
     fn is_awaited(&self) -> bool {
@@ -143,7 +158,7 @@ impl Parked for Side {
 
     fn passes(&self) -> Option<usize> {
         let address = Arc::as_ptr(&self.pump).addr();
-        self.pump.passes().then_some(address)
+        (!self.is_stuck && self.pump.passes()).then_some(address)
     }
 
     fn pass(&self, server: &str, to: BorrowedFd<'_>) -> io::Result<bool> {

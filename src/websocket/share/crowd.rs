@@ -14,7 +14,7 @@ use log::{info, trace};
 use super::member::Member;
 use super::place::{End, Place};
 use super::transcript::Transcript;
-use crate::client::frames::SendError;
+use crate::client::frames::{Offered, SendError};
 use crate::config::Share;
 use crate::frame::{self, CloseCode, Header, OpCode, Summary};
 use crate::system::budget::Budget;
@@ -145,9 +145,12 @@ impl Frames for Crowd<'_> {
         frame::header(opcode, true, length)
     }
 
-    fn send(&self, pieces: &[&[u8]]) -> Result<(), SendError> {
+    fn send(&self, pieces: &[&[u8]], _: usize) -> Result<Offered, SendError> {
         self.state().say(pieces);
-        Ok(())
+        Ok(Offered {
+            taken: pieces.iter().map(|piece| piece.len()).sum(),
+            is_full: false,
+        })
     }
 }
 

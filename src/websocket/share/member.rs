@@ -19,6 +19,7 @@ use crate::client::frames::FrameWriter;
 use crate::frame::CloseCode;
 use crate::server::parking::Parked;
 use crate::server::workers::Place;
+use crate::system::epoll::Awaited;
 use crate::websocket::framing::Outlet;
 use crate::websocket::pump::from_client::{FromClient, Source};
 use crate::websocket::pump::latch::Latch;
@@ -70,7 +71,7 @@ pub(crate) fn run(
     client.tune(member.terms.ping);
     // What is said from now on is for it too, and goes out after the 101.
     member.seat.share().join(Arc::clone(&member));
-    if member.writer.open(greet).is_err() {
+    if member.writer.open(false, greet).is_err() {
         client.cut();
     }
     member.seat.share().wake();
@@ -121,7 +122,7 @@ impl Member {
         }
         self.is_leaving.store(true, Ordering::Release);
         self.seat.share().wake();
-        let _ = client.set_write_timeout(Some(CLOSE_WAIT));
+        self.writer.set_last_limit(CLOSE_WAIT);
         if code.is_none() || !self.is_told() {
             client.cut();
         }
@@ -249,6 +250,10 @@ impl Hearing {
 impl Parked for Hearing {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.member.client().as_fd()
+    }
+
+    fn awaited(&self) -> Awaited {
+        Awaited::Input
     }
 
     fn wakes(&mut self) -> bool {

@@ -5,13 +5,19 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use shuttle::thread;
+
+use crate::frames::Offered;
 
 /// The two ends of a socket.
 pub(crate) struct Client {
     /// Bytes that the socket holds before a writer has to wait.
     capacity: usize,
+    /// Writes have a limit.
+    gives_up: AtomicBool,
     socket: Mutex<Socket>,
     changed: Condvar,
 }
@@ -41,6 +47,7 @@ impl Client {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
+            gives_up: AtomicBool::new(false),
             socket: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -70,35 +77,58 @@ impl Client {
         }
     }
 
-    pub(crate) fn write_all_of(&self, pieces: &[&[u8]]) -> io::Result<()> {
+    pub(crate) fn write_of(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered> {
+        let bytes = pieces.concat();
+        let (mut taken, gives_up) = (taken, self.gives_up.load(Ordering::SeqCst));
         {
             let mut socket = self.socket();
             assert!(!socket.writing, "two write at a time");
             socket.writing = true;
         }
-        for byte in pieces.concat() {
+        let mut is_full = false;
+        while taken < bytes.len() && !is_full {
             let mut socket = self.socket();
-            while socket.held == self.capacity && !socket.cut {
-                socket = self.wait(socket);
+            while socket.held == self.capacity && !socket.cut && !is_full {
+                // There is no time here: a limit has passed or it has not.
+                is_full = gives_up && thread_rng().gen_bool(0.2);
+                if !is_full {
+                    socket = self.wait(socket);
+                }
             }
             if socket.cut {
                 socket.writing = false;
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            socket.held += 1;
-            socket.written.push(byte);
-            self.changed.notify_all();
+            if !is_full {
+                socket.held += 1;
+                socket.written.push(bytes[taken]);
+                taken += 1;
+                self.changed.notify_all();
+            }
             drop(socket);
             thread::yield_now();
         }
         self.socket().writing = false;
-        Ok(())
+        Ok(Offered { taken, is_full })
     }
 
     pub(crate) fn is_writable(&self) -> bool {
         let socket = self.socket();
         // As poll(2): a short frame fits, and writing to one that is gone does not wait.
         socket.cut || self.capacity - socket.held >= self.capacity.min(8)
+    }
+
+    pub(crate) fn wait_writable(&self, _limit: Duration) -> bool {
+        while !self.is_writable() {
+            if thread_rng().gen_bool(0.2) {
+                return false;
+            }
+            let socket = self.socket();
+            if !socket.cut && self.capacity - socket.held < self.capacity.min(8) {
+                drop(self.wait(socket));
+            }
+        }
+        true
     }
 
     pub(crate) fn wait_ready(&self) {
@@ -112,7 +142,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn set_write_timeout(&self, _limit: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.gives_up.store(limit.is_some(), Ordering::SeqCst);
         Ok(())
     }
 
@@ -135,18 +166,28 @@ impl Client {
         self.changed.notify_all();
     }
 
-    /// Takes what comes until so many bytes have, in all, or it has been cut.
+    /// Takes what comes until so many bytes have, in all, or it has been cut. Mostly lets the socket
+    /// fill first.
     pub(crate) fn take(&self, count: usize) {
         let mut socket = self.socket();
         loop {
-            if socket.held > 0 {
+            let is_full = socket.held == self.capacity;
+            if is_full || socket.held > 0 && thread_rng().gen_bool(0.1) {
                 socket.held = 0;
                 self.changed.notify_all();
             }
             if socket.written.len() >= count || socket.cut {
+                socket.held = 0;
+                self.changed.notify_all();
                 return;
             }
-            socket = self.wait(socket);
+            if socket.held > 0 {
+                drop(socket);
+                thread::yield_now();
+                socket = self.socket();
+            } else {
+                socket = self.wait(socket);
+            }
         }
     }
 

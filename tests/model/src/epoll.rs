@@ -1,5 +1,6 @@
 //! A set of sockets in the place of the daemon's `system::epoll`, and the sockets. A socket is
-//! ready as long as there is something in it, as with epoll(7) without EPOLLET.
+//! ready as long as there is something in it, or as long as it takes something, as with epoll(7)
+//! without EPOLLET.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,13 +13,22 @@ pub(crate) const EVENTS: usize = 2;
 
 pub(crate) type Descriptor<'a> = &'a Socket;
 
-/// A socket: what its peer has sent and nobody has read.
+/// What a socket is waited for to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Input,
+    Space,
+}
+
+/// A socket: what its peer has sent and nobody has read, and a byte that its peer has not taken.
 #[derive(Clone, Default)]
 pub(crate) struct Socket(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     sent: Mutex<VecDeque<u8>>,
+    given: Mutex<Option<u8>>,
+    filled: Condvar,
     changed: Condvar,
     /// The sets it has been in.
     sets: Mutex<Vec<Arc<Set>>>,
@@ -28,11 +38,47 @@ impl Socket {
     /// Sends a byte; the peer's own end.
     pub(crate) fn send(&self, byte: u8) {
         self.0.sent.lock().expect("no panic").push_back(byte);
+        self.notify();
+    }
+
+    /// Takes a byte that is given to the peer, waiting for it; the peer's own end.
+    pub(crate) fn receive(&self) -> u8 {
+        let mut given = self.0.given.lock().expect("no panic");
+        let byte = loop {
+            match given.take() {
+                Some(byte) => break byte,
+                None => given = self.0.filled.wait(given).expect("no panic"),
+            }
+        };
+        drop(given);
+        self.notify();
+        byte
+    }
+
+    fn notify(&self) {
         self.0.changed.notify_all();
         for set in self.0.sets.lock().expect("no panic").iter() {
             // Who waits for the set holds this lock while it looks.
             drop(set.sockets.lock().expect("no panic"));
             set.changed.notify_all();
+        }
+    }
+
+    /// Gives the peer a byte. Returns whether the socket has taken it.
+    pub(crate) fn give(&self, byte: u8) -> bool {
+        let mut given = self.0.given.lock().expect("no panic");
+        let has_space = given.is_none();
+        if has_space {
+            *given = Some(byte);
+            self.0.filled.notify_all();
+        }
+        has_space
+    }
+
+    fn is_ready(&self, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Input => self.is_readable(),
+            Awaited::Space => self.0.given.lock().expect("no panic").is_none(),
         }
     }
 
@@ -65,7 +111,7 @@ impl Socket {
 
 #[derive(Default)]
 struct Set {
-    sockets: Mutex<Vec<(Socket, usize)>>,
+    sockets: Mutex<Vec<(Socket, usize, Awaited)>>,
     changed: Condvar,
 }
 
@@ -78,31 +124,38 @@ impl Epoll {
         Ok(Self(Arc::default()))
     }
 
-    pub(crate) fn add(&self, socket: Descriptor<'_>, index: usize) -> io::Result<()> {
+    pub(crate) fn add(
+        &self,
+        socket: Descriptor<'_>,
+        index: usize,
+        awaited: Awaited,
+    ) -> io::Result<()> {
         let set = Arc::clone(&self.0);
         socket.0.sets.lock().expect("no panic").push(set);
         let mut sockets = self.0.sockets.lock().expect("no panic");
-        let is_in = sockets.iter().any(|(other, _)| is_same(other, socket));
+        let same =
+            |(other, _, its): &(Socket, usize, Awaited)| is_same(other, socket) && *its == awaited;
+        let is_in = sockets.iter().any(same);
         assert!(!is_in, "it is in the set already (EEXIST)");
-        sockets.push((socket.clone(), index));
+        sockets.push((socket.clone(), index, awaited));
         drop(sockets);
         self.0.changed.notify_all();
         Ok(())
     }
 
-    pub(crate) fn delete(&self, socket: Descriptor<'_>) {
+    pub(crate) fn delete(&self, socket: Descriptor<'_>, awaited: Awaited) {
         let mut sockets = self.0.sockets.lock().expect("no panic");
         let before = sockets.len();
-        sockets.retain(|(other, _)| !is_same(other, socket));
+        sockets.retain(|(other, _, its)| !is_same(other, socket) || *its != awaited);
         assert_eq!(sockets.len() + 1, before, "it is not in the set (ENOENT)");
     }
 
     pub(crate) fn wait(&self, _: Duration, ready: &mut [usize; EVENTS]) -> io::Result<usize> {
         let mut sockets = self.0.sockets.lock().expect("no panic");
         loop {
-            let readable = sockets.iter().filter(|(socket, _)| socket.is_readable());
+            let are_ready = (sockets.iter()).filter(|(socket, _, its)| socket.is_ready(*its));
             let mut count = 0;
-            for (place, (_, index)) in ready.iter_mut().zip(readable) {
+            for (place, (_, index, _)) in ready.iter_mut().zip(are_ready) {
                 *place = *index;
                 count += 1;
             }

@@ -37,7 +37,9 @@ fn payload(byte: u8) -> ControlPayload {
 
 fn writer(capacity: usize) -> Arc<FrameWriter> {
     let writer = Arc::new(FrameWriter::new(Client::new(capacity)));
-    writer.open(|| Ok(())).expect("no greeting");
+    // Writes may give up at any moment, and are begun again.
+    let gives_up = thread_rng().gen_bool(0.5);
+    writer.open(gives_up, || Ok(())).expect("no greeting");
     writer
 }
 
@@ -76,13 +78,24 @@ fn sent(writer: &FrameWriter) -> Sent {
 }
 
 fn send_data(writer: &FrameWriter, times: usize) -> usize {
-    (0..times)
-        .take_while(|_| match writer.send(&[b"\x81", b"\x04data"]) {
-            Ok(()) => true,
-            Err(SendError::Closed) => false,
-            Err(SendError::Gone) => panic!("the client is gone"),
-        })
-        .count()
+    let mut count = 0;
+    while count < times {
+        let mut taken = 0;
+        loop {
+            match writer.send(&[b"\x81", b"\x04data"], taken) {
+                Ok(offered) if offered.is_full => taken = offered.taken,
+                Ok(_) => break,
+                Err(SendError::Closed) => {
+                    assert_eq!(taken, 0, "a Close within a frame");
+                    return count;
+                }
+                Err(SendError::Gone) => panic!("the client is gone"),
+            }
+            thread::yield_now();
+        }
+        count += 1;
+    }
+    count
 }
 
 /// A pong is never forgotten and tells the last ping.
@@ -143,7 +156,7 @@ pub fn one_close_is_sent_and_nothing_behind_it() {
                 send_data(writer, 2);
                 let _ = writer.close(Some(CloseCode::Normal));
                 assert!(matches!(
-                    writer.send(&[b"\x81\x04data"]),
+                    writer.send(&[b"\x81\x04data"], 0),
                     Err(SendError::Closed)
                 ));
             }),
@@ -173,7 +186,7 @@ pub fn a_stop_while_the_101_is_sent_is_told_behind_it_or_cuts() {
         let writer = Arc::new(FrameWriter::new(Client::new(AMPLE)));
         let other = Arc::clone(&writer);
         let stopper = thread::spawn(move || other.stop());
-        let greeted = writer.open(|| match writer.client().is_cut() {
+        let greeted = writer.open(false, || match writer.client().is_cut() {
             true => Err(io::ErrorKind::BrokenPipe.into()),
             false => Ok(()),
         });

@@ -1,4 +1,4 @@
-//! The daemon's own `frames`, `latch`, `patience`, `parking` and `workers`, compiled with shuttle's
+//! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking` and `workers`, compiled with shuttle's
 //! threads in the place of std's.
 //!
 //! The client of `frames` is a socket of a few bytes that records what is written; `parking` watches
@@ -16,6 +16,9 @@ pub mod hand_over;
 #[path = "../../../src/websocket/pump/latch.rs"]
 mod latch;
 pub mod parked;
+#[allow(dead_code, reason = "the daemon uses what the model does not")]
+#[path = "../../../src/client/sending.rs"]
+mod sending;
 #[allow(dead_code, reason = "the daemon uses what the model does not")]
 #[path = "../../../src/websocket/pump/patience.rs"]
 mod patience;

@@ -13,7 +13,7 @@ use shuttle::thread;
 use crate::patience::Patience;
 use crate::server::parking::{Parked, Parking};
 use crate::server::workers::{Place, Work, Workers};
-use crate::system::epoll::{Descriptor, Socket};
+use crate::system::epoll::{Awaited, Descriptor, Socket};
 use crate::system::threads;
 
 /// Orders of events that each test tries, of both schedulers.
@@ -38,10 +38,13 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A direction, as `pump::side` has it: what it reads is all that it does.
+/// A direction, as `pump::side` has it: it gives what it reads to the peer of another socket.
 struct Side {
     shared: Arc<Shared>,
     socket: Socket,
+    out: Socket,
+    /// What the other socket has not taken.
+    kept: Option<u8>,
     read: Vec<u8>,
     is_ready: bool,
     is_awaited: bool,
@@ -50,18 +53,26 @@ struct Side {
 impl Side {
     fn run(mut self: Box<Self>, place: &mut Place) {
         let mut patience = Patience::new(place, true, std::mem::take(&mut self.is_ready));
-        while patience.may_read(|| true, || self.socket.is_readable()) {
+        while self.send_kept() && patience.may_read(|| true, || self.socket.is_readable()) {
             match self.socket.read() {
                 PONG => {}
                 END => {
                     patience.end();
                     return self.end();
                 }
-                byte => self.read.push(byte),
+                byte => self.kept = Some(byte),
             }
         }
         let shared = Arc::clone(&self.shared);
         assert!(shared.parking.park(self).is_ok(), "the set takes it");
+    }
+
+    /// Gives what is kept to the other socket's peer. Returns whether nothing is left.
+    fn send_kept(&mut self) -> bool {
+        if let Some(byte) = self.kept.take_if(|byte| self.out.give(*byte)) {
+            self.read.push(byte);
+        }
+        self.kept.is_none()
     }
 
     fn end(self) {
@@ -72,10 +83,23 @@ impl Side {
 
 impl Parked for Side {
     fn descriptor(&self) -> Descriptor<'_> {
-        &self.socket
+        match self.kept {
+            Some(_) => &self.out,
+            None => &self.socket,
+        }
+    }
+
+    fn awaited(&self) -> Awaited {
+        match self.kept {
+            Some(_) => Awaited::Space,
+            None => Awaited::Input,
+        }
     }
 
     fn wakes(&mut self) -> bool {
+        if self.kept.is_some() {
+            return true;
+        }
         if self.socket.take(PONG) {
             return false;
         }
@@ -100,7 +124,14 @@ impl Parked for Side {
     }
 }
 
-/// Each byte that comes while a direction goes to sleep or wakes is read, in its order, once.
+/// What of these bytes is to be given to the peer of the other socket.
+fn data(bytes: &[u8]) -> Vec<u8> {
+    let is_data = |byte: &u8| ![PONG, END].contains(byte);
+    bytes.iter().copied().filter(is_data).collect()
+}
+
+/// Each byte that comes while a direction goes to sleep or wakes is read, in its order, once; and
+/// one whose peer does not take what is written goes on when it does.
 pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
     let events = || {
         let shared = Arc::new(Shared::default());
@@ -117,11 +148,24 @@ pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
         });
         watch.expect("threads can be created");
         let sent: [&[u8]; 3] = [&[1, PONG, 2, END], &[3, 4, END], &[PONG, 5, END]];
-        for bytes in sent {
-            let socket = Socket::default();
+        // The first two are the directions of a connection: each writes where the other reads.
+        let sockets: [Socket; 3] = Default::default();
+        let outs = [&sockets[1], &sockets[0], &sockets[2]];
+        for ((bytes, socket), out) in sent.into_iter().zip(&sockets).zip(outs) {
+            let (socket, out) = (socket.clone(), out.clone());
+            let (taking, count) = (out.clone(), data(bytes).len());
+            // Its peer takes what is written, each byte when it likes.
+            drop(thread::spawn(move || {
+                for _ in 0..count {
+                    taking.receive();
+                    thread::yield_now();
+                }
+            }));
             let side = Box::new(Side {
                 shared: Arc::clone(&shared),
                 socket: socket.clone(),
+                out,
+                kept: None,
                 read: Vec::new(),
                 is_ready: false,
                 is_awaited: thread_rng().gen_bool(0.3),

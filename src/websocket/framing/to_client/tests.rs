@@ -32,7 +32,7 @@ fn binary(payload: &[u8]) -> Message {
 fn open_writer() -> (FrameWriter, TcpStream) {
     let (client, far) = pair();
     let writer = FrameWriter::new(client);
-    writer.open(|| Ok(())).expect("no greeting");
+    writer.open(false, || Ok(())).expect("no greeting");
     (writer, far)
 }
 
