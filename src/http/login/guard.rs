@@ -1,6 +1,5 @@
 //! Who has to wait before another try, and who has shown a right password a moment ago.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,14 +33,30 @@ pub(super) struct Guard {
 
 #[derive(Default)]
 struct State {
-    /// Since when, and the groups of the user.
-    remembered: HashMap<[u8; 32], (Instant, Vec<String>)>,
-    failures: HashMap<IpAddr, Failures>,
+    // Lists: they are short, and trees and hashes are kilobytes of code.
+    remembered: Vec<Remembered>,
+    failures: Vec<Failures>,
 }
 
+/// A right password.
+struct Remembered {
+    digest: [u8; 32],
+    since: Instant,
+    groups: Vec<String>,
+}
+
+/// The wrong passwords of an address.
 struct Failures {
+    network: IpAddr,
     count: u32,
     until: Instant,
+}
+
+impl State {
+    fn failures(&self, source: Option<IpAddr>) -> Option<&Failures> {
+        let network = network(source?);
+        self.failures.iter().find(|known| known.network == network)
+    }
 }
 
 impl Guard {
@@ -49,8 +64,8 @@ impl Guard {
     pub(super) fn recall(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let digest = self.digest(credentials);
         let state = self.state();
-        let (since, groups) = state.remembered.get(&digest)?;
-        (since.elapsed() < MEMORY).then(|| groups.clone())
+        let known = state.remembered.iter().find(|own| own.digest == digest)?;
+        (known.since.elapsed() < MEMORY).then(|| known.groups.clone())
     }
 
     /// Remembers right ones, and the groups of the user; their address need not wait any more.
@@ -62,20 +77,21 @@ impl Guard {
     ) {
         let digest = self.digest(credentials);
         let mut state = self.state();
-        if let Some(ip) = source
-            && let Some(known) = state.failures.get_mut(&network(ip))
-        {
+        let network = source.map(network);
+        if let Some(known) = (state.failures.iter_mut()).find(|own| Some(own.network) == network) {
             known.count = 0;
         }
-        if state.remembered.len() >= MAX_REMEMBERED {
-            state
-                .remembered
-                .retain(|_, (since, _)| since.elapsed() < MEMORY);
+        let remembered = &mut state.remembered;
+        remembered.retain(|own| own.digest != digest);
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.retain(|own| own.since.elapsed() < MEMORY);
         }
-        if state.remembered.len() < MAX_REMEMBERED {
-            state
-                .remembered
-                .insert(digest, (Instant::now(), groups.to_owned()));
+        if remembered.len() < MAX_REMEMBERED {
+            remembered.push(Remembered {
+                digest,
+                since: Instant::now(),
+                groups: groups.to_owned(),
+            });
         }
     }
 
@@ -85,8 +101,9 @@ impl Guard {
     /// How long it has to wait.
     pub(super) fn admit(&self, source: Option<IpAddr>) -> Result<(), Duration> {
         let state = self.state();
-        let failures = source.and_then(|ip| state.failures.get(&network(ip)));
-        let wait = failures.map(|known| known.until.saturating_duration_since(Instant::now()));
+        let wait = state
+            .failures(source)
+            .map(|known| known.until.saturating_duration_since(Instant::now()));
         match wait {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => Ok(()),
@@ -97,27 +114,34 @@ impl Guard {
     /// that check for us let it wait.
     pub(super) fn is_suspect(&self, source: Option<IpAddr>) -> bool {
         let state = self.state();
-        let failures = source.and_then(|ip| state.failures.get(&network(ip)));
+        let failures = state.failures(source);
         failures.is_some_and(|known| known.until.elapsed() < SUSPICION)
     }
 
     /// Lets an address wait longer after each failure: 1, 2, 4 and up to 60 seconds.
     pub(super) fn note_failure(&self, source: Option<IpAddr>) {
-        let Some(ip) = source.map(network) else {
+        let Some(network) = source.map(network) else {
             return;
         };
         let now = Instant::now();
         let mut state = self.state();
-        if state.failures.len() >= MAX_ADDRESSES && !state.failures.contains_key(&ip) {
-            let oldest = state.failures.iter().min_by_key(|(_, known)| known.until);
-            if let Some(oldest) = oldest.map(|(ip, _)| *ip) {
-                state.failures.remove(&oldest);
+        let failures = &mut state.failures;
+        let known = failures.iter().position(|known| known.network == network);
+        let known = known.unwrap_or_else(|| {
+            if failures.len() >= MAX_ADDRESSES {
+                let numbered = failures.iter().enumerate();
+                let oldest = numbered.min_by_key(|(_, known)| known.until);
+                let oldest = oldest.map_or(0, |(at, _)| at);
+                failures.swap_remove(oldest);
             }
-        }
-        let known = state.failures.entry(ip).or_insert(Failures {
-            count: 0,
-            until: now,
+            failures.push(Failures {
+                network,
+                count: 0,
+                until: now,
+            });
+            failures.len() - 1
         });
+        let known = &mut failures[known];
         known.count = known.count.saturating_add(1);
         known.until = now;
         if let Some(beyond) = known.count.checked_sub(FREE_FAILURES) {

@@ -168,9 +168,11 @@ impl Queue {
         self.waiting.retain(|place| place.number != number);
         if let Some(at) = position(&self.running, number) {
             let left = self.running.swap_remove(at);
-            // The sort is stable: nothing else changes its order.
-            self.waiting
-                .sort_by_key(|place| place.network == left.network);
+            let waiting = self.waiting.drain(..);
+            let (own, mut others): (Vec<_>, Vec<_>) =
+                waiting.partition(|place| place.network == left.network);
+            others.extend(own);
+            self.waiting = others;
         }
     }
 }

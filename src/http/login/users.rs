@@ -1,6 +1,5 @@
 //! The users who may come in, from a file or from the configuration itself.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,10 +17,14 @@ const END: usize = 7;
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
+/// Names in their order, and who comes in by them; nobody by that of a locked account. (A tree is
+/// kilobytes of code.)
+type ByName = Vec<(String, Option<Box<User>>)>;
+
 /// Users by name, each with a password and groups.
 #[derive(Debug)]
 pub struct Users {
-    by_name: BTreeMap<String, User>,
+    by_name: ByName,
     /// What the password of somebody is checked against who is no user: the cheapest and the
     /// dearest of all, or the one cost that there is.
     decoys: Vec<Stored>,
@@ -48,10 +51,8 @@ impl Users {
             } => {
                 let password = Stored::parse(password).map_err(UsersError::BadPassword)?;
                 let groups = groups(group);
-                Ok(Self::new(BTreeMap::from([(
-                    user.clone(),
-                    User { password, groups },
-                )])))
+                let one = Box::new(User { password, groups });
+                Ok(Self::new(vec![(user.clone(), Some(one))]))
             }
         }
     }
@@ -65,13 +66,13 @@ impl Users {
         parse(path, text).map(Self::new)
     }
 
-    fn new(by_name: BTreeMap<String, User>) -> Self {
-        let mut decoys: Vec<_> = by_name.values().map(|user| user.password.clone()).collect();
-        decoys.sort_by_key(Stored::cost);
+    fn new(by_name: ByName) -> Self {
+        let users = || by_name.iter().filter_map(|(_, user)| user.as_ref());
+        let passwords = || users().map(|user| &user.password);
+        let cheap = passwords().min_by_key(|password| password.cost());
+        let dear = passwords().max_by_key(|password| password.cost());
+        let mut decoys: Vec<_> = cheap.into_iter().chain(dear).cloned().collect();
         decoys.dedup_by_key(|password| password.cost());
-        if decoys.len() > 2 {
-            decoys.drain(1..decoys.len() - 1);
-        }
         Self { by_name, decoys }
     }
 
@@ -79,7 +80,8 @@ impl Users {
     /// user, nor who has a cheap password: a cheap and a dear one are checked each time.
     pub fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let Credentials { user, password } = credentials;
-        let known = self.by_name.get(user);
+        let at = position(&self.by_name, user).ok();
+        let known = at.and_then(|at| self.by_name[at].1.as_deref());
         let fits = known.is_some_and(|known| known.password.fits(user, password));
         for decoy in self.decoys_beside(known) {
             let _ = std::hint::black_box(decoy.fits(user, password));
@@ -97,19 +99,22 @@ impl Users {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, UsersError> {
-    let mut users = BTreeMap::new();
+/// Where a name is, or else belongs.
+fn position(by_name: &ByName, name: &str) -> Result<usize, usize> {
+    by_name.binary_search_by(|(own, _)| own.as_str().cmp(name))
+}
+
+fn parse(path: &Path, text: &str) -> Result<ByName, UsersError> {
+    let mut users = ByName::new();
     for (number, line) in file::lines(text) {
         let wrong = |why| UsersError::BadLine(path.to_owned(), number, why, FORM);
         let (name, user) = user(line).map_err(wrong)?;
-        if users.insert(name.to_owned(), user).is_some() {
-            return Err(wrong("the same user again"));
+        match position(&users, name) {
+            Ok(_) => return Err(wrong("the same user again")),
+            Err(at) => users.insert(at, (name.to_owned(), user.map(Box::new))),
         }
     }
-    let unlocked = users
-        .into_iter()
-        .filter_map(|(name, user)| Some((name, user?)));
-    Ok(unlocked.collect())
+    Ok(users)
 }
 
 /// Reads a line: a name, and the user if somebody can come in by it.
@@ -164,6 +169,11 @@ mod tests {
         Users::load(&AuthUsers::File(path)).map_err(|error| error.to_string())
     }
 
+    fn user_of<'a>(users: &'a Users, name: &str) -> &'a User {
+        let at = position(&users.by_name, name).expect("a user");
+        users.by_name[at].1.as_ref().expect("nobody has locked it")
+    }
+
     fn is_right(users: &Users, user: &str, password: &str) -> bool {
         let credentials = Credentials {
             user: user.to_owned(),
@@ -189,7 +199,7 @@ mod tests {
         ] {
             assert!(!is_right(&users, user, password), "{user}");
         }
-        let groups = |user: &str| users.by_name[user].groups.join(" ");
+        let groups = |user: &str| user_of(&users, user).groups.join(" ");
         assert_eq!(
             [groups("root"), groups("guest"), groups("bare")],
             ["root", "users other", ""]
@@ -206,7 +216,7 @@ mod tests {
         ));
         let users = users.expect("it is good");
         assert!(is_right(&users, "root", "test") && is_right(&users, "later", "test"));
-        assert!(users.by_name["root"].groups.is_empty());
+        assert!(user_of(&users, "root").groups.is_empty());
         for (user, password) in [
             ("daemon", "*"),
             ("old", "!"),
