@@ -44,9 +44,9 @@ pub(crate) const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Clients that were cut get this part of the wait of a stop.
 const CUT_SHARE: u32 = 5;
 
-/// Descriptors of a shared backend beside those of its clients: one wakes its thread, and one leads
-/// to the process before an upgrade.
-const FOR_SHARE: usize = 2;
+/// Descriptors of a shared backend beside those of its clients: one wakes its thread, one watches
+/// clients that are slow, and one leads to the process before an upgrade.
+const FOR_SHARE: usize = 3;
 
 /// The servers that run.
 #[derive(Default)]

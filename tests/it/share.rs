@@ -205,32 +205,34 @@ fn half_a_message_keeps_nobody_waiting_and_a_stream_gets_whole_messages() {
 #[test]
 fn a_line_is_shared_by_default_and_each_client_gets_each_line() {
     const LINES: usize = 10_000;
-    let (mut master, path) = terminal();
-    let gateway = Gateway::start(&format!(
-        "links = ( {{ origin = \"line\"; type = \"tty\"; destination = \"{path}\"; \
-         framing = \"line\"; }} );"
-    ));
-    let clients: Vec<_> = (0..10).map(|_| gateway.open("line")).collect();
-    thread::scope(|scope| {
-        for mut client in clients {
-            scope.spawn(move || {
-                for number in 0..LINES {
-                    assert_eq!(client.message().1, format!("line {number:05}").as_bytes());
-                }
-            });
-        }
-        for number in 0..LINES {
-            master
-                .write_all(format!("line {number:05}\n").as_bytes())
-                .expect("a reader");
-        }
-    });
-    let mut client = gateway.open("line");
-    client.text("question");
-    let mut question = [0; 9];
-    master.read_exact(&mut question).expect("a message");
-    assert_eq!(&question, b"question\n");
-    figure("10 clients have 10000 lines each");
+    for count in [2, 10] {
+        let (mut master, path) = terminal();
+        let gateway = Gateway::start(&format!(
+            "links = ( {{ origin = \"line\"; type = \"tty\"; destination = \"{path}\"; \
+             framing = \"line\"; }} );"
+        ));
+        let clients: Vec<_> = (0..count).map(|_| gateway.open("line")).collect();
+        thread::scope(|scope| {
+            for mut client in clients {
+                scope.spawn(move || {
+                    for number in 0..LINES {
+                        assert_eq!(client.message().1, format!("line {number:05}").as_bytes());
+                    }
+                });
+            }
+            for number in 0..LINES {
+                master
+                    .write_all(format!("line {number:05}\n").as_bytes())
+                    .expect("a reader");
+            }
+        });
+        let mut client = gateway.open("line");
+        client.text("question");
+        let mut question = [0; 9];
+        master.read_exact(&mut question).expect("a message");
+        assert_eq!(&question, b"question\n");
+        figure(format!("{count} clients have {LINES} lines each"));
+    }
 }
 
 #[test]

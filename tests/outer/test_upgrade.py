@@ -1,13 +1,17 @@
 """Upgrades under load: WebSockets of each kind with traffic, and new ones all the time."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import ssl
+import threading
 import time
+import tty
 
 import pytest
 import websockets
@@ -23,8 +27,11 @@ UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
 SCALE = int(os.environ.get("OUISTITI_CLIENTS_SCALE", "1"))
 CLIENTS = {
     "relay": 30 * SCALE, "quiet": 20 * SCALE, "wss": 25 * SCALE, "direct": 25 * SCALE,
-    "exec": 15 * SCALE, "shared": 10 * SCALE
+    "exec": 15 * SCALE, "shared": 10 * SCALE, "line": 10 * SCALE
 }
+
+# The kinds of which each client gets what any of them has sent.
+SHARED = ("shared", "line")
 
 # Seconds between two messages of a client, and of a quiet one, which goes over to each new process.
 PAUSE, QUIET_PAUSE = 0.2, 3
@@ -33,8 +40,26 @@ PAUSE, QUIET_PAUSE = 0.2, 3
 MEMORY = 4 << 20
 
 
+def echo(device):
+    """Answers whatever comes over a line."""
+    with contextlib.suppress(OSError):
+        while data := os.read(device, 4096):
+            os.write(device, data)
+
+
 @pytest.fixture
-def installed(site, tmp_path, monkeypatch):
+def line():
+    """A serial line whose device answers with what it is sent; the path of the near end."""
+    far, near = pty.openpty()
+    tty.setraw(near)
+    threading.Thread(target=echo, args=(far,), daemon=True).start()
+    yield os.ttyname(near)
+    # The device hears that its line is gone.
+    os.close(near)
+
+
+@pytest.fixture
+def installed(site, line, tmp_path, monkeypatch):
     """A site whose gateway is a copy of the program that may be replaced, with every kind of
     service."""
     program = tmp_path / "bin" / "ouistiti"
@@ -65,6 +90,8 @@ def installed(site, tmp_path, monkeypatch):
                 }}, {{
                     origin = "shared"; type = "unix"; destination = "{site.run}/echo";
                     framing = "line"; share = "all";
+                }}, {{
+                    origin = "line"; type = "tty"; destination = "{line}"; framing = "line";
                 }} );
             }};
         }}, {{
@@ -99,7 +126,7 @@ async def exchange(client, number, is_shared):
 async def talk(client, over, kind):
     """Talks until it is over; returns how many messages came back, each in its turn."""
     for number in itertools.count():
-        await exchange(client, number, kind == "shared")
+        await exchange(client, number, kind in SHARED)
         if over.is_set():
             await client.close()
             return number + 1
@@ -111,7 +138,7 @@ async def one_of_each(site, number=0):
     for kind in CLIENTS:
         url, more = address(site, kind)
         async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
-            await exchange(client, number, kind == "shared")
+            await exchange(client, number, kind in SHARED)
 
 
 async def come_and_go(site, over):

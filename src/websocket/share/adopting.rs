@@ -92,7 +92,7 @@ fn begin(key: &Key, taken: Taken, waiting: Vec<u8>, clients: &Arc<Clients>) -> i
                 return Ok(());
             }
             // A client looks whether it gets the line: that is over in a moment.
-            Some(_) if Instant::now() < deadline => {}
+            Some(share) if share.state().line != Line::Open && Instant::now() < deadline => {}
             Some(_) => return Err(io::ErrorKind::ResourceBusy.into()),
         }
         drop(shares);

@@ -5,11 +5,11 @@
 //! that is too far behind loses its place: it gets the rest of its frame, and a Close.
 
 use std::cell::{RefCell, RefMut};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, trace};
+use nix::sys::epoll::Epoll;
 
 use super::member::Member;
 use super::place::{End, Place};
@@ -37,6 +37,7 @@ struct State<'a> {
     /// The service, as in the log.
     name: &'a str,
     share: Share,
+    full: &'a Epoll,
     places: Vec<Place>,
     transcript: Transcript<'a>,
     /// Payload of the frames that have been begun.
@@ -46,10 +47,17 @@ struct State<'a> {
 }
 
 impl<'a> Crowd<'a> {
-    pub(super) fn new(name: &'a str, share: Share, replay: usize, budget: &'a Budget) -> Self {
+    /// `full` watches sockets that are full.
+    pub(super) fn new(
+        (name, share): (&'a str, Share),
+        full: &'a Epoll,
+        replay: usize,
+        budget: &'a Budget,
+    ) -> Self {
         Self(RefCell::new(State {
             name,
             share,
+            full,
             places: Vec::new(),
             transcript: Transcript::new(replay, budget),
             payload: 0,
@@ -111,19 +119,20 @@ impl<'a> Crowd<'a> {
         served.clone().next().is_none() || !served.all(far)
     }
 
-    /// The clients whose sockets are to be waited for, by number.
-    pub(super) fn full(&self) -> Vec<(usize, Arc<Member>)> {
-        let state = self.state();
-        let places = state.places.iter().enumerate();
-        let is_waited_for = |place: &Place| place.is_full && !place.is_mute && !place.is_opening;
-        let full = places.filter(|(_, place)| is_waited_for(place));
-        full.map(|(index, place)| (index, Arc::clone(&place.member)))
-            .collect()
+    /// Has the kernel watch the sockets that are full, and no others.
+    pub(super) fn watch(&self) {
+        self.state().watch();
     }
 
-    /// Goes on with a client whose socket has space. Returns whether it has taken something.
-    pub(super) fn resume(&self, index: usize) -> bool {
-        self.state().resume(index)
+    /// Goes on with a client whose socket has space, by its number. Returns whether it has taken
+    /// something.
+    pub(super) fn resume(&self, number: u64) -> bool {
+        let mut state = self.state();
+        let found = state
+            .places
+            .iter()
+            .position(|place| place.number() == number);
+        found.is_some_and(|index| state.resume(index))
     }
 
     /// Lets go of clients that leave, and cuts those that should have left. Returns when to call it
@@ -338,10 +347,24 @@ impl State<'_> {
                 place.end = None;
             }
         }
-        self.places.retain(|place| !place.is_over());
+        let full = self.full;
+        self.places.retain_mut(|place| {
+            let is_over = place.is_over();
+            if is_over {
+                place.watch(full, false);
+            }
+            !is_over
+        });
         self.trim();
         let ends = self.places.iter().filter_map(|place| place.end.as_ref());
         ends.map(|end| end.by).min()
+    }
+
+    fn watch(&mut self) {
+        for place in &mut self.places {
+            let is_waited_for = place.is_full && !place.is_mute && !place.is_opening;
+            place.watch(self.full, is_waited_for);
+        }
     }
 
     /// Forgets what no client needs.
@@ -351,9 +374,4 @@ impl State<'_> {
         let least = frames.min().unwrap_or(self.transcript.end());
         self.transcript.trim(least);
     }
-}
-
-/// The descriptor of a client, to wait for.
-pub(super) fn descriptor(member: &Member) -> BorrowedFd<'_> {
-    member.client().as_fd()
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use log::info;
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::config::{LinkConfig, Share as Mode, Target, WebsocketConfig};
@@ -61,6 +62,8 @@ pub(crate) struct Share {
     inbox: Inbox,
     /// Wakes the thread.
     wake: EventFd,
+    /// Watches the sockets of clients that are full.
+    full: Epoll,
     /// The backend is held without clients too.
     is_kept: AtomicBool,
 }
@@ -160,7 +163,7 @@ enum Entry {
 /// Finds or begins a share. `clients` are those whose memory it takes.
 ///
 /// # Errors
-/// As eventfd(2).
+/// As eventfd(2) and epoll_create1(2).
 fn enter(key: &Key, clients: &Arc<Clients>) -> io::Result<Entry> {
     let mut shares = shares();
     if let Some(share) = shares.iter().find(|share| share.key.is_same(key)) {
@@ -235,6 +238,7 @@ impl Share {
             }),
             inbox: Inbox::new(Arc::clone(clients)),
             wake: EventFd::from_value_and_flags(0, flags)?,
+            full: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             is_kept: AtomicBool::new(false),
         }))
     }

@@ -25,7 +25,7 @@ use crate::websocket::pump::offer;
 pub(super) const FORMAT: &str = "line 1";
 
 /// Longest wait until a line has gone over, and for its place in the new process.
-pub(super) const WAIT: Duration = Duration::from_secs(2);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 /// Pause between two looks whether it has.
 pub(super) const LOOK: Duration = Duration::from_millis(2);

@@ -1,7 +1,10 @@
 //! Running: one client of a shared backend, as the share's thread sees it.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::member::Member;
 use crate::client::frames::SendError;
@@ -17,6 +20,8 @@ pub(super) struct Place {
     pub(super) is_opening: bool,
     /// Its socket takes no more now.
     pub(super) is_full: bool,
+    /// The kernel watches whether it does again.
+    is_watched: bool,
     /// It is gone, or has been sent a Close: nothing more is written.
     pub(super) is_mute: bool,
     /// Payload bytes sent.
@@ -46,10 +51,33 @@ impl Place {
             frame: position,
             is_opening: true,
             is_full: false,
+            is_watched: false,
             is_mute: false,
             count: 0,
             end: None,
             rest: Vec::new(),
+        }
+    }
+
+    /// The client's number.
+    pub(super) fn number(&self) -> u64 {
+        self.member.client().number() as u64
+    }
+
+    /// Has `full` watch its socket, or no longer.
+    pub(super) fn watch(&mut self, full: &Epoll, is_wanted: bool) {
+        if is_wanted == self.is_watched {
+            return;
+        }
+        let socket = self.member.client().as_fd();
+        let changed = match is_wanted {
+            true => full.add(socket, EpollEvent::new(EpollFlags::EPOLLOUT, self.number())),
+            false => full.delete(socket),
+        };
+        self.is_watched = is_wanted && changed.is_ok();
+        if is_wanted && !self.is_watched {
+            // The kernel has no memory for it: it would never get the rest.
+            self.lose(SendError::Gone);
         }
     }
 

@@ -39,12 +39,8 @@ pub(super) fn start(
 /// Serves the share's clients by one connection after the other, while it is kept.
 fn serve(share: &Arc<Share>, mut backend: Option<Arc<Backend>>, clients: &Arc<Clients>) {
     let sharing = &share.key.config.sharing;
-    let crowd = Crowd::new(
-        &share.key.name,
-        share.key.mode,
-        sharing.replay,
-        clients.budget(),
-    );
+    let what = (&*share.key.name, share.key.mode);
+    let crowd = Crowd::new(what, &share.full, sharing.replay, clients.budget());
     loop {
         let connected = backend.take().map(|line| (line, None));
         let Some((line, taken)) = connected.or_else(|| reconnect(share)) else {

@@ -4,9 +4,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
 
 use super::Share;
-use super::crowd::{Crowd, descriptor};
+use super::crowd::Crowd;
 use super::tap::Tap;
 use crate::backend::Backend;
 
@@ -30,12 +31,11 @@ pub(super) fn wait(
     taps: &[Tap<'_>],
     limit: Option<Duration>,
 ) -> Ready {
-    let full = crowd.full();
-    let mut fds = vec![PollFd::new(share.wake.as_fd(), PollFlags::POLLIN)];
-    for (_, member) in &full {
-        fds.push(PollFd::new(descriptor(member), PollFlags::POLLOUT));
-    }
-    let clients = 1..fds.len();
+    crowd.watch();
+    let mut fds = vec![
+        PollFd::new(share.wake.as_fd(), PollFlags::POLLIN),
+        PollFd::new(share.full.0.as_fd(), PollFlags::POLLIN),
+    ];
     let is_waiting = share.inbox.is_waiting();
     let writes = backend.filter(|_| is_waiting).map(|(it, _)| {
         fds.push(PollFd::new(it.sink(), PollFlags::POLLOUT));
@@ -60,16 +60,24 @@ pub(super) fn wait(
     if is_ready(0) {
         let _ = share.wake.read();
     }
-    let mut has_moved = false;
-    for ((index, _), at) in full.iter().zip(clients) {
-        has_moved |= is_ready(at) && crowd.resume(*index);
-    }
+    let has_moved = is_ready(1) && resume(share, crowd);
     Ready {
         can_read: (reads..fds.len()).any(is_ready),
         can_write: writes.is_some_and(is_ready),
         can_hear: (hears..reads).any(is_ready),
         has_moved,
     }
+}
+
+/// Goes on with clients whose sockets have space. Returns whether one has taken something.
+fn resume(share: &Share, crowd: &Crowd<'_>) -> bool {
+    let mut events = [EpollEvent::empty(); 32];
+    let count = share
+        .full
+        .wait(&mut events, EpollTimeout::ZERO)
+        .unwrap_or(0);
+    let ready = events[..count].iter();
+    ready.filter(|event| crowd.resume(event.data())).count() > 0
 }
 
 /// Lets those take part who have come. Returns whether there were any.

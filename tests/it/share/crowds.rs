@@ -77,6 +77,7 @@ fn each_of_500_clients_gets_each_of_10000_lines_once_and_in_order() {
         "{CLIENTS} clients x {LINES} lines in {:.1?}; memory {before} to {after} KB",
         start.elapsed()
     ));
+    assert!(after < before + 8_000, "from {before} to {after} KB");
 }
 
 #[test]
