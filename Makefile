@@ -56,7 +56,7 @@ bench:
 cross:
 	tests/cross $(TARGET) $(COMMAND)
 
-# A router in qemu-system: make boot TARGET=mipsel [MEMORY=48] [LEAVE=12], of which so much is available
+# A router in qemu-system: make boot TARGET=mipsel [MEMORY=32] [LEAVE=12], of which so much is available
 MEMORY = 64
 LEAVE = 0
 
