@@ -110,7 +110,8 @@ def address(site, kind):
         context = ssl.create_default_context(cafile=site.authority.root)
         return f"wss://{site.secure[0]}:{site.secure[1]}/echo", {"ssl": context}
     name = "echo" if kind in ("relay", "quiet") else kind
-    return f"ws://{site.host}:{site.port}/{name}", {}
+    # A client that shares gets messages while it closes: it would stop to read, and not see the end.
+    return f"ws://{site.host}:{site.port}/{name}", {"max_queue": None} if kind in SHARED else {}
 
 
 async def exchange(client, number, is_shared):

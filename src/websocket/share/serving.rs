@@ -179,7 +179,9 @@ impl<'a, 'b> Run<'a, 'b> {
         if line == Line::Over {
             return Err(Some((CloseCode::Away, why)));
         }
-        if seats > 0 || self.share.is_kept() || !self.taps.is_empty() {
+        // A client whose place was freed a moment ago still has to be let go.
+        let is_needed = seats > 0 || !self.crowd.is_empty() || !self.taps.is_empty();
+        if is_needed || self.share.is_kept() {
             return Ok(None);
         }
         let mut end = since + self.share.key.config.sharing.linger;
