@@ -12,7 +12,7 @@ use log::trace;
 
 use crate::client::Client;
 use crate::frame::{self, CloseCode, Control, ControlPayload, Header, OpCode, Summary};
-use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering, fence};
+use crate::system::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 use crate::system::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Why a frame was not sent.
@@ -85,6 +85,9 @@ pub(crate) struct FrameWriter {
     pub(super) is_open: AtomicBool,
     /// A write that waits is given up after a while, and what is left is sent later.
     pub(super) is_short: AtomicBool,
+    /// Writes that wait for a short time fail when the socket has taken nothing for so many
+    /// milliseconds; 0 if they do not.
+    pub(super) last_limit: AtomicU32,
     /// Looks since the client's reader began to wait, or [`BUSY`].
     silence: AtomicU8,
     /// The client has taken something since the last look.
@@ -109,6 +112,7 @@ impl FrameWriter {
             is_split: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
             is_short: AtomicBool::new(false),
+            last_limit: AtomicU32::new(0),
             silence: AtomicU8::new(BUSY),
             has_taken: AtomicBool::new(false),
             close_sent: AtomicU16::new(0),

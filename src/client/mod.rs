@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, recv};
 use std::os::fd::AsRawFd;
 
-use crate::system::keepalive::keep_alive;
 use crate::tally::Traffic;
 
 #[cfg(feature = "tls")]
@@ -231,12 +230,6 @@ impl Client {
     /// As setsockopt(2).
     pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         self.socket().set_write_timeout(limit)
-    }
-
-    /// Prepares the socket for frames: they leave at once, and the kernel finds a client that has
-    /// vanished, even while a backend that does not read keeps us from reading.
-    pub fn tune(&self, silence: Duration) {
-        keep_alive(self.socket(), silence);
     }
 
     /// Ends what is written: close_notify on TLS, then FIN.

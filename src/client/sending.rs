@@ -1,6 +1,6 @@
 //! Running: frames that are sent as far as the client takes them in time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::frames::{FrameWriter, Offered, Phase, SHORT_WAIT, SendError, lock};
 use crate::system::sync::atomic::{Ordering, fence};
@@ -15,7 +15,7 @@ impl FrameWriter {
     /// See [`SendError`].
     pub(crate) fn send(&self, pieces: &[&[u8]], taken: usize) -> Result<Offered, SendError> {
         let mut phase = lock(&self.phase);
-        let gives_up = self.is_short.load(Ordering::Acquire);
+        let gives_up = self.is_short.load(Ordering::Acquire) && self.last_limit().is_none();
         let was_split = self.is_split();
         let mut result = if gives_up && !was_split && self.owes_in_vain() {
             // What is owed goes out behind these frames then.
@@ -63,13 +63,14 @@ impl FrameWriter {
 
     /// Writes pieces, of which `taken` bytes were written before, for the holder of the lock of
     /// `phase`. When writes have waited as long as they do, it returns if it `gives_up`. Otherwise
-    /// it fails then, unless they wait for a short time only.
+    /// it fails then; if they wait for a short time only, at the last limit.
     pub(super) fn write(
         &self,
         pieces: &[&[u8]],
         mut taken: usize,
         gives_up: bool,
     ) -> Result<Offered, SendError> {
+        let mut stuck = None;
         loop {
             let is_short = self.is_short.load(Ordering::Acquire);
             let offered = self.client.write_of(pieces, taken);
@@ -77,16 +78,33 @@ impl FrameWriter {
             if !offered.is_full || gives_up {
                 return Ok(offered);
             }
-            if offered.taken == taken && !is_short {
+            if offered.taken > taken {
+                (taken, stuck) = (offered.taken, None);
+                continue;
+            }
+            let limit = self.last_limit();
+            let stuck = *stuck.get_or_insert_with(Instant::now);
+            if !is_short || limit.is_some_and(|limit| stuck.elapsed() >= limit) {
                 return Err(SendError::Gone);
             }
-            taken = offered.taken;
         }
     }
 
     /// Has writes fail from now on when the socket has taken nothing for so long.
     pub(crate) fn set_last_limit(&self, limit: Duration) {
+        // The end of a TLS session is written by others, who need the limit as well.
+        if self.is_short.load(Ordering::Acquire) && !self.client.is_tls() {
+            let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+            return self.last_limit.store(millis, Ordering::Release);
+        }
         let _ = self.client.set_write_timeout(Some(limit));
         self.is_short.store(false, Ordering::Release);
+    }
+
+    fn last_limit(&self) -> Option<Duration> {
+        match self.last_limit.load(Ordering::Acquire) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis.into())),
+        }
     }
 }

@@ -18,6 +18,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use crate::config::Listen;
 use crate::listen::{tcp, unix};
 use crate::server::Server;
+#[cfg(feature = "websocket")]
+use crate::system::keepalive::keep_alive;
 
 /// A listening socket, and the server it leads to.
 pub(crate) struct Listener {
@@ -175,6 +177,11 @@ impl Listener {
 
     /// Makes it lead to `server`. Returns true if it led to none before: then nobody accepts yet.
     pub(crate) fn serve_with(&self, server: &Arc<Server>) -> bool {
+        #[cfg(feature = "websocket")]
+        if let (Socket::Tcp(listener), Some(config)) = (&self.socket, &server.config().websocket) {
+            // Once here, instead of five system calls for each client.
+            keep_alive(listener, config.ping);
+        }
         let before = std::mem::replace(&mut *self.state(), State::Serving(Arc::downgrade(server)));
         matches!(before, State::New)
     }

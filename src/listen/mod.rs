@@ -90,14 +90,14 @@ impl Servers {
         let farewell = self.resources.farewell();
         farewell.start().map_err(StartError::Thread)?;
         // Each listener has an accept thread with a spare descriptor, each server a watch thread
-        // with an epoll(7) set.
+        // with two epoll(7) sets.
         let listeners = self.current.iter().map(|binding| binding.listeners().len());
         let own = listeners.sum::<usize>() + self.current.len();
         let wants = Wants::of(self.current.iter().map(|binding| binding.server().config()));
         wants.check();
         let (descriptors, thread) = self.for_programs();
         let shares = self.shares();
-        let descriptors = own + descriptors + shares * FOR_SHARE;
+        let descriptors = own + self.current.len() + descriptors + shares * FOR_SHARE;
         (self.resources).measure(descriptors, own + thread + shares, wants.copying());
         self.current.iter().try_for_each(Binding::start)?;
         #[cfg(feature = "state")]

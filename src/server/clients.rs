@@ -5,7 +5,7 @@
 use std::io;
 #[cfg(feature = "websocket")]
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -18,6 +18,7 @@ use crate::server::table::{Entry, Hold, Table};
 use crate::server::workers::Workers;
 #[cfg(feature = "websocket")]
 use crate::system::budget::Budget;
+use crate::system::condition::Condition;
 use crate::system::reason::reason;
 use crate::system::threads;
 
@@ -29,7 +30,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Clients {
     table: Mutex<Table>,
     /// Notified whenever a slot becomes free.
-    freed: Condvar,
+    freed: Condition,
     /// The memory of messages held whole and of grown buffers (`maxmemory`).
     #[cfg(feature = "websocket")]
     budget: Budget,
@@ -144,8 +145,7 @@ impl Clients {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let pause = left.min(SETTLE_PAUSE);
-            let waited = self.freed.wait_timeout_while(table, pause, taken);
-            table = waited.unwrap_or_else(PoisonError::into_inner).0;
+            table = self.freed.wait_while(table, pause, taken);
             if table.is_empty() || left.is_zero() {
                 return;
             }

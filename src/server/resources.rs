@@ -7,12 +7,13 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::server::farewell::Farewell;
+use crate::system::condition::Condition;
 use crate::system::limits;
 
 /// Threads of a client whose directions keep them: one reads it, one reads its backend.
@@ -53,9 +54,9 @@ struct Free {
 pub(crate) struct Resources {
     free: Mutex<Free>,
     /// Notified whenever an opening gives its descriptor back.
-    opened: Condvar,
+    opened: Condition,
     /// Notified whenever a client gives threads back.
-    released: Condvar,
+    released: Condition,
     farewell: Arc<Farewell>,
 }
 
@@ -120,8 +121,7 @@ impl Resources {
     ) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         let none = |free: &mut Free| free.threads < threads && free.descriptors >= descriptors;
-        let waited = self.released.wait_timeout_while(self.free(), left, none);
-        let free = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let free = self.released.wait_while(self.free(), left, none);
         free.threads >= threads && free.descriptors >= descriptors
     }
 
@@ -161,8 +161,8 @@ impl Promise {
     pub(crate) fn opening(&self, deadline: Instant) -> Option<Opening> {
         let left = deadline.saturating_duration_since(Instant::now());
         let none = |free: &mut Free| free.openings == 0;
-        let waited = (self.resources.opened).wait_timeout_while(self.resources.free(), left, none);
-        let mut free = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let resources = &self.resources;
+        let mut free = (resources.opened).wait_while(resources.free(), left, none);
         free.openings = free.openings.checked_sub(1)?;
         Some(Opening(Arc::clone(&self.resources)))
     }

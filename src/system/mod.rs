@@ -3,6 +3,7 @@
 pub(crate) mod beneath;
 #[cfg(feature = "websocket")]
 pub(crate) mod budget;
+pub(crate) mod condition;
 pub(crate) mod epoll;
 pub(crate) mod interfaces;
 pub(crate) mod keepalive;

@@ -9,7 +9,6 @@
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use common::{MessageType, handover};
 use nix::errno::Errno;
@@ -33,8 +32,7 @@ pub(crate) fn is_for(config: &ServiceConfig, client: &Client) -> bool {
 /// and timeouts belong to the open file, which the backend shares. It is done before the backend is
 /// connected, since the C gateway's library looks for the descriptor only once, as soon as it has
 /// accepted: from then on only the 101 stands before the hand-over.
-pub(crate) fn prepare(client: &Client, silence: Duration) {
-    client.tune(silence);
+pub(crate) fn prepare(client: &Client) {
     // A socket that refuses them stays with its timeouts, and is served.
     let _ = client.set_read_timeout(None);
     let _ = client.set_write_timeout(None);
@@ -194,6 +192,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
+    use std::time::Duration;
 
     use nix::cmsg_space;
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -282,7 +281,7 @@ mod tests {
             .unwrap();
         let twin = client.try_clone().unwrap();
         let client = Client::plain(client);
-        prepare(&client, Duration::from_secs(25));
+        prepare(&client);
         let client = client.into_plain().ok().unwrap();
         let (gateway, _backend) = UnixStream::pair().unwrap();
         hand_over(

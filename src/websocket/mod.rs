@@ -150,7 +150,7 @@ fn attempt<'a>(
     }
     #[cfg(feature = "websocket_rt")]
     if direct::is_for(service.config, client) {
-        direct::prepare(client, websocket.ping);
+        direct::prepare(client);
     }
     // A service beneath docroot has one descriptor more open until it is connected. Connecting to
     // it does not block.

@@ -39,6 +39,9 @@ WARM = 60
 # Seconds between pings: who does not answer is cut after twice that.
 PING = 8
 
+# Threads that copy at a time, so few that clients park and wake all the time.
+THREADS = 8
+
 # Seconds between two kills of a backend, and between two reloads.
 KILL = 1.5
 RELOAD = 2.5
@@ -109,10 +112,12 @@ class Soak:
             port = {port};
             maxclients = 150;
             keepalivetimeout = 60;
+            maxthreads = {THREADS};
             {tls}
             websocket = {{
                 docroot = "{run}";
                 ping = {PING};
+                park = 1;
                 links = (
                     {{ origin = "length"; type = "unix"; destination = "{run}/echo";
                        framing = "length"; }},

@@ -46,6 +46,8 @@ def is_good(case, result):
 @pytest.mark.parametrize(
     ("name", "options", "settings", "excluded", "left_out"),
     [
+        # Few threads, and none for who is silent.
+        ("parked", ["-q"], "park = 1;", [], 0),
         ("seqpacket", ["-q"], "", [], 0),
         ("length", [], 'framing = "length";', [], 0),
         ("line", [], 'framing = "line";', [], 0),
@@ -54,7 +56,8 @@ def is_good(case, result):
 )
 def test_every_case_is_ok(site, out, figure, name, options, settings, excluded, left_out):
     site.backend("echo", *options)
-    site.start(websocket=settings + " maxmessage = 16777216;")
+    site.start(websocket=settings + " maxmessage = 16777216;",
+               server="maxthreads = 8;" if "park" in settings else "")
     report = out / f"autobahn-{name}"
     results = run(site, report, [], ["12.*", "13.*", *excluded])
     assert len(results) == CASES - left_out

@@ -59,10 +59,8 @@ fn handshake(client: &mut TcpStream) -> String {
 fn wait_for(binding: &Binding, slots: usize) {
     let wrong = |table: &mut Table| table.served + table.leaving != slots;
     let clients = binding.server().clients();
-    let waited = clients
-        .freed
-        .wait_timeout_while(clients.table(), PATIENCE, wrong);
-    assert!(!waited.expect("no panic").1.timed_out(), "{slots} slots");
+    let mut table = (clients.freed).wait_while(clients.table(), PATIENCE, wrong);
+    assert!(!wrong(&mut table), "{slots} slots");
 }
 
 /// A slot for the client of this socket.

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::system::condition::Condition;
 use crate::system::sync::atomic::{AtomicU32, Ordering};
-use crate::system::sync::{Condvar, Mutex, PoisonError};
+use crate::system::sync::{Mutex, PoisonError};
 
 /// Opens once the direction of a thread is over.
 #[derive(Default)]
 pub(crate) struct Latch {
     over: Mutex<bool>,
-    changed: Condvar,
+    changed: Condition,
     /// Grows while the direction moves; wraps (MIPS has no 64-bit atomics).
     moves: AtomicU32,
 }
@@ -45,8 +46,7 @@ impl Latch {
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let before = self.moves.load(Ordering::Relaxed);
-            let waited = self.changed.wait_timeout_while(over, pause, |over| !*over);
-            over = waited.unwrap_or_else(PoisonError::into_inner).0;
+            over = self.changed.wait_while(over, pause, |over| !*over);
             if *over {
                 return true;
             }

@@ -172,7 +172,6 @@ impl Pump {
         {
             let _ = self.backend.set_read_timeout(limit);
         }
-        client.tune(self.terms.ping);
         let failed = || Err(io::ErrorKind::Other.into());
         if unless_panic(
             || self.writer.open(self.parks(Reads::Backend), greet),

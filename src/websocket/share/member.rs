@@ -68,7 +68,6 @@ pub(crate) fn run(
     let client = member.client();
     // The limit of the opening must not stay: the server watches for silence.
     let _ = client.set_read_timeout(member.terms.park.filter(|_| member.parks()));
-    client.tune(member.terms.ping);
     // What is said from now on is for it too, and goes out after the 101.
     member.seat.share().join(Arc::clone(&member));
     if member.writer.open(false, greet).is_err() {

@@ -142,6 +142,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn is_tls(&self) -> bool {
+        false
+    }
+
     pub(crate) fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         self.gives_up.store(limit.is_some(), Ordering::SeqCst);
         Ok(())

@@ -1,10 +1,10 @@
-//! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking` and `workers`, compiled with shuttle's
-//! threads in the place of std's.
+//! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking` and `workers`, compiled with
+//! shuttle's threads in the place of std's.
 //!
 //! The client of `frames` is a socket of a few bytes that records what is written; `parking` watches
-//! sockets of another kind. shuttle knows one order of
-//! memory accesses for all threads (sequential consistency), and no time: a wait with a limit never
-//! ends by itself, so that a wake-up which was lost is found as a deadlock.
+//! sockets of another kind. shuttle knows one order of memory accesses for all threads (sequential
+//! consistency), and no time: a wait with a limit never ends by itself, so that a wake-up which was
+//! lost is found as a deadlock.
 
 mod client;
 mod epoll;
@@ -17,11 +17,11 @@ pub mod hand_over;
 mod latch;
 pub mod parked;
 #[allow(dead_code, reason = "the daemon uses what the model does not")]
-#[path = "../../../src/client/sending.rs"]
-mod sending;
-#[allow(dead_code, reason = "the daemon uses what the model does not")]
 #[path = "../../../src/websocket/pump/patience.rs"]
 mod patience;
+#[allow(dead_code, reason = "the daemon uses what the model does not")]
+#[path = "../../../src/client/sending.rs"]
+mod sending;
 
 /// What of the daemon's `server` is tried here.
 #[path = "."]
@@ -36,8 +36,13 @@ mod server {
 use ouistiti::parts::frame;
 
 /// What these files find in the daemon's `system`.
+#[path = "."]
 mod system {
     pub(crate) use crate::epoll;
+
+    #[allow(dead_code, reason = "the daemon uses what the model does not")]
+    #[path = "../../../src/system/condition.rs"]
+    pub(crate) mod condition;
 
     pub(crate) mod threads {
         use std::io;
