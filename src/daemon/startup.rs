@@ -94,6 +94,8 @@ pub fn serve(options: &Options) -> Result<ExitCode, Error> {
 
 fn start(options: &Options, ready: Option<Ready>) -> Result<(), Error> {
     signals::block().context("cannot block signals")?;
+    #[cfg(feature = "argon2id")]
+    heap::keep_large_apart();
     let mut before = Predecessor::find().context("cannot take over")?;
     let program = Program::find().context("cannot find this program")?;
     if before.is_none() {

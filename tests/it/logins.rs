@@ -1,6 +1,8 @@
 //! Who may come in: `auth` with user and password, for pages and WebSockets alike.
 
 use std::io::Write;
+#[cfg(feature = "argon2id")]
+use std::net::TcpStream;
 
 use data_encoding::BASE64;
 use nix::sys::signal::Signal;
@@ -224,4 +226,37 @@ fn a_backend_is_told_who_has_logged_in() {
         rest.windows(user.len()).any(|part| part == user),
         "{rest:?}"
     );
+}
+
+#[test]
+#[cfg(feature = "argon2id")]
+fn many_who_guess_at_argon2id_take_the_memory_of_one_check() {
+    // 4 MiB and three passes; of which password does not matter.
+    let hash = "$argon2id$v=19$m=4096,t=3,p=1$c2FsdHNhbHRzYWx0$\
+                eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg";
+    let settings = format!(
+        "trusted = \"127.0.0.0/8\"; \
+         auth = {{ type = \"Basic\"; user = \"admin\"; passwd = \"{hash}\"; }};"
+    );
+    let gateway = Gateway::with(&settings, "");
+    let request = |source: &str| {
+        let lines = format!("{WRONG}X-Forwarded-For: {source}\r\n");
+        upgrade(&gateway, "/echo", &lines)
+    };
+    let guess = |mut stream: TcpStream, request: &str| {
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = Response::read_head(&mut stream);
+        assert_eq!(answer.expect("an answer").status, 401);
+    };
+    guess(gateway.connect(), &request("192.0.2.1"));
+    let before = gateway.process.peak();
+    std::thread::scope(|scope| {
+        for host in 0..20 {
+            let request = request(&format!("198.51.100.{host}"));
+            let streams = [(); 3].map(|()| gateway.connect());
+            scope.spawn(move || streams.map(|stream| guess(stream, &request)));
+        }
+    });
+    let grown = gateway.process.peak() - before;
+    assert!(grown < 4 << 10, "{grown} KiB more than for one check");
 }

@@ -220,6 +220,12 @@ impl Process {
         self.status_field("RssAnon:")
     }
 
+    /// The most memory that has been resident, in KiB (`VmHWM`, proc(5)).
+    #[cfg(feature = "argon2id")]
+    pub(crate) fn peak(&self) -> usize {
+        self.status_field("VmHWM:")
+    }
+
     /// Memory that is its own, in KiB: the anonymous part of its proportional set size (`Pss_Anon`,
     /// proc_pid_smaps(5)). Code that is read from the file for the first time is no growth. 0 in an
     /// emulator.

@@ -23,11 +23,20 @@ pub(super) enum Stored {
     Md5Crypt(String, String),
     /// `$5$...` or `$6$...`, whole.
     ShaCrypt(String),
-    /// `$a1$`, `$a5$` or `$a6$` and base64, of the C gateway, whole.
-    Gateway(String),
+    /// `$a1$`, `$a5$` or `$a6$` of the C gateway.
+    Gateway(Gateway),
     /// `$argon2id$...`, whole.
     #[cfg(feature = "argon2id")]
     Argon2id(String),
+}
+
+/// `$aN$DIGEST`, or `$aN$realm=R$DIGEST` where the digest is of `user:R:password`; in base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gateway {
+    /// 1 for MD5, 5 for SHA-256, 6 for SHA-512.
+    form: u8,
+    realm: Option<String>,
+    digest: Vec<u8>,
 }
 
 impl Stored {
@@ -49,9 +58,7 @@ impl Stored {
                 true => Ok(Self::ShaCrypt(text.to_owned())),
                 false => Err("a password with more than 100000 rounds"),
             },
-            (Some("a1" | "a5" | "a6"), _) if parts.next().is_some() => {
-                Ok(Self::Gateway(text.to_owned()))
-            }
+            (Some("a1" | "a5" | "a6"), _) => Gateway::parse(text).map(Self::Gateway),
             #[cfg(feature = "argon2id")]
             (Some("argon2id"), _) => argon2id::parse(text).map(Self::Argon2id),
             #[cfg(not(feature = "argon2id"))]
@@ -76,10 +83,10 @@ impl Stored {
     pub(super) fn fits(&self, user: &str, password: &str) -> bool {
         match self {
             // Of the digests, which have one length.
-            Self::Clear(own) => is_same(&digest::<Sha256>(own), &digest::<Sha256>(password)),
+            Self::Clear(own) => is_same(&Sha256::digest(own), &Sha256::digest(password)),
             Self::Md5Crypt(salt, hash) => {
                 let got = md5_crypt::hash(password.as_bytes(), salt.as_bytes());
-                is_same(hash, &got)
+                is_same(hash.as_bytes(), got.as_bytes())
             }
             Self::ShaCrypt(hash) => {
                 let crypt = ShaCrypt::default();
@@ -87,7 +94,7 @@ impl Stored {
                     .verify_password(password.as_bytes(), hash.as_str())
                     .is_ok()
             }
-            Self::Gateway(stored) => fits_gateway(stored, user, password),
+            Self::Gateway(stored) => stored.fits(user, password),
             #[cfg(feature = "argon2id")]
             Self::Argon2id(stored) => argon2id::fits(stored, password),
         }
@@ -103,31 +110,49 @@ fn rounds(text: &str) -> u32 {
     named.map_or(USUAL_ROUNDS, |digits| digits.parse().unwrap_or(u32::MAX))
 }
 
-/// `$aN$HASH`, or `$aN$realm=R$HASH` where the hash is of `user:R:password`.
-fn fits_gateway(stored: &str, user: &str, password: &str) -> bool {
-    // Each prefix has four bytes.
-    let (form, rest) = stored.split_at(4);
-    let (wanted, text) = match rest
-        .strip_prefix("realm=")
-        .and_then(|rest| rest.split_once('$'))
-    {
-        Some((realm, wanted)) => (wanted, format!("{user}:{realm}:{password}")),
-        None => (rest, password.to_owned()),
-    };
-    let got = match form {
-        "$a1$" => digest::<Md5>(&text),
-        "$a5$" => digest::<Sha256>(&text),
-        _ => digest::<Sha512>(&text),
-    };
-    is_same(wanted, &got)
+impl Gateway {
+    /// Reads one that begins with `$a1$`, `$a5$` or `$a6$`.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let damaged = "a damaged $a1$, $a5$ or $a6$ password";
+        let (form, rest) = (text.strip_prefix("$a"))
+            .and_then(|text| text.split_once('$'))
+            .ok_or(damaged)?;
+        let with_realm = rest.strip_prefix("realm=");
+        let (realm, digits) = match with_realm.and_then(|rest| rest.split_once('$')) {
+            Some((realm, digits)) => (Some(realm.to_owned()), digits),
+            None => (None, rest),
+        };
+        let (form, length) = match form {
+            "1" => (1, 16),
+            "5" => (5, 32),
+            _ => (6, 64),
+        };
+        let digest = BASE64.decode(digits.as_bytes()).map_err(|_| damaged)?;
+        match digest.len() == length {
+            true => Ok(Self {
+                form,
+                realm,
+                digest,
+            }),
+            false => Err(damaged),
+        }
+    }
+
+    fn fits(&self, user: &str, password: &str) -> bool {
+        let text = match &self.realm {
+            Some(realm) => format!("{user}:{realm}:{password}"),
+            None => password.to_owned(),
+        };
+        match self.form {
+            1 => is_same(&self.digest, &Md5::digest(&text)),
+            5 => is_same(&self.digest, &Sha256::digest(&text)),
+            _ => is_same(&self.digest, &Sha512::digest(&text)),
+        }
+    }
 }
 
-fn digest<D: Digest>(text: &str) -> String {
-    BASE64.encode(&D::digest(text.as_bytes()))
-}
-
-fn is_same(one: &str, other: &str) -> bool {
-    one.as_bytes().ct_eq(other.as_bytes()).into()
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
 }
 
 #[cfg(feature = "argon2id")]
@@ -205,6 +230,11 @@ mod tests {
             "$6$rounds=999999999$salt$x",
             "$a9$x",
             "$a1",
+            "$a1$",
+            "$a1$realm=realm",
+            "$a5$CY9rzUYh03PK3k6DJie09g==",
+            "$a1$CY9rzUYh03PK3k6DJie09g",
+            "$a1$*Y9rzUYh03PK3k6DJie09g==",
         ] {
             assert!(Stored::parse(stored).is_err(), "{stored}");
         }
