@@ -234,7 +234,8 @@ impl State<'_> {
     /// Ends a client that is too far behind.
     fn judge(&mut self, index: usize, behind: u64) {
         let place = &self.places[index];
-        if behind > BEHIND && place.end.is_none() {
+        // One whose thread is about to have sent the 101 has had no chance yet.
+        if behind > BEHIND && place.end.is_none() && !place.is_opening {
             info!(
                 "{} {}: closed with 1013, since it is {behind} bytes behind",
                 place.member.client(),

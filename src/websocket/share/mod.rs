@@ -293,6 +293,16 @@ impl Share {
         Ok(())
     }
 
+    /// Notes that a backend that is kept is not there; false if it has just come from another
+    /// process.
+    fn misses(&self, line: Line) -> bool {
+        let mut state = self.state();
+        if state.taken.is_none() {
+            state.line = line;
+        }
+        state.taken.is_none()
+    }
+
     /// Has the thread serve a client.
     fn join(&self, member: Arc<Member>) {
         self.state().newcomers.push(member);

@@ -79,6 +79,7 @@ fn reconnect(share: &Share) -> Option<(Arc<Backend>, Option<Taken>)> {
             return None;
         }
         let go_on = || share.is_kept();
+        let mut line = Line::Away;
         match connect(&share.key, &share.key.target, &go_on) {
             Ok(backend) => {
                 let backend = Arc::new(backend);
@@ -87,7 +88,10 @@ fn reconnect(share: &Share) -> Option<(Arc<Backend>, Option<Taken>)> {
                 info!("{}: connected, and kept", share.key.name);
                 return Some((backend, None));
             }
-            Err(error) if passed::may_come(&error) => pause = PAUSES.0 / 2,
+            // Clients wait for it meanwhile.
+            Err(error) if passed::may_come(&error) => {
+                (pause, line) = (PAUSES.0 / 2, Line::Opening);
+            }
             Err(error) if pause == PAUSES.0 => warn!(
                 "{}: cannot be connected: {}; it is tried again, since it is to be kept",
                 share.key.name,
@@ -95,12 +99,8 @@ fn reconnect(share: &Share) -> Option<(Arc<Backend>, Option<Taken>)> {
             ),
             Err(_) => {}
         }
-        {
-            let mut state = share.state();
-            if state.taken.is_some() {
-                continue;
-            }
-            state.line = Line::Away;
+        if !share.misses(line) {
+            continue;
         }
         pause_for(share, pause);
         pause = (2 * pause).min(PAUSES.1);

@@ -67,8 +67,8 @@ fn what_is_said_is_there_at_once_while_50_clients_do_not_read() {
     };
     let alone = delays(&mut connection, &mut readers);
     let stuck: Vec<_> = (0..EACH).map(|_| stalled(&gateway)).collect();
-    // Their sockets are full then, and each is some 64 KiB behind.
-    for number in 0..taken / LONG + 2 {
+    // Their sockets are full then, and each is some 160 KiB behind.
+    for number in 0..taken / LONG + 5 {
         say(&mut connection, &mut readers, &long(number));
     }
     let among = delays(&mut connection, &mut readers);
