@@ -172,10 +172,12 @@ impl Way {
             AuthKind::Forward(target, path) => Self::Forward(forward::Forward::new(target, path)),
             #[cfg(feature = "bearer")]
             AuthKind::Bearer(bearer) => Self::Bearer(bearer::Bearer::load(bearer, &config.realm)?),
-            #[cfg(not(all(feature = "auth_rpc", feature = "auth_forward", feature = "bearer")))]
-            AuthKind::Rpc(..) | AuthKind::Forward(..) | AuthKind::Bearer(_) => {
-                return Err(UsersError::NotBuilt);
-            }
+            #[cfg(not(feature = "auth_rpc"))]
+            AuthKind::Rpc(..) => return Err(UsersError::NotBuilt),
+            #[cfg(not(feature = "auth_forward"))]
+            AuthKind::Forward(..) => return Err(UsersError::NotBuilt),
+            #[cfg(not(feature = "bearer"))]
+            AuthKind::Bearer(_) => return Err(UsersError::NotBuilt),
             AuthKind::Certificate(subject) => Self::Certificate(subject.clone()),
         })
     }

@@ -14,11 +14,13 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
 /// Longest wait for another program's check.
+#[cfg(feature = "auth_rpc")]
 pub(super) const WAIT: Duration = Duration::from_secs(2);
 /// The same where the address has failed a moment ago: authrpc lets it wait. Also the longest wait
 /// for a check of our own.
 const LONG_WAIT: Duration = Duration::from_secs(12);
 /// Checks at a time of another program.
+#[cfg(feature = "auth_rpc")]
 const ASKED: usize = 32;
 
 /// Asks for a user and a password.
