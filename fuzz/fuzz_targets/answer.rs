@@ -1,4 +1,4 @@
-//! Answers of a program that checks logins (`login/answer`, `login/wire`): read the same however
+//! Answers of a program that checks logins (`login/answer`, `login/socket`): read the same however
 //! they are cut, within limits, and as the rules of HTTP have them.
 #![no_main]
 
@@ -14,7 +14,7 @@ use nix::sys::socket::{
     socket,
 };
 use ouistiti::parts::config::Target;
-use ouistiti::parts::login::{Answer, Fault, Wire};
+use ouistiti::parts::login::{Answer, Fault, Socket};
 use ouistiti_fuzz::Random;
 
 /// Longest input, in bytes: all of it must find room in a socket.
@@ -45,7 +45,7 @@ fn listener() -> &'static (OwnedFd, PathBuf) {
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Answer, Fault> {
     let (listener, path) = listener();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let wire = Wire::connect(&Target::Unix(path.clone()), deadline).expect("it listens");
+    let socket = Socket::connect(&Target::Unix(path.clone()), deadline).expect("it listens");
     let accepted = accept(listener.as_raw_fd()).expect("a client");
     // SAFETY: accept(2) has just returned this descriptor, and nobody else has it.
     let far = unsafe { OwnedFd::from_raw_fd(accepted) };
@@ -53,7 +53,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Answer, Fault> {
         send(far.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT).expect("there is room");
     }
     drop(far);
-    Answer::read(&wire, deadline)
+    Answer::read(&socket, deadline)
 }
 
 /// The same bytes in pieces, as the input says, but not more than there is room for.

@@ -30,7 +30,7 @@ use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
 use crate::websocket::pump::{self, Last, Terms};
 #[cfg(feature = "share")]
-use crate::websocket::share::{self, Seat};
+use crate::websocket::share::{self, Membership};
 #[cfg(feature = "websocket_rt")]
 use crate::websocket::{direct, handed};
 
@@ -54,7 +54,7 @@ pub(super) enum Line {
     Own(Backend),
     /// A place among those who share one.
     #[cfg(feature = "share")]
-    Shared(Seat),
+    Shared(Membership),
 }
 
 impl Session {
@@ -122,7 +122,7 @@ impl Session {
                 pump::run(writer, backend, terms, place, greet, last);
             }
             #[cfg(feature = "share")]
-            Line::Shared(seat) => share::run(writer, seat, terms, place, greet, last),
+            Line::Shared(membership) => share::run(writer, membership, terms, place, greet, last),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use super::wire::Wire;
+use super::socket::Socket;
 use crate::system::reason::reason;
 
 /// Longest head, interim answers before it included, in bytes (our limit).
@@ -45,16 +45,16 @@ impl Answer {
     ///
     /// # Errors
     /// What is wrong with it, or `Gone`.
-    pub fn read(wire: &Wire, deadline: Instant) -> Result<Self, Fault> {
+    pub fn read(socket: &Socket, deadline: Instant) -> Result<Self, Fault> {
         let mut seen = Vec::new();
         let mut start = 0;
         loop {
-            let end = find_end(wire, &mut seen, start, deadline)?;
+            let end = find_end(socket, &mut seen, start, deadline)?;
             let head = Head::parse(&seen[start..end])?;
             if head.status >= 200 {
                 let behind = seen.len() - end;
                 return Ok(Self {
-                    is_kept: head.drains(wire, behind, deadline),
+                    is_kept: head.drains(socket, behind, deadline),
                     status: head.status,
                     headers: head.headers,
                 });
@@ -74,7 +74,7 @@ impl Answer {
 /// Takes bytes until the head is complete that begins at `start`; returns where it ends. Looks at
 /// each byte once.
 fn find_end(
-    wire: &Wire,
+    socket: &Socket,
     seen: &mut Vec<u8>,
     start: usize,
     deadline: Instant,
@@ -88,18 +88,18 @@ fn find_end(
             return Ok(looked + at + END.len());
         }
         looked = start.max(seen.len().saturating_sub(END.len() - 1));
-        receive(wire, seen, deadline)?;
+        receive(socket, seen, deadline)?;
     }
 }
 
 /// Takes more bytes of a head.
-fn receive(wire: &Wire, seen: &mut Vec<u8>, deadline: Instant) -> Result<(), Fault> {
+fn receive(socket: &Socket, seen: &mut Vec<u8>, deadline: Instant) -> Result<(), Fault> {
     let filled = seen.len();
     if filled >= MAX_HEAD {
         return Err(broken("its head is longer than 16 KiB"));
     }
     seen.resize((filled + 2048).min(MAX_HEAD), 0);
-    let count = match wire.receive(&mut seen[filled..], deadline) {
+    let count = match socket.receive(&mut seen[filled..], deadline) {
         Ok(0) if filled == 0 => Err(Fault::Gone),
         Ok(0) => Err(broken("it left in the middle of its answer")),
         Ok(count) => Ok(count),
@@ -156,7 +156,7 @@ impl Head {
 
     /// Reads the content of this answer, of which `behind` bytes have come; whether the connection
     /// can be used again then. It cannot where its end is the content's, or is not certain.
-    fn drains(&self, wire: &Wire, behind: usize, deadline: Instant) -> bool {
+    fn drains(&self, socket: &Socket, behind: usize, deadline: Instant) -> bool {
         let length = match self.status {
             204 | 304 => Some(0),
             _ => self.content_length(),
@@ -168,7 +168,7 @@ impl Head {
         let mut buffer = [0; 1024];
         while left > 0 {
             let most = left.min(buffer.len());
-            match wire.receive(&mut buffer[..most], deadline) {
+            match socket.receive(&mut buffer[..most], deadline) {
                 Ok(0) | Err(_) => return false,
                 Ok(count) => left -= count,
             }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::Known;
 use super::answer::{Answer, Fault};
+use super::socket::Socket;
 use super::turns::Turns;
-use super::wire::Wire;
 use crate::config::Target;
 use crate::http::refusal::{Refusal, SentBack};
 use crate::http::request::Request;
@@ -79,7 +79,7 @@ pub(super) struct Forward {
     host: String,
     /// Path and query of the request to it.
     path: String,
-    kept: Mutex<Vec<Wire>>,
+    kept: Mutex<Vec<Socket>>,
     turns: Turns,
 }
 
@@ -141,25 +141,25 @@ impl Forward {
 
     /// Sends a request over a connection that was kept, or over a new one.
     fn ask(&self, head: &str, deadline: Instant) -> Result<Answer, Fault> {
-        let kept = self.kept().pop().filter(Wire::is_quiet);
-        if let Some(wire) = kept {
-            match self.ask_over(wire, head, deadline) {
+        let kept = self.kept().pop().filter(Socket::is_quiet);
+        if let Some(socket) = kept {
+            match self.ask_over(socket, head, deadline) {
                 // It closed the connection at that moment (RFC 9112, section 9.3.1).
                 Err(Fault::Gone) => {}
                 result => return result,
             }
         }
-        let wire = Wire::connect(&self.target, deadline).map_err(|error| Fault::of(&error))?;
-        self.ask_over(wire, head, deadline)
+        let socket = Socket::connect(&self.target, deadline).map_err(|error| Fault::of(&error))?;
+        self.ask_over(socket, head, deadline)
     }
 
-    fn ask_over(&self, wire: Wire, head: &str, deadline: Instant) -> Result<Answer, Fault> {
+    fn ask_over(&self, socket: Socket, head: &str, deadline: Instant) -> Result<Answer, Fault> {
         // Where it has closed, reading says so; where it has answered early, the answer is there.
-        let sent = wire.send(head.as_bytes(), deadline);
-        let answer = Answer::read(&wire, deadline)?;
+        let sent = socket.send(head.as_bytes(), deadline);
+        let answer = Answer::read(&socket, deadline)?;
         let mut kept = self.kept();
         if sent.is_ok() && answer.is_kept && kept.len() < MAX_KEPT {
-            kept.push(wire);
+            kept.push(socket);
         }
         Ok(answer)
     }
@@ -191,7 +191,7 @@ impl Forward {
         head
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Wire>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<Socket>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,12 +24,12 @@ mod passwords;
 mod places;
 #[cfg(feature = "auth_rpc")]
 mod rpc;
+#[cfg(any(feature = "auth_rpc", feature = "auth_forward"))]
+mod socket;
 #[cfg(feature = "bearer")]
 mod tokens;
 mod turns;
 mod users;
-#[cfg(any(feature = "auth_rpc", feature = "auth_forward"))]
-mod wire;
 
 use glob::Pattern;
 
@@ -50,9 +50,9 @@ pub mod readers {
     pub use super::credentials::{Credentials, parse as credentials};
     pub use super::json::{Json, quoted};
     pub use super::jwt::{Claims, Key, check_at};
+    pub use super::socket::Socket;
     pub use super::tokens::Tokens;
     pub use super::users::Users;
-    pub use super::wire::Wire;
 }
 
 /// Who may come in, as one `auth` section says.

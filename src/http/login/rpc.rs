@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::credentials::Credentials;
 use super::json::{Json, quoted};
 use super::passwords::Check;
-use super::wire::Wire;
+use super::socket::Socket;
 use crate::config::Target;
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
@@ -74,20 +74,20 @@ impl Rpc {
         source: Option<IpAddr>,
         deadline: Instant,
     ) -> io::Result<Json> {
-        let wire = Wire::connect(&self.target, deadline)?;
+        let socket = Socket::connect(&self.target, deadline)?;
         if self.tells_address {
             let source = source.map(|ip| SocketAddr::new(ip, 0));
-            wire.send(&proxy::header(source, None, &[]), deadline)?;
+            socket.send(&proxy::header(source, None, &[]), deadline)?;
         }
         let call = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"auth\",\"params\":{{\"user\":{},\"passwd\":{}}}}}\n",
             quoted(&credentials.user),
             quoted(&credentials.password),
         );
-        wire.send(call.as_bytes(), deadline)?;
+        socket.send(call.as_bytes(), deadline)?;
         let (mut buffer, mut filled) = (vec![0; MAX_ANSWER], 0);
         loop {
-            match wire.receive(&mut buffer[filled..], deadline)? {
+            match socket.receive(&mut buffer[filled..], deadline)? {
                 0 if filled == MAX_ANSWER => {
                     return Err(io::Error::other("its answer is too long"));
                 }

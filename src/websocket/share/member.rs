@@ -13,7 +13,7 @@ use std::time::Instant;
 use common::MessageType;
 use log::debug;
 
-use super::seat::Seat;
+use super::membership::Membership;
 use crate::client::Client;
 use crate::client::frames::FrameWriter;
 use crate::frame::CloseCode;
@@ -29,7 +29,7 @@ use crate::websocket::pump::{CLOSE_WAIT, ClientEnd, LOOK, Last, Leave, Report, T
 /// A client of a shared backend.
 pub(super) struct Member {
     pub(super) writer: Arc<FrameWriter>,
-    seat: Seat,
+    membership: Membership,
     terms: Terms,
     /// What it says is over, and only its Close may still go out.
     is_leaving: AtomicBool,
@@ -47,7 +47,7 @@ pub(super) struct Member {
 /// when the client is silent or gone.
 pub(crate) fn run(
     writer: Arc<FrameWriter>,
-    seat: Seat,
+    membership: Membership,
     terms: Terms,
     place: &mut Place,
     greet: impl FnOnce() -> io::Result<()>,
@@ -55,7 +55,7 @@ pub(crate) fn run(
 ) {
     let member = Arc::new(Member {
         writer,
-        seat,
+        membership,
         terms,
         is_leaving: AtomicBool::new(false),
         is_muted: AtomicBool::new(false),
@@ -69,11 +69,11 @@ pub(crate) fn run(
     // The limit of the opening must not stay: the server watches for silence.
     let _ = client.set_read_timeout(member.terms.park.filter(|_| member.parks()));
     // What is said from now on is for it too, and goes out after the 101.
-    member.seat.share().join(Arc::clone(&member));
+    member.membership.share().join(Arc::clone(&member));
     if member.writer.open(false, greet).is_err() {
         client.cut();
     }
-    member.seat.share().wake();
+    member.membership.share().wake();
     Hearing {
         member,
         count: 0,
@@ -120,13 +120,13 @@ impl Member {
             self.writer.owe_close(code);
         }
         self.is_leaving.store(true, Ordering::Release);
-        self.seat.share().wake();
+        self.membership.share().wake();
         self.writer.set_last_limit(CLOSE_WAIT);
         if code.is_none() || !self.is_told() {
             client.cut();
         }
         client.finish();
-        self.seat.free();
+        self.membership.free();
         client.linger(CLOSE_WAIT);
         self.left.wait(CLOSE_WAIT, Some(CLOSE_WAIT));
         client.traffic().to_backend.set(count);
@@ -165,7 +165,7 @@ impl Member {
 /// What a client says goes to the share's backend.
 impl Outlet for Member {
     fn is_packet(&self) -> bool {
-        self.seat.share().inbox().is_packet()
+        self.membership.share().inbox().is_packet()
     }
 
     fn is_shared(&self) -> bool {
@@ -176,7 +176,7 @@ impl Outlet for Member {
         if self.is_muted.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (limit, share) = (self.terms.ping, self.seat.share());
+        let (limit, share) = (self.terms.ping, self.membership.share());
         let go_on = || !self.client().has_left();
         if share.inbox().deliver(*pieces, limit, go_on)? {
             share.wake();

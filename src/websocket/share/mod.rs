@@ -32,10 +32,10 @@ mod crowd;
 mod inbox;
 mod key;
 mod member;
+mod membership;
 mod opening;
 mod passed;
 mod place;
-mod seat;
 mod serving;
 mod tap;
 mod thread;
@@ -45,8 +45,8 @@ mod waiting;
 pub(crate) use adopting::adopt;
 pub(crate) use key::{Key, kept, key};
 pub(crate) use member::run;
+pub(crate) use membership::Membership;
 pub(crate) use passed::{await_lines, leave};
-pub(crate) use seat::Seat;
 
 /// The shares of the process.
 static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
@@ -71,7 +71,7 @@ pub(crate) struct Share {
 struct State {
     line: Line,
     /// Clients that are served, or about to be.
-    seats: usize,
+    memberships: usize,
     /// Since when there is none.
     idle: Instant,
     /// Clients that the thread does not know yet.
@@ -112,7 +112,7 @@ pub(crate) fn clients_of(
     };
     let shares = shares();
     let found = shares.iter().find(|share| share.key.is_same(&key));
-    Some(found.map_or(0, |share| share.state().seats))
+    Some(found.map_or(0, |share| share.state().memberships))
 }
 
 /// Gives a client its place; the first one connects the backend, at `target`.
@@ -125,9 +125,9 @@ pub(crate) fn take_seat(
     target: &Target,
     clients: &Arc<Clients>,
     go_on: &dyn Fn() -> bool,
-) -> io::Result<Seat> {
+) -> io::Result<Membership> {
     match enter(&key, clients)? {
-        Entry::Seat(seat) => Ok(seat),
+        Entry::Membership(membership) => Ok(membership),
         Entry::First(opening) => {
             let backend =
                 connect(&key, target, go_on).map_err(|error| match passed::may_come(&error) {
@@ -149,7 +149,7 @@ pub(crate) fn take_seat(
 /// How a client finds a share.
 enum Entry {
     /// It has a place.
-    Seat(Seat),
+    Membership(Membership),
     /// It is the first, and connects the backend.
     First(Opening),
     /// Another client connects the backend.
@@ -168,7 +168,7 @@ fn enter(key: &Key, clients: &Arc<Clients>) -> io::Result<Entry> {
     let mut shares = shares();
     if let Some(share) = shares.iter().find(|share| share.key.is_same(key)) {
         if share.key.is_like(key) {
-            return Ok(Share::seat(share));
+            return Ok(Share::membership(share));
         }
         // It is there until it has left the backend.
         retire(share, "the settings have changed");
@@ -228,7 +228,7 @@ impl Share {
             key,
             state: Mutex::new(State {
                 line: Line::Opening,
-                seats: 0,
+                memberships: 0,
                 idle: Instant::now(),
                 newcomers: Vec::new(),
                 why: "",
@@ -268,17 +268,17 @@ impl Share {
     }
 
     /// A place for a client, if there is one.
-    fn seat(share: &Arc<Self>) -> Entry {
+    fn membership(share: &Arc<Self>) -> Entry {
         let mut state = share.state();
         match state.line {
             Line::Opening | Line::Over => Entry::Wait,
             Line::Away => Entry::Away,
-            Line::Open if share.key.mode == Mode::First && state.seats + state.others > 0 => {
+            Line::Open if share.key.mode == Mode::First && state.memberships + state.others > 0 => {
                 Entry::Busy
             }
             Line::Open => {
-                state.seats += 1;
-                Entry::Seat(Seat::new(share))
+                state.memberships += 1;
+                Entry::Membership(Membership::new(share))
             }
         }
     }
@@ -313,7 +313,7 @@ impl Share {
     /// Returns false if one has come.
     fn end_if_idle(&self) -> bool {
         let mut state = self.state();
-        if state.seats > 0 {
+        if state.memberships > 0 {
             return false;
         }
         state.line = Line::Over;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::seat::Seat;
+use super::membership::Membership;
 use super::{Line, Share, thread};
 use crate::backend::Backend;
 use crate::server::clients::Clients;
@@ -23,7 +23,11 @@ impl Opening {
     ///
     /// # Errors
     /// If there is no thread for it.
-    pub(super) fn open(mut self, backend: Backend, clients: Arc<Clients>) -> io::Result<Seat> {
+    pub(super) fn open(
+        mut self,
+        backend: Backend,
+        clients: Arc<Clients>,
+    ) -> io::Result<Membership> {
         let Some(share) = &self.share else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -31,13 +35,13 @@ impl Opening {
         share.inbox.open(Arc::new(backend));
         {
             let mut state = share.state();
-            state.seats = 1;
+            state.memberships = 1;
             state.line = Line::Open;
         }
-        let seat = Seat::new(&share);
+        let membership = Membership::new(&share);
         thread::start(&share, share.inbox.backend(), clients)?;
         self.share = None;
-        Ok(seat)
+        Ok(membership)
     }
 }
 

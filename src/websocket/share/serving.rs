@@ -172,15 +172,15 @@ impl<'a, 'b> Run<'a, 'b> {
     /// # Errors
     /// How the connection is over, if it is.
     fn idle(&self) -> Result<Option<Instant>, Option<Ending>> {
-        let (line, seats, since, why) = {
+        let (line, memberships, since, why) = {
             let state = self.share.state();
-            (state.line, state.seats, state.idle, state.why)
+            (state.line, state.memberships, state.idle, state.why)
         };
         if line == Line::Over {
             return Err(Some((CloseCode::Away, why)));
         }
         // A client whose place was freed a moment ago still has to be let go.
-        let is_needed = seats > 0 || !self.crowd.is_empty() || !self.taps.is_empty();
+        let is_needed = memberships > 0 || !self.crowd.is_empty() || !self.taps.is_empty();
         if is_needed || self.share.is_kept() {
             return Ok(None);
         }
@@ -199,7 +199,7 @@ impl<'a, 'b> Run<'a, 'b> {
     /// client that takes nothing keeps it waiting for long.
     fn may_read(&mut self) -> bool {
         // What it says first is for the client that is just coming.
-        if self.crowd.is_empty() && self.share.state().seats > 0 {
+        if self.crowd.is_empty() && self.share.state().memberships > 0 {
             self.moved = Instant::now();
             return false;
         }

@@ -121,7 +121,7 @@ fn see_off(share: &Share, crowd: &Crowd<'_>, (code, reason): Ending) {
             crowd.end(code, reason);
         }
         let next = crowd.sweep();
-        if share.state().seats == 0 && crowd.is_empty() {
+        if share.state().memberships == 0 && crowd.is_empty() {
             return;
         }
         let limit = next.map(|next| next.saturating_duration_since(Instant::now()));

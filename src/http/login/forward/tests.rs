@@ -261,9 +261,10 @@ fn a_full_queue_is_waited_for_and_no_longer_than_two_seconds() {
     let mut held = Vec::new();
     let target = Target::Unix(path);
     let soon = Instant::now() + Duration::from_millis(1);
-    while let Ok(wire) = Wire::connect(&target, soon.max(Instant::now() + Duration::from_millis(1)))
+    while let Ok(socket) =
+        Socket::connect(&target, soon.max(Instant::now() + Duration::from_millis(1)))
     {
-        held.push(wire);
+        held.push(socket);
     }
     let verdict = Forward::new(&target, "/").verdict_on(&plain(), None);
     assert_eq!(verdict, Err("no complete answer came in time".into()));

@@ -1,4 +1,4 @@
-//! Opening and running: a client's place in a share.
+//! Opening and running: a client that takes part in a share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use super::Share;
 
-/// A client's place; dropping it frees it.
-pub(crate) struct Seat {
+/// A client that takes part; dropping this ends that.
+pub(crate) struct Membership {
     share: Arc<Share>,
     is_free: AtomicBool,
 }
 
-impl Seat {
+impl Membership {
     pub(super) fn new(share: &Arc<Share>) -> Self {
         Self {
             share: Arc::clone(share),
@@ -24,20 +24,20 @@ impl Seat {
         &self.share
     }
 
-    /// Frees the place: the client is served no longer.
+    /// Ends it: the client is served no longer.
     pub(super) fn free(&self) {
         if self.is_free.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut state = self.share.state();
-        state.seats -= 1;
+        state.memberships -= 1;
         state.idle = Instant::now();
         drop(state);
         self.share.wake();
     }
 }
 
-impl Drop for Seat {
+impl Drop for Membership {
     fn drop(&mut self) {
         self.free();
     }

@@ -16,9 +16,9 @@ use crate::config::Target;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connected socket, UNIX or TCP.
-pub struct Wire(Backend);
+pub struct Socket(Backend);
 
-impl Wire {
+impl Socket {
     /// Connects until `deadline`. A full queue of a UNIX socket is waited for.
     ///
     /// # Errors
