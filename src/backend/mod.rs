@@ -6,18 +6,16 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc::{self, SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED, SO_MEMINFO, SOL_SOCKET};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{GetStruct, ReceiveTimeout};
+use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{
-    MsgFlags, Shutdown, UnixAddr, getsockopt, recvfrom, send, sendmsg, setsockopt, shutdown,
+    MsgFlags, Shutdown, UnixAddr, recvfrom, send, sendmsg, setsockopt, shutdown,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
@@ -40,22 +38,10 @@ pub(crate) use connect::connect_while;
 pub(crate) use connect::of_ourselves;
 use device::Device;
 
+use crate::system::unread::unread;
+
 /// Longest wait for a writer whose system call is about to report a reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
-
-/// Memory of a socket, by the kernel's count (include/uapi/linux/sock_diag.h).
-#[derive(Clone, Copy)]
-struct MemInfo;
-
-type MemInfoValue = [u32; 9];
-
-nix::getsockopt_impl!(
-    MemInfo,
-    SOL_SOCKET,
-    SO_MEMINFO,
-    MemInfoValue,
-    GetStruct<MemInfoValue>
-);
 
 /// How the descriptor is read, written and ended.
 #[derive(Debug)]
@@ -291,16 +277,9 @@ impl Backend {
         }
     }
 
-    /// How much of what was written the other side has not read yet (for TCP: its kernel has not
-    /// received), in bytes, with the kernel's overhead. 0 where that is unknown: a device, a kernel
-    /// before Linux 4.12.
+    /// What the other side has not read yet ([`unread`]).
     pub(crate) fn unread(&self) -> u32 {
-        // qemu's user emulation returns less than the kernel does, and nix panics at that.
-        let Ok(Ok(info)) = panic::catch_unwind(|| getsockopt(&self.fd, MemInfo)) else {
-            return 0;
-        };
-        let [queued, unacknowledged] = [SK_MEMINFO_WMEM_ALLOC, SK_MEMINFO_WMEM_QUEUED];
-        info[queued as usize].saturating_add(info[unacknowledged as usize])
+        unread(&self.fd)
     }
 
     /// Ends what is written to the backend: it reads the end of file.

@@ -17,3 +17,5 @@ pub(crate) mod runner;
 pub(crate) mod sync;
 pub(crate) mod threads;
 pub(crate) mod trusted;
+#[cfg(feature = "websocket")]
+pub(crate) mod unread;

@@ -18,6 +18,7 @@ use crate::client::frames::{Offered, SendError};
 use crate::config::Share;
 use crate::frame::{self, CloseCode, Header, OpCode, Summary};
 use crate::system::budget::Budget;
+use crate::system::unread::unread;
 use crate::websocket::framing::Frames;
 use crate::websocket::pump::CLOSE_WAIT;
 
@@ -272,6 +273,7 @@ impl State<'_> {
             is_patient: is_patient && place.next < end,
             by: now + CLOSE_WAIT,
             last: now + LAST_WAIT,
+            unread: unread(place.member.client()),
         });
         if place.end.as_ref().is_some_and(|end| !end.is_patient) {
             self.leave_frame(index);
@@ -322,8 +324,8 @@ impl State<'_> {
         }
         let place = &self.places[index];
         let has_moved = before != (place.next, place.rest.len());
-        if has_moved && let Some(end) = &mut self.places[index].end {
-            end.by = (Instant::now() + CLOSE_WAIT).min(end.last);
+        if has_moved {
+            self.places[index].wait_on();
         }
         self.trim();
         has_moved
@@ -342,7 +344,7 @@ impl State<'_> {
                 self.leave_frame(index);
             }
             let place = &mut self.places[index];
-            if place.end.as_ref().is_some_and(|end| end.by <= now) {
+            if place.is_due(now) {
                 place.member.client().cut();
                 place.is_mute = true;
                 place.end = None;

@@ -9,6 +9,8 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::member::Member;
 use crate::client::frames::SendError;
 use crate::frame::CloseCode;
+use crate::system::unread::unread;
+use crate::websocket::pump::CLOSE_WAIT;
 
 /// A client, and how far it has come.
 pub(super) struct Place {
@@ -40,6 +42,8 @@ pub(super) struct End {
     /// When it is cut; moves while it takes something, but not beyond `last`.
     pub(super) by: Instant,
     pub(super) last: Instant,
+    /// What the client had not acknowledged when `by` was set.
+    pub(super) unread: u32,
 }
 
 impl Place {
@@ -154,6 +158,27 @@ impl Place {
         self.is_mute = true;
         if matches!(error, SendError::Gone) {
             self.member.client().cut();
+        }
+    }
+
+    /// Whether it is to be cut: it has taken nothing for too long, not even what the kernel holds for
+    /// it.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let Some(end) = self.end.as_ref().filter(|end| end.by <= now) else {
+            return false;
+        };
+        let takes = unread(self.member.client()) < end.unread && now < end.last;
+        if takes {
+            self.wait_on();
+        }
+        !takes
+    }
+
+    /// Gives it time again, since it has taken something.
+    pub(super) fn wait_on(&mut self) {
+        if let Some(end) = &mut self.end {
+            end.by = (Instant::now() + CLOSE_WAIT).min(end.last);
+            end.unread = unread(self.member.client());
         }
     }
 

@@ -28,9 +28,14 @@ fn line(number: usize) -> String {
 
 /// A client that reads nothing by itself, and whose socket holds little.
 pub(super) fn stalled(gateway: &Gateway) -> Client {
+    stalled_with(gateway, 4096)
+}
+
+/// A client that reads nothing by itself, and whose socket holds so many bytes.
+pub(super) fn stalled_with(gateway: &Gateway, buffer: usize) -> Client {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");
-    setsockopt(&socket, sockopt::RcvBuf, &4096).expect("a small buffer");
+    setsockopt(&socket, sockopt::RcvBuf, &buffer).expect("a small buffer");
     let std::net::SocketAddr::V4(address) = gateway.address() else {
         panic!("tests listen on 127.0.0.0/8");
     };
