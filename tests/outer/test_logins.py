@@ -93,13 +93,15 @@ def test_chromium_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarde
 
 def again(window, url):
     """Goes to a page; Chromium may still be on its way to the page that tells of an error."""
-    for _ in range(10):
+    def arrives():
         try:
             return window.goto(url)
         except Error as error:
             if "interrupted by another navigation" not in str(error):
                 raise
-    return window.goto(url)
+            return False
+
+    wait_until("the page", arrives)
 
 
 def test_firefox_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarded, tmp_path):
