@@ -51,6 +51,10 @@ def page(request, site, tmp_path):
     assert not errors
 
 
+# What is typed before the prompt is echoed at once, and the prompt comes before the answer then.
+PROMPT = r"^(\$ )?"
+
+
 def shows(page, words):
     """Waits until the terminal shows a line that matches."""
     try:
@@ -69,14 +73,14 @@ def test_a_shell_is_used_in_the_browser(page, out):
     page.keyboard.type("echo $((6 * 7)) déjà 🐒\n")
     shows(page, "^42 déjà 🐒$")
     page.keyboard.type("stty size\n")
-    shows(page, f"^{size(page)}$")
+    shows(page, f"{PROMPT}{size(page)}$")
     before = size(page)
     page.set_viewport_size(SIZES["phone"])
     wait_until("another size", lambda: size(page) != before)
     page.keyboard.type("stty size\n")
-    shows(page, f"^{size(page)}$")
+    shows(page, f"{PROMPT}{size(page)}$")
     page.keyboard.type("printf '\\033[38;2;255;120;0mbright\\033[0m \\377\\n'\n")
-    shows(page, "^bright")
+    shows(page, f"{PROMPT}bright")
     row = page.locator(".xterm-rows span", has_text="bright").last
     assert row.evaluate("e => getComputedStyle(e).color") == "rgb(255, 120, 0)"
     wide = page.evaluate("document.documentElement.scrollWidth")
