@@ -17,5 +17,5 @@ pub(crate) mod runner;
 pub(crate) mod sync;
 pub(crate) mod threads;
 pub(crate) mod trusted;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "auth_rpc", feature = "auth_forward"))]
 pub(crate) mod unread;
