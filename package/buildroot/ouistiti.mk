@@ -7,8 +7,9 @@
 # Copy this directory to package/ouistiti, and put the line
 #     source "package/ouistiti/Config.in"
 # into package/Config.in. The archive with its crates is made by package/archive
-# of the source; until a release is uploaded to this address, put it into
-# dl/ouistiti.
+# of the source; until a release is uploaded to this address, it belongs into
+# dl/ouistiti, where 'DIST=../buildroot/dl/ouistiti package/archive renew HEAD'
+# puts it, and its sum into ouistiti.hash.
 OUISTITI_VERSION = 0.1.0
 OUISTITI_LICENSE = MIT
 OUISTITI_LICENSE_FILES = LICENSE
