@@ -18,13 +18,13 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::device::{open_device, open_fifo, open_fifos};
-use super::{Backend, Kind};
+use super::{Backend, Kind, WRITE_WAIT};
 use crate::backend::lookup::{LOOK, lookup};
 use crate::config::Target;
 use crate::system::keepalive::keep_alive;
 
 /// Opens a target, but for a program: [`Backend::run`] runs that. `limit` bounds the connecting by
-/// TCP, and later each wait for a backend that does not read. While connecting waits, `go_on` says
+/// TCP, and later each wait for a device that takes nothing. While connecting waits, `go_on` says
 /// whether the connection is still wanted.
 ///
 /// # Errors
@@ -36,7 +36,7 @@ pub(crate) fn connect_while(
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<Backend> {
     match target {
-        Target::Unix(path) => connect_unix(path, limit),
+        Target::Unix(path) => connect_unix(path),
         Target::Tcp(host, port) => connect_tcp(host, *port, limit, go_on),
         Target::Tty(path, line) => open_device(path, line, limit),
         Target::Fifo(path) => open_fifo(path, limit),
@@ -60,8 +60,8 @@ pub(crate) fn of_ourselves(socket: UnixStream) -> Backend {
     }
 }
 
-fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
-    let backend = connect_for_client(path, limit)?;
+fn connect_unix(path: &Path) -> io::Result<Backend> {
+    let backend = connect_for_client(path)?;
     backend.set_blocking()?;
     Ok(backend)
 }
@@ -72,26 +72,22 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<Backend> {
 ///
 /// # Errors
 /// As connect(2); `WouldBlock` when the queue of the listener is full (unix(7)).
-pub(crate) fn connect_for_client(path: &Path, limit: Duration) -> io::Result<Backend> {
-    match connect_unix_as(path, SockType::Stream, limit) {
+pub(crate) fn connect_for_client(path: &Path) -> io::Result<Backend> {
+    match connect_unix_as(path, SockType::Stream) {
         // unix(7): the listener's type differs.
         Err(Errno::EPROTOTYPE) => {
-            let fd = connect_unix_as(path, SockType::SeqPacket, limit)?;
+            let fd = connect_unix_as(path, SockType::SeqPacket)?;
             Ok(Backend::new(fd, Kind::Packet))
         }
         result => Ok(Backend::new(result?, Kind::Stream)),
     }
 }
 
-pub(super) fn connect_unix_as(
-    path: &Path,
-    kind: SockType,
-    limit: Duration,
-) -> nix::Result<OwnedFd> {
+pub(super) fn connect_unix_as(path: &Path, kind: SockType) -> nix::Result<OwnedFd> {
     let address = unix_address(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, kind, flags, None)?;
-    set_limit(fd.as_fd(), limit);
+    set_limit(fd.as_fd(), WRITE_WAIT);
     loop {
         match nix::sys::socket::connect(fd.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}
@@ -120,7 +116,7 @@ fn connect_tcp(
     let stream = connect_any(&lookup(host, port, limit, go_on)?, deadline, go_on)?;
     keep_alive(&stream, limit);
     let fd = OwnedFd::from(stream);
-    set_limit(fd.as_fd(), limit);
+    set_limit(fd.as_fd(), WRITE_WAIT);
     Ok(Backend::new(fd, Kind::Stream))
 }
 

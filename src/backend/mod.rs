@@ -40,6 +40,12 @@ use device::Device;
 
 use crate::system::unread::unread;
 
+/// How long a write waits for a backend that does not read, before its thread goes elsewhere.
+pub(super) const WRITE_WAIT: Duration = Duration::from_millis(200);
+
+/// Most pieces that one write gathers.
+const MAX_SLICES: usize = 2;
+
 /// Longest wait for a writer whose system call is about to report a reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
 
@@ -226,29 +232,49 @@ impl Backend {
         }
     }
 
-    /// Writes pieces in one call, or as one packet. Waits as long as the backend takes bytes. When
-    /// it has taken none for the limit given to `connect`, `go_on` decides whether to wait on.
+    /// Writes bytes. Waits as long as the backend takes some. When it has taken none for a while,
+    /// `go_on` decides whether to wait on.
     ///
     /// # Errors
     /// As sendmsg(2); `TimedOut` when `go_on` says no.
-    pub(crate) fn write_all_of(
-        &self,
-        pieces: &[&[u8]; 2],
-        go_on: impl Fn() -> bool,
-    ) -> io::Result<()> {
-        let mut slices = [IoSlice::new(pieces[0]), IoSlice::new(pieces[1])];
-        let mut left = &mut slices[..];
+    pub(crate) fn write_all(&self, bytes: &[u8], go_on: impl Fn() -> bool) -> io::Result<()> {
+        let mut taken = 0;
+        loop {
+            let before = taken;
+            let is_full;
+            (taken, is_full) = self.write_of(&[bytes], taken)?;
+            if !is_full {
+                return Ok(());
+            }
+            if taken == before && !go_on() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// Writes at most two pieces, of which `taken` bytes were written before, in one call, or as one
+    /// packet. Returns how many bytes of all have been written, and whether that is not all: the
+    /// backend has taken no more for [`WRITE_WAIT`], or a device for the limit given to `connect`.
+    ///
+    /// # Errors
+    /// As sendmsg(2), but for `EAGAIN`.
+    pub(crate) fn write_of(&self, pieces: &[&[u8]], taken: usize) -> io::Result<(usize, bool)> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut left = &mut slices[..pieces.len().min(MAX_SLICES)];
+        IoSlice::advance_slices(&mut left, taken);
         loop {
             match self.write(left) {
-                Ok(_) if self.is_packet() => return Ok(()),
-                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut left, count);
+                    let is_full = left.iter().any(|slice| !slice.is_empty());
+                    return Ok((taken + count, is_full));
+                }
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if go_on() => {}
-                Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(Errno::EAGAIN) => return Ok((taken, true)),
                 Err(error) => return Err(error.into()),
-            }
-            if left.iter().all(|slice| slice.is_empty()) {
-                return Ok(());
             }
         }
     }

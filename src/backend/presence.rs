@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::SockType;
@@ -76,7 +75,7 @@ impl Listeners {
         }
         // Its listener is in another network namespace, was bound by a relative path, or is gone:
         // only a connection tells.
-        match connect_unix_as(path, SockType::Stream, Duration::ZERO) {
+        match connect_unix_as(path, SockType::Stream) {
             Ok(_) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Some(State::Running),
             Err(Errno::ECONNREFUSED | Errno::ENOENT) => Some(State::Stopped),
             Err(Errno::EACCES | Errno::EPERM) => Some(State::Denied),

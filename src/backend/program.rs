@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use super::Backend;
 #[cfg(feature = "exec")]
-use super::{Kind, connect::set_limit, exec};
+use super::{Kind, WRITE_WAIT, connect::set_limit, exec};
 #[cfg(feature = "exec")]
 use crate::config::ExecConfig;
 
 impl Backend {
-    /// Runs a program of its own for a client. `limit` bounds its start, and later each wait for it
-    /// to read.
+    /// Runs a program of its own for a client. `limit` bounds its start.
     ///
     /// # Errors
     /// What is wrong, on which program, and what helps.
@@ -28,7 +27,7 @@ impl Backend {
         limit: Duration,
     ) -> io::Result<Self> {
         let (socket, program) = exec::start(config, run, limit)?;
-        set_limit(socket.as_fd(), limit);
+        set_limit(socket.as_fd(), WRITE_WAIT);
         Ok(Self {
             program: Some(program),
             ..Self::new(socket, Kind::Stream)

@@ -146,7 +146,7 @@ fn a_stream_carries_bytes_both_ways() {
     let (backend, mut far) = stream_pair();
     assert!(!backend.is_packet());
     let pieces: [&[u8]; 2] = [b"Hel", b"lo"];
-    backend.write_all_of(&pieces, wait_on).expect("written");
+    assert_eq!(backend.write_of(&pieces, 0).expect("written"), (5, false));
     backend.end();
     let mut read = Vec::new();
     far.read_to_end(&mut read).expect("the bytes and the end");
@@ -160,7 +160,7 @@ fn a_stream_carries_bytes_both_ways() {
 fn both_pieces_leave_in_one_write() {
     let (backend, far) = write_pair();
     for pieces in [[&b"Hel"[..], b"lo"], [b"", b"Hello"], [b"Hello", b""]] {
-        backend.write_all_of(&pieces, wait_on).expect("written");
+        assert_eq!(backend.write_of(&pieces, 0).expect("written"), (5, false));
         assert_eq!(far.read(), b"Hello");
     }
 }
@@ -168,9 +168,7 @@ fn both_pieces_leave_in_one_write() {
 #[test]
 fn packets_sent_before_a_reset_are_read_first() {
     let (backend, far) = packet_pair();
-    backend
-        .write_all_of(&[b"never read", b""], wait_on)
-        .expect("written");
+    backend.write_all(b"never read", wait_on).expect("written");
     far.write(b"one");
     far.write(b"two");
     drop(far);
@@ -194,7 +192,7 @@ fn a_backend_that_never_reads_is_waited_for_only_while_asked() {
         asked.get() < 3
     };
     let flood = vec![0; 1 << 22];
-    let error = backend.write_all_of(&[&flood, b""], go_on);
+    let error = backend.write_all(&flood, go_on);
     let error = error.expect_err("nobody reads");
     assert_eq!((error.kind(), asked.get()), (io::ErrorKind::TimedOut, 3));
 }
@@ -203,7 +201,7 @@ fn a_backend_that_never_reads_is_waited_for_only_while_asked() {
 fn a_backend_that_is_gone_is_an_error_to_write_to() {
     let (backend, far) = stream_pair();
     drop(far);
-    let error = backend.write_all_of(&[b"x", b""], wait_on);
+    let error = backend.write_all(b"x", wait_on);
     assert_eq!(error.expect_err("gone").kind(), io::ErrorKind::BrokenPipe);
 }
 
@@ -223,8 +221,9 @@ fn seqpacket_is_found_by_itself_and_keeps_packets() {
     let (backend, far) = packet_pair();
     assert!(backend.is_packet());
     for (first, second) in [(&b"Hel"[..], &b"lo"[..]), (b"", b""), (b"x", b"")] {
-        let written = backend.write_all_of(&[first, second], wait_on);
-        written.expect("written");
+        let written = backend.write_of(&[first, second], 0);
+        let length = first.len() + second.len();
+        assert_eq!(written.expect("written"), (length, false));
         assert_eq!(far.read(), [first, second].concat());
     }
 }
@@ -257,7 +256,7 @@ fn a_tcp_server_is_reached() {
     let target = Target::Tcp("127.0.0.1".into(), port);
     let backend = connect(&target, LONG).expect("it listens");
     let (mut far, _) = listener.accept().expect("it came");
-    backend.write_all_of(&[b"Hello", b""], wait_on).expect("up");
+    backend.write_all(b"Hello", wait_on).expect("up");
     backend.end();
     let mut read = Vec::new();
     far.read_to_end(&mut read).expect("the bytes and the end");
@@ -333,9 +332,7 @@ fn the_bytes_that_are_not_read_yet_are_counted() {
         assert_eq!(backend.unread(), 0, "{kind}: its other end is gone");
     }
     let (backend, mut far) = stream_pair();
-    backend
-        .write_all_of(&[b"Hello", b""], wait_on)
-        .expect("buffer space");
+    backend.write_all(b"Hello", wait_on).expect("buffer space");
     assert!(backend.unread() >= 5);
     far.read_exact(&mut [0; 5]).expect("all of it");
     assert_eq!(backend.unread(), 0);
@@ -345,7 +342,7 @@ fn the_bytes_that_are_not_read_yet_are_counted() {
 fn is_read_as_reset<Far>((backend, far): (Backend, Far)) -> bool {
     let flood = [0; 32 << 10];
     thread::scope(|scope| {
-        let write = || while backend.write_all_of(&[&flood, b""], wait_on).is_ok() {};
+        let write = || while backend.write_all(&flood, wait_on).is_ok() {};
         let writer = scope.spawn(write);
         // It waits once a write takes no more.
         while !backend.is_writing.load(Ordering::Acquire) || has_space(&backend) {

@@ -22,7 +22,11 @@ pub(crate) trait Parked: Send {
     /// What the descriptor must do for this direction to go on; the same as long as it is parked.
     fn awaited(&self) -> Awaited;
 
-    /// Called by the watching thread when the descriptor is ready. Returns false if there was
+    /// Another descriptor, whose end lets this direction go on as well; the same as long as it is
+    /// parked.
+    fn leaves(&self) -> Option<Descriptor<'_>>;
+
+    /// Called by the watching thread when a descriptor is ready. Returns false if there was
     /// nothing in it that needs a thread.
     fn wakes(&mut self) -> bool;
 
@@ -83,7 +87,7 @@ impl Parking {
         // Bytes that have come before this call make the descriptor ready at once. The watching
         // thread finds the element, since it takes the same lock.
         let added = match &lot.elements[index] {
-            Some(parked) => epoll.add(parked.descriptor(), index, parked.awaited()),
+            Some(parked) => add(epoll, &**parked, index),
             None => Ok(()),
         };
         match added {
@@ -126,7 +130,7 @@ impl Parking {
         let [one, other] = pair.map(|index| lot.elements[index].take());
         let taken = [one?, other?];
         for parked in &taken {
-            epoll.delete(parked.descriptor(), parked.awaited());
+            delete(epoll, &**parked);
         }
         Some(taken)
     }
@@ -139,7 +143,7 @@ impl Parking {
         let mut lot = self.lot();
         for (index, parked) in pair.into_iter().zip(taken) {
             // They were in the set, so there is memory for them.
-            let _ = epoll.add(parked.descriptor(), index, parked.awaited());
+            let _ = add(epoll, &*parked, index);
             lot.elements[index] = Some(parked);
         }
     }
@@ -166,8 +170,12 @@ impl Parking {
         let mut ready = [0; EVENTS];
         match epoll.wait(limit, &mut ready) {
             Ok(count) => {
-                for index in &ready[..count] {
-                    self.wake(epoll, *index, workers);
+                for (at, index) in ready[..count].iter().enumerate() {
+                    // One that waits for two descriptors is told twice if both are ready. By the
+                    // second time its index may be another's.
+                    if !ready[..at].contains(index) {
+                        self.wake(epoll, *index, workers);
+                    }
                 }
             }
             Err(_) => threads::sleep(limit),
@@ -183,7 +191,7 @@ impl Parking {
             self.lot().elements[index] = Some(parked);
             return;
         }
-        epoll.delete(parked.descriptor(), parked.awaited());
+        delete(epoll, &*parked);
         self.lot().free(index);
         let is_awaited = parked.is_awaited();
         let work: Work = Box::new(move |place| parked.resume(place));
@@ -195,6 +203,26 @@ impl Parking {
 
     fn lot(&self) -> MutexGuard<'_, Lot> {
         self.lot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has the kernel watch a direction.
+fn add(epoll: &Epoll, parked: &dyn Parked, index: usize) -> io::Result<()> {
+    epoll.add(parked.descriptor(), index, parked.awaited())?;
+    let Some(other) = parked.leaves() else {
+        return Ok(());
+    };
+    let added = epoll.add(other, index, Awaited::End);
+    if added.is_err() {
+        epoll.delete(parked.descriptor(), parked.awaited());
+    }
+    added
+}
+
+fn delete(epoll: &Epoll, parked: &dyn Parked) {
+    epoll.delete(parked.descriptor(), parked.awaited());
+    if let Some(other) = parked.leaves() {
+        epoll.delete(other, Awaited::End);
     }
 }
 

@@ -23,13 +23,15 @@ pub(crate) enum Awaited {
     Input,
     /// To take bytes, or to be ended.
     Space,
+    /// To be ended by the other side.
+    End,
 }
 
 /// Stands for the set of those that are to take bytes.
 const SPACE: u64 = u64::MAX;
 
-/// A set of descriptors, each with an index by which it is told. One can be in it twice, since it
-/// may be waited for to do either.
+/// A set of descriptors, each with an index by which it is told. One can be in it twice: for its
+/// space, and for its input or its end.
 pub(crate) struct Epoll {
     input: epoll::Epoll,
     /// Is in `input` itself.
@@ -61,6 +63,7 @@ impl Epoll {
         let (set, flags) = match awaited {
             Awaited::Input => (&self.input, EpollFlags::EPOLLIN),
             Awaited::Space => (&self.space, EpollFlags::EPOLLOUT),
+            Awaited::End => (&self.input, EpollFlags::EPOLLRDHUP),
         };
         Ok(set.add(descriptor, EpollEvent::new(flags, index as u64))?)
     }
@@ -68,7 +71,7 @@ impl Epoll {
     /// Takes a descriptor out, which is in the set.
     pub(crate) fn delete(&self, descriptor: Descriptor<'_>, awaited: Awaited) {
         let _ = match awaited {
-            Awaited::Input => self.input.delete(descriptor),
+            Awaited::Input | Awaited::End => self.input.delete(descriptor),
             Awaited::Space => self.space.delete(descriptor),
         };
     }

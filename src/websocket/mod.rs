@@ -223,21 +223,21 @@ fn reach(
         }
         #[cfg(feature = "websocket_rt")]
         Target::Unix(path) if direct::is_for(service.config, client) => {
-            backend::connect_for_client(path, limit)?
+            backend::connect_for_client(path)?
         }
         target => backend::connect_while(target, limit, &|| !client.has_left())?,
     };
-    introduce(client, id, request, service, &backend)?;
+    introduce(client, id, request, service, (&backend, limit))?;
     Ok(Line::Own(backend))
 }
 
-/// Sends the backend a PROXY header if `proxy` asks for it.
+/// Sends the backend a PROXY header if `proxy` asks for it, within `limit`.
 fn introduce(
     client: &Client,
     id: usize,
     request: &Request,
     service: &Service<'_>,
-    backend: &Backend,
+    (backend, limit): (&Backend, Duration),
 ) -> io::Result<()> {
     if !service.config.proxy {
         return Ok(());
@@ -256,7 +256,8 @@ fn introduce(
             (proxy::COOKIES, request.cookies().as_deref()),
         ],
     );
-    backend.write_all_of(&[&header, &[]], || false)
+    let begun = Instant::now();
+    backend.write_all(&header, || begun.elapsed() < limit)
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod process;
 mod activation;
 mod closing;
 mod daemon;
+#[cfg(feature = "tls")]
+mod deaf;
 mod debian;
 mod documents;
 mod exactness;

@@ -29,7 +29,9 @@ fn terminal() -> (Backend, fs::File) {
 fn a_terminal_carries_raw_bytes_both_ways() {
     let (backend, mut master) = terminal();
     let raw: Vec<u8> = (0..=255).collect();
-    backend.write_all_of(&[&raw, b"\n"], wait_on).expect("down");
+    backend
+        .write_all(&[&raw[..], b"\n"].concat(), wait_on)
+        .expect("down");
     let mut read = [0; 257];
     master.read_exact(&mut read).expect("the bytes");
     assert_eq!((&read[..256], read[256]), (&raw[..], b'\n'));
@@ -104,7 +106,7 @@ fn both_pieces_reach_a_pipe_in_one_write() {
     let path = format!("/proc/self/fd/{}", near.as_raw_fd());
     let backend = connect(&Target::Fifo(path.into()), LONG).expect("it is read");
     backend
-        .write_all_of(&[b"Hello", b"\n"], wait_on)
+        .write_all(b"Hello\n", wait_on)
         .expect("buffer space");
     let mut read = [0; 16];
     let count = fs::File::from(far).read(&mut read).expect("bytes");
@@ -119,9 +121,7 @@ fn a_fifo_is_written_and_ends_with_its_reader() {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
     let reader = nix::fcntl::open(&path, flags, Mode::empty()).expect("a reader");
     let backend = connect(&Target::Fifo(path), LONG).expect("it is read");
-    backend
-        .write_all_of(&[b"Hello", b"\n"], wait_on)
-        .expect("written");
+    backend.write_all(b"Hello\n", wait_on).expect("written");
     let mut read = [0; 16];
     let mut file = fs::File::from(reader);
     assert_eq!(file.read(&mut read).expect("bytes"), 5 + 1);
@@ -156,9 +156,7 @@ fn a_fifo_with_a_waiting_writer_is_read_to_its_end() {
         }
         drop(writer);
         assert_eq!(read_all(&backend), b"Hello");
-        let error = backend
-            .write_all_of(&[b"x", b""], wait_on)
-            .expect_err("no reader");
+        let error = backend.write_all(b"x", wait_on).expect_err("no reader");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }
@@ -193,9 +191,7 @@ fn writers_of_a_source_come_and_go() {
     };
     let backend = connect(&target, LONG).expect("nobody needs to be there");
     // What a client sends goes nowhere, least of all back to it.
-    backend
-        .write_all_of(&[b"lost", b"\n"], wait_on)
-        .expect("taken");
+    backend.write_all(b"lost\n", wait_on).expect("taken");
     for line in [b"one", b"two"] {
         fs::write(&source, line).expect("it has a reader");
         assert_eq!(next(&backend), line);
@@ -225,9 +221,7 @@ fn a_pair_of_fifos_is_read_and_written_until_its_reader_is_gone() {
     let reader = nix::fcntl::open(&destination, flags, Mode::empty()).expect("a reader");
     let mut reader = fs::File::from(reader);
     let backend = connect(&target, LONG).expect("it is read");
-    backend
-        .write_all_of(&[b"ask", b"\n"], wait_on)
-        .expect("written");
+    backend.write_all(b"ask\n", wait_on).expect("written");
     let mut read = [0; 16];
     assert_eq!(reader.read(&mut read).expect("bytes"), 4);
     fs::write(&source, "answer").expect("it has a reader");
@@ -287,7 +281,7 @@ fn a_fifo_that_nobody_reads_is_waited_for_only_while_asked() {
     let _reader = nix::fcntl::open(&path, flags, Mode::empty()).expect("a reader");
     let backend = connect(&Target::Fifo(path), SHORT).expect("it is open");
     let flood = vec![0; 1 << 20];
-    let error = backend.write_all_of(&[&flood, b""], || false);
+    let error = backend.write_all(&flood, || false);
     let error = error.expect_err("nobody reads");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
@@ -298,7 +292,7 @@ fn cut_wakes_a_writer_to_a_terminal() {
     thread::scope(|scope| {
         let flood = vec![b'x'; 1 << 20];
         let backend = &backend;
-        let writer = scope.spawn(move || backend.write_all_of(&[&flood, b""], wait_on));
+        let writer = scope.spawn(move || backend.write_all(&flood, wait_on));
         backend.cut();
         writer.join().expect("no panic").expect_err("cut");
     });

@@ -177,9 +177,9 @@ pub(crate) static MAXMEMORY: Key = Key::size(
     "maxmemory",
     32 << 20,
     (64 << 10, 1 << 31),
-    "Bytes that messages held whole, grown buffers and what waits for clients that do not read may \
-     take together. Beyond it buffers do not grow, and a message that must be held closes with \
-     1013.",
+    "Bytes that messages held whole, grown buffers and what waits for clients and backends that do \
+     not read may take together. Beyond it buffers do not grow, and a message that must be held \
+     closes with 1013.",
 );
 pub(crate) static MAXTHREADS: Key = Key::number(
     "maxthreads",

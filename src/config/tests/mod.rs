@@ -5,7 +5,6 @@ mod checks;
 mod files;
 mod fuzz;
 mod links;
-mod logins;
 mod servers;
 mod syntax;
 

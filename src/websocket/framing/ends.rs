@@ -1,7 +1,10 @@
 //! Running: where messages and frames go, as far as framing must know.
 
+use std::cell::Cell;
 use std::io;
+use std::time::{Duration, Instant};
 
+use super::kept::Sink;
 use crate::backend::Backend;
 use crate::client::frames::{FrameWriter, Offered, SendError};
 use crate::frame::{Header, OpCode};
@@ -16,27 +19,61 @@ pub(crate) trait Outlet {
         false
     }
 
-    /// Writes two pieces as one.
+    /// Writes at most two pieces as one, of which `taken` bytes were written before. Returns when
+    /// all is written, or when nothing has been taken for a while.
     ///
     /// # Errors
-    /// As [`Backend::write_all_of`]; `OutOfMemory` if they must be held and `maxmemory` is taken.
-    fn write_all_of(&self, pieces: &[&[u8]; 2]) -> io::Result<()>;
+    /// As [`Backend::write_of`]; `OutOfMemory` if they must be held and `maxmemory` is taken;
+    /// `TimedOut` when nobody waits for them to be taken.
+    fn offer(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered>;
 }
 
 /// A backend that one client has for itself.
 pub(crate) struct Own<'a, G> {
-    pub(crate) backend: &'a Backend,
-    /// Says whether to wait on, when the backend takes no bytes for long.
-    pub(crate) go_on: G,
+    backend: &'a Backend,
+    /// Says whether to wait on, when the backend has taken no bytes for so long.
+    go_on: G,
+    /// When it was first found to take none.
+    stuck: Cell<Option<Instant>>,
 }
 
-impl<G: Fn() -> bool> Outlet for Own<'_, G> {
+impl<'a, G: Fn(Duration) -> bool> Own<'a, G> {
+    /// A backend; when it has taken no bytes for some time, `go_on` says whether to wait on.
+    pub(crate) fn new(backend: &'a Backend, go_on: G) -> Self {
+        Self {
+            backend,
+            go_on,
+            stuck: Cell::new(None),
+        }
+    }
+}
+
+impl<G: Fn(Duration) -> bool> Outlet for Own<'_, G> {
     fn is_packet(&self) -> bool {
         self.backend.is_packet()
     }
 
-    fn write_all_of(&self, pieces: &[&[u8]; 2]) -> io::Result<()> {
-        self.backend.write_all_of(pieces, &self.go_on)
+    fn offer(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered> {
+        let before = taken;
+        let (taken, is_full) = self.backend.write_of(pieces, taken)?;
+        if !is_full || taken > before {
+            self.stuck.set(None);
+        } else {
+            let stuck = self.stuck.get().unwrap_or_else(Instant::now);
+            self.stuck.set(Some(stuck));
+            if !(self.go_on)(stuck.elapsed()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(Offered { taken, is_full })
+    }
+}
+
+impl Sink for dyn Outlet + '_ {
+    type Error = io::Error;
+
+    fn write(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered> {
+        self.offer(pieces, taken)
     }
 }
 
@@ -60,5 +97,13 @@ impl Frames for FrameWriter {
 
     fn send(&self, pieces: &[&[u8]], taken: usize) -> Result<Offered, SendError> {
         Self::send(self, pieces, taken)
+    }
+}
+
+impl Sink for dyn Frames + '_ {
+    type Error = SendError;
+
+    fn write(&self, pieces: &[&[u8]], taken: usize) -> Result<Offered, SendError> {
+        self.send(pieces, taken)
     }
 }

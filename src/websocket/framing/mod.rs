@@ -5,11 +5,12 @@
 //! does.
 
 mod ends;
+mod kept;
 mod to_backend;
 mod to_client;
 
 pub(crate) use ends::{Frames, Outlet, Own};
-pub(crate) use to_backend::{Delivery, ToBackend};
+pub(crate) use to_backend::{Delivery, ToBackend, Undelivered};
 pub(crate) use to_client::{Forward, Left, ToClient};
 
 use crate::config::{Framing, ServiceConfig};

@@ -2,11 +2,15 @@
 
 use std::io;
 
+use super::kept::Kept;
 use super::{
     BINARY, Boundary, LARGE_BUFFER, Outlet, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size,
 };
 use crate::config::ServiceConfig;
 use crate::system::budget::{Budget, Share};
+pub(crate) use left::Undelivered;
+
+mod left;
 
 /// Why a message was not delivered.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) enum Delivery {
     TooBig,
     /// The message must be held, and the server's clients hold `maxmemory` already.
     NoMemory,
+    /// Nothing more can be taken until the backend takes what waits for it.
+    Stuck,
 }
 
 impl Delivery {
@@ -51,7 +57,9 @@ pub(crate) struct ToBackend<'a> {
     /// The message must be held whole: others write to the backend as well, or `length` and its
     /// length not known.
     holding: bool,
-    /// Bytes written.
+    /// What the backend has not taken in time.
+    kept: Kept<'a>,
+    /// Bytes written, or kept.
     count: u64,
 }
 
@@ -78,6 +86,7 @@ impl<'a> ToBackend<'a> {
             prefix: None,
             text: true,
             holding: false,
+            kept: Kept::new(budget, boundary == Boundary::Packet),
             count,
         }
     }
@@ -89,10 +98,11 @@ impl<'a> ToBackend<'a> {
 
     /// Bytes delivered so far.
     pub(crate) fn count(&self) -> u64 {
-        self.count
+        self.count - self.kept.len() as u64
     }
 
-    /// The buffer, and where in it the client's next bytes go.
+    /// The buffer, and where in it the client's next bytes go. Not to be called while
+    /// [bytes wait](Self::is_stuck).
     ///
     /// # Errors
     /// As [`Delivery`]: held bytes may have to be written first.
@@ -105,6 +115,9 @@ impl<'a> ToBackend<'a> {
                 }
                 self.streaming = true;
                 self.stream()?;
+                if self.is_stuck() {
+                    return Err(Delivery::Stuck);
+                }
             }
         }
         if self.held == 0 && self.buffer.len() > LARGE_BUFFER {
@@ -267,8 +280,12 @@ impl<'a> ToBackend<'a> {
         }
     }
 
-    /// Drops the held bytes.
+    /// Drops the held bytes, and those that wait.
     pub(crate) fn discard(&mut self) {
+        if self.is_stuck() {
+            self.count = self.count();
+            self.kept.clear();
+        }
         self.held = 0;
         self.whole = 0;
         self.holding = false;
@@ -293,7 +310,8 @@ impl<'a> ToBackend<'a> {
         if first.is_empty() && second.is_empty() && !is_packet {
             return Ok(());
         }
-        (self.backend.write_all_of(&[first, second])).map_err(Delivery::of)?;
+        let sent = self.kept.send(self.backend, &[first, second]);
+        sent.map_err(Delivery::of)?;
         self.count += (first.len() + second.len()) as u64;
         self.prefix = None;
         self.held = 0;
@@ -310,8 +328,8 @@ impl<'a> ToBackend<'a> {
     }
 
     fn write_packet(&mut self, len: usize) -> Result<(), Delivery> {
-        let packet = [&self.buffer[..len], &[]];
-        self.backend.write_all_of(&packet).map_err(Delivery::of)?;
+        let sent = self.kept.send(self.backend, &[&self.buffer[..len]]);
+        sent.map_err(Delivery::of)?;
         self.count += len as u64;
         self.buffer.copy_within(len..self.held, 0);
         self.held -= len;

@@ -2,6 +2,7 @@
 
 use common::MessageType;
 
+use super::kept::Kept;
 use super::{
     BINARY, Boundary, Frames, LARGE_BUFFER, PACKET, PREFIX, SMALL_BUFFER, TEXT, next_size,
 };
@@ -9,10 +10,8 @@ use crate::client::frames::SendError;
 use crate::config::{FrameType, ServiceConfig};
 use crate::frame::{Data, OpCode};
 use crate::system::budget::{Budget, Share};
-use kept::Kept;
 pub(crate) use left::Left;
 
-mod kept;
 mod left;
 
 /// Payloads up to this many bytes are copied behind their header; longer ones are gathered.
@@ -105,7 +104,7 @@ impl<'a> ToClient<'a> {
             prefix_len: 0,
             left: 0,
             frames: Vec::new(),
-            kept: Kept::new(budget),
+            kept: Kept::new(budget, false),
             count,
         }
     }

@@ -13,6 +13,9 @@ use crate::client::frames::FrameWriter;
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::system::reason::reason;
 use crate::websocket::framing::{Delivery, Outlet, ToBackend};
+pub(super) use left::Interrupted;
+
+mod left;
 
 /// The client that is read, and what is noted of it.
 pub(crate) struct Source<'a> {
@@ -57,12 +60,34 @@ impl<'a> FromClient<'a> {
         self.out.count()
     }
 
-    /// Reads and delivers until the end, or until the client is silent.
+    /// Reads and delivers until the end, or until the client is silent or the backend does not read.
     pub(crate) fn copy(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
+        if self.is_stuck() {
+            self.send_kept();
+        }
+        let leave = self.read_client(patience);
+        if let Leave::Over(_) = leave {
+            while self.is_stuck() && self.out.send_kept().is_ok() {}
+        }
+        leave
+    }
+
+    fn read_client(&mut self, patience: &mut Patience<'_>) -> Leave<ClientEnd> {
         let writer = self.source.writer;
         loop {
             if self.dropping {
                 self.out.discard();
+            }
+            if self.is_stuck() {
+                if !writer.client().has_left() {
+                    return Leave::Silent;
+                }
+                // Nothing more will wake it, and its connection is about to end.
+                patience.end();
+                match self.send_kept() {
+                    Some(end) => return Leave::Over(end),
+                    None => continue,
+                }
             }
             if !patience.may_read(|| self.is_empty(), || writer.client().is_readable()) {
                 writer.begin_silence();
@@ -191,6 +216,7 @@ impl<'a> FromClient<'a> {
     /// backend finds out whether it ended or failed.
     fn undelivered(&mut self, delivery: Delivery) -> Option<ClientEnd> {
         match delivery {
+            Delivery::Stuck => None,
             Delivery::TooBig => Some(ClientEnd::Failed(CloseCode::Size)),
             Delivery::NoMemory => Some(ClientEnd::Failed(CloseCode::Again)),
             Delivery::Backend(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -1,10 +1,10 @@
 //! Running: the two directions between a client and its backend, and how they end.
 //!
-//! Each direction that has something to copy has a thread, and one that is silent, or whose client
-//! does not read, has none (`side`). When a direction is over, its thread waits for the other one within limits, and then
-//! cuts what that one waits in. The Close goes out last, when both directions are over. Only if the
-//! backend ends first does it go out early: it then asks the client to end (docs/behaviour.md,
-//! section 3).
+//! Each direction that has something to copy has a thread, and one that is silent, or that writes
+//! what nobody reads, has none (`side`). When a direction is over, its thread waits for the other
+//! one within limits, and then cuts what that one waits in. The Close goes out last, when both
+//! directions are over. Only if the backend ends first does it go out early: it then asks the client
+//! to end (docs/behaviour.md, section 3).
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -27,7 +27,7 @@ use ending::BackendEnd;
 pub(super) use ending::ClientEnd;
 #[cfg(feature = "share")]
 pub(super) use ending::{LOOK, TURNED_AWAY};
-use from_client::{FromClient, Source};
+use from_client::{FromClient, Interrupted, Source};
 #[cfg(feature = "share")]
 pub(crate) use passed::offer;
 pub(crate) use passed::{MAX_PACKET, NOT_TAKEN, Passed, TAKEN, go_on};
@@ -66,7 +66,7 @@ pub(crate) struct Report {
 /// How a direction's thread leaves its work.
 pub(super) enum Leave<T> {
     /// There is nothing to read, and nothing of the direction is left in the thread; or it waits for
-    /// the client to read.
+    /// the other side to read.
     Silent,
     /// The direction is over.
     Over(T),
@@ -102,8 +102,14 @@ struct Pump {
     /// The backend is not read any more, not even to drop its output.
     left_backend: Latch,
     end: Mutex<End>,
-    /// What waits for the client while the backend's direction has no thread.
-    left: Mutex<Option<Box<Left>>>,
+    left: Mutex<Waiting>,
+}
+
+/// What waits to be read by the other side while a direction has no thread.
+#[derive(Default)]
+struct Waiting {
+    to_client: Option<Box<Left>>,
+    to_backend: Option<Box<Interrupted>>,
 }
 
 /// What is to be done when both directions are over.
@@ -156,7 +162,7 @@ impl Pump {
                 to_client: 0,
                 last: Some(last),
             }),
-            left: Mutex::new(None),
+            left: Mutex::default(),
         }
     }
 
@@ -196,10 +202,8 @@ impl Pump {
     /// bytes have gone to the backend if it is silent before that; `count` have gone before.
     fn copy_client(&self, count: u64, patience: &mut Patience<'_>) -> Option<u64> {
         let client = self.writer.client();
-        let own = Own {
-            backend: &self.backend,
-            go_on: || !client.has_left(),
-        };
+        let limit = self.terms.ping;
+        let own = Own::new(&self.backend, |stuck| stuck < limit || !client.has_left());
         let source = Source {
             writer: &self.writer,
             terms: &self.terms,
@@ -207,9 +211,18 @@ impl Pump {
             moves: &self.from_client,
         };
         let mut from_client = FromClient::new(source, &own, count);
+        if self.may_leave_bytes() {
+            from_client.go_on(self.left().to_backend.take());
+        }
         let failed = || Leave::Over(ClientEnd::Failed(CloseCode::Error));
         let end = match unless_panic(|| from_client.copy(patience), failed) {
-            Leave::Silent => return Some(from_client.count()),
+            Leave::Silent => {
+                let count = from_client.count();
+                if from_client.is_stuck() {
+                    self.left().to_backend = Some(from_client.leave());
+                }
+                return Some(count);
+            }
             Leave::Over(end) => end,
         };
         patience.end();
@@ -254,14 +267,14 @@ impl Pump {
             count,
         );
         if self.parks(Reads::Backend) {
-            out.go_on(self.left().take());
+            out.go_on(self.left().to_client.take());
         }
         let failed = || Leave::Over(BackendEnd::Failed(CloseCode::Error));
         let end = match unless_panic(|| self.copy_to(&mut out, patience), failed) {
             Leave::Silent => {
                 let count = out.count();
                 if out.is_stuck() {
-                    *self.left() = Some(out.leave());
+                    self.left().to_client = Some(out.leave());
                 }
                 return Some(count);
             }
@@ -297,12 +310,21 @@ impl Pump {
         None
     }
 
-    /// Whether the backend's direction waits for the client to read.
-    fn is_stuck(&self) -> bool {
-        self.left().is_some()
+    /// Whether the client's direction can do without a thread while the backend does not read.
+    fn may_leave_bytes(&self) -> bool {
+        self.parks(Reads::Client) && self.backend.is_socket()
     }
 
-    fn left(&self) -> MutexGuard<'_, Option<Box<Left>>> {
+    /// Whether a direction waits for the other side to read.
+    fn is_stuck(&self, reads: Reads) -> bool {
+        let left = self.left();
+        match reads {
+            Reads::Client => left.to_backend.is_some(),
+            Reads::Backend => left.to_client.is_some(),
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Waiting> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -18,8 +18,8 @@ pub(super) enum Reads {
     Backend,
 }
 
-/// A direction: all that is left of it while it is silent. What a client is to be sent that does not
-/// read is in `Pump`.
+/// A direction: all that is left of it while it is silent. What waits for the other side to read is
+/// in `Pump`.
 pub(super) struct Side {
     pump: Arc<Pump>,
     reads: Reads,
@@ -27,7 +27,7 @@ pub(super) struct Side {
     count: u64,
     /// There is something to read.
     is_ready: bool,
-    /// It waits for the client to read.
+    /// It waits for the other side to read.
     is_stuck: bool,
 }
 
@@ -91,7 +91,7 @@ impl Side {
             };
             self.count = count;
             self.is_ready = false;
-            self.is_stuck = self.reads == Reads::Backend && self.pump.is_stuck();
+            self.is_stuck = self.pump.is_stuck(self.reads);
             self = match self.park() {
                 Ok(()) => return,
                 Err(side) => side,
@@ -102,8 +102,7 @@ impl Side {
         }
     }
 
-    /// Does without a thread until there is something to read, or until what waits for the client can
-    /// be written.
+    /// Does without a thread until there is something to read, or until what waits can be written.
     ///
     /// # Errors
     /// The direction, if that is not possible.
@@ -124,10 +123,15 @@ impl Side {
 
 impl Parked for Side {
     fn descriptor(&self) -> BorrowedFd<'_> {
-        match self.reads {
-            Reads::Backend if !self.is_stuck => self.pump.backend.as_fd(),
-            _ => self.pump.writer.client().as_fd(),
+        match (self.reads, self.is_stuck) {
+            (Reads::Client, false) | (Reads::Backend, true) => self.pump.writer.client().as_fd(),
+            (Reads::Backend, false) | (Reads::Client, true) => self.pump.backend.as_fd(),
         }
+    }
+
+    fn leaves(&self) -> Option<BorrowedFd<'_>> {
+        let is_unread = self.reads == Reads::Client && self.is_stuck;
+        is_unread.then(|| self.pump.writer.client().as_fd())
     }
 
     fn awaited(&self) -> Awaited {
@@ -138,15 +142,19 @@ impl Parked for Side {
     }
 
     fn wakes(&mut self) -> bool {
+        if self.is_stuck {
+            return true;
+        }
         self.is_ready = match self.reads {
             Reads::Client => self.pump.writer.wakes_reader(),
-            Reads::Backend => !self.is_stuck,
+            Reads::Backend => true,
         };
-        self.is_ready || self.is_stuck
+        self.is_ready
     }
 
     fn is_awaited(&self) -> bool {
         match self.reads {
+            Reads::Client if self.is_stuck && self.pump.writer.client().has_left() => true,
             Reads::Client => self.pump.from_backend.is_open(),
             Reads::Backend => self.pump.client_over.load(Ordering::Acquire),
         }

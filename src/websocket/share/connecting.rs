@@ -4,6 +4,7 @@
 //! not about a client.
 
 use std::io;
+use std::time::Instant;
 
 use super::Key;
 use crate::backend::{self, Backend};
@@ -26,7 +27,8 @@ pub(crate) fn connect(key: &Key, target: &Target, go_on: &dyn Fn() -> bool) -> i
     backend.lock()?;
     if key.config.proxy {
         let header = proxy::header(None, None, &[(proxy::SERVICE, Some(&key.name))]);
-        backend.write_all_of(&[&header, &[]], || false)?;
+        let begun = Instant::now();
+        backend.write_all(&header, || begun.elapsed() < key.ping)?;
     }
     Ok(backend)
 }

@@ -15,7 +15,7 @@ use log::debug;
 
 use super::membership::Membership;
 use crate::client::Client;
-use crate::client::frames::FrameWriter;
+use crate::client::frames::{FrameWriter, Offered};
 use crate::frame::CloseCode;
 use crate::server::parking::Parked;
 use crate::server::workers::Place;
@@ -172,16 +172,21 @@ impl Outlet for Member {
         true
     }
 
-    fn write_all_of(&self, pieces: &[&[u8]; 2]) -> io::Result<()> {
+    fn offer(&self, pieces: &[&[u8]], _taken: usize) -> io::Result<Offered> {
+        let all = Offered {
+            taken: pieces.iter().map(|piece| piece.len()).sum(),
+            is_full: false,
+        };
         if self.is_muted.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(all);
         }
         let (limit, share) = (self.terms.ping, self.membership.share());
         let go_on = || !self.client().has_left();
-        if share.inbox().deliver(*pieces, limit, go_on)? {
+        let pieces = [0, 1].map(|at| pieces.get(at).copied().unwrap_or_default());
+        if share.inbox().deliver(pieces, limit, go_on)? {
             share.wake();
         }
-        Ok(())
+        Ok(all)
     }
 }
 
@@ -253,6 +258,10 @@ impl Parked for Hearing {
 
     fn awaited(&self) -> Awaited {
         Awaited::Input
+    }
+
+    fn leaves(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     fn wakes(&mut self) -> bool {

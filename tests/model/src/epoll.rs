@@ -18,6 +18,7 @@ pub(crate) type Descriptor<'a> = &'a Socket;
 pub(crate) enum Awaited {
     Input,
     Space,
+    End,
 }
 
 /// A socket: what its peer has sent and nobody has read, and a byte that its peer has not taken.
@@ -28,6 +29,7 @@ pub(crate) struct Socket(Arc<Inner>);
 struct Inner {
     sent: Mutex<VecDeque<u8>>,
     given: Mutex<Option<u8>>,
+    has_left: Mutex<bool>,
     filled: Condvar,
     changed: Condvar,
     /// The sets it has been in.
@@ -55,6 +57,17 @@ impl Socket {
         byte
     }
 
+    /// Leaves; the peer's own end.
+    pub(crate) fn leave(&self) {
+        *self.0.has_left.lock().expect("no panic") = true;
+        self.notify();
+    }
+
+    /// Whether the peer has left.
+    pub(crate) fn has_left(&self) -> bool {
+        *self.0.has_left.lock().expect("no panic")
+    }
+
     fn notify(&self) {
         self.0.changed.notify_all();
         for set in self.0.sets.lock().expect("no panic").iter() {
@@ -79,6 +92,7 @@ impl Socket {
         match awaited {
             Awaited::Input => self.is_readable(),
             Awaited::Space => self.0.given.lock().expect("no panic").is_none(),
+            Awaited::End => self.has_left(),
         }
     }
 

@@ -63,6 +63,10 @@ impl Side {
                 byte => self.kept = Some(byte),
             }
         }
+        if self.kept.is_some() && self.socket.has_left() {
+            patience.end();
+            return self.end();
+        }
         let shared = Arc::clone(&self.shared);
         assert!(shared.parking.park(self).is_ok(), "the set takes it");
     }
@@ -94,6 +98,10 @@ impl Parked for Side {
             Some(_) => Awaited::Space,
             None => Awaited::Input,
         }
+    }
+
+    fn leaves(&self) -> Option<Descriptor<'_>> {
+        self.kept.map(|_| &self.socket)
     }
 
     fn wakes(&mut self) -> bool {
@@ -131,7 +139,7 @@ fn data(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Each byte that comes while a direction goes to sleep or wakes is read, in its order, once; and
-/// one whose peer does not take what is written goes on when it does.
+/// one whose peer does not take what is written goes on when it does, or ends when its own leaves.
 pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
     let events = || {
         let shared = Arc::new(Shared::default());
@@ -180,13 +188,38 @@ pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
                 }
             }));
         }
+        start_deaf(&shared);
         let mut over = shared.over.lock().expect("no panic");
-        while over.len() < sent.len() {
+        while over.len() <= sent.len() {
             over = shared.changed.wait(over).expect("no panic");
         }
         over.sort();
-        assert_eq!(*over, [&[1, 2][..], &[3, 4], &[5]]);
+        assert_eq!(*over, [&[1, 2][..], &[3, 4], &[5], &[6]]);
     };
     shuttle::check_random(events, ORDERS);
     shuttle::check_pct(events, ORDERS, DEPTH);
+}
+
+/// Starts a direction that writes where nobody takes more than a byte, and whose own peer leaves.
+fn start_deaf(shared: &Arc<Shared>) {
+    let socket = Socket::default();
+    let side = Box::new(Side {
+        shared: Arc::clone(shared),
+        socket: socket.clone(),
+        out: Socket::default(),
+        kept: None,
+        read: Vec::new(),
+        is_ready: false,
+        is_awaited: false,
+    });
+    let work: Work = Box::new(move |place| side.run(place));
+    let started = shared.workers.start(work, Place::new(&shared.workers));
+    assert!(started.is_ok(), "threads can be created");
+    drop(thread::spawn(move || {
+        for byte in [6, 7] {
+            socket.send(byte);
+            thread::yield_now();
+        }
+        socket.leave();
+    }));
 }

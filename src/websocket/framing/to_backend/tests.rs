@@ -4,6 +4,7 @@ use super::super::SMALL_READS;
 use super::*;
 use crate::backend::Backend;
 use crate::backend::tests::{Packets, packet_pair, service, stream_pair, write_pair};
+use crate::client::frames::Offered;
 use crate::config::Framing;
 use crate::frame::{Decoder, Event};
 
@@ -29,8 +30,9 @@ impl Outlet for Backend {
         Self::is_packet(self)
     }
 
-    fn write_all_of(&self, pieces: &[&[u8]; 2]) -> io::Result<()> {
-        Self::write_all_of(self, pieces, || true)
+    fn offer(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered> {
+        let (taken, is_full) = self.write_of(pieces, taken)?;
+        Ok(Offered { taken, is_full })
     }
 }
 

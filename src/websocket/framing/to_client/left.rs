@@ -4,11 +4,12 @@
 use super::ToClient;
 use crate::client::frames::SendError;
 use crate::websocket::framing::PREFIX;
+use crate::websocket::framing::kept::KeptLeft;
 
 /// What the client has not taken, and the message that has begun. It counts towards `maxmemory`
 /// until [`ToClient::go_on`] has it.
 pub(crate) struct Left {
-    kept: (Vec<u8>, usize),
+    kept: KeptLeft,
     carried: Vec<u8>,
     held: Option<Vec<u8>>,
     held_memory: usize,
@@ -21,7 +22,7 @@ impl ToClient<'_> {
     /// Keeps from now on what the client does not take in time, and goes on where another one has
     /// left.
     pub(crate) fn go_on(&mut self, left: Option<Box<Left>>) {
-        self.kept.keep_frames();
+        self.kept.keep();
         let Some(left) = left else {
             return;
         };
