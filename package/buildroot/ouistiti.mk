@@ -7,8 +7,9 @@
 # Copy this directory to package/ouistiti, and put the line
 #     source "package/ouistiti/Config.in"
 # into package/Config.in. The archive with its crates is made by package/archive
-# of the source; until a release is uploaded to this address, put it into
-# dl/ouistiti.
+# of the source; until a release is uploaded to this address, it belongs into
+# dl/ouistiti, where 'DIST=../buildroot/dl/ouistiti package/archive renew HEAD'
+# puts it, and its sum into ouistiti.hash.
 OUISTITI_VERSION = 0.1.0
 OUISTITI_LICENSE = MIT
 OUISTITI_LICENSE_FILES = LICENSE
@@ -42,6 +43,11 @@ OUISTITI_PAGES = $(@D)/utils/htdocs
 OUISTITI_CARGO_ENV = CARGO_PROFILE_RELEASE_OPT_LEVEL=z
 OUISTITI_CARGO_BUILD_OPTS = --package ouistiti --no-default-features \
 	--features "$(if $(BR2_PACKAGE_OUISTITI_TLS),ouistiti/tls )ouistiti/websocket_rt ouistiti/exec ouistiti/share ouistiti/landlock ouistiti/auth ouistiti/auth_rpc ouistiti/auth_forward ouistiti/bearer ouistiti/state"
+# SHA-256 and SHA-512 in loops: their rounds one by one are 30 KB of 32-bit
+# instructions. cargo adds this to the flags of PKG_CARGO_ENV for ARM, which
+# RUSTFLAGS would replace.
+OUISTITI_CARGO_BUILD_OPTS += \
+	--config 'target."cfg(all())".rustflags=["--cfg=sha2_backend_soft=\"compact\""]'
 ifeq ($(BR2_PACKAGE_OUISTITI_SERVERS),y)
 OUISTITI_CARGO_BUILD_OPTS += $(foreach program,\
 	$(filter-out ouistiti,$(OUISTITI_PROGRAMS)),--package $(program))

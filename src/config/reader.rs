@@ -132,11 +132,12 @@ impl<'a> Reader<'a> {
                 format!("'{name}' of the C gateway has no effect here: everybody may come in");
             self.report.warning(setting.name_span, message);
         } else {
-            let kind = type_of_login(setting).filter(|_| name == AUTH.name);
-            let kind = kind.map_or_else(String::new, |kind| {
-                let words = AUTH_TYPES.map(|known| known.word).join(", ");
-                format!(" of type \"{kind}\" (there are {words})")
-            });
+            let words = || AUTH_TYPES.map(|known| known.word).join(", ");
+            let kind = match type_of_login(setting) {
+                _ if name != AUTH.name => String::new(),
+                Some(kind) => format!(" of type \"{kind}\" (there are {})", words()),
+                None => format!(" without 'type' (there are {})", words()),
+            };
             let message = format!(
                 "'{name}'{kind} is not understood here, and without it everybody may come in; \
                  ignore = \"{name}\"; says that this is meant"

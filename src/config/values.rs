@@ -35,10 +35,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the text of a key that must be set. Notes an error if it is not.
+    /// Returns the text of a key that must be set. Notes an error if it is not, or is empty.
     pub(crate) fn needed(&self, key: &'static Key) -> Option<String> {
-        if self.find(key).is_none() {
-            self.missing(key);
+        match self.find(key).map(|setting| &setting.node.value) {
+            None => self.missing(key),
+            Some(Value::Text(text)) if text.is_empty() && !key.may_be_empty => {
+                self.error(key, format!("'{}' is empty", key.name));
+                return None;
+            }
+            Some(_) => {}
         }
         self.text(key)
     }

@@ -18,10 +18,7 @@ pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
     }
     match refusal {
         Refusal::Gone(error) => debug!("{peer}: {}", departure(error)),
-        // Browsers send no password before they have been asked for it.
-        Refusal::Redirect(_) | Refusal::LoginNeeded(_) | Refusal::SentBack(_) => {
-            debug!("{peer}: {refusal}");
-        }
+        refusal if is_question(refusal) => debug!("{peer}: {refusal}"),
         // A client that expects TLS has got no HTTP answer, and so no status.
         Refusal::NoSession(why) => logging::info_of("TLS", format_args!("{peer} refused: {why}")),
         refusal => {
@@ -29,6 +26,17 @@ pub(crate) fn tell(peer: &dyn Display, refusal: &Refusal) {
             let line = format_args!("{peer} refused: {status}, {why}{cure}");
             logging::info_of(refusal.body(), line);
         }
+    }
+}
+
+/// Whether a client is asked for a login, or sent on: browsers send no password before they have
+/// been asked for it.
+fn is_question(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::OfHead(refusal) => is_question(refusal),
+        Refusal::Redirect(_) | Refusal::LoginNeeded(_) => true,
+        Refusal::SentBack(answer) => !matches!(answer.status, 403 | 429),
+        _ => false,
     }
 }
 
@@ -63,6 +71,7 @@ fn cure(refusal: &Refusal) -> &'static str {
         Refusal::TargetTooLong | Refusal::HeadTooLarge => "; 'headsize' is the limit",
         Refusal::Unavailable(_) => "; its server must run, and let the gateway's user connect",
         Refusal::LoginUnavailable(_) => "; the program at 'address' of auth must run and answer",
+        Refusal::SentBack(_) => "; the program at 'address' of auth says so",
         Refusal::TooManyClients => "; 'maxclients' and 'maxperip' are the limits",
         _ => "",
     }
@@ -78,7 +87,7 @@ pub(crate) fn setting(refusal: &Refusal) -> &'static str {
         Refusal::WrongHost(_) => "hostname (servers)",
         Refusal::LoginNeeded(_) | Refusal::WrongPassword(..) => "auth (servers)",
         Refusal::SentBack(_) | Refusal::LoginUnavailable(_) => "address (auth)",
-        Refusal::TooManyFailures(_) => "auth (servers)",
+        Refusal::TooManyFailures(_) | Refusal::BadToken(..) => "auth (servers)",
         Refusal::NotInGroup(_) => "groups (auth)",
         Refusal::NotForStrangers => "auth (links)",
         Refusal::NoCertificate | Refusal::WrongCertificate(_) => "auth (servers), clientauth (tls)",
@@ -138,6 +147,7 @@ pub(crate) fn step(refusal: &Refusal) -> Step {
         Refusal::WrongHost(_) | Refusal::Redirect(_) => Step::Host,
         Refusal::LoginNeeded(_) | Refusal::WrongPassword(..) => Step::Login,
         Refusal::TooManyFailures(_) | Refusal::NotInGroup(_) => Step::Login,
+        Refusal::BadToken(..) | Refusal::SentBack(_) | Refusal::LoginUnavailable(_) => Step::Login,
         Refusal::NoCertificate | Refusal::WrongCertificate(_) => Step::Login,
         Refusal::BadKey(_) | Refusal::BadProtocol(_) | Refusal::BadVersion(_) => Step::Handshake,
         Refusal::OriginNotAllowed(_) => Step::Origin,
@@ -153,6 +163,8 @@ pub(crate) fn step(refusal: &Refusal) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::challenge::Challenge;
+    use crate::http::refusal::SentBack;
 
     #[test]
     fn a_client_that_went_is_told_in_words() {
@@ -167,6 +179,43 @@ mod tests {
         );
         let error = io::Error::from_raw_os_error(nix::libc::EHOSTUNREACH);
         assert_eq!(departure(&error), "the client is lost: no route to host");
+    }
+
+    #[test]
+    fn a_client_is_asked_for_a_login_quietly_and_refused_aloud() {
+        let sent_back = |status| {
+            let headers = Vec::new();
+            Refusal::SentBack(SentBack { status, headers })
+        };
+        let needed = || Refusal::LoginNeeded(Challenge::Basic("a".into()));
+        for asked in [needed(), needed().of_head(), sent_back(401), sent_back(302)] {
+            assert!(is_question(&asked), "{asked:?}");
+        }
+        let wrong = || Refusal::WrongPassword(Challenge::Basic("a".into()), "b".into());
+        for refused in [wrong(), wrong().of_head(), sent_back(403), sent_back(429)] {
+            assert!(!is_question(&refused), "{refused:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "state")]
+    fn every_refusal_of_a_login_is_explained_as_one() {
+        let challenge = || Challenge::Basic("a".into());
+        let (status, headers) = (403, Vec::new());
+        for refusal in [
+            Refusal::LoginNeeded(challenge()),
+            Refusal::WrongPassword(challenge(), "b".into()),
+            Refusal::BadToken(challenge(), "no reason"),
+            Refusal::TooManyFailures(std::time::Duration::ZERO),
+            Refusal::SentBack(SentBack { status, headers }),
+            Refusal::LoginUnavailable("no reason".into()),
+            Refusal::NotInGroup("b".into()),
+            Refusal::NoCertificate,
+            Refusal::WrongCertificate("CN=b".into()),
+        ] {
+            assert_eq!(step(&refusal), Step::Login, "{refusal:?}");
+            assert!(!setting(&refusal).contains("none"), "{refusal:?}");
+        }
     }
 
     #[test]

@@ -182,6 +182,28 @@ fn the_recipes_have_the_default_features_without_the_console() {
     }
 }
 
+/// In each build for routers SHA-256 and SHA-512 are loops.
+#[test]
+fn the_recipes_have_the_hashes_in_loops_as_the_cross_builds() {
+    let flag = "--cfg=sha2_backend_soft=\"compact\"";
+    assert!(read("tests/cross").contains(flag));
+    // Its rust-values.mk writes RUSTFLAGS="$(CARGO_RUSTFLAGS)".
+    let mark = "CARGO_RUSTFLAGS+=";
+    let recipe = read("package/openwrt/Makefile");
+    let own = recipe.lines().find_map(|line| line.strip_prefix(mark));
+    let shell = |words: &str| {
+        let script = format!("printf %s {words}");
+        let mut command = std::process::Command::new("sh");
+        let output = command.args(["-c", &script]).output().expect("a shell");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(shell(&format!("\"{}\"", own.expect("it is set"))), flag);
+    let recipe = read("package/buildroot/ouistiti.mk");
+    let own = (recipe.lines()).find_map(|line| line.trim_start().strip_prefix("--config "));
+    let wanted = format!("target.\"cfg(all())\".rustflags=[{flag:?}]");
+    assert_eq!(shell(own.expect("it is set")), wanted);
+}
+
 /// uhttpd, the router's own pages, has port 80: pages of it connect to another port.
 #[test]
 fn the_package_for_openwrt_leaves_port_80_to_uhttpd() {

@@ -39,8 +39,8 @@ pub(crate) static TYPE: Key = Key::optional(
      has websocket_jsonrpc with authrpc check them, \"forward\" asks another program about each \
      request, \"Bearer\" wants a token (RFC 6750) in the header Authorization, in the parameter \
      access_token of the query or in a cookie, \"certificate\" wants a client certificate \
-     (clientauth of tls), whose common name then is the user, \"None\" asks for nothing, which opens a part of a server that has a login. Other types of the C gateway \
-     are an error.",
+     (clientauth of tls), whose common name then is the user, \"None\" asks for nothing, which \
+     opens a part of a server that has a login. Other types of the C gateway are an error.",
 )
 .absent(NEEDED, "Basic");
 pub(crate) static REALM: Key = Key::text(

@@ -10,18 +10,30 @@ use super::super::reader::Reader;
 pub(super) fn read(reader: &Reader, base: &Path) -> Option<AuthUsers> {
     let (file, user) = (reader.text(&FILE), reader.text(&USER));
     match (file, user) {
-        (Some(file), user) => {
-            if user.is_some() {
-                let message = "'user' has no effect beside 'file'";
-                reader.report.warning(reader.span(&USER), message);
+        (Some(file), _) => {
+            for (key, cure) in [
+                (&USER, ""),
+                (&PASSWD, ""),
+                (&GROUP, ": 'groups' says who may come in"),
+            ] {
+                if reader.sets(key) {
+                    let message = format!("'{}' has no effect beside 'file'{cure}", key.name);
+                    reader.report.warning(reader.span(key), message);
+                }
             }
             Some(AuthUsers::File(base.join(file)))
         }
-        (None, Some(user)) => Some(AuthUsers::One {
-            user,
-            password: reader.needed(&PASSWD)?,
-            group: reader.text(&GROUP).unwrap_or_default(),
-        }),
+        (None, Some(user)) => {
+            // RFC 7617, section 2: a user and a password are sent with a colon between them.
+            if user.contains(|c: char| c == ':' || c.is_control()) {
+                reader.error(&USER, "'user' has a colon or a control character");
+            }
+            Some(AuthUsers::One {
+                user,
+                password: reader.needed(&PASSWD)?,
+                group: reader.text(&GROUP).unwrap_or_default(),
+            })
+        }
         (None, None) => {
             reader.missing(&FILE);
             None

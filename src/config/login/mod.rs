@@ -70,8 +70,20 @@ pub(crate) fn read(of: &Reader, around: Surroundings) -> Option<AuthConfig> {
         realm,
         protect: globs(&reader, &PROTECT),
         unprotect: globs(&reader, &UNPROTECT),
-        groups: reader.words(&GROUPS).unwrap_or_default(),
+        groups: groups(&reader),
     })
+}
+
+/// Reads which groups may come in. An empty list is an error: it would let in everybody.
+fn groups(reader: &Reader) -> Vec<String> {
+    let groups = reader.words(&GROUPS);
+    if groups.as_ref().is_some_and(Vec::is_empty) {
+        reader.error(
+            &GROUPS,
+            "'groups' is empty: leave it out, and all users may come in",
+        );
+    }
+    groups.unwrap_or_default()
 }
 
 /// Reads the type, whose word stands in any case in files of the C gateway.

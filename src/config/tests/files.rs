@@ -325,6 +325,8 @@ fn every_setting_of_the_example_file_is_understood_without_its_comment_mark() {
         .collect();
     let of_other_types = [
         "'user' has no effect beside 'file'",
+        "'passwd' has no effect beside 'file'",
+        "'group' has no effect beside 'file': 'groups' says who may come in",
         "'source' is for links of type \"fifo\"",
         "'port' is for links of type \"tcp\"",
         "'baud' is for links of type \"tty\"",

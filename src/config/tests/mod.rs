@@ -5,6 +5,7 @@ mod checks;
 mod files;
 mod fuzz;
 mod links;
+mod logins;
 mod servers;
 mod syntax;
 

@@ -32,6 +32,7 @@ mod turns;
 mod users;
 
 use glob::Pattern;
+use log::warn;
 
 use crate::client::Client;
 use crate::config::{AuthConfig, AuthKind, matches};
@@ -95,11 +96,19 @@ impl Login {
     /// # Errors
     /// Which file cannot be used, and why.
     pub(crate) fn load(config: &AuthConfig) -> Result<Self, UsersError> {
+        let way = Way::load(config)?;
+        if !way.lets_in_one_of(&config.groups) {
+            warn!(
+                "auth of the realm '{}': nobody can come in, since no user is in its list, or in \
+                 its 'groups'",
+                config.realm
+            );
+        }
         Ok(Self {
             protect: config.protect.clone(),
             unprotect: config.unprotect.clone(),
             groups: config.groups.clone(),
-            way: Way::load(config)?,
+            way,
         })
     }
 
@@ -180,6 +189,16 @@ impl Way {
             AuthKind::Bearer(_) => return Err(UsersError::NotBuilt),
             AuthKind::Certificate(subject) => Self::Certificate(subject.clone()),
         })
+    }
+
+    /// Whether anybody can come in who has to be in one of these groups, as far as users are known.
+    fn lets_in_one_of(&self, groups: &[String]) -> bool {
+        match self {
+            Self::Basic(_, users) => users.has_one_in(groups),
+            #[cfg(feature = "bearer")]
+            Self::Bearer(bearer) => bearer.has_one_in(groups),
+            _ => true,
+        }
     }
 
     /// Takes the token out of a query, so that it is neither logged nor sent on.

@@ -9,10 +9,10 @@ use subtle::ConstantTimeEq;
 
 use super::md5_crypt;
 
+/// Least rounds of SHA-crypt (crypt(5)).
+const MIN_ROUNDS: u32 = 1000;
 /// Most rounds of SHA-crypt that a stored password may ask for: about a second on a router.
 const MAX_ROUNDS: u32 = 100_000;
-/// Rounds of SHA-crypt that a stored password asks for by naming none (crypt(5)).
-const USUAL_ROUNDS: u32 = 5000;
 
 /// A stored password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +54,8 @@ impl Stored {
                 }
                 _ => Err("a damaged $1$ password"),
             },
-            (Some("5" | "6"), _) => match rounds(text) <= MAX_ROUNDS {
-                true => Ok(Self::ShaCrypt(text.to_owned())),
-                false => Err("a password with more than 100000 rounds"),
-            },
+            (Some("5"), _) => sha_crypt(text, 43),
+            (Some("6"), _) => sha_crypt(text, 86),
             (Some("a1" | "a5" | "a6"), _) => Gateway::parse(text).map(Self::Gateway),
             #[cfg(feature = "argon2id")]
             (Some("argon2id"), _) => argon2id::parse(text).map(Self::Argon2id),
@@ -67,14 +65,14 @@ impl Stored {
         }
     }
 
-    /// What a check costs, as far as forms differ.
-    pub(super) fn cost(&self) -> u32 {
+    /// What decides how long a check takes: next to nothing, or the form with its parameters.
+    pub(super) fn cost(&self) -> &str {
         match self {
-            Self::Clear(_) | Self::Gateway(_) => 1,
-            Self::Md5Crypt(..) => 1000,
-            Self::ShaCrypt(text) => rounds(text),
+            Self::Clear(_) | Self::Gateway(_) => "",
+            Self::Md5Crypt(..) => "$1",
+            Self::ShaCrypt(text) => before_salt(text),
             #[cfg(feature = "argon2id")]
-            Self::Argon2id(_) => u32::MAX,
+            Self::Argon2id(text) => before_salt(text),
         }
     }
 
@@ -101,13 +99,29 @@ impl Stored {
     }
 }
 
-/// Rounds of `$5$...` or `$6$...`.
-fn rounds(text: &str) -> u32 {
-    let named = text
-        .split('$')
-        .nth(2)
-        .and_then(|part| part.strip_prefix("rounds="));
-    named.map_or(USUAL_ROUNDS, |digits| digits.parse().unwrap_or(u32::MAX))
+/// Reads `$5$...` or `$6$...`, whose hash has so many digits.
+fn sha_crypt(text: &str, digits: usize) -> Result<Stored, &'static str> {
+    let damaged = Err("a damaged $5$ or $6$ password");
+    let parts: Vec<_> = text.split('$').skip(2).collect();
+    let (rounds, hash) = match parts[..] {
+        [_, hash] => (Some(MIN_ROUNDS), hash),
+        [part, _, hash] => (rounds(part), hash),
+        _ => return damaged,
+    };
+    match rounds {
+        Some(rounds) if rounds > MAX_ROUNDS => Err("a password with more than 100000 rounds"),
+        Some(MIN_ROUNDS..) if hash.len() == digits => Ok(Stored::ShaCrypt(text.to_owned())),
+        _ => damaged,
+    }
+}
+
+fn rounds(part: &str) -> Option<u32> {
+    part.strip_prefix("rounds=")?.parse().ok()
+}
+
+/// All of a hash but its last two parts, which are the salt and the digest.
+fn before_salt(text: &str) -> &str {
+    text.rsplitn(3, '$').nth(2).unwrap_or_default()
 }
 
 impl Gateway {
@@ -227,7 +241,12 @@ mod tests {
             "$1$",
             "$1$salt$short",
             "$2y$10$abcdefghijklmnopqrstuv",
+            "$5$",
+            "$5$SALT$HASH",
+            "$5$more$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0",
+            "$6$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0",
             "$6$rounds=999999999$salt$x",
+            "$5$rounds=999$saltsalt$q6kNPzk9GPb3dpYKO2TUS45z2kiVxsUVz7eWVJcih.0",
             "$a9$x",
             "$a1",
             "$a1$",

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::error::UsersError;
 use super::file::{self, groups};
+use super::is_in_one_of;
 
 /// Shortest token, in bytes: nobody can guess a random one of that length.
 const MIN_TOKEN: usize = 16;
@@ -49,6 +50,11 @@ impl Tokens {
             tokens.push((digest, user.to_owned(), groups));
         }
         Ok(Self(tokens))
+    }
+
+    /// Whether one of the users is in one of these groups, if there are any.
+    pub(super) fn has_one_in(&self, groups: &[String]) -> bool {
+        self.0.iter().any(|(_, _, own)| is_in_one_of(own, groups))
     }
 
     /// The user of a token and the user's groups, in a time that does not depend on the token.

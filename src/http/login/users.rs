@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::credentials::Credentials;
 use super::error::UsersError;
 use super::file::{self, groups};
+use super::is_in_one_of;
 use super::password::Stored;
 use crate::config::AuthUsers;
 
@@ -25,8 +26,7 @@ type ByName = Vec<(String, Option<Box<User>>)>;
 #[derive(Debug)]
 pub struct Users {
     by_name: ByName,
-    /// What the password of somebody is checked against who is no user: the cheapest and the
-    /// dearest of all, or the one cost that there is.
+    /// A password of each cost that there is.
     decoys: Vec<Stored>,
 }
 
@@ -67,35 +67,46 @@ impl Users {
     }
 
     fn new(by_name: ByName) -> Self {
-        let users = || by_name.iter().filter_map(|(_, user)| user.as_ref());
-        let passwords = || users().map(|user| &user.password);
-        let cheap = passwords().min_by_key(|password| password.cost());
-        let dear = passwords().max_by_key(|password| password.cost());
-        let mut decoys: Vec<_> = cheap.into_iter().chain(dear).cloned().collect();
-        decoys.dedup_by_key(|password| password.cost());
+        let mut decoys: Vec<Stored> = Vec::new();
+        for user in by_name.iter().filter_map(|(_, user)| user.as_ref()) {
+            let cost = user.password.cost();
+            if !decoys.iter().any(|decoy| decoy.cost() == cost) {
+                decoys.push(user.password.clone());
+            }
+        }
         Self { by_name, decoys }
     }
 
     /// The groups of a user whose password this is, or else `None`. The time tells nobody who is a
-    /// user, nor who has a cheap password: a cheap and a dear one are checked each time.
+    /// user, nor what a password costs.
     pub fn check(&self, credentials: &Credentials) -> Option<Vec<String>> {
         let Credentials { user, password } = credentials;
-        let at = position(&self.by_name, user).ok();
-        let known = at.and_then(|at| self.by_name[at].1.as_deref());
-        let fits = known.is_some_and(|known| known.password.fits(user, password));
-        for decoy in self.decoys_beside(known) {
-            let _ = std::hint::black_box(decoy.fits(user, password));
+        let known = self.known(user);
+        let mut fits = false;
+        for (stored, is_own) in self.to_check(known) {
+            fits |= std::hint::black_box(stored.fits(user, password)) && is_own;
         }
         known.filter(|_| fits).map(|known| known.groups.clone())
     }
 
-    /// The decoys in whose place the password of a user is not checked.
-    fn decoys_beside(&self, known: Option<&User>) -> &[Stored] {
-        match (known, &self.decoys[..]) {
-            (None, all) => all,
-            (Some(user), [cheap, dear @ ..]) if user.password.cost() == cheap.cost() => dear,
-            (Some(_), all) => &all[..all.len() - 1],
-        }
+    /// Whether anybody can come in who has to be in one of these groups, if there are any.
+    pub(super) fn has_one_in(&self, groups: &[String]) -> bool {
+        let mut users = self.by_name.iter().filter_map(|(_, user)| user.as_deref());
+        users.any(|user| is_in_one_of(&user.groups, groups))
+    }
+
+    fn known(&self, name: &str) -> Option<&User> {
+        let at = position(&self.by_name, name).ok()?;
+        self.by_name[at].1.as_deref()
+    }
+
+    /// The passwords that a check looks at, one of each cost: that of the user, and decoys.
+    fn to_check<'a>(&'a self, known: Option<&'a User>) -> impl Iterator<Item = (&'a Stored, bool)> {
+        let own = known.map(|known| &known.password);
+        self.decoys.iter().map(move |decoy| {
+            let own = own.filter(|own| own.cost() == decoy.cost());
+            (own.unwrap_or(decoy), own.is_some())
+        })
     }
 }
 
@@ -170,8 +181,7 @@ mod tests {
     }
 
     fn user_of<'a>(users: &'a Users, name: &str) -> &'a User {
-        let at = position(&users.by_name, name).expect("a user");
-        users.by_name[at].1.as_ref().expect("nobody has locked it")
+        users.known(name).expect("a user whom nobody has locked")
     }
 
     fn is_right(users: &Users, user: &str, password: &str) -> bool {
@@ -229,6 +239,49 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_each_cost_is_checked_whoever_tries() {
+        let sha = |form: &str, length: usize| format!("{form}saltsalt${}", ".".repeat(length));
+        let users = users(&format!(
+            "clear:word\nmd5:$1$saltsalt$tTWg0JeO/sYmHvtKmZE8c.\nother:$1$salt$tTWg0JeO/sYmHvtKmZE8c.\n\
+             sha256:{}\nsha512:{}\nrounds:{}\n",
+            sha("$5$", 43),
+            sha("$6$", 86),
+            sha("$6$rounds=9999$", 86),
+        ));
+        let users = users.expect("it is good");
+        let costs = |name: &str| {
+            let checked = users.to_check(users.known(name));
+            checked.map(|(stored, _)| stored.cost()).collect::<Vec<_>>()
+        };
+        let all = costs("nobody");
+        assert_eq!(all, ["", "$1", "$6$rounds=9999", "$5", "$6"]);
+        for name in ["clear", "md5", "other", "sha256", "sha512", "rounds"] {
+            let checked = users.to_check(users.known(name));
+            let own: Vec<_> = checked.filter(|(_, is_own)| *is_own).collect();
+            assert_eq!(own, [(&user_of(&users, name).password, true)], "{name}");
+            assert_eq!(costs(name), all, "{name}");
+        }
+    }
+
+    #[test]
+    fn whether_anybody_can_come_in_depends_on_the_groups() {
+        let of = |groups: &[&str]| {
+            groups
+                .iter()
+                .map(|&group| group.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let users = users("a:b:staff,root\nc:!x:0:0:99999:7:::\n");
+        let users = users.expect("it is good");
+        assert!(users.has_one_in(&[]) && users.has_one_in(&of(&["other", "root"])));
+        assert!(!users.has_one_in(&of(&["other"])));
+        for nobody in ["", "# a:b\n", "c:!x:0:0:99999:7:::\n"] {
+            let users = self::users(nobody).expect("it is good");
+            assert!(!users.has_one_in(&[]), "{nobody}");
+        }
+    }
+
+    #[test]
     fn a_wrong_line_is_named() {
         for (text, wanted) in [
             ("root:x:0:0:root:/root:/bin/sh\n", ":1: too many fields"),
@@ -241,6 +294,7 @@ mod tests {
             ("a:b\n\na:c\n", ":3: the same user again"),
             ("a:b\na:!b:0:0:99999:7:::\n", ":2: the same user again"),
             ("a:$2y$x\n", ":1: a password in a form that is not known"),
+            ("a:$5$SALT$HASH\n", ":1: a damaged $5$ or $6$ password"),
         ] {
             let error = users(text).expect_err(text);
             assert!(error.contains(wanted), "{error}");

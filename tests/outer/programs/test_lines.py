@@ -5,6 +5,7 @@ import json
 import operator
 import os
 import pty
+import select
 import socket
 import subprocess
 import threading
@@ -64,6 +65,14 @@ connection: &line
             assert lines.readline() == f"line {number}\r\n".encode()
 
 
+def hear(terminal, words):
+    """Reads what is shown on a terminal until these words are there."""
+    heard = b""
+    while words not in heard:
+        assert select.select([terminal], [], [], DEADLINE)[0], heard
+        heard += os.read(terminal, 100)
+
+
 def test_picocom_finds_an_exclusive_line_locked_and_a_free_one_open(site, line):
     near, far, _ = line
     serve(site, near, ("115200;", '115200;\n            exclusive = true;'))
@@ -75,13 +84,13 @@ def test_picocom_finds_an_exclusive_line_locked_and_a_free_one_open(site, line):
                                  timeout=DEADLINE, check=False)
         assert refused.returncode != 0
         assert "lock" in refused.stderr or "busy" in refused.stderr, refused
-        # At the other end of the line a person sits.
+        # At the other end of the line a person sits. Opening it, picocom drops what waits there.
+        command.remove("-q")
         person = subprocess.Popen([*command, far], stdin=own, stdout=own, stderr=own)
         site.processes.append(person)
+        hear(terminal, b"Terminal ready")
         page.send("login:")
-        heard = b""
-        while b"login:" not in heard:
-            heard += os.read(terminal, 100)
+        hear(terminal, b"login:")
         os.write(terminal, b"root\r\n")
         assert page.recv(timeout=DEADLINE) == "root"
 

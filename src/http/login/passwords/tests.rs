@@ -26,8 +26,10 @@ fn the_right_user_is_checked_before_all_guesses_that_wait() {
         assert!(!try_from(host, "first", &|| ()));
     }
     order.lock().expect("no panic").clear();
+    let deadline = Instant::now() + Duration::from_secs(60);
     let wait_for = |count| {
         while passwords.turns.waiting() < count {
+            assert!(Instant::now() < deadline, "fewer than {count} wait");
             std::thread::yield_now();
         }
     };
