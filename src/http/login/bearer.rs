@@ -7,7 +7,7 @@ use super::Known;
 use super::error::UsersError;
 use super::file;
 use super::jwt::{self, Key};
-use super::tokens::Tokens;
+use super::tokens::{Tokens, is_token};
 use crate::config::{BearerConfig, TokenKey};
 use crate::http::challenge::Challenge;
 use crate::http::refusal::Refusal;
@@ -112,13 +112,6 @@ fn key(config: &TokenKey) -> Result<Key, UsersError> {
         TokenKey::Es256(path) => (path, Key::of_pem(&file::read(path)?)),
     };
     key.map_err(|why| UsersError::BadKey(path.clone(), why))
-}
-
-/// Whether this is a token by RFC 6750, section 2.1 (`b64token`).
-pub fn is_token(text: &str) -> bool {
-    let digits = text.trim_end_matches('=');
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    !digits.is_empty() && digits.bytes().all(is_digit)
 }
 
 /// The token of an Authorization header, if it has one (RFC 6750, section 2.1).

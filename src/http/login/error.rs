@@ -32,8 +32,8 @@ impl Display for UsersError {
                 write!(f, "cannot read {path}, a file of auth: {why}")?;
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => f.write_str(
-                        " (at a reload 'user' must be able to read it, or the start must have \
-                         named it, in a directory of root's)",
+                        " (whoever starts ouistiti must be able to read it; at a reload 'user' must, \
+                         or the start must have named it, in a directory of root's)",
                     ),
                     _ => Ok(()),
                 }

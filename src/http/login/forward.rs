@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Known;
 use super::answer::{Answer, Fault};
-use super::socket::Socket;
+use super::socket::{Socket, address};
 use super::turns::Turns;
 use crate::config::Target;
 use crate::http::refusal::{Refusal, SentBack};
@@ -98,8 +98,7 @@ impl Forward {
         Self {
             target: target.clone(),
             host: match target {
-                Target::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-                Target::Tcp(host, port) => format!("{host}:{port}"),
+                Target::Tcp(..) => address(target),
                 _ => "localhost".to_owned(),
             },
             path: path.to_owned(),
@@ -123,7 +122,10 @@ impl Forward {
                 groups,
             }),
             Ok(Verdict::Out(answer)) => Err(Refusal::SentBack(answer)),
-            Err(why) => Err(Refusal::LoginUnavailable(why)),
+            Err(why) => {
+                let why = format!("{}: {why}", address(&self.target));
+                Err(Refusal::LoginUnavailable(why))
+            }
         }
     }
 

@@ -52,6 +52,19 @@ struct Failures {
     until: Instant,
 }
 
+impl Remembered {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < MEMORY
+    }
+}
+
+impl Failures {
+    /// Whether the last one is not long ago.
+    fn is_suspect(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.until) < SUSPICION
+    }
+}
+
 impl State {
     fn failures(&self, source: Option<IpAddr>) -> Option<&Failures> {
         let network = network(source?);
@@ -60,12 +73,12 @@ impl State {
 }
 
 impl Guard {
-    /// The groups of the user if these were right less than a minute ago.
-    pub(super) fn recall(&self, credentials: &Credentials) -> Option<Vec<String>> {
+    /// The groups of the user if these were right less than a minute before `now`.
+    pub(super) fn recall(&self, credentials: &Credentials, now: Instant) -> Option<Vec<String>> {
         let digest = self.digest(credentials);
         let state = self.state();
         let known = state.remembered.iter().find(|own| own.digest == digest)?;
-        (known.since.elapsed() < MEMORY).then(|| known.groups.clone())
+        known.is_fresh(now).then(|| known.groups.clone())
     }
 
     /// Remembers right ones, and the groups of the user; their address need not wait any more.
@@ -74,6 +87,7 @@ impl Guard {
         credentials: &Credentials,
         groups: &[String],
         source: Option<IpAddr>,
+        now: Instant,
     ) {
         let digest = self.digest(credentials);
         let mut state = self.state();
@@ -84,12 +98,12 @@ impl Guard {
         let remembered = &mut state.remembered;
         remembered.retain(|own| own.digest != digest);
         if remembered.len() >= MAX_REMEMBERED {
-            remembered.retain(|own| own.since.elapsed() < MEMORY);
+            remembered.retain(|own| own.is_fresh(now));
         }
         if remembered.len() < MAX_REMEMBERED {
             remembered.push(Remembered {
                 digest,
-                since: Instant::now(),
+                since: now,
                 groups: groups.to_owned(),
             });
         }
@@ -99,11 +113,11 @@ impl Guard {
     ///
     /// # Errors
     /// How long it has to wait.
-    pub(super) fn admit(&self, source: Option<IpAddr>) -> Result<(), Duration> {
+    pub(super) fn admit(&self, source: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let state = self.state();
         let wait = state
             .failures(source)
-            .map(|known| known.until.saturating_duration_since(Instant::now()));
+            .map(|known| known.until.saturating_duration_since(now));
         match wait {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => Ok(()),
@@ -112,18 +126,18 @@ impl Guard {
 
     /// Whether an address has failed in the last minutes, right ones since then or not: programs
     /// that check for us let it wait.
-    pub(super) fn is_suspect(&self, source: Option<IpAddr>) -> bool {
+    pub(super) fn is_suspect(&self, source: Option<IpAddr>, now: Instant) -> bool {
         let state = self.state();
         let failures = state.failures(source);
-        failures.is_some_and(|known| known.until.elapsed() < SUSPICION)
+        failures.is_some_and(|known| known.is_suspect(now))
     }
 
-    /// Lets an address wait longer after each failure: 1, 2, 4 and up to 60 seconds.
-    pub(super) fn note_failure(&self, source: Option<IpAddr>) {
+    /// Lets an address wait longer after each failure: 1, 2, 4 and up to 60 seconds. Five minutes
+    /// without one begin anew.
+    pub(super) fn note_failure(&self, source: Option<IpAddr>, now: Instant) {
         let Some(network) = source.map(network) else {
             return;
         };
-        let now = Instant::now();
         let mut state = self.state();
         let failures = &mut state.failures;
         let known = failures.iter().position(|known| known.network == network);
@@ -142,6 +156,9 @@ impl Guard {
             failures.len() - 1
         });
         let known = &mut failures[known];
+        if !known.is_suspect(now) {
+            known.count = 0;
+        }
         known.count = known.count.saturating_add(1);
         known.until = now;
         if let Some(beyond) = known.count.checked_sub(FREE_FAILURES) {
@@ -184,63 +201,91 @@ mod tests {
         text.parse().ok()
     }
 
+    fn credentials(user: &str, password: &str) -> Credentials {
+        Credentials {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
     #[test]
     fn an_address_that_fails_waits_and_another_one_does_not() {
-        let guard = Guard::default();
+        let (guard, now) = (Guard::default(), Instant::now());
         for _ in 0..FREE_FAILURES {
-            assert!(guard.admit(ip("192.0.2.1")).is_ok());
-            guard.note_failure(ip("192.0.2.1"));
+            assert!(guard.admit(ip("192.0.2.1"), now).is_ok());
+            guard.note_failure(ip("192.0.2.1"), now);
         }
-        let wait = guard.admit(ip("192.0.2.1")).expect_err("it has to wait");
-        assert!(wait <= Duration::from_secs(1), "{wait:?}");
-        assert!(guard.admit(ip("192.0.2.2")).is_ok());
+        let second = Duration::from_secs(1);
+        assert_eq!(guard.admit(ip("192.0.2.1"), now), Err(second));
+        assert!(guard.admit(ip("192.0.2.1"), now + second).is_ok());
+        assert!(guard.admit(ip("192.0.2.2"), now).is_ok());
+        guard.note_failure(ip("192.0.2.1"), now);
+        assert_eq!(guard.admit(ip("192.0.2.1"), now), Err(2 * second));
         for _ in 0..40 {
-            guard.note_failure(ip("192.0.2.1"));
+            guard.note_failure(ip("192.0.2.1"), now);
         }
-        let wait = guard.admit(ip("::ffff:192.0.2.1")).expect_err("the same");
-        assert!(
-            wait > Duration::from_secs(50) && wait <= MAX_WAIT,
-            "{wait:?}"
-        );
+        let mapped = ip("::ffff:192.0.2.1");
+        assert_eq!(guard.admit(mapped, now), Err(MAX_WAIT));
+    }
+
+    #[test]
+    fn a_right_password_and_five_minutes_begin_anew() {
+        let (guard, start) = (Guard::default(), Instant::now());
+        let own = ip("192.0.2.1");
+        let fail = |now| {
+            for _ in 0..FREE_FAILURES {
+                assert!(guard.admit(own, now).is_ok(), "{:?}", now - start);
+                guard.note_failure(own, now);
+            }
+            guard.admit(own, now).expect_err("it has to wait")
+        };
+        let now = start + fail(start);
+        guard.remember(&credentials("a", "b"), &[], own, now);
+        let now = now + fail(now);
+        let later = now + SUSPICION;
+        assert!(guard.is_suspect(own, later - Duration::from_millis(1)));
+        assert!(!guard.is_suspect(own, later) && !guard.is_suspect(ip("192.0.2.2"), start));
+        fail(later);
     }
 
     #[test]
     fn the_addresses_of_one_network_wait_together() {
-        let guard = Guard::default();
+        let (guard, now) = (Guard::default(), Instant::now());
         for host in 0..9 {
-            guard.note_failure(ip(&format!("2001:db8::{host}")));
+            guard.note_failure(ip(&format!("2001:db8::{host}")), now);
         }
-        assert!(guard.admit(ip("2001:db8::ffff")).is_err());
-        assert!(guard.admit(ip("2001:db8:0:1::1")).is_ok());
+        assert!(guard.admit(ip("2001:db8::ffff"), now).is_err());
+        assert!(guard.admit(ip("2001:db8:0:1::1"), now).is_ok());
     }
 
     #[test]
     fn many_addresses_cost_bounded_memory() {
-        let guard = Guard::default();
+        let (guard, now) = (Guard::default(), Instant::now());
         for number in 0..3 * MAX_ADDRESSES as u32 {
-            guard.note_failure(Some(IpAddr::V4(number.into())));
+            guard.note_failure(Some(IpAddr::V4(number.into())), now);
         }
         assert_eq!(guard.state().failures.len(), MAX_ADDRESSES);
     }
 
     #[test]
-    fn right_credentials_are_remembered_and_others_are_not() {
-        let guard = Guard::default();
-        let credentials = |user: &str, password: &str| Credentials {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        };
+    fn right_credentials_are_remembered_for_a_minute_and_others_are_not() {
+        let (guard, now) = (Guard::default(), Instant::now());
         let groups = ["staff".to_owned()];
-        guard.remember(&credentials("a", "b"), &groups, None);
-        assert_eq!(
-            guard.recall(&credentials("a", "b")).as_deref(),
-            Some(&groups[..])
-        );
-        assert_eq!(guard.recall(&credentials("a", "c")), None);
-        assert_eq!(guard.recall(&credentials("b", "b")), None);
-        assert_eq!(Guard::default().recall(&credentials("a", "b")), None);
+        guard.remember(&credentials("a", "b"), &groups, None, now);
+        let recall = |user: &str, password: &str, after: Duration| {
+            guard.recall(&credentials(user, password), now + after)
+        };
+        let soon = Duration::ZERO;
+        assert_eq!(recall("a", "b", soon).as_deref(), Some(&groups[..]));
+        assert_eq!(recall("a", "c", soon), None);
+        assert_eq!(recall("b", "b", soon), None);
+        let before = MEMORY - Duration::from_millis(1);
+        assert!(recall("a", "b", before).is_some());
+        assert_eq!(recall("a", "b", MEMORY), None);
+        let other = Guard::default();
+        assert_eq!(other.recall(&credentials("a", "b"), now), None);
         for number in 0..2 * MAX_REMEMBERED {
-            guard.remember(&credentials("a", &number.to_string()), &[], None);
+            guard.remember(&credentials("a", &number.to_string()), &[], None, now);
         }
         assert_eq!(guard.state().remembered.len(), MAX_REMEMBERED);
     }

@@ -47,12 +47,12 @@ use users::Users;
 #[cfg(all(feature = "auth_rpc", feature = "auth_forward", feature = "bearer"))]
 pub mod readers {
     pub use super::answer::{Answer, Fault};
-    pub use super::bearer::{in_cookie, in_header, is_token};
+    pub use super::bearer::{in_cookie, in_header};
     pub use super::credentials::{Credentials, parse as credentials};
     pub use super::json::{Json, quoted};
     pub use super::jwt::{Claims, Key, check_at};
     pub use super::socket::Socket;
-    pub use super::tokens::Tokens;
+    pub use super::tokens::{Tokens, is_token};
     pub use super::users::Users;
 }
 
@@ -197,6 +197,8 @@ impl Way {
             Self::Basic(_, users) => users.has_one_in(groups),
             #[cfg(feature = "bearer")]
             Self::Bearer(bearer) => bearer.has_one_in(groups),
+            // A certificate names no groups.
+            Self::Certificate(_) => groups.is_empty(),
             _ => true,
         }
     }

@@ -84,7 +84,7 @@ impl Passwords {
         if let Some(known) = self.recall(&credentials, source)? {
             return Ok(known);
         }
-        let is_suspect = self.guard.is_suspect(source);
+        let is_suspect = self.guard.is_suspect(source, Instant::now());
         let wait = if is_suspect { LONG_WAIT } else { self.wait };
         let deadline = Instant::now() + wait;
         let turn = self.turns.take(source, is_suspect, deadline);
@@ -101,11 +101,12 @@ impl Passwords {
             deadline,
         };
         let Some(groups) = verify(&check)? else {
-            self.guard.note_failure(source);
+            self.guard.note_failure(source, Instant::now());
             turn.fail();
             return Err(Refusal::WrongPassword(challenge(), credentials.user));
         };
-        self.guard.remember(&credentials, &groups, source);
+        self.guard
+            .remember(&credentials, &groups, source, Instant::now());
         let user = credentials.user;
         Ok(Known { user, groups })
     }
@@ -119,11 +120,14 @@ impl Passwords {
         credentials: &Credentials,
         source: Option<IpAddr>,
     ) -> Result<Option<Known>, Refusal> {
-        if let Some(groups) = self.guard.recall(credentials) {
+        let now = Instant::now();
+        if let Some(groups) = self.guard.recall(credentials, now) {
             let user = credentials.user.clone();
             return Ok(Some(Known { user, groups }));
         }
-        self.guard.admit(source).map_err(Refusal::TooManyFailures)?;
+        self.guard
+            .admit(source, now)
+            .map_err(Refusal::TooManyFailures)?;
         Ok(None)
     }
 }

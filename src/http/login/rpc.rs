@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::credentials::Credentials;
 use super::json::{Json, quoted};
 use super::passwords::Check;
-use super::socket::Socket;
+use super::socket::{Socket, address};
 use crate::config::Target;
 use crate::http::proxy;
 use crate::http::refusal::Refusal;
@@ -42,7 +42,7 @@ impl Rpc {
     /// `LoginUnavailable`: why nobody knows.
     pub(super) fn check(&self, check: &Check) -> Result<Option<Vec<String>>, Refusal> {
         self.verify(check.credentials, check.source, check.deadline)
-            .map_err(Refusal::LoginUnavailable)
+            .map_err(|why| Refusal::LoginUnavailable(format!("{}: {why}", address(&self.target))))
     }
 
     fn verify(

@@ -15,6 +15,17 @@ use crate::config::Target;
 /// Time between two tries to connect to a UNIX socket whose queue is full.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The place of a program, as `address` has it.
+pub(super) fn address(target: &Target) -> String {
+    match target {
+        Target::Unix(path) => format!("unix:{}", path.display()),
+        Target::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+        Target::Tcp(host, port) => format!("{host}:{port}"),
+        // `address` names no others.
+        _ => String::new(),
+    }
+}
+
 /// A connected socket, UNIX or TCP.
 pub struct Socket(Backend);
 

@@ -70,14 +70,24 @@ impl Tokens {
     }
 }
 
+/// Whether this is a token by RFC 6750, section 2.1 (`b64token`).
+pub fn is_token(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    !digits.is_empty() && digits.bytes().all(is_digit)
+}
+
 fn digest(token: &str) -> Result<[u8; 32], &'static str> {
     if let Some(digits) = token.strip_prefix("$a5$") {
         let digest = BASE64.decode(digits.as_bytes()).unwrap_or_default();
         return digest.try_into().map_err(|_| "a damaged $a5$ token");
     }
-    match token.len() < MIN_TOKEN {
-        true => Err("a token of less than 16 characters"),
-        false => Ok(Sha256::digest(token.as_bytes()).into()),
+    if token.len() < MIN_TOKEN {
+        return Err("a token of less than 16 characters");
+    }
+    match is_token(token) {
+        true => Ok(Sha256::digest(token.as_bytes()).into()),
+        false => Err("a token of other characters than letters, digits and -._~+/"),
     }
 }
 
@@ -113,6 +123,11 @@ mod tests {
         for (text, wanted) in [
             ("\nshort:anna\n", ":2: a token of less than 16 characters"),
             ("0123456789abcdef\n", ":1: no user"),
+            (
+                "0123456789 abcdef:anna\n",
+                ":1: a token of other characters",
+            ),
+            ("0123456789abcdé:anna\n", ":1: a token of other characters"),
             ("$a5$AAAA:anna\n", ":1: a damaged $a5$ token"),
             (
                 "0123456789abcdef:a\n0123456789abcdef:b\n",

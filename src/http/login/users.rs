@@ -255,6 +255,9 @@ mod tests {
         };
         let all = costs("nobody");
         assert_eq!(all, ["", "$1", "$6$rounds=9999", "$5", "$6"]);
+        // One is a decoy for the other.
+        assert!(is_right(&users, "clear", "word") && is_right(&users, "md5", "test"));
+        assert!(!is_right(&users, "clear", "test") && !is_right(&users, "md5", "word"));
         for name in ["clear", "md5", "other", "sha256", "sha512", "rounds"] {
             let checked = users.to_check(users.known(name));
             let own: Vec<_> = checked.filter(|(_, is_own)| *is_own).collect();

@@ -13,7 +13,7 @@ const fn at_start(what: &'static str, file: &'static str, told: &'static str) ->
     AtStart { what, file, told }
 }
 
-pub(crate) const AT_START: [AtStart; 20] = [
+pub(crate) const AT_START: [AtStart; 23] = [
     at_start(
         "a setting is mistyped",
         "servers = ( { websocket = { alow = \"x\"; }; } );",
@@ -110,6 +110,21 @@ pub(crate) const AT_START: [AtStart; 20] = [
         "users, a file of auth: no such file or directory",
     ),
     at_start(
+        "the password is empty",
+        "servers = ( { auth = { type = \"Basic\"; user = \"anna\"; passwd = \"\"; }; websocket = { }; } );",
+        "'passwd' is empty",
+    ),
+    at_start(
+        "'group' is meant to limit who comes in",
+        "servers = ( { addr = \"ADDR\"; port = PORT; auth = { type = \"Basic\"; file = \"DIR/users\"; group = \"admins\"; }; websocket = { docroot = \"DIR\"; }; } );",
+        "'group' has no effect beside 'file': 'groups' says who may come in",
+    ),
+    at_start(
+        "nobody is in 'groups'",
+        "servers = ( { addr = \"ADDR\"; port = PORT; auth = { type = \"Basic\"; user = \"anna\"; passwd = \"x\"; groups = \"admins\"; }; websocket = { docroot = \"DIR\"; }; } );",
+        "nobody can come in, since no user is in its list, or in its 'groups'",
+    ),
+    at_start(
         "the log file has no directory",
         "log-file = \"DIR/no/log\"; servers = ( { addr = \"ADDR\"; port = PORT; websocket = { docroot = \"DIR\"; }; } );",
         "cannot open the log file",
@@ -135,9 +150,11 @@ pub(crate) struct Met {
 pub(crate) const SETTINGS: &str = "deny = \"secret\"; protocols = \"mqtt\"; \
     links = ( { origin = \"away\"; destination = \"DIR/none\"; }, \
     { origin = \"users\"; destination = \"DIR/run/echo\"; \
-      auth = { type = \"Basic\"; user = \"root\"; passwd = \"x\"; }; } );";
+      auth = { type = \"Basic\"; user = \"root\"; passwd = \"x\"; }; }, \
+    { origin = \"asked\"; destination = \"DIR/run/echo\"; \
+      auth = { type = \"rpc\"; address = \"unix:/nowhere/login\"; }; } );";
 
-pub(crate) const MET: [Met; 22] = [
+pub(crate) const MET: [Met; 23] = [
     Met {
         what: "the name of the service is mistyped",
         line: "GET /ecco",
@@ -315,6 +332,14 @@ pub(crate) const MET: [Met; 22] = [
         told: "401, wrong password, or no such user: root",
         answer: "401 Unauthorized: the user or the password is wrong",
         setting: "auth",
+    },
+    Met {
+        what: "the program that checks logins does not run",
+        line: "GET /asked",
+        headers: &["Authorization: Basic eDp5"],
+        told: "503, login not checked: unix:/nowhere/login: no such file or directory; the program at 'address' of auth must run and answer",
+        answer: "503 Service Unavailable: the login cannot be checked now, try again",
+        setting: "address (auth)",
     },
     Met {
         what: "wss:// or https:// leads to a plain port",

@@ -161,13 +161,14 @@ mod tests {
     #[test]
     fn a_run_that_ends_wakes_the_next() {
         let running = Run::wait(Standing::Clean).expect("nobody runs for long");
-        std::thread::scope(|scope| {
-            let next = scope.spawn(|| Run::wait(Standing::Clean).is_ok());
-            while lock().waiting.is_empty() {
-                std::thread::yield_now();
-            }
-            drop(running);
-            assert!(next.join().expect("no panic"));
-        });
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(Run::wait(Standing::Clean).is_ok()));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while lock().waiting.is_empty() {
+            assert!(Instant::now() < deadline, "nobody waits");
+            std::thread::yield_now();
+        }
+        drop(running);
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(true));
     }
 }

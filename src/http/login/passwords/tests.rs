@@ -58,3 +58,62 @@ fn the_right_user_is_checked_before_all_guesses_that_wait() {
     assert_eq!(order[..2], [0, 100]);
     assert_eq!(order.len(), 1 + GUESSING as usize);
 }
+
+/// A check that goes on until it is let go, of which its host is told when it begins.
+struct Held {
+    begin: mpsc::Sender<u32>,
+    release: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Held {
+    fn hold(&self, host: u32) {
+        self.begin.send(host).expect("it listens");
+        let release = self.release.lock().expect("no panic");
+        let _ = release.recv_timeout(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn those_who_wait_where_a_guess_has_failed_come_behind_whoever_comes_later() {
+    let passwords = Passwords::checked_here("router");
+    let (begin, begun) = mpsc::channel();
+    let (let_go, released) = mpsc::channel();
+    let release = Mutex::new(released);
+    let held = Held { begin, release };
+    let guess_from = |host: u32, password: &str| {
+        let request = request("/", &format!("admin:{password}"), "");
+        let from = client(&format!("192.0.2.{host}"));
+        let checked = passwords.check(&request, &from, |_| {
+            held.hold(host);
+            Ok(None)
+        });
+        assert!(checked.is_err());
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait_for = |count| {
+        while passwords.turns.waiting() < count {
+            assert!(Instant::now() < deadline, "fewer than {count} wait");
+            std::thread::yield_now();
+        }
+    };
+    let next = || begun.recv_timeout(Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        let guess_from = &guess_from;
+        let guess = |host, password| scope.spawn(move || guess_from(host, password));
+        guess(1, "first");
+        assert_eq!(next(), Ok(1));
+        guess(1, "second");
+        wait_for(1);
+        guess(2, "first");
+        wait_for(2);
+        let_go.send(()).expect("it listens");
+        assert_eq!(next(), Ok(2));
+        guess(3, "first");
+        wait_for(2);
+        let_go.send(()).expect("it listens");
+        assert_eq!(next(), Ok(3));
+        let_go.send(()).expect("it listens");
+        assert_eq!(next(), Ok(1));
+        let_go.send(()).expect("it listens");
+    });
+}
