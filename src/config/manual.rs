@@ -56,9 +56,9 @@ servers = ({
 .RE
 .fi
 .PP
-The directory etc/ of the source has files for a local network, TLS, nginx, HAProxy and Caddy in
-front, a serial line, a program for each client, VNC, MQTT, SSH, PostgreSQL and a development
-server.
+The directory etc/ of the source has files for a local network, TLS, logins, nginx, HAProxy and
+Caddy in front, a serial line, a program for each client, VNC, MQTT, SSH, PostgreSQL and a
+development server.
 .SH SEE ALSO
 .BR ouistiti (8),
 .BR websocket_echo (1),

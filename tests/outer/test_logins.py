@@ -301,6 +301,34 @@ def run_recipe(site, name, replacements):
     return site.launch(text)
 
 
+def test_the_recipe_of_a_file_of_users_works(site, tmp_path):
+    """With the command that it names; openssl is given the password that it would ask for."""
+    text = (ROOT / "etc" / "login-file.conf").read_text()
+    asks = "openssl passwd -6"
+    command = next(line for line in text.splitlines() if asks in line).lstrip("# ")
+    assert command.replace('"', "\\(dq") in (ROOT / "man" / "ouistiti.8").read_text()
+    users, pages = tmp_path / "users", tmp_path / "pages"
+    command = command.replace(asks, f"{asks} secret").replace("/etc/ouistiti/users", str(users))
+    subprocess.run(["sh", "-c", command], check=True, timeout=DEADLINE)
+    assert users.stat().st_mode & 0o077 == 0
+    (pages / "public").mkdir(parents=True)
+    for page in ("index.html", "public/index.html"):
+        (pages / page).write_text(page)
+    site.backend("echo")
+    tls = text[text.index("    # Without it"):text.index("    auth = {")]
+    run_recipe(site, "login-file.conf", {
+        tls: f'addr = "127.0.0.1:{site.port}";', "/etc/ouistiti/users": str(users), "/srv/www/htdocs": str(pages)})
+    login = basic("anna", "secret")
+    assert status(site, "")[0] == 401
+    assert status(site, "", login)[0] == status(site, "public/")[0] == 200
+    with connect(site.url("echo"), additional_headers={"Authorization": login}) as client:
+        client.send("hello")
+        assert client.recv(timeout=DEADLINE) == "hello"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(site.url("echo"))
+    assert refused.value.response.status_code == 401
+
+
 def test_the_recipe_of_a_python_check_works(site, tmp_path):
     _, port = free_address()
     check = tmp_path / "check.py"

@@ -92,8 +92,8 @@ pub(crate) static PATH: Key = Key::text(
 );
 pub(crate) static TOKENS: Key = Key::optional(
     "tokens",
-    "File of tokens, read as 'file' is. A line is TOKEN:USER:GROUPS; the token has 16 characters \
-     or more, or is $a5$ and the base64 of its SHA-256.",
+    "File of tokens, read as 'file' is. A line is TOKEN:USER:GROUPS; the token has 16 \
+     letters, digits or -._~+/ or more, or is $a5$ and the base64 of its SHA-256.",
 )
 .absent("only JSON Web Tokens let in", "/etc/ouistiti/tokens");
 pub(crate) static ALGORITHM: Key = Key::optional(
@@ -134,9 +134,9 @@ pub(crate) static PROTECT: Key = Key::words(
 pub(crate) static UNPROTECT: Key = Key::words(
     "unprotect",
     None,
-    "Globs of paths, between commas, that need no login.",
+    "Globs of paths, between commas, that need no login: a directory, and what lies beneath it.",
 )
-.absent("none", "/public/*");
+.absent("none", "/public,/public/*");
 pub(crate) static GROUPS: Key = Key::words(
     "groups",
     None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Known;
 use super::credentials::{self, Credentials};
 use super::guard::Guard;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use crate::client::Client;
 use crate::http::challenge::Challenge;
 use crate::http::refusal::Refusal;
@@ -76,21 +76,12 @@ impl Passwords {
         client: &Client,
         verify: impl FnOnce(&Check) -> Result<Option<Vec<String>>, Refusal>,
     ) -> Result<Known, Refusal> {
-        let challenge = || Challenge::Basic(self.realm.clone());
-        let needed = || Refusal::LoginNeeded(challenge());
-        let value = request.once("Authorization")?.ok_or_else(needed)?;
-        let credentials = credentials::parse(value).ok_or_else(needed)?;
+        let credentials = self.credentials(request)?;
         let source = client.source().map(|address| address.ip());
         if let Some(known) = self.recall(&credentials, source)? {
             return Ok(known);
         }
-        let is_suspect = self.guard.is_suspect(source, Instant::now());
-        let wait = if is_suspect { LONG_WAIT } else { self.wait };
-        let deadline = Instant::now() + wait;
-        let turn = self.turns.take(source, is_suspect, deadline);
-        let turn = turn.ok_or_else(|| {
-            Refusal::LoginUnavailable("too many logins are being checked".to_owned())
-        })?;
+        let (turn, deadline) = self.take_turn(source)?;
         // A browser sends the same over several connections: one check is enough.
         if let Some(known) = self.recall(&credentials, source)? {
             return Ok(known);
@@ -100,15 +91,47 @@ impl Passwords {
             source,
             deadline,
         };
-        let Some(groups) = verify(&check)? else {
-            self.guard.note_failure(source, Instant::now());
-            turn.fail();
-            return Err(Refusal::WrongPassword(challenge(), credentials.user));
-        };
-        self.guard
-            .remember(&credentials, &groups, source, Instant::now());
-        let user = credentials.user;
-        Ok(Known { user, groups })
+        let groups = verify(&check)?;
+        let (now, user) = (Instant::now(), &credentials.user);
+        match groups {
+            Some(groups) => {
+                self.guard.remember(&credentials, &groups, source, now);
+                Ok(Known {
+                    user: user.clone(),
+                    groups,
+                })
+            }
+            None => {
+                self.guard.note_failure(source, now);
+                turn.fail();
+                Err(Refusal::WrongPassword(self.challenge(), user.clone()))
+            }
+        }
+    }
+
+    /// The user and password that a request has.
+    fn credentials(&self, request: &Request) -> Result<Credentials, Refusal> {
+        let value = request.once("Authorization")?;
+        let credentials = value.and_then(credentials::parse);
+        credentials.ok_or_else(|| Refusal::LoginNeeded(self.challenge()))
+    }
+
+    fn challenge(&self) -> Challenge {
+        Challenge::Basic(self.realm.clone())
+    }
+
+    /// Waits for the turn of an address, and returns the end of what its check may take.
+    fn take_turn(&self, source: Option<IpAddr>) -> Result<(Turn<'_>, Instant), Refusal> {
+        let now = Instant::now();
+        let is_suspect = self.guard.is_suspect(source, now);
+        let deadline = now + if is_suspect { LONG_WAIT } else { self.wait };
+        match self.turns.take(source, is_suspect, deadline) {
+            Some(turn) => Ok((turn, deadline)),
+            None => {
+                let why = "too many logins are being checked".to_owned();
+                Err(Refusal::LoginUnavailable(why))
+            }
+        }
     }
 
     /// Somebody whose password was right less than a minute ago; `None` if it must be checked.
