@@ -47,7 +47,7 @@ SECONDS = 3600
 soak:
 	tests/soak $(SECONDS)
 
-# Some ten minutes; benches/run --quick takes two.
+# Some ten minutes; benches/run --quick takes half a minute.
 bench:
 	tests/setup bench
 	benches/run

@@ -78,7 +78,11 @@ fn be_backend(arguments: &[OsString]) -> io::Result<()> {
 fn options() -> Options {
     let mut options = Options::new();
     options.optflag("h", "help", "print this");
-    options.optflag("q", "quick", "fewer and shorter samples: a first look");
+    options.optflag(
+        "q",
+        "quick",
+        "fewer and shorter samples, no silent clients: a first look",
+    );
     options.optflag(
         "",
         "self",
@@ -98,7 +102,12 @@ fn options() -> Options {
         "TEXT",
     );
     options.optopt("", "cpu", "the CPU to run on (the last allowed one)", "N");
-    options.optopt("o", "out", "write result.json and result.svg there", "DIR");
+    options.optopt(
+        "o",
+        "out",
+        "write result.json and result.svg of a whole run there",
+        "DIR",
+    );
     options
 }
 
@@ -123,7 +132,9 @@ fn be_bench(arguments: &[OsString]) -> io::Result<()> {
     };
     let report = bench.run(machine(cpu))?;
     print!("{}", report::table(&report));
-    if let Some(folder) = matches.opt_str("out").map(PathBuf::from) {
+    let is_whole = !bench.quick && bench.plan.only.is_empty();
+    if let Some(folder) = matches.opt_str("out").filter(|_| is_whole) {
+        let folder = PathBuf::from(folder);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("result.json"), report::json(&report))?;
         fs::write(folder.join("result.svg"), picture::draw(&report))?;

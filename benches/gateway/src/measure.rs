@@ -18,6 +18,9 @@ const CROWD: usize = 5000;
 const SECURE_CROWD: usize = 1000;
 /// Silent clients of a quick run.
 const QUICK_CROWD: usize = 400;
+/// The parts with silent clients. They wait for seconds until clients are silent: a quick run has
+/// them only if it is asked for them.
+const SILENT: [&str; 3] = ["silent clients", "wss silent clients", "most clients"];
 
 /// What one run measures, and with what.
 #[derive(Debug)]
@@ -61,16 +64,21 @@ impl Bench<'_> {
         if self.plan.has_any(&METRICS) {
             or_say("metrics", self.metrics(&mut report));
         }
-        if self.plan.has("silent clients") {
+        let [plain, secure, most] = SILENT.map(|part| self.has_silent(part));
+        if plain {
             or_say("silent clients", self.crowds(&mut report));
         }
-        if self.plan.has("wss silent clients") {
+        if secure {
             or_say("wss silent clients", self.secure_crowds(&mut report));
         }
-        if self.plan.has("most clients") {
+        if most {
             or_say("most clients", self.most(&mut report));
         }
         Ok(report)
+    }
+
+    fn has_silent(&self, part: &str) -> bool {
+        self.plan.has(part) && !(self.quick && self.plan.only.is_empty())
     }
 
     fn plain(&self, report: &mut Report, backend: u32) -> io::Result<()> {

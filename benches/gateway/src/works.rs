@@ -106,10 +106,10 @@ impl Plan {
     pub fn quick() -> Plan {
         Plan {
             effort: Effort {
-                time: Duration::from_millis(40),
+                time: Duration::from_millis(30),
                 bytes: 32 << 20,
             },
-            rounds: 9,
+            rounds: 7,
             peers_each: 3,
             only: String::new(),
         }

@@ -1,15 +1,15 @@
 //! The roofline of a shared backend: one thread reads it and writes what it read to each client,
 //! one send after the other.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{BUFFER, STACK};
-use crate::wire::{self, BINARY, CLOSE, MAX_HEADER};
+use super::{STACK, frames_from_bytes};
+use crate::wire::CLOSE;
 
 /// The path of a request for it.
 pub(super) const NAME: &str = "shared";
@@ -31,7 +31,7 @@ pub(super) fn backend(sockets: &Path) -> io::Result<UnixStream> {
     }
     let connected = UnixStream::connect(sockets.join("echo"))?;
     let source = connected.try_clone()?;
-    let read = move || frames_for_all(source);
+    let read = move || frames_from_bytes(&source, All);
     thread::Builder::new().stack_size(STACK).spawn(read)?;
     *backend = Some(connected.try_clone()?);
     Ok(connected)
@@ -51,18 +51,19 @@ pub(super) fn leave(mut client: &TcpStream) -> io::Result<()> {
     client.write_all(&[0x80 | CLOSE, 0])
 }
 
-/// Copies backend to clients: what one read returns becomes one frame, in one write to each.
-fn frames_for_all(mut backend: UnixStream) -> io::Result<()> {
-    let mut buffer = vec![0; MAX_HEADER + BUFFER];
-    loop {
-        let n = backend.read(&mut buffer[MAX_HEADER..])?;
-        if n == 0 {
-            return Ok(());
-        }
-        let start = wire::put_header(&mut buffer[..MAX_HEADER], BINARY, n);
+/// All clients, as what a frame is written to.
+struct All;
+
+impl Write for All {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
         for (_, client) in &mut *lock(&CLIENTS) {
             // A client that has gone leaves by its own thread.
-            let _ = client.write_all(&buffer[start..MAX_HEADER + n]);
+            let _ = client.write_all(frame);
         }
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
