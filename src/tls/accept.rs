@@ -16,6 +16,10 @@ use super::session::Session;
 use super::words::Words;
 use crate::system::reason::reason;
 
+/// Plaintext that rustls encrypts at once, in bytes: the largest buffer of a backend's direction
+/// (68 KiB) with its frame's header, so that its last bytes need no write of their own.
+const BURST: usize = 72 << 10;
+
 /// A handshake that failed, and the socket it failed on.
 #[derive(Debug)]
 pub struct AcceptError {
@@ -106,6 +110,9 @@ fn handshake(
         }
         send_until(&mut outgoing, socket, deadline)?;
     }
+    // The certificates have been sent.
+    outgoing.shrink();
+    tls.set_buffer_limit(Some(BURST));
     Ok((tls, incoming, outgoing))
 }
 

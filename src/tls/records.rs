@@ -17,7 +17,7 @@ const SMALL: usize = 2048;
 /// Bytes read at once under load: two full records (RFC 8446, section 5.2).
 const LARGE: usize = 2 * (5 + 16384 + 256);
 
-/// After this many small reads in a row the large buffer is given back.
+/// After this many small reads or writes in a row the large buffer is given back.
 const CALM: u32 = 8;
 
 /// Ciphertext from the peer that rustls has not seen yet.
@@ -118,6 +118,7 @@ impl Read for Incoming {
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
+    small_writes: u32,
 }
 
 impl Outgoing {
@@ -168,9 +169,18 @@ impl Outgoing {
     }
 
     fn clear(&mut self) {
+        if self.bytes.is_empty() {
+            return;
+        }
+        self.small_writes = match self.bytes.len() > SMALL {
+            true => 0,
+            false => self.small_writes.saturating_add(1),
+        };
         self.sent = 0;
         self.bytes.clear();
-        self.bytes.shrink_to(SMALL);
+        if self.small_writes > CALM {
+            self.bytes.shrink_to(SMALL);
+        }
     }
 }
 
@@ -205,13 +215,31 @@ mod tests {
     }
 
     #[test]
+    fn the_buffer_of_what_is_sent_stays_under_load_and_goes_when_it_is_over() {
+        let (mut far, near) = UnixStream::pair().expect("a pair");
+        let near = TcpStream::from(OwnedFd::from(near));
+        let mut outgoing = Outgoing::default();
+        let mut capacity_after = |count: usize| {
+            outgoing.bytes.resize(count, 1);
+            outgoing.send_all(&near).expect("room");
+            far.read_exact(&mut vec![0; count]).expect("all of it");
+            outgoing.bytes.capacity()
+        };
+        assert!(capacity_after(LARGE) >= LARGE);
+        for _ in 0..CALM {
+            assert!(capacity_after(100) >= LARGE);
+        }
+        assert!(capacity_after(100) <= SMALL);
+    }
+
+    #[test]
     fn what_the_socket_does_not_take_is_kept_in_order() {
         let (mut far, near) = UnixStream::pair().expect("a pair");
         let near = TcpStream::from(OwnedFd::from(near));
         let sent: Vec<u8> = (0..2_000_000_u32).map(|i| (i % 251) as u8).collect();
         let mut outgoing = Outgoing {
             bytes: sent.clone(),
-            sent: 0,
+            ..Outgoing::default()
         };
         let error = outgoing
             .send_now(&near)
