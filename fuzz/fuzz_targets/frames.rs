@@ -43,6 +43,13 @@ fn read(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Reading {
                     continue;
                 }
                 Ok(Event::End) => Told::End,
+                Ok(Event::Message { text, payload }) => {
+                    told.push(Told::Start(text, Some(payload.len() as u64)));
+                    if !payload.is_empty() {
+                        told.push(Told::Payload(now[payload].to_vec()));
+                    }
+                    Told::End
+                }
                 Ok(Event::Ping) => Told::Ping(decoder.control().bytes().to_vec()),
                 Ok(Event::Pong) => Told::Pong,
                 Ok(Event::Close(code)) => {

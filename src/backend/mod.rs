@@ -259,24 +259,29 @@ impl Backend {
     /// # Errors
     /// As sendmsg(2), but for `EAGAIN`.
     pub(crate) fn write_of(&self, pieces: &[&[u8]], taken: usize) -> io::Result<(usize, bool)> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
-        let mut left = &mut slices[..pieces.len().min(MAX_SLICES)];
-        IoSlice::advance_slices(&mut left, taken);
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         loop {
-            match self.write(left) {
-                Ok(count) => {
-                    IoSlice::advance_slices(&mut left, count);
-                    let is_full = left.iter().any(|slice| !slice.is_empty());
-                    return Ok((taken + count, is_full));
-                }
+            let written = match pieces {
+                [piece] | [piece, []] => self.write(&[IoSlice::new(&piece[taken..])]),
+                _ => self.write_several(pieces, taken),
+            };
+            match written {
+                Ok(count) => return Ok((taken + count, taken + count < length)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok((taken, true)),
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn write_several(&self, pieces: &[&[u8]], taken: usize) -> nix::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut left = &mut slices[..pieces.len()];
+        IoSlice::advance_slices(&mut left, taken);
+        self.write(left)
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {
@@ -298,7 +303,6 @@ impl Backend {
         let fd = self.fd.as_raw_fd();
         match slices {
             [one] => send(fd, one, MsgFlags::MSG_NOSIGNAL),
-            [one, two] if two.is_empty() => send(fd, one, MsgFlags::MSG_NOSIGNAL),
             _ => sendmsg::<()>(fd, slices, &[], MsgFlags::MSG_NOSIGNAL, None),
         }
     }

@@ -71,23 +71,21 @@ impl Client {
     /// # Errors
     /// As writev(2), but for `WouldBlock`.
     pub(crate) fn write_of(&self, pieces: &[&[u8]], taken: usize) -> io::Result<Offered> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
-        let mut left = &mut slices[..pieces.len().min(MAX_SLICES)];
-        IoSlice::advance_slices(&mut left, taken);
+        let length = pieces.iter().map(|piece| piece.len()).sum();
         let mut offered = Offered {
             taken,
             is_full: true,
         };
-        while !left.is_empty() {
-            match self.write_once(left) {
+        while offered.taken < length {
+            let written = match pieces {
+                [piece] => self.write_once(&[IoSlice::new(&piece[offered.taken..])]),
+                _ => self.write_several(pieces, offered.taken),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     offered.taken += count;
-                    IoSlice::advance_slices(&mut left, count);
-                    if !left.is_empty() {
+                    if offered.taken < length {
                         return Ok(offered);
                     }
                 }
@@ -102,6 +100,16 @@ impl Client {
         }
         offered.is_full = false;
         Ok(offered)
+    }
+
+    fn write_several(&self, pieces: &[&[u8]], taken: usize) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut left = &mut slices[..pieces.len()];
+        IoSlice::advance_slices(&mut left, taken);
+        self.write_once(left)
     }
 
     fn write_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

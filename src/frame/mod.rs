@@ -14,9 +14,11 @@ use tungstenite::protocol::frame::FrameHeader;
 pub(crate) use tungstenite::protocol::frame::coding::Data;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
+mod header;
 mod pong;
 mod summary;
 
+pub use header::{Header, header};
 pub(crate) use pong::are_pongs;
 pub use summary::Summary;
 
@@ -74,6 +76,13 @@ pub enum Event {
     Payload(Range<usize>),
     /// The message is whole.
     End,
+    /// A whole message in one short frame, as most are: stands for `Start`, `Payload` and `End`.
+    Message {
+        /// Text, or else binary.
+        text: bool,
+        /// Its payload, unmasked where it lies in the input. May be empty.
+        payload: Range<usize>,
+    },
     /// A ping: [`Decoder::control`] has its payload, which goes back in a pong (section 5.5.2).
     Ping,
     /// A pong.
@@ -124,14 +133,50 @@ impl Decoder {
     /// # Errors
     /// The rule that the client broke. The connection is then to be failed (section 7.1.7).
     pub fn next(&mut self, input: &mut [u8], at: &mut usize) -> Result<Event, ProtocolError> {
+        match self.short_message(input, *at)? {
+            Some((text, payload)) => {
+                *at = payload.end;
+                Ok(Event::Message { text, payload })
+            }
+            None if *at == input.len() && self.is_between_messages() => Ok(Event::Starved),
+            None => self.next_part(input, at),
+        }
+    }
+
+    /// Reads a short message that is here as a whole, in one frame behind `at`: whether it is text,
+    /// and its payload. `None` if anything else is here.
+    fn short_message(
+        &self,
+        input: &mut [u8],
+        at: usize,
+    ) -> Result<Option<(bool, Range<usize>)>, ProtocolError> {
+        let Some(&[first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d]) =
+            input[at..].first_chunk::<SHORT_HEADER>()
+        else {
+            return Ok(None);
+        };
+        let start = at + SHORT_HEADER;
+        let range = start..start + usize::from(second & 0x7f);
+        let Some(payload) = input.get_mut(range.clone()) else {
+            return Ok(None);
+        };
+        if !self.is_between_messages() || self.name.is_some() {
+            return Ok(None);
+        }
+        unmask(payload, &mut [a, b, c, d]);
+        let text = first == 0x81;
+        let mut utf8 = Utf8::new();
+        if text && !(utf8.push(payload) && utf8.is_whole()) {
+            return Err(ProtocolError::BadUtf8);
+        }
+        Ok(Some((text, range)))
+    }
+
+    /// Reads the next event, whatever it is.
+    #[inline(never)]
+    fn next_part(&mut self, input: &mut [u8], at: &mut usize) -> Result<Event, ProtocolError> {
         // A fragment may be empty, and so may be any number after it.
         loop {
-            if self.frame.is_none() {
-                self.frame = self.short_header(&input[*at..]);
-                if self.frame.is_some() {
-                    *at += SHORT_HEADER;
-                }
-            }
             if self.frame.is_none() {
                 match self.read_header(&input[*at..])? {
                     (used, None) => {
@@ -203,30 +248,6 @@ impl Decoder {
         &self.control
     }
 
-    /// Reads the header that most frames have, if it is here as a whole: that of a short message in
-    /// one frame.
-    fn short_header(&mut self, input: &[u8]) -> Option<Frame> {
-        let &[first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, ..] = input else {
-            return None;
-        };
-        if self.header_len > 0 || self.message.is_some() || self.name.is_some() {
-            return None;
-        }
-        let kind = if first == 0x81 {
-            Data::Text
-        } else {
-            Data::Binary
-        };
-        let left = u64::from(second & 0x7f);
-        self.start_message(kind, Some(left));
-        Some(Frame {
-            opcode: OpCode::Data(kind),
-            last: true,
-            key: [a, b, c, d],
-            left,
-        })
-    }
-
     /// Begins a message, whose length is known if its first frame is its last.
     fn start_message(&mut self, kind: Data, length: Option<u64>) {
         self.message = Some(kind == Data::Text);
@@ -258,7 +279,7 @@ impl Decoder {
         };
         // Section 5.2: the shortest form only.
         let shortest = match length {
-            0..=125 => 6,
+            0..=125 => SHORT_HEADER,
             126..=0xffff => 8,
             _ => MAX_HEADER,
         };
@@ -362,35 +383,6 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
             Ok(Some(CloseCode::from(number)))
         }
     }
-}
-
-/// The header of a frame to the client, which is never masked (section 5.1).
-pub struct Header {
-    bytes: [u8; MAX_HEADER],
-    len: usize,
-}
-
-impl Header {
-    /// The header's bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-/// Makes the header of a frame of `length` payload bytes to the client.
-pub fn header(opcode: OpCode, last: bool, length: usize) -> Header {
-    let header = FrameHeader {
-        is_final: last,
-        opcode,
-        ..FrameHeader::default()
-    };
-    let mut bytes = [0; MAX_HEADER];
-    let mut rest = &mut bytes[..];
-    header
-        .format(length as u64, &mut rest)
-        .expect("14 bytes hold every header");
-    let len = MAX_HEADER - rest.len();
-    Header { bytes, len }
 }
 
 #[cfg(test)]

@@ -36,6 +36,13 @@ pub(super) fn decode_in(bytes: &[u8], size: usize) -> (Vec<Told>, Option<Protoco
                     Told::Payload(piece[range].to_vec())
                 }
                 Ok(Event::End) => Told::End,
+                Ok(Event::Message { text, payload }) => {
+                    told.push(Told::Start(text, Some(payload.len() as u64)));
+                    if !payload.is_empty() {
+                        told.push(Told::Payload(piece[payload].to_vec()));
+                    }
+                    Told::End
+                }
                 Ok(Event::Ping) => Told::Ping(decoder.control().bytes().to_vec()),
                 Ok(Event::Pong) => Told::Pong,
                 Ok(Event::Close(code)) => {
@@ -271,6 +278,27 @@ fn a_control_frame_of_125_bytes_is_whole() {
 }
 
 #[test]
+fn a_short_message_that_is_here_as_a_whole_is_one_event() {
+    let whole = |opcode, size| {
+        let mut bytes = [frame(opcode, &vec![b'x'; size], KEY), vec![0x81]].concat();
+        let (mut decoder, mut at) = (Decoder::default(), 0);
+        match decoder.next(&mut bytes, &mut at) {
+            Ok(Event::Message { text, payload }) => Some((text, bytes[payload].to_vec(), at)),
+            _ => None,
+        }
+    };
+    for size in [0, 1, 125] {
+        let payload = vec![b'x'; size];
+        assert_eq!(whole(0x81, size), Some((true, payload.clone(), 6 + size)));
+        assert_eq!(whole(0x82, size), Some((false, payload, 6 + size)));
+        // A fragment; a ping.
+        assert_eq!(whole(0x01, size), None);
+        assert_eq!(whole(0x89, size), None);
+    }
+    assert_eq!(whole(0x81, 126), None);
+}
+
+#[test]
 fn the_mask_goes_on_across_every_cut() {
     let payload: Vec<u8> = (0..=255).collect();
     let bytes = frame(0x82, &payload, [0xde, 0xad, 0xbe, 0xef]);
@@ -282,7 +310,9 @@ fn the_mask_goes_on_across_every_cut() {
             let (mut part, mut at) = (part.to_vec(), 0);
             while let Ok(event) = decoder.next(&mut part, &mut at) {
                 match event {
-                    Event::Payload(range) => read.extend_from_slice(&part[range]),
+                    Event::Message { payload: range, .. } | Event::Payload(range) => {
+                        read.extend_from_slice(&part[range]);
+                    }
                     Event::Starved => break,
                     _ => {}
                 }

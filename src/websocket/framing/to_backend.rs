@@ -40,6 +40,8 @@ pub(crate) struct ToBackend<'a> {
     backend: &'a dyn Outlet,
     boundary: Boundary,
     merge: bool,
+    /// Each message is one write of nothing but its payload.
+    is_plain: bool,
     max_message: usize,
     buffer: Vec<u8>,
     /// What the buffer has grown by.
@@ -72,10 +74,12 @@ impl<'a> ToBackend<'a> {
         count: u64,
     ) -> Self {
         let boundary = Boundary::of(config, backend.is_packet());
+        let is_stream = boundary == Boundary::None && !backend.is_shared();
         Self {
             backend,
             boundary,
-            merge: config.merge && boundary == Boundary::None && !backend.is_shared(),
+            merge: config.merge && is_stream,
+            is_plain: !config.merge && is_stream,
             max_message: config.max_message,
             buffer: vec![0; SMALL_BUFFER],
             memory: Share::new(budget),
@@ -209,6 +213,33 @@ impl<'a> ToBackend<'a> {
         if self.holding && self.held > self.max_message {
             return Err(Delivery::TooBig);
         }
+        Ok(())
+    }
+
+    /// Takes a whole message whose payload lies in the buffer behind the held bytes: `start`,
+    /// `payload` and `end` in one, for a message that is shorter than any buffer.
+    ///
+    /// # Errors
+    /// Those of the three.
+    pub(crate) fn message(
+        &mut self,
+        text: bool,
+        range: std::ops::Range<usize>,
+    ) -> Result<(), Delivery> {
+        if !self.is_plain {
+            self.start(text, Some(range.len() as u64))?;
+            self.payload(range)?;
+            return self.end();
+        }
+        self.text = text;
+        self.streaming = false;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let message = &self.buffer[range];
+        let sent = self.kept.send(self.backend, &[message]);
+        sent.map_err(Delivery::of)?;
+        self.count += message.len() as u64;
         Ok(())
     }
 

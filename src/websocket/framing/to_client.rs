@@ -1,6 +1,6 @@
 //! Running, backend to client: makes messages of bytes.
 
-use common::MessageType;
+use common::{MessageType, check_utf8};
 
 use super::kept::Kept;
 use super::{
@@ -196,7 +196,7 @@ impl<'a> ToClient<'a> {
         }
         let size = self.buffer.len();
         let next = next_size(size, count, space, &mut self.small_reads);
-        if !self.memory.resize(next - SMALL_BUFFER) {
+        if next == size || !self.memory.resize(next - SMALL_BUFFER) {
             return false;
         }
         self.buffer.resize(next, 0);
@@ -240,8 +240,8 @@ impl<'a> ToClient<'a> {
         if !self.wants_text(bytes) {
             return self.frame(Data::Binary, bytes);
         }
-        let valid = match std::str::from_utf8(bytes) {
-            Ok(_) => bytes.len(),
+        let valid = match check_utf8(bytes) {
+            Ok(()) => bytes.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) if self.frame_type == FrameType::Text => return Err(Forward::BadText),
             Err(_) => return self.frame(Data::Binary, bytes),
@@ -347,7 +347,7 @@ impl<'a> ToClient<'a> {
         let must_be_text = text == Some(true) || self.frame_type == FrameType::Text;
         let kind = if !text.unwrap_or_else(|| self.wants_text(bytes)) {
             Data::Binary
-        } else if std::str::from_utf8(bytes).is_ok() {
+        } else if check_utf8(bytes).is_ok() {
             Data::Text
         } else if must_be_text {
             return Err(Forward::BadText);

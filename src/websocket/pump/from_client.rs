@@ -183,6 +183,13 @@ impl<'a> FromClient<'a> {
                     return Some(ClientEnd::Close(code));
                 }
                 _ if self.dropping => Ok(()),
+                Event::Message { text, payload } => {
+                    self.source.kind.set(text);
+                    if !payload.is_empty() {
+                        self.source.moves.moved();
+                    }
+                    self.out.message(text, payload)
+                }
                 Event::Start { text, length } => {
                     self.source.kind.set(text);
                     self.out.start(text, length)

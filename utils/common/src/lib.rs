@@ -21,4 +21,4 @@ pub use escape::Escaped;
 pub use mask::unmask;
 pub use message_type::MessageType;
 pub use reason::Reason;
-pub use utf8::Utf8;
+pub use utf8::{Utf8, check_utf8};

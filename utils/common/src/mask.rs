@@ -1,20 +1,35 @@
 //! Masking (RFC 6455, section 5.3).
 
+/// Bytes of a step while many are left.
+const BLOCK: usize = 32;
+
 /// Masks or unmasks `bytes` in place and turns `key` for the byte that follows them, so that a
 /// payload may come in pieces.
 pub fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
-    let [a, b, c, d] = *key;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut chunks = bytes.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    let wide = u64::from(u32::from_ne_bytes(*key)) * 0x1_0000_0001;
+    let turned = u32::from_be_bytes(*key).rotate_left(bytes.len() as u32 % 4 * 8);
+    let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        // Written out: a build for size would leave it a loop.
+        if let ([a, b, c, d], _) = block.as_chunks_mut() {
+            unmask_word(a, wide);
+            unmask_word(b, wide);
+            unmask_word(c, wide);
+            unmask_word(d, wide);
+        }
     }
-    for (index, byte) in chunks.into_remainder().iter_mut().enumerate() {
-        *byte ^= key[index % 4];
+    let (words, rest) = rest.as_chunks_mut();
+    for word in words {
+        unmask_word(word, wide);
     }
-    key.rotate_left(bytes.len() % 4);
+    for (byte, key) in rest.iter_mut().zip(wide.to_ne_bytes()) {
+        *byte ^= key;
+    }
+    *key = turned.to_be_bytes();
+}
+
+fn unmask_word(word: &mut [u8; 8], wide: u64) {
+    *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
 }
 
 #[cfg(test)]
@@ -31,9 +46,9 @@ mod tests {
     #[test]
     fn unmasking_is_the_same_in_any_pieces() {
         let mask = [1, 2, 3, 4];
-        let plain: [u8; 100] = core::array::from_fn(|at| at as u8);
-        let masked: [u8; 100] = core::array::from_fn(|at| plain[at] ^ mask[at % 4]);
-        for cut in 0..100 {
+        let plain: [u8; 200] = core::array::from_fn(|at| at as u8);
+        let masked: [u8; 200] = core::array::from_fn(|at| plain[at] ^ mask[at % 4]);
+        for cut in 0..200 {
             let (mut bytes, mut key) = (masked, mask);
             let (left, right) = bytes.split_at_mut(cut);
             unmask(left, &mut key);

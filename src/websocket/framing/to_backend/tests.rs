@@ -58,6 +58,7 @@ fn deliver(out: &mut ToBackend<'_>, bytes: &[u8], size: usize) -> Result<(), Del
                 Ok(Event::Start { text, length }) => out.start(text, length)?,
                 Ok(Event::Payload(range)) => out.payload(range)?,
                 Ok(Event::End) => out.end()?,
+                Ok(Event::Message { text, payload }) => out.message(text, payload)?,
                 Ok(_) => {}
                 Err(error) => panic!("the test's frames are good: {error}"),
             }
