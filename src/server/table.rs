@@ -114,7 +114,7 @@ impl Table {
         let index = self.unused.pop().unwrap_or(self.entries.len());
         let is_queued = entry.counts == Counts::Served;
         if is_queued {
-            self.opening.push_back((index, number));
+            self.queue(index, number);
         }
         let entry = Some(Entry {
             number,
@@ -192,8 +192,21 @@ impl Table {
         entry.is_answered = false;
         let number = entry.number;
         if entry.counts == Counts::Served && !std::mem::replace(&mut entry.is_queued, true) {
-            self.opening.push_back((index, number));
+            self.queue(index, number);
         }
+    }
+
+    /// Lists a client that may have to give way, and forgets those that are gone once they are most
+    /// of the list: a server that always has a client would keep all that it has ever had.
+    fn queue(&mut self, index: usize, number: usize) {
+        if self.opening.len() > 2 * self.entries.len() {
+            let entries = &self.entries;
+            self.opening.retain(|&(index, number)| {
+                let entry = entries.get(index).and_then(Option::as_ref);
+                entry.is_some_and(|entry| entry.number == number)
+            });
+        }
+        self.opening.push_back((index, number));
     }
 
     fn counter(&mut self, counts: Counts) -> &mut usize {

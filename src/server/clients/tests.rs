@@ -12,7 +12,7 @@ use crate::http::request::tests::{EXAMPLE, pair};
 use crate::listen::binding::Binding;
 use crate::server::resources::Resources;
 use crate::server::slot::{MAX_REFUSED, Slot};
-use crate::server::table::{Full, MAX_LEAVING};
+use crate::server::table::{Entry, Full, Hold, MAX_LEAVING};
 use crate::system::beneath::tests::Scratch;
 
 /// Longest wait for something that must come.
@@ -364,4 +364,17 @@ fn stop_tells_a_client_that_has_no_room_as_soon_as_it_has_some() {
         stopping.join().expect("no panic");
         assert!(start.elapsed() < PATIENCE, "it need not wait longer");
     });
+}
+
+#[test]
+fn clients_that_are_gone_leave_nothing_in_a_table_that_is_never_empty() {
+    let mut table = Table::default();
+    let entry = || Entry::new(Hold::Socket(None), None, false);
+    table.add(entry());
+    for _ in 0..10_000 {
+        let (index, _) = table.add(entry());
+        table.remove(index);
+    }
+    assert_eq!((table.entries.len(), table.unused.len()), (2, 1));
+    assert!(table.opening.len() <= 6, "{}", table.opening.len());
 }
