@@ -151,8 +151,16 @@ class Site:
 
     def pss(self):
         """Proportional set size of the gateway, in KiB (proc(5))."""
+        return self.smaps("Pss:")
+
+    def own(self):
+        """What of it no file backs, in KiB. The rest is shared with each gateway that runs."""
+        return self.smaps("Pss_Anon:")
+
+    def smaps(self, name):
+        """A figure of the gateway, in KiB (proc(5), smaps_rollup)."""
         text = pathlib.Path(f"/proc/{self.gateway.pid}/smaps_rollup").read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(name))
 
     def stop(self):
         """Ends all that was started."""

@@ -27,7 +27,7 @@ from authority import Authority, section
 from conftest import DEADLINE, LIBRARY, Site, free_address, wait_until
 from siege import Siege
 
-# What the gateway may grow by under load, in KiB of PSS: the median of the last quarter of the
+# What the gateway may grow by under load, in KiB of its own memory: the median of the last quarter of the
 # time above that of the first. What it holds when all is quiet says less: malloc(3) gives back the
 # end of its heap only, and glibc keeps the stacks of threads that have ended for the next ones.
 GROWTH = 512
@@ -71,7 +71,7 @@ class Soak:
         # Clients that read nothing and say nothing, if there are to be such.
         self.dangling = []
         self.staying = False
-        # PSS in KiB, by the second.
+        # Its own memory in KiB, by the second.
         self.memory = []
         # Longest time, in seconds, in which this program did nothing.
         self.away = 0
@@ -101,8 +101,9 @@ class Soak:
         plain = self.server(site.host, site.port, 'options = "direct";', "")
         # On TLS there is no direct mode: the same name is relayed.
         secure = self.server(self.host, self.secure, "", section(pair))
-        # As the init scripts start it: malloc(3) with one heap.
-        site.launch(f"servers = ( {plain}, {secure} );", MALLOC_ARENA_MAX="1")
+        # As the init scripts start it.
+        site.launch(f"servers = ( {plain}, {secure} );", MALLOC_ARENA_MAX="1",
+                    GLIBC_TUNABLES="glibc.pthread.stack_cache_size=0")
 
     def server(self, host, port, options, tls):
         """One server of the configuration; `options` are those of the service `direct`."""
@@ -128,9 +129,9 @@ class Soak:
         }}"""
 
     def figures(self):
-        """PSS in KiB, descriptors and threads of the gateway."""
+        """Memory in KiB, descriptors and threads of the gateway."""
         process = pathlib.Path(f"/proc/{self.site.gateway.pid}")
-        return (self.site.pss(), len(os.listdir(process / "fd")), len(os.listdir(process / "task")))
+        return (self.site.own(), len(os.listdir(process / "fd")), len(os.listdir(process / "task")))
 
     def alive(self):
         """The gateway must outlive everything."""
@@ -293,7 +294,7 @@ class Soak:
     async def weigher(self):
         """Weighs the gateway each second."""
         while self.on():
-            self.memory.append(self.site.pss())
+            self.memory.append(self.site.own())
             await asyncio.sleep(1)
 
     async def heartbeat(self):
@@ -356,7 +357,7 @@ class Soak:
         first, last = sorted(self.memory[:quarter]), sorted(self.memory[-quarter:])
         early, late = first[quarter // 2], last[quarter // 2]
         tell(f"quiet: {describe(end)}; {self.state()}")
-        tell(f"median of the first quarter {early} KiB PSS, of the last {late}")
+        tell(f"median of the first quarter {early} KiB, of the last {late}")
         assert self.counts["sent"] == self.counts["received"]
         growth = GROWTH if warmth >= WARM else GROWTH_COLD
         assert late <= early + growth, "it grows under load"
@@ -374,7 +375,7 @@ class Soak:
 
 def describe(figures):
     """Figures in words."""
-    return "{} KiB PSS, {} descriptors, {} threads".format(*figures)
+    return "{} KiB, {} descriptors, {} threads".format(*figures)
 
 
 def main():
