@@ -202,11 +202,12 @@ fn nothing_follows_a_close() {
     let backend = gateway.backend("talker");
     let mut client = gateway.open("talker");
     let mut connection = backend.accept();
-    let talker = std::thread::spawn(
-        move || {
-            while connection.stream.write_all(&[b'x'; 1000]).is_ok() {}
-        },
-    );
+    let talker = std::thread::spawn(move || {
+        while connection.stream.write_all(&[b'x'; 1000]).is_ok() {
+            // The gateway ends this after seconds, in which it need not fill a processor.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    });
     client.message();
     client.send(&frames::close(1000));
     while client.message_or_close() {}
