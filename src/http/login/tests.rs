@@ -193,6 +193,25 @@ fn no_spelling_of_a_path_leads_past_protect() {
 }
 
 #[test]
+fn a_login_that_lets_in_nobody_is_known_as_far_as_its_users_are() {
+    let (none, staff, other) = (
+        Vec::new(),
+        vec!["staff".to_owned()],
+        vec!["other".to_owned()],
+    );
+    let basic = Way::Basic(
+        Passwords::checked_here("router"),
+        Users::load(&users()).expect("good users"),
+    );
+    assert!(basic.lets_in_one_of(&none) && basic.lets_in_one_of(&staff));
+    assert!(!basic.lets_in_one_of(&other));
+    // Certificates name no groups.
+    let certificate = Way::Certificate(Pattern::new("*").expect("a glob"));
+    assert!(certificate.lets_in_one_of(&none) && !certificate.lets_in_one_of(&staff));
+    assert!(Way::Open.lets_in_one_of(&other));
+}
+
+#[test]
 fn twenty_addresses_that_guess_do_not_keep_the_right_user_waiting() {
     let login = login(&[], &[], &[]);
     for round in 0..10 {
