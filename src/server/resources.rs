@@ -190,8 +190,10 @@ impl Drop for Opening {
 
 /// Returns the limit in force; `usize::MAX` if there is none or it cannot be read.
 fn limit_of(resource: Resource) -> usize {
-    let limit = getrlimit(resource).map_or(u64::MAX, |(limit, _)| limit);
-    usize::try_from(limit).unwrap_or(usize::MAX)
+    // `rlim_t` has 32 bits with a 32-bit glibc, and 64 with others.
+    getrlimit(resource).map_or(usize::MAX, |(limit, _)| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 fn descriptors_in_use() -> usize {
