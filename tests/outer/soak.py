@@ -27,9 +27,9 @@ from authority import Authority, section
 from conftest import DEADLINE, LIBRARY, Site, free_address, wait_until
 from siege import Siege
 
-# What the gateway may grow by under load, in KiB of its own memory: the median of the last quarter of the
-# time above that of the first. What it holds when all is quiet says less: malloc(3) gives back the
-# end of its heap only, and glibc keeps the stacks of threads that have ended for the next ones.
+# What the gateway may grow by under load, in KiB of its own memory: the median of the last quarter
+# of the time above that of the first. What it holds when all is quiet says less: malloc(3) gives
+# back the end of its heap only.
 GROWTH = 512
 
 # The same where less than a minute went before, in which 1500 clients may not leave 4 KiB each.

@@ -13,7 +13,7 @@ use crate::client::frames::FrameWriter;
 use crate::frame::{CloseCode, Decoder, Event};
 use crate::system::reason::reason;
 use crate::websocket::framing::{Delivery, Outlet, ToBackend};
-pub(super) use left::Interrupted;
+pub(super) use left::Remainder;
 
 mod left;
 

@@ -27,7 +27,7 @@ use ending::BackendEnd;
 pub(super) use ending::ClientEnd;
 #[cfg(feature = "share")]
 pub(super) use ending::{LOOK, TURNED_AWAY};
-use from_client::{FromClient, Interrupted, Source};
+use from_client::{FromClient, Remainder, Source};
 #[cfg(feature = "share")]
 pub(crate) use passed::offer;
 pub(crate) use passed::{MAX_PACKET, NOT_TAKEN, Passed, TAKEN, go_on};
@@ -109,7 +109,7 @@ struct Pump {
 #[derive(Default)]
 struct Waiting {
     to_client: Option<Box<Left>>,
-    to_backend: Option<Box<Interrupted>>,
+    to_backend: Option<Box<Remainder>>,
 }
 
 /// What is to be done when both directions are over.

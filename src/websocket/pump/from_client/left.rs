@@ -7,7 +7,7 @@ use crate::websocket::pump::ClientEnd;
 
 /// What another one needs to go on: bytes that the backend has not taken, and the frame and message
 /// that have begun.
-pub(in super::super) struct Interrupted {
+pub(in super::super) struct Remainder {
     decoder: Decoder,
     out: Undelivered,
 }
@@ -15,9 +15,9 @@ pub(in super::super) struct Interrupted {
 impl FromClient<'_> {
     /// Keeps from now on what the backend does not take in time, and goes on where another one has
     /// left.
-    pub(in super::super) fn go_on(&mut self, left: Option<Box<Interrupted>>) {
+    pub(in super::super) fn go_on(&mut self, left: Option<Box<Remainder>>) {
         let left = left.map(|left| *left);
-        let out = left.map(|Interrupted { decoder, out }| {
+        let out = left.map(|Remainder { decoder, out }| {
             self.decoder = decoder;
             out
         });
@@ -38,8 +38,8 @@ impl FromClient<'_> {
     }
 
     /// What another one needs to go on, while bytes wait for the backend.
-    pub(in super::super) fn leave(self) -> Box<Interrupted> {
-        Box::new(Interrupted {
+    pub(in super::super) fn leave(self) -> Box<Remainder> {
+        Box::new(Remainder {
             decoder: self.decoder,
             out: self.out.leave(),
         })
