@@ -137,7 +137,7 @@ fn baud_rate(baud: u32) -> Option<BaudRate> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "websocket"))]
 mod tests {
     use super::*;
     use crate::config::BAUDS;

@@ -210,6 +210,7 @@ fn tls_clients_that_are_being_refused_are_few_and_take_no_slot() {
 }
 
 #[test]
+#[cfg(feature = "websocket")]
 fn half_of_the_clients_may_wait_for_a_backend() {
     let (binding, _scratch, _) = binding("maxclients = 3; maxperip = 0;");
     let config = binding.server().config();
