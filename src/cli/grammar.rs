@@ -148,23 +148,31 @@ pub(super) fn long_help() -> String {
     format!("{}\n{}", help(), config::summary())
 }
 
+/// The Cargo features, and whether this program has each.
+const FEATURES: [(&str, bool); 13] = [
+    ("websocket", cfg!(feature = "websocket")),
+    ("websocket_rt", cfg!(feature = "websocket_rt")),
+    ("exec", cfg!(feature = "exec")),
+    ("share", cfg!(feature = "share")),
+    ("tls", cfg!(feature = "tls")),
+    ("auth", cfg!(feature = "auth")),
+    ("auth_rpc", cfg!(feature = "auth_rpc")),
+    ("auth_forward", cfg!(feature = "auth_forward")),
+    ("bearer", cfg!(feature = "bearer")),
+    ("argon2id", cfg!(feature = "argon2id")),
+    ("console", cfg!(feature = "console")),
+    ("landlock", cfg!(feature = "landlock")),
+    ("state", cfg!(feature = "state")),
+];
+
 /// Returns the text of `-V`.
 pub(super) fn version() -> String {
-    let features = [
-        (cfg!(feature = "websocket"), " websocket"),
-        (cfg!(feature = "websocket_rt"), " websocket_rt"),
-        (cfg!(feature = "exec"), " exec"),
-        (cfg!(feature = "tls"), " tls"),
-        (cfg!(feature = "landlock"), " landlock"),
-        (cfg!(feature = "console"), " console"),
-        (cfg!(feature = "state"), " state"),
-    ];
-    let built: String = features
-        .iter()
-        .filter(|(on, _)| *on)
-        .map(|(_, name)| *name)
-        .collect();
-    format!("ouistiti {}\nfeatures:{built}\n", env!("CARGO_PKG_VERSION"))
+    let mut text = format!("ouistiti {}\nfeatures:", env!("CARGO_PKG_VERSION"));
+    for (name, _) in FEATURES.iter().filter(|(_, is_built)| *is_built) {
+        let _ = write!(text, " {name}");
+    }
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]
@@ -179,6 +187,22 @@ mod tests {
             "{help}"
         );
         assert!(help.lines().count() <= 24, "{help}");
+    }
+
+    #[test]
+    fn the_version_knows_every_feature() {
+        let (_, features) = include_str!("../../Cargo.toml")
+            .split_once("[features]\n")
+            .expect("the section");
+        let lines = features.lines().take_while(|line| !line.starts_with('['));
+        let names = lines.filter_map(|line| Some(line.split_once(" = ")?.0));
+        let mut built: Vec<_> = names
+            .filter(|name| *name != "default" && !name.starts_with('#'))
+            .collect();
+        let mut told = FEATURES.map(|(name, _)| name);
+        built.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(built, told);
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn users_that_only_root_reads_are_read_again_for_a_user_who_may_not() {
     fs::write(home.path("conf"), conf("others")).unwrap();
     reload(
         &home,
-        "others, a file of auth: permission denied (at a reload",
+        "others, a file of auth: permission denied (whoever starts ouistiti",
     );
     assert_eq!(come_in(&home), (false, true));
 }

@@ -196,6 +196,9 @@ impl Program {
         let file = sockets.join(format!("{plain}.conf"));
         fs::write(&file, text)?;
         let mut command = Command::new(executable);
+        // As the init scripts start it.
+        command.env("MALLOC_ARENA_MAX", "1");
+        command.env("GLIBC_TUNABLES", "glibc.pthread.stack_cache_size=0");
         command.arg("-f").arg(&file);
         let process = Process::listening(name, command, &[plain, merged], sockets)?;
         let program = Program::of(name, [plain, merged, plain, plain, plain], vec![process]);
