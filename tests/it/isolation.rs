@@ -51,7 +51,7 @@ fn a_panic_in_one_connection_closes_it_with_1011_and_99_others_go_on() {
     let told = |client: &Client| client.stream.local_addr().unwrap().to_string();
     for client in [&first, &second] {
         let address = told(client);
-        let is_end = |line: &str| line.contains(&address) && line.contains("1011");
+        let is_end = |line: &str| line.contains(&address) && line.contains(": 1011, ");
         assert!(gateway.process.find_line(is_end).is_some(), "{address}");
     }
     let log = gateway.process.log();

@@ -149,7 +149,7 @@ fn x_forwarded_for_is_believed_from_trusted_networks_only() {
         drop(client);
         let line = gateway
             .process
-            .find_line(|line| line.contains("4711"))
+            .find_line(|line| line.contains(": 4711, "))
             .expect("a line");
         assert_eq!(line.contains("192.0.2.77"), believed, "{line}");
     }

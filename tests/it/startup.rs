@@ -165,7 +165,7 @@ fn one_line_tells_of_each_connection_at_its_end() {
     drop(client);
     let line = gateway
         .process
-        .find_line(|line| line.contains("4711"))
+        .find_line(|line| line.contains(": 4711, "))
         .expect("a line");
     assert!(line.contains("echo") && line.contains(&peer), "{line}");
     assert_eq!(

@@ -117,7 +117,7 @@ fn a_token_may_be_as_long_as_the_head_in_which_it_stands() {
         roomy
             .process
             .log_until("its signature is wrong")
-            .contains("401")
+            .contains(": 401, ")
     );
 }
 
@@ -170,5 +170,5 @@ fn a_token_is_neither_logged_nor_sent_on() {
         assert!(!text.contains("opaque"), "{text}");
     }
     let log = gateway.process.log_until("400, more than one");
-    assert!(log.contains("404") && !log.contains("opaque"), "{log}");
+    assert!(log.contains(": 404, ") && !log.contains("opaque"), "{log}");
 }

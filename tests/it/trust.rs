@@ -26,7 +26,7 @@ fn line(before: &[u8], more: &str) -> String {
     client.send(&frames::close(CODE));
     client.expect_close(CODE);
     drop(client);
-    let line = gateway.process.find_line(|line| line.contains("4711"));
+    let line = gateway.process.find_line(|line| line.contains(": 4711, "));
     line.expect("a line of its end")
 }
 
