@@ -386,6 +386,8 @@ fn a_close_is_not_lost_to_a_client_that_sends_on() {
     sent.extend((1_u64 << 40).to_be_bytes());
     sent.extend([0; 4]);
     pumped.client.write_all(&sent).expect("buffer space");
+    // It is told the end once the message is refused; before that, its own end would be the cause.
+    assert_eq!(pumped.backend.read(&mut [0]).expect("an end"), 0);
     pumped.backend.shutdown(Shutdown::Both).expect("a socket");
     // More than the buffers hold of which nobody reads (tcp(7): a receive buffer begins with 128 KiB),
     // and little enough for a slow machine's 5 s.
