@@ -185,6 +185,7 @@ impl State<'_> {
         let mut is_needed = false;
         for place in &mut self.places {
             if !place.is_served() && place.end.as_ref().is_none_or(|end| !end.is_patient) {
+                is_needed |= place.is_within_frame();
                 continue;
             }
             // One that is behind gets this after what came before it.
@@ -212,7 +213,8 @@ impl State<'_> {
         for index in 0..self.places.len() {
             let place = &self.places[index];
             let behind = before.saturating_sub(place.next);
-            if place.is_mute || !place.reads() {
+            let reads = place.reads();
+            if place.is_mute || !(reads || place.is_within_frame()) {
                 continue;
             }
             if !is_kept && place.next < self.transcript.end() {
@@ -225,7 +227,7 @@ impl State<'_> {
                 // What is left of its frame is gone.
                 place.member.client().cut();
                 self.places[index].is_mute = true;
-            } else if is_kept {
+            } else if is_kept && reads {
                 self.advance(index);
                 self.judge(index, behind);
             }
@@ -373,7 +375,8 @@ impl State<'_> {
     /// Forgets what no client needs.
     fn trim(&mut self) {
         let reads = |place: &&Place| !place.is_mute && place.rest.is_empty() && place.reads();
-        let frames = self.places.iter().filter(reads).map(|place| place.frame);
+        let needs = |place: &&Place| reads(place) || place.is_within_frame();
+        let frames = self.places.iter().filter(needs).map(|place| place.frame);
         let least = frames.min().unwrap_or(self.transcript.end());
         self.transcript.trim(least);
     }

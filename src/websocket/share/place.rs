@@ -95,6 +95,12 @@ impl Place {
         self.is_served() || self.end.as_ref().is_some_and(|end| end.is_patient)
     }
 
+    /// Whether it has been sent a part of a frame, and the rest of it is in the transcript only. One
+    /// that is leaving gets that rest too.
+    pub(super) fn is_within_frame(&self) -> bool {
+        !self.is_mute && self.rest.is_empty() && self.next != self.frame
+    }
+
     /// Whether nothing more is to be done for it.
     pub(super) fn is_over(&self) -> bool {
         let is_over = match self.member.is_leaving() {

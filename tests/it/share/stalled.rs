@@ -88,6 +88,29 @@ fn what_is_said_is_there_at_once_while_50_clients_do_not_read() {
 }
 
 #[test]
+fn clients_that_leave_in_the_middle_of_a_frame_disturb_nobody() {
+    let (gateway, backend) = shared_with("maxclients = 200;", "share = \"all\";");
+    let mut reader = [gateway.open("line")];
+    let mut connection = backend.accept();
+    let taken = taken(&gateway, &mut connection, &mut reader);
+    for _ in 0..12 {
+        let stuck: Vec<_> = (0..50).map(|_| stalled(&gateway)).collect();
+        // Their sockets are full then, within a frame, and they are not far behind.
+        for number in 0..taken / LONG + 2 {
+            say(&mut connection, &mut reader, &long(number));
+        }
+        let leaving = std::thread::spawn(|| drop(stuck));
+        while !leaving.is_finished() {
+            say(&mut connection, &mut reader, "now");
+        }
+        for _ in 0..200 {
+            say(&mut connection, &mut reader, "now");
+        }
+    }
+    assert_eq!(gateway.process.log().matches("panicked at").count(), 0);
+}
+
+#[test]
 fn a_client_that_reads_slowly_gets_what_it_was_sent_and_then_1013() {
     if is_emulated("the emulator does not tell what a client has not read") {
         return;
