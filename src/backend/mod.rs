@@ -38,13 +38,11 @@ pub(crate) use connect::connect_while;
 pub(crate) use connect::of_ourselves;
 use device::Device;
 
+use crate::system::gather::gather;
 use crate::system::unread::unread;
 
 /// How long a write waits for a backend that does not read, before its thread goes elsewhere.
 pub(super) const WRITE_WAIT: Duration = Duration::from_millis(200);
-
-/// Most pieces that one write gathers.
-const MAX_SLICES: usize = 2;
 
 /// Longest wait for a writer whose system call is about to report a reset.
 const RESET_WAIT: Duration = Duration::from_secs(1);
@@ -252,7 +250,7 @@ impl Backend {
         }
     }
 
-    /// Writes at most two pieces, of which `taken` bytes were written before, in one call, or as one
+    /// Writes at most four pieces, of which `taken` bytes were written before, in one call, or as one
     /// packet. Returns how many bytes of all have been written, and whether that is not all: the
     /// backend has taken no more for [`WRITE_WAIT`], or a device for the limit given to `connect`.
     ///
@@ -261,27 +259,13 @@ impl Backend {
     pub(crate) fn write_of(&self, pieces: &[&[u8]], taken: usize) -> io::Result<(usize, bool)> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         loop {
-            let written = match pieces {
-                [piece] | [piece, []] => self.write(&[IoSlice::new(&piece[taken..])]),
-                _ => self.write_several(pieces, taken),
-            };
-            match written {
+            match gather(pieces, taken, |slices| self.write(slices)) {
                 Ok(count) => return Ok((taken + count, taken + count < length)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok((taken, true)),
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    fn write_several(&self, pieces: &[&[u8]], taken: usize) -> nix::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
-        let mut left = &mut slices[..pieces.len()];
-        IoSlice::advance_slices(&mut left, taken);
-        self.write(left)
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> nix::Result<usize> {

@@ -3,7 +3,7 @@
 //! A thread that writes to many clients waits for none of them. It offers each of them frames, and
 //! comes back with the rest when the socket takes more.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 
@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send, sendmsg};
 
 use super::frames::{FrameWriter, Offered, Phase, SendError, lock};
-use super::writing::MAX_SLICES;
 use super::{Client, Stream};
+use crate::system::gather::gather;
 
 impl FrameWriter {
     /// Writes as much of these pieces, at most four, as the socket takes without waiting; owed
@@ -83,17 +83,12 @@ impl Client {
 
 fn send_now(socket: i32, pieces: &[&[u8]]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    for (slice, piece) in slices.iter_mut().zip(pieces) {
-        *slice = IoSlice::new(piece);
-    }
-    let slices = &slices[..pieces.len().min(MAX_SLICES)];
     loop {
-        let sent = match slices {
+        let sent = gather(pieces, 0, |slices| match slices {
             [] => Ok(0),
             [one] => send(socket, one, flags),
             several => sendmsg::<()>(socket, several, &[], flags, None),
-        };
+        });
         return match sent {
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => Ok(0),

@@ -7,9 +7,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::frames::Offered;
 use super::{Client, Stream};
-
-/// Most buffers one write gathers.
-pub(super) const MAX_SLICES: usize = 4;
+use crate::system::gather::gather;
 
 impl Client {
     /// Writes everything.
@@ -77,11 +75,7 @@ impl Client {
             is_full: true,
         };
         while offered.taken < length {
-            let written = match pieces {
-                [piece] => self.write_once(&[IoSlice::new(&piece[offered.taken..])]),
-                _ => self.write_several(pieces, offered.taken),
-            };
-            match written {
+            match gather(pieces, offered.taken, |slices| self.write_once(slices)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     offered.taken += count;
@@ -100,16 +94,6 @@ impl Client {
         }
         offered.is_full = false;
         Ok(offered)
-    }
-
-    fn write_several(&self, pieces: &[&[u8]], taken: usize) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-        }
-        let mut left = &mut slices[..pieces.len()];
-        IoSlice::advance_slices(&mut left, taken);
-        self.write_once(left)
     }
 
     fn write_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

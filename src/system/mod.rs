@@ -5,6 +5,7 @@ pub(crate) mod beneath;
 pub(crate) mod budget;
 pub(crate) mod condition;
 pub(crate) mod epoll;
+pub(crate) mod gather;
 pub(crate) mod interfaces;
 pub(crate) mod keepalive;
 pub(crate) mod limits;
