@@ -226,7 +226,7 @@ fn usr1_tells_how_many_clients_each_server_has() {
 
 #[test]
 fn no_other_signal_ends_it() {
-    let gateway = Gateway::start("");
+    let mut gateway = Gateway::start("");
     gateway.backend("echo").echo();
     let signals = [
         Signal::SIGUSR1,
@@ -245,6 +245,9 @@ fn no_other_signal_ends_it() {
         client.text("still here");
         assert_eq!(client.message().1, b"still here", "{signal}");
     }
+    // Killed, it would leave behind the process that SIGUSR2 has started.
+    gateway.process.signal(Signal::SIGTERM);
+    assert_eq!(gateway.process.wait().code(), Some(0));
     figure(format!("{} signals, none of them the end", signals.len()));
 }
 
