@@ -27,6 +27,7 @@ static __thread int between = -1;
 
 /*
  * FAULT_HEAR=TEXT: receiving a message that holds TEXT claims more bytes than the buffer has.
+ * Looking at it does not: the one thread that watches silent clients looks before it has them read.
  */
 ssize_t recv(int fd, void *buffer, size_t length, int flags)
 {
@@ -35,7 +36,7 @@ ssize_t recv(int fd, void *buffer, size_t length, int flags)
 	const char *text = getenv("FAULT_HEAR");
 	ssize_t got = real(fd, buffer, length, flags);
 
-	if (text && got > 0 && memmem(buffer, (size_t)got, text, strlen(text)))
+	if (text && got > 0 && !(flags & MSG_PEEK) && memmem(buffer, (size_t)got, text, strlen(text)))
 		return (ssize_t)length + 1;
 	return got;
 }

@@ -241,7 +241,7 @@ fn ten_thousand_malformed_heads_get_their_status_and_leave_nothing_behind() {
         let grown = gateway.process.anonymous().saturating_sub(memory);
         figure(format!("{grown} KiB more than {memory} (Pss_Anon)"));
         assert!(grown <= FLAT, "{grown} KiB more");
-        // Nor does nix panic at an emulator's answer (`Backend::unread`).
+        // Nor does nix panic at an emulator's answer (`system::unread`).
         let log = gateway.process.log();
         assert!(!log.contains("panicked"), "{log}");
     }

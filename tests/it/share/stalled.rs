@@ -107,7 +107,12 @@ fn clients_that_leave_in_the_middle_of_a_frame_disturb_nobody() {
             say(&mut connection, &mut reader, "now");
         }
     }
-    assert_eq!(gateway.process.log().matches("panicked at").count(), 0);
+    // The thread of the line would have ended, and with it what all others hear.
+    say(&mut connection, &mut reader, "the end");
+    if !is_emulated("nix panics at the emulator's answer about a socket (`system::unread`)") {
+        let log = gateway.process.log();
+        assert!(!log.contains("panicked at"), "{log}");
+    }
 }
 
 #[test]
