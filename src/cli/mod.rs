@@ -204,13 +204,19 @@ pub struct UsageError(String);
 impl From<Fail> for UsageError {
     fn from(fail: Fail) -> Self {
         Self(match fail {
-            Fail::ArgumentMissing(name) => format!("-{name} needs an argument"),
-            Fail::UnrecognizedOption(name) => format!("unknown option '{name}'"),
-            Fail::OptionDuplicated(name) => format!("-{name} is given twice"),
-            Fail::OptionMissing(name) => format!("-{name} is needed"),
-            Fail::UnexpectedArgument(name) => format!("-{name} takes no argument"),
+            Fail::ArgumentMissing(name) => format!("{} needs an argument", dashed(&name)),
+            Fail::UnrecognizedOption(name) => format!("unknown option '{}'", dashed(&name)),
+            Fail::OptionDuplicated(name) => format!("{} is given twice", dashed(&name)),
+            Fail::OptionMissing(name) => format!("{} is needed", dashed(&name)),
+            Fail::UnexpectedArgument(name) => format!("{} takes no argument", dashed(&name)),
         })
     }
+}
+
+/// Returns an option as it is typed, for its name without dashes.
+fn dashed(name: &str) -> String {
+    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    format!("{dashes}{name}")
 }
 
 impl fmt::Display for UsageError {
@@ -278,7 +284,10 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_understood_says_what_and_points_to_help() {
         let cases = [
-            ("-x", "unknown option 'x'"),
+            ("-x", "unknown option '-x'"),
+            ("--colour", "unknown option '--colour'"),
+            ("--generate", "--generate needs an argument"),
+            ("--help=x", "--help takes no argument"),
             ("-f", "-f needs an argument"),
             ("-t -t", "-t is given twice"),
             ("-s 0", "-s takes the number of a server, from 1, not '0'"),
@@ -288,7 +297,7 @@ mod tests {
                 "unexpected argument 'start'; a program to run stands behind --",
             ),
             ("-- cat", "a program behind --, here 'cat', needs -l"),
-            ("-l 80 -d /run -- cat", "-l needs one of"),
+            ("-l 80 -d /run -- cat", "exclude each other"),
             (
                 "-l 80 -- no-such-program",
                 "there is no program 'no-such-program' in PATH",
@@ -304,7 +313,7 @@ mod tests {
             ("-d /run", "-d needs -l"),
             ("-l 80 -f x -d /run", "-f and -l exclude each other"),
             ("-l 80", "-l needs one of -b BACKEND, -d DIR and -- PROGRAM"),
-            ("-l 80 -b ./x -d /run", "-l needs one of"),
+            ("-l 80 -b ./x -d /run", "exclude each other"),
             ("-l x -d /run", "-l takes a port"),
             (
                 "--generate html",

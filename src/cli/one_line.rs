@@ -57,8 +57,12 @@ impl OneLine {
             (None, None, [program, arguments @ ..]) => {
                 put_program(&mut text, base, program, arguments)?;
             }
-            _ => {
+            (None, None, []) => {
                 let message = "-l needs one of -b BACKEND, -d DIR and -- PROGRAM";
+                return Err(UsageError(message.to_owned()));
+            }
+            _ => {
+                let message = "-b BACKEND, -d DIR and -- PROGRAM exclude each other";
                 return Err(UsageError(message.to_owned()));
             }
         }

@@ -21,7 +21,12 @@ pub(crate) fn read(reader: &Reader, program: PathBuf) -> Option<Target> {
         .disk
         .and_then(|disk| disk.trouble_of_program(&program))
     {
-        let message = format!("no client can be served: {}: {trouble}", program.display());
+        let shown = program.display().to_string();
+        let hint = match shown.contains(' ') && !program.exists() {
+            true => "; what follows the program stands in 'arguments'",
+            false => "",
+        };
+        let message = format!("no client can be served: {shown}: {trouble}{hint}");
         reader.report.warning(reader.span(&DESTINATION), message);
     }
     if let Some(directory) = &directory

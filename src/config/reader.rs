@@ -105,7 +105,11 @@ impl<'a> Reader<'a> {
             } else if section.refused.contains(&name) || section.find(name).is_some() {
                 self.refuse(setting);
             } else {
-                let hint = suggest::hint(name, section.all().map(|key| key.name));
+                let near = suggest::hint(name, section.all().map(|key| key.name));
+                let hint = match near.is_empty() {
+                    true => home_of(name),
+                    false => near,
+                };
                 let message = format!("unknown setting '{name}' in {}{hint}", section.name);
                 self.report.error(setting.name_span, message);
             }
@@ -216,7 +220,9 @@ impl<'a> Reader<'a> {
 
     /// Warns of a directory that is missing or that the user of the daemon may not enter.
     pub(crate) fn check_directory(&self, key: &'static Key, directory: &Path) {
-        if let Some(trouble) = self.disk.and_then(|disk| disk.trouble(directory)) {
+        // An empty path is an error of its own.
+        let disk = self.disk.filter(|_| !directory.as_os_str().is_empty());
+        if let Some(trouble) = disk.and_then(|disk| disk.trouble(directory)) {
             let (name, directory) = (key.name, directory.display());
             let message = format!("nothing in '{name}' can be served: {directory}: {trouble}");
             self.report.warning(self.span(key), message);
@@ -278,6 +284,36 @@ impl<'a> Reader<'a> {
         let element = |node: &'a Node| self.inner(section, node, node.span);
         nodes.iter().filter_map(element).collect()
     }
+}
+
+/// Returns ` (it belongs in ...)` for the name of a setting of other sections, or the empty string.
+fn home_of(name: &str) -> String {
+    let homes: Vec<_> = all_sections()
+        .into_iter()
+        .filter(|section| section.keys.iter().any(|key| key.name == name))
+        .map(|section| section.name)
+        .collect();
+    match homes.is_empty() {
+        true => String::new(),
+        false => format!(" (it belongs in {})", homes.join(" or ")),
+    }
+}
+
+/// Returns every section once, the outermost first.
+fn all_sections() -> Vec<&'static Section> {
+    let mut sections: Vec<&'static Section> = vec![&ROOT];
+    let mut next = 0;
+    while let Some(section) = sections.get(next) {
+        next += 1;
+        for key in section.keys {
+            if let Kind::Group(inner) | Kind::List(inner) = key.kind
+                && !sections.iter().any(|known| std::ptr::eq(*known, inner))
+            {
+                sections.push(inner);
+            }
+        }
+    }
+    sections
 }
 
 /// Returns the setting of the C gateway with this name that has no effect here.

@@ -263,6 +263,7 @@ impl Kind {
 /// Returns a number of bytes as it is written in a file.
 pub(crate) fn bytes(number: i64) -> String {
     match number {
+        0 => "0".to_owned(),
         _ if number % (1 << 20) == 0 => format!("{}M", number >> 20),
         _ if number % (1 << 10) == 0 => format!("{}K", number >> 10),
         _ => number.to_string(),

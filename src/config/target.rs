@@ -49,8 +49,8 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
     let port = reader
         .number(&LINK_PORT)
         .and_then(|port| u16::try_from(port).ok());
-    if kind == LinkType::Tcp && !reader.sets(&LINK_PORT) {
-        reader.missing(&LINK_PORT);
+    if kind == LinkType::Tcp {
+        check_host(reader, destination.as_deref());
     }
     if kind == LinkType::Exec && !reader.built.exec {
         let message = "this ouistiti was built without programs (feature 'exec')";
@@ -73,6 +73,19 @@ pub(crate) fn target(reader: &Reader, kind: LinkType) -> Option<Target> {
         LinkType::Fifo => Some(Target::Fifo(path)),
         LinkType::Status => None,
         LinkType::Exec => program(reader, path),
+    }
+}
+
+/// Notes an error for a TCP server without a port, and for one whose port stands with its host.
+fn check_host(reader: &Reader, host: Option<&str>) {
+    let split = host.and_then(|host| host.rsplit_once(':'));
+    let split = split.filter(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
+    if let Some((host, port)) = split {
+        let message =
+            format!("'destination' is the host alone: destination = \"{host}\"; port = {port};");
+        reader.error(&DESTINATION, message);
+    } else if !reader.sets(&LINK_PORT) {
+        reader.missing(&LINK_PORT);
     }
 }
 

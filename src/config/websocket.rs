@@ -13,7 +13,7 @@ use super::keys::websocket::{
 use super::link::LinkConfig;
 use super::login::{self, Surroundings};
 use super::model::WebsocketConfig;
-use super::patterns::{HostPattern, Origins};
+use super::patterns::{HostPattern, Origins, matches};
 use super::reader::Reader;
 use super::schema::Key;
 use super::service::{FrameType, Framing, Protocols, ServiceConfig};
@@ -46,9 +46,11 @@ pub(crate) fn read(reader: &Reader, has_tls: bool, around: Surroundings) -> Webs
         let entry = entry.within(reader);
         if let Some(link) = link(&entry, has_tls, around) {
             warn_of_link(&entry, &config, link.origin.as_str());
+            warn_of_second(&entry, &config, link.origin.as_str());
             config.links.push(link);
         }
     }
+    warn_of_allow(reader, &config);
     warn_of_deny(reader, &config);
     warn_of_docroot(reader, &config);
     config
@@ -62,6 +64,14 @@ fn console(reader: &Reader) -> bool {
         reader.error(&CONSOLE, message);
     }
     console
+}
+
+/// Warns of an `allow` without a glob, which lets nothing in.
+fn warn_of_allow(reader: &Reader, config: &WebsocketConfig) {
+    if config.allow.is_empty() && reader.words(&ALLOW).is_some_and(|words| words.is_empty()) {
+        let message = "this lets no name in; allow = \"*\"; lets in every name";
+        reader.report.warning(reader.span(&ALLOW), message);
+    }
 }
 
 /// Warns of `deny = "*"`. In the C gateway the names of `allow` are served in spite of it.
@@ -89,6 +99,22 @@ fn warn_of_docroot(reader: &Reader, config: &WebsocketConfig) {
 fn warn_of_link(reader: &Reader, config: &WebsocketConfig, name: &str) {
     if Pattern::escape(name) == name && !config.allows(name) {
         let message = format!("the name '{name}' is not allowed: see 'allow' and 'deny'");
+        reader.report.warning(reader.span(&ORIGIN), message);
+    }
+}
+
+/// Warns of a link to names that a link before it serves.
+fn warn_of_second(reader: &Reader, config: &WebsocketConfig, name: &str) {
+    let is_plain = Pattern::escape(name) == name;
+    let serves = |first: &&LinkConfig| match name.is_empty() || !is_plain {
+        true => first.origin.as_str() == name,
+        false => matches(&first.origin, name),
+    };
+    if let Some(first) = config.links.iter().find(serves) {
+        let message = format!(
+            "this link is never used: the one before with origin = \"{}\" serves its clients",
+            first.origin
+        );
         reader.report.warning(reader.span(&ORIGIN), message);
     }
 }

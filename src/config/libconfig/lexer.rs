@@ -192,6 +192,7 @@ fn scan(rest: &str) -> Result<(Kind, usize), Wrong> {
             Number::Float(value) => (Kind::Float(value), length),
         }),
         'A'..='Z' | 'a'..='z' | '*' => Ok(name(rest)),
+        '/' | '\'' | '‘' | '“' => Err(literal::unquoted(rest)),
         _ => {
             let length = rest.find(is_plain).unwrap_or(rest.len());
             let shown: String = rest[..length].chars().take(20).map(plain).collect();

@@ -76,6 +76,40 @@ pub(crate) fn string(rest: &str) -> Result<(String, usize), Wrong> {
     Err(wrong)
 }
 
+/// Describes a string without quotes, or in others than `"`. `rest` begins with its first character.
+pub(crate) fn unquoted(rest: &str) -> Wrong {
+    let first = rest.chars().next().unwrap_or_default();
+    let close = match first {
+        '‘' => Some('’'),
+        '“' => Some('”'),
+        '\'' => Some(first),
+        _ => None,
+    };
+    let (start, end, length) = match close {
+        Some(close) => {
+            let start = first.len_utf8();
+            let line = rest.find('\n').unwrap_or(rest.len());
+            let end = rest[start..line].find(close).map(|at| start + at);
+            (
+                start,
+                end.unwrap_or(line),
+                end.map_or(line, |end| end + close.len_utf8()),
+            )
+        }
+        None => {
+            let is_after = |c: char| c.is_ascii_whitespace() || ";,{}()[]\"#".contains(c);
+            let end = rest.find(is_after).unwrap_or(rest.len());
+            (0, end, end)
+        }
+    };
+    let text = rest[start..end].escape_debug();
+    Wrong::at(
+        0,
+        length,
+        &format!("a string stands in double quotes: \"{text}\""),
+    )
+}
+
 /// Returns the byte that an escape stands for, and the length of the escape with its backslash.
 fn escape(bytes: &[u8]) -> (u8, usize) {
     match bytes.get(1) {
@@ -119,19 +153,27 @@ pub(crate) fn number(rest: &str) -> Result<(Number, usize), Wrong> {
     if radix == 10 && digits.contains(['.', 'e', 'E']) {
         return match is_float(digits) {
             true => Ok((Number::Float(word.to_owned()), length)),
-            false => Err(wrong(format!("'{word}' is not a number"))),
+            false => Err(wrong(format!("'{word}' is not a number{}", quotes(word)))),
         };
     }
     let digits = digits.strip_suffix('L').unwrap_or(digits);
     let digits = digits.strip_suffix('L').unwrap_or(digits);
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err(wrong(format!("'{word}' is not a number")));
+        return Err(wrong(format!("'{word}' is not a number{}", quotes(word))));
     }
     let value = i128::from_str_radix(digits, radix).ok();
     let value = value.map(|value| if negative { -value } else { value });
     match value.and_then(|value| i64::try_from(value).ok()) {
         Some(value) => Ok((Number::Int(value), length)),
         None => Err(wrong(format!("'{word}' is too large a number"))),
+    }
+}
+
+/// Returns what to write instead of a word that begins like a number, such as an address or `16M`.
+fn quotes(word: &str) -> String {
+    match word.starts_with(|c: char| c.is_ascii_digit()) && !word.starts_with("0x") {
+        true => format!("; a string stands in double quotes: \"{word}\""),
+        false => String::new(),
     }
 }
 

@@ -131,7 +131,11 @@ impl Parser<'_> {
     /// Reads one value. Returns `None` after an error, whose token is not taken.
     fn value(&mut self) -> Option<Node> {
         if !self.begins_value() {
-            self.unexpected("expected a value");
+            let wanted = match &self.token.kind {
+                Kind::Name(word) => instead_of(word),
+                _ => "expected a value".to_owned(),
+            };
+            self.unexpected(&wanted);
             return None;
         }
         let Token { kind, mut span } = self.take();
@@ -328,5 +332,14 @@ impl Parser<'_> {
         while self.token.kind != Kind::End {
             self.token = self.lexer.next();
         }
+    }
+}
+
+/// Returns what to write where a bare word stands instead of a value.
+fn instead_of(word: &str) -> String {
+    match word.to_ascii_lowercase().as_str() {
+        "yes" | "on" => "expected a value, such as true".to_owned(),
+        "no" | "off" => "expected a value, such as false".to_owned(),
+        _ => format!("expected a value, such as the string \"{word}\" in its double quotes"),
     }
 }

@@ -85,6 +85,30 @@ fn one_run_finds_every_error() {
 }
 
 #[test]
+fn a_setting_in_the_wrong_section_is_told_where_it_belongs() {
+    for (text, message) in [
+        (
+            "websocket = { };",
+            "1:1 unknown setting 'websocket' in the file (it belongs in servers)",
+        ),
+        (
+            "docroot = \"/x\";",
+            "1:1 unknown setting 'docroot' in the file (it belongs in websocket or document)",
+        ),
+        (
+            "servers = ({ origins = \"*\"; });",
+            "1:14 unknown setting 'origins' in servers (it belongs in websocket)",
+        ),
+        (
+            "servers = ({ user = \"x\"; });",
+            "1:14 unknown setting 'user' in servers (it belongs in the file or auth)",
+        ),
+    ] {
+        assert_eq!(errors(text)[0], message, "{text}");
+    }
+}
+
+#[test]
 fn a_file_without_servers_is_an_error() {
     for text in ["", "user = \"nobody\";", "servers = ( );"] {
         assert_eq!(
@@ -138,6 +162,19 @@ fn globs_of_the_c_gateway_are_translated() {
         warnings(&in_websocket(r#"deny = "^admin";"#)),
         ["2:8 '^admin' means the name 'admin' alone; write 'admin*' for all that begin with it"]
     );
+}
+
+#[test]
+fn an_allow_that_lets_nothing_in_is_a_warning() {
+    for (body, is_warned) in [("", true), (",", true), ("*", false), ("a", false)] {
+        let found = warnings(&in_websocket(&format!("allow = \"{body}\";")));
+        let wanted = "2:9 this lets no name in; allow = \"*\"; lets in every name";
+        assert_eq!(
+            found.contains(&wanted.to_owned()),
+            is_warned,
+            "{body}: {found:?}"
+        );
+    }
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn a_link_that_cannot_work_is_refused() {
             "links needs 'port'",
         ),
         (
+            "origin = \"a\"; type = \"tcp\"; destination = \"h:5900\";",
+            "'destination' is the host alone: destination = \"h\"; port = 5900;",
+        ),
+        (
             "origin = \"a\"; destination = \"/x\"; port = 5;",
             "'port' is for links of type \"tcp\"",
         ),
@@ -144,7 +148,7 @@ fn a_link_that_cannot_work_is_refused() {
         ),
         (
             "origin = \"a\"; destination = \"/x\"; docroot = \"/y\";",
-            "unknown setting 'docroot' in links",
+            "unknown setting 'docroot' in links (it belongs in websocket or document)",
         ),
     ];
     for (body, message) in cases {
@@ -161,7 +165,6 @@ fn a_link_whose_own_name_is_not_allowed_is_a_warning() {
     let link =
         |origin: &str| format!("links = ( {{ origin = \"{origin}\"; destination = \"/x\"; }} );");
     for (lists, origin, warned) in [
-        ("allow = \"\";", "modem", true),
         ("allow = \"ws_*\";", "modem", true),
         ("deny = \"modem\";", "modem", true),
         ("deny = \"modem\"; denylast = true;", "modem", false),
@@ -175,6 +178,30 @@ fn a_link_whose_own_name_is_not_allowed_is_a_warning() {
         match warned {
             true => assert_eq!(found, [wanted], "{lists}"),
             false => assert!(found.is_empty(), "{lists} {origin}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_link_that_another_one_leaves_no_client_is_a_warning() {
+    for (first, second, is_warned) in [
+        ("a", "a", true),
+        ("*", "a", true),
+        ("", "", true),
+        ("a*", "a*", true),
+        ("*", "", false),
+        ("a", "*", false),
+        ("a", "b", false),
+    ] {
+        let link = |origin: &str| format!("{{ origin = \"{origin}\"; destination = \"/x\"; }}");
+        let body = format!("links = ( {},\n{} );", link(first), link(second));
+        let found = warnings(&in_websocket(&body));
+        let wanted = format!(
+            "3:12 this link is never used: the one before with origin = \"{first}\" serves its clients"
+        );
+        match is_warned {
+            true => assert_eq!(found, [wanted], "{first} {second}"),
+            false => assert!(found.is_empty(), "{first} {second}: {found:?}"),
         }
     }
 }

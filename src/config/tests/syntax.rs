@@ -135,6 +135,46 @@ fn what_is_no_word_is_shown_as_libconfig_would_write_it() {
 }
 
 #[test]
+fn a_value_without_its_quotes_is_told_how_to_write_it() {
+    let string = |text| format!("1:5 a string stands in double quotes: \"{text}\"");
+    for (value, message) in [
+        ("/run/x; b = 1;", string("/run/x")),
+        ("'/run/x';", string("/run/x")),
+        ("'open;", string("open;")),
+        ("“/run/x”;", string("/run/x")),
+        ("‘x’;", string("x")),
+        (
+            "192.168.1.1;",
+            "1:5 '192.168.1.1' is not a number; a string stands in double quotes: \"192.168.1.1\""
+                .to_owned(),
+        ),
+        (
+            "16M;",
+            "1:5 '16M' is not a number; a string stands in double quotes: \"16M\"".to_owned(),
+        ),
+        (
+            "yes;",
+            "1:5 expected a value, such as true, found 'yes'".to_owned(),
+        ),
+        (
+            "Off;",
+            "1:5 expected a value, such as false, found 'Off'".to_owned(),
+        ),
+        (
+            "line;",
+            "1:5 expected a value, such as the string \"line\" in its double quotes, found 'line'"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(
+            messages(&format!("a = {value}\nc = 1;")),
+            [message],
+            "{value}"
+        );
+    }
+}
+
+#[test]
 fn a_bracket_left_open_is_shown_where_it_opened() {
     assert_eq!(
         messages("a = {\n b = ( 1,\n"),
