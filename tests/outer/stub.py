@@ -27,7 +27,7 @@ STRICT = {
 
 # What each of these names is refused with, be it asked for by a handshake or not. A plain GET of
 # a service whose server is gone gets 426, its handshake 503.
-REFUSED = {"stopped": 426, "denied": 403, "absent": 404, "busy": 503, "host": 421, "odd": 418}
+REFUSED = {"stopped": 426, "spoiled": 426, "denied": 403, "absent": 404, "busy": 503, "host": 421, "odd": 418}
 
 
 def response(status, kind="text/plain", body=b"", headers=()):

@@ -14,6 +14,9 @@ LISTING = json.dumps({"services": [{"name": "-status", "state": "running"}, {"na
                                    {"name": "echo", "state": "running"}, {"name": "zoo/ape"}, {"name": 7}, {}],
                       "more": 1})
 
+# A service whose server runs though no WebSocket reaches it.
+RUNNING = json.dumps({"services": [{"name": "spoiled", "state": "running"}]})
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -78,6 +81,14 @@ def test_the_index_page_connects_by_itself_under_a_strict_policy(window):
         expect(page.locator("#state")).to_contain_text("/zoo/ape")
 
 
+def test_of_all_services_an_echo_comes_first(window):
+    services = json.dumps({"services": [{"name": "auth", "state": "running"}, {"name": "echo", "state": "running"}]})
+    with stub(echo, services) as url:
+        page = window(url)
+        is_open(page)
+        expect(page.locator("#state")).to_contain_text("/echo")
+
+
 def test_it_tells_how_many_others_share_a_service(window):
     shared = json.dumps({"services": [{"name": "alone", "clients": 1}, {"name": "line", "clients": 3}, {"name": "own"}]})
     with stub(echo, shared) as url:
@@ -102,7 +113,8 @@ def test_without_a_listing_a_service_is_typed(window):
 
 @pytest.mark.parametrize("name, words, again", [
     ("stopped", "stopped is not running: nothing accepts its connections", True),
-    ("denied", "denied is not allowed by the gateway", False),
+    ("spoiled", "spoiled is running, but no WebSocket gets through", True),
+    ("denied", "denied is not allowed by the gateway: see allow", False),
     ("absent", "absent is not there: the gateway serves no such name", True),
     ("busy", "busy cannot serve now", True),
     ("host", "host cannot be reached by this host name", False),
@@ -114,7 +126,7 @@ def test_a_failed_connection_shows_its_likely_reason_in_one_line(window, name, w
     def refuse(connection):
         raise AssertionError(f"{connection.request.path} was let in")
 
-    with stub(refuse) as url:
+    with stub(refuse, RUNNING) as url:
         page = window(f"{url}manual.html")
         if name in ("", "icon.svg"):
             # The stand-in lets any other handshake in: this one never leaves the page.
@@ -140,7 +152,7 @@ def test_a_gateway_that_is_gone_is_told_from_a_service(window):
     with stub(echo) as url:
         page = window(url)
         is_open(page)
-    expect(page.locator("#log li[data-kind=error]")).to_contain_text("the gateway does not answer")
+    expect(page.locator("#log li[data-kind=error]")).to_contain_text("the gateway does not answer: it has stopped")
 
 
 def test_a_talkative_service_does_not_stop_the_page(window):

@@ -81,9 +81,12 @@ def test_chromium_logs_in_once_for_a_page_and_its_websocket_and_signs_out(guarde
     # From now on without the password in the address.
     window.goto(guarded.url("members.html", "http"))
     expect(window.locator("#whoami")).to_have_text(USER)
+    expect(window.locator("#signin")).to_be_hidden()
     window.click("#signout")
     expect(window.locator("#signout")).to_have_text("Signed out")
     expect(window.locator("#whoami")).to_have_text("nobody")
+    expect(window.locator("#signin")).to_have_attribute("href", "members.html")
+    expect(window.locator("#signin")).to_be_visible()
     # It asks for a password again, which nobody types.
     with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
         window.goto(guarded.url("members.html", "http"))

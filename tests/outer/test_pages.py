@@ -198,9 +198,13 @@ def test_a_page_comes_back_when_its_server_does(site, window):
     site.start()
     page = window("webchat.html")
     join(page, "ann")
+    page.evaluate("""() => {
+        window.told = [];
+        new MutationObserver(() => told.push(byId('state').textContent)).observe(byId('state'), { childList: true });
+    }""")
     server.terminate()
     server.wait()
-    expect(page.locator("#state")).to_have_attribute("data-state", "waiting")
+    page.wait_for_function("told.some(text => text.startsWith('Closed with 1') && text.includes('trying again in'))")
     site.backend("chat", "-w", "-q", program="websocket_chat")
     expect(page.locator("#send")).to_be_enabled()
 

@@ -26,7 +26,7 @@ const KEPT = 50;
 /** Time between two looks at who shares the service, in milliseconds. */
 const LOOK_TIME = 10000;
 
-/** The service asked for when the gateway lists none. */
+/** The service asked for first, and when the gateway lists none. */
 const FALLBACK = 'echo';
 
 const encoder = new TextEncoder();
@@ -393,8 +393,8 @@ function serviceRow(service) {
 }
 
 /**
- * Connects by itself: to what the query names, else to the first service that can be had. That of
- * the status page speaks all the time and hears nothing.
+ * Connects by itself: to what the query names, else to an echo, else to the first service that can
+ * be had. That of the status page speaks all the time and hears nothing.
  */
 async function start() {
   byId('address').textContent = serviceUrl('');
@@ -404,7 +404,8 @@ async function start() {
   const services = list ?? [];
   isListed = list !== null;
   fillList(byId('services'), services, serviceRow);
-  const first = services.find(({ name, state }) => !STATES[state] && name !== '-status') ?? services[0];
+  const ready = services.filter(({ name, state }) => !STATES[state] && name !== '-status');
+  const first = ready.find(({ name }) => name === FALLBACK) ?? ready[0] ?? services[0];
   connect(serviceName(first?.name ?? FALLBACK));
 }
 

@@ -13,7 +13,9 @@ const connection = new Connection(byId('state'), {
   close() {
     byId('whoami').textContent = 'nobody';
   },
-  refused() {},
+  refused(reason) {
+    if (reason.word === 'login') byId('signin').hidden = false;
+  },
 });
 
 /**
@@ -27,6 +29,7 @@ function signOut() {
     const done = request.status === 401;
     if (done) connection.close(1000, 'signed out');
     byId('signout').disabled = done;
+    byId('signin').hidden = !done;
     byId('signout').textContent = done ? 'Signed out' : 'No login is asked for here';
   };
   request.send();

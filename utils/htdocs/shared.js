@@ -78,9 +78,9 @@ async function listServices() {
  */
 const REASONS = {
   401: ['login', 'asks for a login', true],
-  403: ['denied', 'is not allowed by the gateway', true],
+  403: ['denied', 'is not allowed by the gateway: see allow, deny and groups in its configuration', true],
   404: ['absent', 'is not there: the gateway serves no such name', false],
-  421: ['host', 'cannot be reached by this host name', true],
+  421: ['host', 'cannot be reached by this host name: see hostname in the gateway\'s configuration', true],
   426: ['stopped', 'is not running: nothing accepts its connections', false],
   503: ['busy', 'cannot serve now: it is not running, or too many clients are connected', false],
 };
@@ -96,7 +96,7 @@ async function findReason(name) {
   try {
     answer = await fetch(servicePath(name), { cache: 'no-store', signal: AbortSignal.timeout(REASON_TIME) });
   } catch {
-    return { word: 'away', text: 'the gateway does not answer', final: false };
+    return { word: 'away', text: 'the gateway does not answer: it has stopped, or the network is down', final: false };
   }
   if (answer.ok) {
     answer.body?.cancel();
@@ -108,6 +108,9 @@ async function findReason(name) {
     const listed = (await listServices())?.find((service) => service.name === name);
     if (listed?.state === 'denied') {
       return reason('closed', "is running, but the gateway's user may not connect to its socket");
+    }
+    if (listed?.state === 'running') {
+      return reason('spoiled', "is running, but no WebSocket gets through: the gateway's log says why, often a proxy in front that does not pass the upgrade on");
     }
   }
   const known = REASONS[status];
@@ -129,7 +132,7 @@ function closeMeaning(code) {
     1002: 'protocol error',
     1003: 'type not accepted',
     1005: 'no code given',
-    1006: 'cut without a close',
+    1006: 'the connection was cut',
     1007: 'text that is not UTF-8',
     1008: 'against the rules',
     1009: 'message too big',
@@ -204,19 +207,22 @@ class Connection {
       if (opened && performance.now() - opened > GOOD_TIME) this.pause = FIRST_PAUSE;
       const ended = opened && event.code === 1000 && !this.afterEnd;
       if (this.leaving || ended) this.show('closed', opened ? closeText(event) : 'Not connected');
-      else this.retry(opened > 0);
+      else this.retry(opened ? closeText(event) : null);
     };
   }
 
-  /** Connects again after a pause, which doubles each time; finds out why there was none. */
-  async retry(opened) {
+  /**
+   * Connects again after a pause, which doubles each time. `ended` says how the connection ended;
+   * null if there was none, and then this finds out why.
+   */
+  async retry(ended) {
     const pause = this.pause * (0.75 + Math.random() / 2);
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
     const timer = setTimeout(() => this.open(), pause);
     this.timer = timer;
     const next = `trying again in ${Math.max(1, Math.round(pause / 1000))} s`;
-    this.show('waiting', `Not connected; ${next}`);
-    if (opened) return;
+    this.show('waiting', `${ended ?? 'Not connected'}; ${next}`);
+    if (ended) return;
     const reason = await findReason(this.name);
     if (this.timer !== timer || this.state !== 'waiting') return;
     if (reason.final) clearTimeout(timer);
