@@ -26,8 +26,8 @@ static __thread int between = -1;
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
 
 /*
- * FAULT_HEAR=TEXT: receiving a message that holds TEXT claims more bytes than the buffer has.
- * Looking at it does not: the one thread that watches silent clients looks before it has them read.
+ * FAULT_HEAR=TEXT: receiving a message that holds TEXT claims more bytes than the buffer has, but
+ * not a look at it (MSG_PEEK): the thread that watches whoever is silent takes such looks.
  */
 ssize_t recv(int fd, void *buffer, size_t length, int flags)
 {
