@@ -224,7 +224,7 @@ fn the_example_of_the_readme_has_a_pid_file_to_stop_by() {
 }
 
 #[test]
-fn every_way_to_start_at_boot_asks_glibc_for_one_heap_and_to_keep_no_stacks() {
+fn every_way_to_start_at_boot_asks_glibc_to_keep_little() {
     for path in [
         "init/S50ouistiti",
         "init/ouistiti.procd",
@@ -233,7 +233,7 @@ fn every_way_to_start_at_boot_asks_glibc_for_one_heap_and_to_keep_no_stacks() {
         let text = read(path);
         for setting in [
             "MALLOC_ARENA_MAX=1",
-            "GLIBC_TUNABLES=glibc.pthread.stack_cache_size=0",
+            "GLIBC_TUNABLES=glibc.pthread.stack_cache_size=0:glibc.malloc.tcache_count=0",
         ] {
             assert!(text.contains(setting), "{path}: {setting}");
         }

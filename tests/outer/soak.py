@@ -103,7 +103,8 @@ class Soak:
         secure = self.server(self.host, self.secure, "", section(pair))
         # As the init scripts start it.
         site.launch(f"servers = ( {plain}, {secure} );", MALLOC_ARENA_MAX="1",
-                    GLIBC_TUNABLES="glibc.pthread.stack_cache_size=0")
+                    GLIBC_TUNABLES="glibc.pthread.stack_cache_size=0:"
+                                   "glibc.malloc.tcache_count=0")
 
     def server(self, host, port, options, tls):
         """One server of the configuration; `options` are those of the service `direct`."""

@@ -198,7 +198,8 @@ impl Program {
         let mut command = Command::new(executable);
         // As the init scripts start it.
         command.env("MALLOC_ARENA_MAX", "1");
-        command.env("GLIBC_TUNABLES", "glibc.pthread.stack_cache_size=0");
+        let tunables = "glibc.pthread.stack_cache_size=0:glibc.malloc.tcache_count=0";
+        command.env("GLIBC_TUNABLES", tunables);
         command.arg("-f").arg(&file);
         let process = Process::listening(name, command, &[plain, merged], sockets)?;
         let program = Program::of(name, [plain, merged, plain, plain, plain], vec![process]);
