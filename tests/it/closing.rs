@@ -2,7 +2,8 @@
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::time::Duration;
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -317,6 +318,43 @@ fn descriptors_and_threads_are_given_back() {
     wait_until("descriptors and threads to return", || {
         (gateway.process.descriptors(), gateway.process.threads()) == (descriptors, threads)
     });
+}
+
+#[test]
+fn a_slow_client_that_goes_on_talking_gets_all_that_the_backend_said_before_its_end() {
+    if is_emulated("the emulator does not tell what a client has not read") {
+        return;
+    }
+    let gateway = Gateway::start("");
+    let backend = gateway.backend("sink");
+    let mut client = gateway.open("sink");
+    setsockopt(&client.stream, sockopt::RcvBuf, &(64 << 10)).expect("a small buffer");
+    let mut connection = backend.accept();
+    let said = noise(1 << 20);
+    connection.give(&said);
+    let listener = spawn(move || {
+        let _ = connection.stream.shutdown(Shutdown::Write);
+        connection.rest()
+    });
+    let (mut got, mut talk, begun) = (Vec::<u8>::new(), String::new(), Instant::now());
+    loop {
+        let frame = client.frame();
+        if frame.opcode == CLOSE {
+            assert_eq!(frame.payload, 1000_u16.to_be_bytes());
+            break;
+        }
+        got.extend(&frame.payload);
+        client.text("a");
+        talk.push('a');
+        // The Close waits behind the rest for longer than a client that takes nothing may.
+        if begun.elapsed() < Duration::from_secs(7) {
+            sleep(Duration::from_micros(frame.payload.len() as u64 * 12));
+        }
+    }
+    client.send(&frames::close(1000));
+    client.expect_end();
+    assert!(got == said, "bytes came as others");
+    assert_eq!(listener.join().expect("no panic"), talk.as_bytes());
 }
 
 #[test]

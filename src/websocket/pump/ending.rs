@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{CLOSE_WAIT, Pump, is_silence};
+use super::{CLOSE_WAIT, Pump, SLOW_WAIT, is_silence};
 use crate::backend::Input;
 use crate::frame::CloseCode;
+use crate::system::unread::unread;
 
 /// Pause between two looks at the state of the other thread, or of the backend.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -81,6 +82,22 @@ impl Pump {
                 return false;
             }
             self.writer.settle();
+        }
+        true
+    }
+
+    /// Waits until the client's direction is over. Returns false if it is not in time: the client is
+    /// to be cut, and loses what its kernel has not received if it has sent something meanwhile (TCP
+    /// resets a socket that is closed with unread bytes).
+    pub(super) fn wait_for_client(&self) -> bool {
+        let client = self.writer.client();
+        let deadline = Instant::now() + SLOW_WAIT;
+        let mut left = unread(client);
+        while !self.from_client.wait(CLOSE_WAIT, Some(CLOSE_WAIT)) {
+            let before = std::mem::replace(&mut left, unread(client));
+            if left >= before || Instant::now() >= deadline {
+                return false;
+            }
         }
         true
     }

@@ -47,6 +47,9 @@ mod who;
 /// Longest wait for the other side's part of an end (docs/behaviour.md, section 3).
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+/// Longest wait for a client that takes what it was sent before its Close, however slowly.
+pub(crate) const SLOW_WAIT: Duration = Duration::from_secs(60);
+
 /// Longest silence of a backend after it was sent the end, before the client gets its Close.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -301,7 +304,7 @@ impl Pump {
         }
         self.left_backend.open();
         // A backend that has ended may still read what the client sends before its Close.
-        if !self.from_client.wait(CLOSE_WAIT, Some(CLOSE_WAIT)) {
+        if !self.wait_for_client() {
             client.cut();
             self.backend.cut();
         }

@@ -6,7 +6,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{info, trace};
 use nix::sys::epoll::Epoll;
@@ -20,16 +20,13 @@ use crate::frame::{self, CloseCode, Header, OpCode, Summary};
 use crate::system::budget::Budget;
 use crate::system::unread::unread;
 use crate::websocket::framing::Frames;
-use crate::websocket::pump::CLOSE_WAIT;
+use crate::websocket::pump::{CLOSE_WAIT, SLOW_WAIT};
 
 /// A client may be so many bytes behind when the backend goes on to speak.
 const BEHIND: u64 = 256 << 10;
 
 /// Longest rest of a frame that is sent to a client that loses its place, in bytes.
 const REST: u64 = 64 << 10;
-
-/// Longest time in which a client takes what was said before the backend's end.
-const LAST_WAIT: Duration = Duration::from_secs(60);
 
 /// The clients of a shared backend.
 pub(super) struct Crowd<'a>(RefCell<State<'a>>);
@@ -274,7 +271,7 @@ impl State<'_> {
             reason,
             is_patient: is_patient && place.next < end,
             by: now + CLOSE_WAIT,
-            last: now + LAST_WAIT,
+            last: now + SLOW_WAIT,
             unread: unread(place.member.client()),
         });
         if place.end.as_ref().is_some_and(|end| !end.is_patient) {
