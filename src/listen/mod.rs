@@ -326,8 +326,9 @@ impl Servers {
         self.current.iter().for_each(Binding::close);
         let mut tables: Vec<_> = self.current.iter().map(clients).collect();
         tables.extend(self.retired.iter().cloned());
-        tables.iter().for_each(|clients| clients.stop());
+        // To send thousands of Closes takes a while, which is part of the wait.
         let deadline = Instant::now() + patience;
+        tables.iter().for_each(|clients| clients.stop());
         tables
             .iter()
             .for_each(|clients| clients.wait_empty(deadline));
