@@ -4,7 +4,7 @@
 //! file after the other. Before the 101 a client is refused with an HTTP status, after it the
 //! connection ends with a close code. Each WebSocket leaves one line in the log.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,13 +34,13 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 pub(crate) fn serve(
     server: &Server,
     slot: Slot,
-    socket: TcpStream,
+    (socket, peer): (TcpStream, Option<SocketAddr>),
     deadline: Instant,
     place: &mut Place,
 ) {
     #[cfg(not(feature = "websocket"))]
     let _ = place;
-    let (client, told) = match greet(server, &slot, socket, deadline) {
+    let (client, told) = match greet(server, &slot, (socket, peer), deadline) {
         Ok(greeted) => greeted,
         Err(refused) => {
             let (client, refusal) = *refused;
@@ -60,8 +60,8 @@ pub(crate) fn serve(
         if let Some(config) = websocket::settings_for(server, &request) {
             return match websocket::open(server, config, &slot, &request, writer.client()) {
                 Ok(session) => {
-                    let user = request.user.as_deref();
-                    slot.set_service(session.name(), session.is_shared(), user);
+                    let who = session.who();
+                    slot.set_service(&who.service, who.is_shared, who.user.as_ref());
                     drop(request);
                     session.run(slot, writer, place);
                 }
@@ -90,10 +90,10 @@ type Greeted = (Client, Told);
 fn greet(
     server: &Server,
     slot: &Slot,
-    socket: TcpStream,
+    (socket, peer): (TcpStream, Option<SocketAddr>),
     deadline: Instant,
 ) -> Result<Greeted, Box<(Client, Refusal)>> {
-    let client = Client::accepted(socket, slot.peer());
+    let client = Client::accepted(socket, peer);
     let told = match slot.is_trusted() {
         true => proxy::read(&client, deadline),
         false => Ok(Told::Nothing),

@@ -148,7 +148,10 @@ fn open_now(path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
 impl Backend {
     fn of_device(fd: OwnedFd, role: Role, limit: Duration) -> io::Result<Self> {
         let waiting = Waiting::new(limit)?;
-        Ok(Self::new(fd, Kind::Device(Device { waiting, role })))
+        Ok(Self::new(
+            fd,
+            Kind::Device(Box::new(Device { waiting, role })),
+        ))
     }
 
     /// Whether this error of a read says that the device is gone: a USB adapter that was pulled out.

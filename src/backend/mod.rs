@@ -55,7 +55,7 @@ enum Kind {
     /// A UNIX SEQPACKET socket: it keeps boundaries.
     Packet,
     /// A serial line, another device or a fifo.
-    Device(Device),
+    Device(Box<Device>),
 }
 
 /// A connected backend.
@@ -70,7 +70,7 @@ pub(crate) struct Backend {
     is_ours: bool,
     /// The program at the other side; dropping it ends it.
     #[cfg(feature = "exec")]
-    program: Option<exec::Program>,
+    program: Option<Box<exec::Program>>,
 }
 
 /// What one read gave.

@@ -29,7 +29,7 @@ impl Backend {
         let (socket, program) = exec::start(config, run, limit)?;
         set_limit(socket.as_fd(), WRITE_WAIT);
         Ok(Self {
-            program: Some(program),
+            program: Some(Box::new(program)),
             ..Self::new(socket, Kind::Stream)
         })
     }

@@ -38,7 +38,7 @@ pub(crate) struct Offered {
 struct Owed {
     ping: bool,
     /// The last ping's payload: earlier pongs may be left out (section 5.5.3).
-    pong: Option<ControlPayload>,
+    pong: Option<Box<ControlPayload>>,
     /// The code, and a reason for people (section 5.5.1).
     close: Option<(Option<CloseCode>, &'static str)>,
 }
@@ -270,7 +270,7 @@ impl FrameWriter {
 
     /// Owes the client a pong, and sends it if that needs no waiting.
     pub(crate) fn pong(&self, payload: ControlPayload) {
-        self.owe(|owed| owed.pong = Some(payload));
+        self.owe(|owed| owed.pong = Some(Box::new(payload)));
         self.settle();
     }
 

@@ -31,7 +31,7 @@ pub struct Client {
     stream: Stream,
     peer: Option<SocketAddr>,
     /// Where it comes from, as a proxy in front says.
-    source: OnceLock<SocketAddr>,
+    source: OnceLock<Box<SocketAddr>>,
     traffic: Traffic,
     /// Its number among the clients of the process; 0 before it has one.
     number: usize,
@@ -95,12 +95,12 @@ impl Client {
     /// Where it comes from: the address given to [`Client::set_source`], otherwise its peer's. Port
     /// 0 stands for an unknown port.
     pub fn source(&self) -> Option<SocketAddr> {
-        self.source.get().copied().or(self.peer)
+        self.source.get().map(|source| **source).or(self.peer)
     }
 
     /// Records where it comes from, once, when its peer is a proxy.
     pub fn set_source(&self, source: SocketAddr) {
-        self.source.get_or_init(|| source);
+        self.source.get_or_init(|| Box::new(source));
     }
 
     /// Gives it its number.

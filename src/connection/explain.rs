@@ -226,7 +226,7 @@ fn ask(text: &mut String, server: &Server, url: &Url, head: &str) -> Result<(), 
         (Err(refusal), _) => Err(refusal),
         (Ok(()), Some(config)) => {
             websocket::open(server, config, &slot, &request, &client).map(|session| {
-                let (name, protocol) = (session.name().to_owned(), session.protocol());
+                let (name, protocol) = (session.who().service.to_string(), session.protocol());
                 let chosen = match (protocol, session.offered()) {
                     (Some(protocol), _) => format!(", with the subprotocol {protocol}"),
                     (None, []) => String::new(),

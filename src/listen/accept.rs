@@ -131,13 +131,13 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
         admitted = Slot::admit(clients, config, server.resources(), &socket, peer);
     }
     match admitted {
-        Ok(slot) => start(server, slot, socket),
+        Ok(slot) => start(server, slot, (socket, peer)),
         Err(full) if config.tls.is_some() => {
             tell(peer, full);
             // The client can be told only after its TLS handshake.
             let resources = server.resources();
             if let Some(slot) = Slot::find_to_refuse(clients, config, resources, &socket, peer) {
-                start(server, slot, socket);
+                start(server, slot, (socket, peer));
             }
         }
         Err(full) => turn_away(server, socket, peer, full),
@@ -145,19 +145,18 @@ fn admit(server: &Arc<Server>, socket: TcpStream, peer: Option<SocketAddr>) {
 }
 
 /// Starts the thread of a client.
-fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
+fn start(server: &Arc<Server>, slot: Slot, client: (TcpStream, Option<SocketAddr>)) {
     let deadline = Instant::now() + server.config().head_timeout;
-    let peer = slot.peer();
     // If the thread cannot be created, the client is still in `client`, and is turned away.
-    let client = Arc::new(Mutex::new(Some((slot, socket))));
+    let client = Arc::new(Mutex::new(Some((slot, client))));
     let passed = Arc::clone(&client);
     let served = Arc::clone(server);
     let workers = server.clients().workers();
     let work: Work = Box::new(move |place| {
         let client = take(&passed);
         drop(passed);
-        if let Some((slot, socket)) = client {
-            connection::serve(&served, slot, socket, deadline, place);
+        if let Some((slot, client)) = client {
+            connection::serve(&served, slot, client, deadline, place);
         }
     });
     if let Err((_, error)) = workers.start(work, Place::new(workers)) {
@@ -165,7 +164,7 @@ fn start(server: &Arc<Server>, slot: Slot, socket: TcpStream) {
             "cannot create a thread for a client: {}; 'ulimit -u' and the memory are the limits",
             reason(&error)
         );
-        if let Some((slot, socket)) = take(&client) {
+        if let Some((slot, (socket, peer))) = take(&client) {
             drop(slot);
             turn_away(server, socket, peer, Full::Resources);
         }

@@ -49,10 +49,15 @@ impl Default for Seen {
 
 impl Seen {
     /// Notes which service a WebSocket is for, whether it is shared, and who has logged in.
-    pub(super) fn set_service(&mut self, service: &str, is_shared: bool, user: Option<&str>) {
+    pub(super) fn set_service(
+        &mut self,
+        service: &Arc<str>,
+        is_shared: bool,
+        user: Option<&Arc<str>>,
+    ) {
         self.is_shared = is_shared;
-        self.service = Some(service.into());
-        self.user = user.map(Into::into);
+        self.service = Some(Arc::clone(service));
+        self.user = user.cloned();
     }
 
     /// Notes how many bytes have moved.

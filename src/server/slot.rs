@@ -23,7 +23,6 @@ pub(crate) struct Slot {
     clients: Arc<Clients>,
     pub(super) index: usize,
     number: usize,
-    peer: Option<SocketAddr>,
     is_trusted: bool,
     is_refused: bool,
     promise: Promise,
@@ -62,7 +61,7 @@ impl Slot {
         let entry = Entry::new(hold(config, trusted, socket), address, trusted);
         let (index, number) = table.add(entry);
         drop(table);
-        Ok(Self::new(clients, index, number, peer, trusted, promise))
+        Ok(Self::new(clients, index, number, trusted, promise))
     }
 
     /// Enters a client that another process has served since `since`, counted as one of `address`.
@@ -84,7 +83,7 @@ impl Slot {
         (entry.since, entry.is_answered) = (since, true);
         let index = table.enter(entry, number);
         drop(table);
-        Some(Self::new(clients, index, number, None, false, promise))
+        Some(Self::new(clients, index, number, false, promise))
     }
 
     /// Waits until there is a thread for another client, where that is all that was missing: each
@@ -118,7 +117,7 @@ impl Slot {
         let (index, number) = table.add(entry);
         drop(table);
         Some(Self::refused(Self::new(
-            clients, index, number, peer, trusted, promise,
+            clients, index, number, trusted, promise,
         )))
     }
 
@@ -140,14 +139,13 @@ impl Slot {
         let (index, number) = table.add(entry);
         drop(table);
         let trusted = is_trusted(&config.trusted, None);
-        Some(Self::new(clients, index, number, None, trusted, promise))
+        Some(Self::new(clients, index, number, trusted, promise))
     }
 
     fn new(
         clients: &Arc<Clients>,
         index: usize,
         number: usize,
-        peer: Option<SocketAddr>,
         is_trusted: bool,
         promise: Promise,
     ) -> Self {
@@ -155,7 +153,6 @@ impl Slot {
             clients: Arc::clone(clients),
             index,
             number,
-            peer,
             is_trusted,
             is_refused: false,
             promise,
@@ -181,11 +178,6 @@ impl Slot {
     /// Whether its peer is a trusted proxy, which is believed about the client's address.
     pub(crate) fn is_trusted(&self) -> bool {
         self.is_trusted
-    }
-
-    /// Returns the address that accept(2) gave; `None` on a UNIX socket.
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.peer
     }
 
     /// Counts a client that a trusted proxy speaks for as one of the address that it names.
@@ -244,7 +236,7 @@ impl Slot {
     /// Notes which service the client's WebSocket is for, whether it is shared, and who has logged
     /// in.
     #[cfg(feature = "websocket")]
-    pub(crate) fn set_service(&self, service: &str, is_shared: bool, user: Option<&str>) {
+    pub(crate) fn set_service(&self, service: &Arc<str>, is_shared: bool, user: Option<&Arc<str>>) {
         if let Some(entry) = self.clients.table().entry(self.index) {
             entry.seen.set_service(service, is_shared, user);
         }

@@ -1,5 +1,8 @@
 //! In a build without the feature `state` nothing is kept of a client to be shown.
 
+#[cfg(feature = "websocket")]
+use std::sync::Arc;
+
 /// Nothing is kept.
 #[derive(Default)]
 pub(super) struct Seen;
@@ -7,7 +10,7 @@ pub(super) struct Seen;
 impl Seen {
     /// Notes nothing.
     #[cfg(feature = "websocket")]
-    pub(super) fn set_service(&mut self, _: &str, _: bool, _: Option<&str>) {}
+    pub(super) fn set_service(&mut self, _: &Arc<str>, _: bool, _: Option<&Arc<str>>) {}
 
     /// Notes nothing.
     pub(super) fn note(&mut self, _: u64) {}

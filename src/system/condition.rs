@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::atomic::{AtomicU32, Ordering};
 use super::sync::{Condvar, MutexGuard, PoisonError};
 
 /// A condition on what one lock guards. Whoever changes that notifies after it has had the lock.
@@ -12,7 +12,7 @@ pub(crate) struct Condition {
     changed: Condvar,
     /// Threads that wait; changed only under the lock. One that is not counted yet when a notification
     /// looks finds the change, since it has the lock later.
-    waiting: AtomicUsize,
+    waiting: AtomicU32,
 }
 
 impl Condition {

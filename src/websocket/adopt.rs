@@ -33,13 +33,14 @@ pub(crate) fn adopt(server: &Server, passed: &Passed, client: OwnedFd, backend: 
         client.set_source(source);
     }
     let writer = slot.put(client);
-    slot.set_service(&passed.service, false, passed.user.as_deref());
+    let who = Who {
+        service: passed.service.as_str().into(),
+        user: passed.user.as_deref().map(Into::into),
+        is_shared: false,
+    };
+    slot.set_service(&who.service, who.is_shared, who.user.as_ref());
     let terms = Terms {
-        who: Who {
-            service: passed.service.clone(),
-            user: passed.user.clone(),
-            is_shared: false,
-        },
+        who,
         config: settings(websocket, passed),
         ping: websocket.ping,
         park: websocket.park,

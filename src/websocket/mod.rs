@@ -88,8 +88,8 @@ pub(crate) fn open(
                     held: opening.map(|opening| (service.file, opening)),
                     terms: Terms {
                         who: Who {
-                            service: service.name,
-                            user: request.user.clone(),
+                            service: service.name.into(),
+                            user: request.user.as_deref().map(Into::into),
                             is_shared: !matches!(line, Line::Own(_)),
                         },
                         config: Arc::clone(service.config),

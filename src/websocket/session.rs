@@ -28,7 +28,7 @@ use crate::server::workers::Place;
 use crate::system::reason::reason;
 use crate::tally;
 use crate::websocket::handshake::{self, Upgrade};
-use crate::websocket::pump::{self, Last, Terms};
+use crate::websocket::pump::{self, Last, Terms, Who};
 #[cfg(feature = "share")]
 use crate::websocket::share::{self, Membership};
 #[cfg(feature = "websocket_rt")]
@@ -58,14 +58,9 @@ pub(super) enum Line {
 }
 
 impl Session {
-    /// The service's name.
-    pub(crate) fn name(&self) -> &str {
-        &self.terms.who.service
-    }
-
-    /// Whether other clients may be served by the same connection to the backend.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.terms.who.is_shared
+    /// Whom it serves.
+    pub(crate) fn who(&self) -> &Who {
+        &self.terms.who
     }
 
     /// The subprotocol that was chosen.
@@ -134,7 +129,7 @@ impl Session {
             info!(
                 "{client} {}: none of the subprotocols offered ({offered}) is chosen, so that a \
                  browser gives up; 'protocols' lists those to choose from",
-                self.name()
+                self.terms.who.service
             );
         }
     }
@@ -157,7 +152,7 @@ impl Session {
             return debug!(
                 "{} {}: gone before the 101: {}",
                 writer.client(),
-                self.name(),
+                self.terms.who.service,
                 reason(&error)
             );
         }
@@ -176,7 +171,10 @@ impl Session {
                     return handed::watch(backend.into_fd(), (name, id), pool, shown);
                 }
                 Err((socket, error)) => {
-                    warn!("{peer} {}: {error}; relaying instead", self.name());
+                    warn!(
+                        "{peer} {}: {error}; relaying instead",
+                        self.terms.who.service
+                    );
                     Client::plain(socket)
                 }
             },
@@ -187,7 +185,7 @@ impl Session {
         }
         let writer = slot.put(left);
         if let Err(error) = backend.set_blocking() {
-            return warn!("{peer} {}: {}", self.name(), reason(&error));
+            return warn!("{peer} {}: {}", self.terms.who.service, reason(&error));
         }
         self.tell_of_protocols(&peer);
         drop(self.held.take());
@@ -208,8 +206,8 @@ impl Session {
         Box::new(self.terms.clients.show(HandedOver {
             id,
             source,
-            service: who.service.as_str().into(),
-            user: who.user.as_deref().map(Into::into),
+            service: Arc::clone(&who.service),
+            user: who.user.clone(),
             since: Instant::now(),
         }))
     }

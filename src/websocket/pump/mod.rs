@@ -367,3 +367,5 @@ fn unless_panic<T>(work: impl FnOnce() -> T, failed: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod weight;

@@ -61,7 +61,7 @@ fn between<B>(
     clients.budget().set_limit(usize::MAX);
     let terms = Terms {
         who: Who {
-            service: "echo".to_owned(),
+            service: "echo".into(),
             user: None,
             is_shared: false,
         },

@@ -1,13 +1,14 @@
 //! Running: whom a connection serves, as the log tells it.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Whom a connection serves, and with what, as the log has it.
 pub(crate) struct Who {
     /// The service's name.
-    pub(crate) service: String,
+    pub(crate) service: Arc<str>,
     /// Who has logged in.
-    pub(crate) user: Option<String>,
+    pub(crate) user: Option<Arc<str>>,
     /// Other clients may have the same connection to the backend.
     pub(crate) is_shared: bool,
 }
