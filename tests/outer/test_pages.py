@@ -199,12 +199,12 @@ def test_a_page_comes_back_when_its_server_does(site, window):
     page = window("webchat.html")
     join(page, "ann")
     page.evaluate("""() => {
-        window.told = [];
-        new MutationObserver(() => told.push(byId('state').textContent)).observe(byId('state'), { childList: true });
+        window.statesSeen = [];
+        new MutationObserver(() => statesSeen.push(byId('state').textContent)).observe(byId('state'), { childList: true });
     }""")
     server.terminate()
     server.wait()
-    page.wait_for_function("told.some(text => text.startsWith('Closed with 1') && text.includes('trying again in'))")
+    page.wait_for_function("statesSeen.some(text => text.startsWith('Closed with 1') && text.includes('trying again in'))")
     site.backend("chat", "-w", "-q", program="websocket_chat")
     expect(page.locator("#send")).to_be_enabled()
 
