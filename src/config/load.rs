@@ -97,7 +97,11 @@ pub(crate) fn text_for(path: &Path, text: &str, built: Built) -> Loaded {
 
 fn read(sources: &mut Sources, path: &Path) -> Result<usize, Vec<Diagnostic>> {
     sources.read(path).map_err(|error| {
-        let message = format!("cannot read the configuration: {}", reason(&error));
+        let cure = match error.kind() {
+            ErrorKind::NotFound => "; -f names another file, and -l serves without one",
+            _ => "",
+        };
+        let message = format!("cannot read the configuration: {}{cure}", reason(&error));
         vec![Diagnostic::of_file(path, message)]
     })
 }

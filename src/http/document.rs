@@ -46,7 +46,7 @@ pub(crate) struct Document {
 struct Content {
     file: File,
     length: u64,
-    /// Of the content, gzip or not: strong enough to join ranges by.
+    /// The ETag. It differs between the file and its gzip, so that ranges of both cannot be joined.
     tag: String,
     /// It is compressed, and the client takes that.
     is_gzip: bool,
@@ -129,7 +129,9 @@ impl Document {
             Errno::EACCES => {
                 let docroot = self.docroot.display();
                 warn!("{docroot}/{name}: the gateway's user may not read it, or not go there");
-                Refusal::Unavailable(format!("{name}: permission denied"))
+                Refusal::Unavailable(format!(
+                    "{name}: permission denied; the gateway's user must be allowed to read it"
+                ))
             }
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => {
                 let error = io::Error::from(errno);
@@ -276,7 +278,7 @@ pub(super) fn caching(request: &Request) -> &'static str {
 fn about_file(answer: &mut String, tag: &str, caching: &str) {
     header(answer, "ETag", tag);
     header(answer, "Cache-Control", caching);
-    // Of two clients one may take gzip and the other not.
+    // A cache must not send the gzip to a client that does not take it.
     header(answer, "Vary", "Accept-Encoding");
 }
 

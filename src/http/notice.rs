@@ -58,6 +58,9 @@ fn cure(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::OfHead(refusal) => cure(refusal),
         Refusal::NotAllowed(_) => "; 'allow' and 'deny' say which names are served",
+        Refusal::NoService(name) | Refusal::Away(name) if name.is_empty() => {
+            "; an entry of 'links' with origin = \"\" serves it"
+        }
         Refusal::NoService(_) | Refusal::Away(_) => {
             "; there is no socket of that name in 'docroot', and no entry of 'links'"
         }
@@ -69,7 +72,10 @@ fn cure(refusal: &Refusal) -> &'static str {
         Refusal::NotAnUpgrade => "; a page or a program opens it by ws:// or wss://",
         Refusal::Timeout => "; 'keepalivetimeout' is how long it may take",
         Refusal::TargetTooLong | Refusal::HeadTooLarge => "; 'headsize' is the limit",
-        Refusal::Unavailable(_) => "; its server must run, and let the gateway's user connect",
+        Refusal::TooManyHeaders => "; 128 is the limit",
+        Refusal::BadKey(_) => "; a client must send 16 bytes in base64",
+        Refusal::BadProtocol(_) => "; a client must offer tokens, each once",
+        Refusal::BadVersion(_) => "; a client must speak version 13",
         Refusal::LoginUnavailable(_) => "; the program at 'address' of auth must run and answer",
         Refusal::SentBack(_) => "; the program at 'address' of auth says so",
         Refusal::TooManyClients => "; 'maxclients' and 'maxperip' are the limits",

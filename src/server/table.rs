@@ -63,13 +63,13 @@ impl Full {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Clients => "maxclients are being served; a larger 'maxclients' admits more",
+            Self::Clients => "as many as 'maxclients' are being served; a larger one admits more",
             Self::Address => {
-                "maxperip clients of this address are being served; a larger 'maxperip' admits more"
+                "as many of this address as 'maxperip' are being served; a larger one admits more"
             }
             Self::Proxy => {
-                "half of maxclients are connections of a proxy without a request; a larger \
-                 'maxclients' admits more"
+                "half of 'maxclients' are connections of a proxy without a request; a larger one \
+                 admits more"
             }
             Self::Resources => "no descriptor or no thread is left: see ulimit -n and -u",
         })

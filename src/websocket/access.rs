@@ -158,7 +158,7 @@ fn find<'a>(
 pub(super) enum Found {
     Service(Target, OwnedFd),
     Directory,
-    /// Neither: a file, or a link out of docroot.
+    /// A file, or a link out of docroot: no service.
     Unfit,
     Nothing,
 }
@@ -167,7 +167,9 @@ pub(super) fn open(config: &WebsocketConfig, name: &str) -> Result<Found, Refusa
     let file = match open_beneath(&config.docroot, name, OFlag::O_PATH) {
         Ok(file) => file,
         Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
-            return Err(Refusal::Unavailable("no file descriptor left".into()));
+            return Err(Refusal::Unavailable(
+                "no file descriptor left; see ulimit -n".into(),
+            ));
         }
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Found::Nothing),
         Err(Errno::EACCES) => {

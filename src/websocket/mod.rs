@@ -139,7 +139,7 @@ fn attempt<'a>(
     let mut service = match access::resolve(websocket, request, upgrade, client.is_tls()) {
         Ok(service) => service,
         Err(Refusal::Away(name)) if !websocket.service.wait.is_zero() => {
-            let reason = format!("{name}: not there");
+            let reason = format!("{name}: not there; its server must run");
             return Err((Refusal::Unavailable(reason), websocket.service.wait));
         }
         Err(refusal) => return Err((refusal, Duration::ZERO)),
@@ -179,8 +179,24 @@ fn attempt<'a>(
             if let Target::Exec(_) = service.target {
                 return Err((Refusal::NotRun(reason), limit));
             }
-            Err((Refusal::Unavailable(reason), limit))
+            let cure = cure(&service.target, &error);
+            Err((Refusal::Unavailable(format!("{reason}; {cure}")), limit))
         }
+    }
+}
+
+/// Returns what helps where a backend cannot be reached, for the log.
+fn cure(target: &Target, error: &io::Error) -> &'static str {
+    match target {
+        _ if error.kind() == io::ErrorKind::PermissionDenied => {
+            "the gateway's user must be allowed to write to it"
+        }
+        Target::Tty(..) => "the device must be there, and no other program have it",
+        Target::Fifo(_) | Target::Fifos { .. } => {
+            "the fifo must be there, with a program at its other end"
+        }
+        Target::Tcp(..) => "its server must run, and listen there",
+        _ => "its server must run",
     }
 }
 

@@ -42,6 +42,40 @@ fn no_file_names_a_path_of_the_machine_it_was_written_on() {
 }
 
 #[test]
+fn every_link_of_a_document_leads_to_a_file_or_a_heading() {
+    let mut dead = Vec::new();
+    for (path, text) in texts().filter(|(path, _)| path.extension().is_some_and(|end| end == "md"))
+    {
+        let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let is_there = match link.strip_prefix('#') {
+                Some(anchor) => headings.iter().any(|heading| anchor_of(heading) == anchor),
+                None => path
+                    .with_file_name(link.split('#').next().unwrap_or(link))
+                    .exists(),
+            };
+            if !is_there {
+                dead.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "links to nothing: {dead:#?}");
+}
+
+/// The anchor that GitHub gives a heading: lower case, without punctuation, hyphens for spaces.
+fn anchor_of(heading: &str) -> String {
+    let title = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = title
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
 fn the_daemon_forbids_unsafe_code() {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     assert!(text.contains("#![forbid(unsafe_code)]"));

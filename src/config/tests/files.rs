@@ -171,7 +171,8 @@ fn a_missing_file_is_said_in_one_line() {
     let wrong = load(Path::new("/nowhere/ouistiti.conf")).expect_err("no such file");
     let shown = wrong[0].to_string();
     assert!(
-        shown.starts_with("/nowhere/ouistiti.conf: error: cannot read the configuration: "),
+        shown.starts_with("/nowhere/ouistiti.conf: error: cannot read the configuration: ")
+            && shown.ends_with("; -f names another file, and -l serves without one"),
         "{shown}"
     );
 }

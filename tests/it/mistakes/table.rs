@@ -13,7 +13,7 @@ const fn at_start(what: &'static str, file: &'static str, told: &'static str) ->
     AtStart { what, file, told }
 }
 
-pub(crate) const AT_START: [AtStart; 23] = [
+pub(crate) const AT_START: [AtStart; 24] = [
     at_start(
         "a setting is mistyped",
         "servers = ( { websocket = { alow = \"x\"; }; } );",
@@ -22,12 +22,17 @@ pub(crate) const AT_START: [AtStart; 23] = [
     at_start(
         "a setting stands in the wrong section",
         "servers = ( { origins = \"*\"; websocket = { }; } );",
-        "unknown setting 'origins' in servers",
+        "unknown setting 'origins' in servers (it belongs in websocket)",
     ),
     at_start(
         "a value has the wrong type",
         "servers = ( { port = \"http\"; websocket = { }; } );",
         "'port' takes a whole number, not a string",
+    ),
+    at_start(
+        "a string has no quotes",
+        "servers = ( { websocket = { docroot = /run; }; } );",
+        "a string stands in double quotes: \"/run\"",
     ),
     at_start(
         "a number is out of bounds",
@@ -149,12 +154,13 @@ pub(crate) struct Met {
 /// The settings that the requests below meet.
 pub(crate) const SETTINGS: &str = "deny = \"secret\"; protocols = \"mqtt\"; \
     links = ( { origin = \"away\"; destination = \"DIR/none\"; }, \
+    { origin = \"modem\"; type = \"tty\"; destination = \"DIR/none\"; }, \
     { origin = \"users\"; destination = \"DIR/run/echo\"; \
       auth = { type = \"Basic\"; user = \"root\"; passwd = \"x\"; }; }, \
     { origin = \"asked\"; destination = \"DIR/run/echo\"; \
       auth = { type = \"rpc\"; address = \"unix:/nowhere/login\"; }; } );";
 
-pub(crate) const MET: [Met; 23] = [
+pub(crate) const MET: [Met; 25] = [
     Met {
         what: "the name of the service is mistyped",
         line: "GET /ecco",
@@ -186,6 +192,22 @@ pub(crate) const MET: [Met; 23] = [
         told: "503, service not available: away: no such file or directory; its server must run",
         answer: "503 Service Unavailable: the service is not available, try again",
         setting: "docroot, links, user: the backend must run",
+    },
+    Met {
+        what: "a link leads to a serial line that is not there",
+        line: "GET /modem",
+        headers: &[],
+        told: "503, service not available: modem: no such file or directory; the device must be there",
+        answer: "503 Service Unavailable: the service is not available, try again",
+        setting: "docroot, links, user: the backend must run",
+    },
+    Met {
+        what: "the address names no service",
+        line: "GET /",
+        headers: &[],
+        told: "404, no service at /; an entry of 'links' with origin = \"\" serves it",
+        answer: "404 Not Found: there is no such service",
+        setting: "docroot, links",
     },
     Met {
         what: "the page comes from another host",
@@ -231,7 +253,7 @@ pub(crate) const MET: [Met; 23] = [
         what: "the client speaks an old version",
         line: "GET /echo",
         headers: &["Sec-WebSocket-Version: 8"],
-        told: "426, bad WebSocket version 8",
+        told: "426, bad WebSocket version 8; a client must speak version 13",
         answer: "426 Upgrade Required: only WebSocket version 13 is spoken here",
         setting: "none: the client",
     },
@@ -239,7 +261,7 @@ pub(crate) const MET: [Met; 23] = [
         what: "the handshake has no key",
         line: "GET /echo",
         headers: &["Sec-WebSocket-Key:"],
-        told: "400, bad Sec-WebSocket-Key",
+        told: "400, no Sec-WebSocket-Key; a client must send 16 bytes in base64",
         answer: "400 Bad Request: Sec-WebSocket-Key must be 16 bytes in base64",
         setting: "none: the client",
     },
@@ -247,7 +269,7 @@ pub(crate) const MET: [Met; 23] = [
         what: "a subprotocol is offered twice",
         line: "GET /echo",
         headers: &["Sec-WebSocket-Protocol: mqtt, mqtt"],
-        told: "400, bad subprotocol mqtt",
+        told: "400, bad subprotocol mqtt; a client must offer tokens, each once",
         answer: "400 Bad Request: Sec-WebSocket-Protocol must list different tokens",
         setting: "none: the client",
     },
