@@ -76,7 +76,7 @@ pub(crate) struct Backend {
 /// What one read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// So many bytes; from a SEQPACKET socket one packet, which may be empty.
+    /// This many bytes were read. From a SEQPACKET socket they are one packet, which may be empty.
     Bytes(usize),
     /// The backend has ended its stream.
     End,

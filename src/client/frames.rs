@@ -56,7 +56,7 @@ pub(crate) const WATCHES: u8 = 4;
 /// How long a write waits for a client that does not read, before its thread goes elsewhere.
 pub(crate) const SHORT_WAIT: Duration = Duration::from_millis(200);
 
-/// The reader of the client works on what it has read: the client is not silent.
+/// Value of the looks while the reader works on what it has read: the client is not silent.
 const BUSY: u8 = u8::MAX;
 
 /// What may be written now.

@@ -18,7 +18,7 @@ impl FrameWriter {
         let gives_up = self.is_short.load(Ordering::Acquire) && self.last_limit().is_none();
         let was_split = self.is_split();
         let mut result = if gives_up && !was_split && self.owes_in_vain() {
-            // What is owed goes out behind these frames then.
+            // The owed frames stay owed, and go out behind these.
             Ok(Offered {
                 taken,
                 is_full: true,
@@ -29,7 +29,7 @@ impl FrameWriter {
         if let Ok(offered) = &mut result {
             self.is_split.store(offered.is_full, Ordering::Relaxed);
             if gives_up && was_split && !offered.is_full {
-                // Who has owed a frame meanwhile stored that before it looked at `is_split`.
+                // A thread that owed a frame meanwhile stored it before it looked at `is_split`.
                 fence(Ordering::SeqCst);
                 offered.is_full = self.owes_in_vain();
                 self.is_split.store(offered.is_full, Ordering::Relaxed);

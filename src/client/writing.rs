@@ -39,7 +39,7 @@ impl Client {
         Ok(())
     }
 
-    /// Lets the kernel hold so many bytes for the client, instead of as many as it sees fit.
+    /// Lets the kernel hold this many bytes for the client, instead of as many as it sees fit.
     pub fn limit_send_buffer(&self, bytes: usize) {
         // Without it the buffer is larger: memory, but no error.
         let _ = setsockopt(self.socket(), sockopt::SndBuf, &bytes);

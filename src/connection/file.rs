@@ -102,7 +102,7 @@ fn send_list(
     let own = logins.of_service(None);
     let admits = |link, name: &str| {
         let login = logins.of_service(link);
-        // Who has logged in for the list has done so for all that need the same login.
+        // The login for the list counts for every service that needs the same login.
         let is_done = request.user.is_some()
             && login
                 .zip(own)

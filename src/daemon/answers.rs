@@ -189,7 +189,7 @@ fn serve(listener: &Arc<Listener>, name: &'static str, answer: fn(TcpStream)) ->
                 }
             };
             let asker = Asker(Arc::clone(&asking));
-            // Whoever comes beyond the limit is closed, and may ask again.
+            // A question beyond the limit is not answered: the asker is closed, and may ask again.
             if asking.fetch_add(1, Ordering::Relaxed) < MAX_ASKING {
                 let work = move || {
                     let _asker = asker;
@@ -221,7 +221,7 @@ fn answer_question(socket: TcpStream) {
         Ok(text) => format!("0\n{text}"),
         Err(text) => format!("1\n{text}\n"),
     };
-    // Whoever does not take the answer has gone.
+    // An asker that does not take the answer is gone: nothing is left to do.
     let _ = client.write_all_until(text.as_bytes(), Instant::now() + PATIENCE);
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Running<'a> {
     pub(crate) user: String,
     /// Its servers.
     pub(crate) servers: Servers,
-    /// Who stops the programs of `init_d`.
+    /// The process that stops the programs of `init_d`.
     pub(crate) keeper: Option<Keeper>,
     /// Its locked pid file.
     pub(crate) pid_file: Option<PidFile>,
@@ -145,7 +145,7 @@ impl Running<'_> {
                         return Ok(Told::Control(control));
                     }
                 }
-                // Whoever watches it takes its end for ours.
+                // A service manager that watches the old process takes its end for the daemon's.
                 Ok(None) if link.is_followed => return Ok(Told::Control(Control::Stop)),
                 // Its last client has gone.
                 Ok(None) => drop(self.links.remove(index)),
@@ -267,7 +267,7 @@ impl Running<'_> {
         if let Some(manager) = &manager {
             manager.tell_main(successor.pid);
         }
-        // Whoever watches this process would take its end for that of the daemon.
+        // A service manager that watches this process would take its end for the daemon's.
         let stays = self.is_watched && manager.is_none();
         let word = if stays { Word::Follow } else { Word::Serve };
         successor.link.tell(word);
@@ -290,7 +290,7 @@ impl Running<'_> {
             successor,
         };
         let left = leaving.run(controls);
-        // Those of the last clients.
+        // Ends the programs of the last clients.
         programs::stop();
         left
     }

@@ -53,7 +53,7 @@ pub(crate) fn blocked() -> SigSet {
     signals
 }
 
-/// Those that end the daemon in order.
+/// The signals that end the daemon in order.
 pub(crate) fn stops() -> SigSet {
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }

@@ -20,7 +20,7 @@ impl Header {
 /// Makes the header of a frame of `length` payload bytes to the client.
 pub fn header(opcode: OpCode, last: bool, length: usize) -> Header {
     let mut bytes = [0; MAX_HEADER];
-    // That of most frames (section 5.2).
+    // The two-byte header that most frames have (section 5.2).
     if last && let Ok(short @ 0..=125) = u8::try_from(length) {
         bytes[..2].copy_from_slice(&[0x80 | u8::from(opcode), short]);
         return Header { bytes, len: 2 };

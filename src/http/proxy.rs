@@ -33,7 +33,7 @@ pub enum Found {
     Nothing,
     /// The beginning of one, perhaps.
     Part,
-    /// A header of so many bytes, and the address it tells; `None` for UNKNOWN, LOCAL, UNSPEC and
+    /// A header of this many bytes, and the address it tells; `None` for UNKNOWN, LOCAL, UNSPEC and
     /// UNIX.
     Header(usize, Option<SocketAddr>),
 }

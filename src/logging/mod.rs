@@ -153,7 +153,7 @@ impl Book {
     fn log(&mut self, level: Level, site: CallSite, text: String, now: Instant) {
         self.say_counts(now);
         if level == Level::Trace || site == UNLIMITED {
-            // Who traces wants it all.
+            // Trace lines have no limit: an administrator who traces wants all of them.
             return self.write(level, &text);
         }
         let known = |cause: &&mut Cause| (cause.level, cause.site) == (level, site);

@@ -211,7 +211,7 @@ fn timestamp(time: SystemTime) -> String {
 pub(crate) struct Syslog {
     path: PathBuf,
     backend: Option<LoggerBackend>,
-    /// When it was last tried to be reached in vain.
+    /// When the last try to reach it failed.
     failed: Option<Instant>,
 }
 

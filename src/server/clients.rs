@@ -38,7 +38,7 @@ pub(crate) struct Clients {
     workers: Arc<Workers>,
     /// Directions of connections that hold no thread.
     parking: Arc<Parking>,
-    /// Those that their backends have taken over, as far as they are watched.
+    /// Clients that their backends have taken over and that are still watched.
     #[cfg(feature = "state")]
     pub(super) handed: Mutex<Vec<HandedOver>>,
     /// The pause of the thread that watches silent clients; `None` if there is no such thread.

@@ -111,7 +111,7 @@ impl Resources {
         })
     }
 
-    /// Waits until so many threads can be promised. Returns false at the deadline, and at once if
+    /// Waits until this many threads can be promised. Returns false at the deadline, and at once if
     /// there are not so many `descriptors`, which clients keep for longer.
     pub(crate) fn wait_for_threads(
         &self,

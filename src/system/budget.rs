@@ -10,7 +10,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Returns a budget of so many bytes.
+    /// Returns a budget of this many bytes.
     #[cfg(test)]
     pub(crate) const fn new(limit: usize) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Budget {
         (self.taken.load(order), self.limit.load(order))
     }
 
-    /// Takes so many bytes; returns false if the budget does not suffice.
+    /// Takes this many bytes; returns false if the budget does not suffice.
     pub(crate) fn take(&self, bytes: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= limit);
@@ -74,7 +74,7 @@ impl<'a> Share<'a> {
         self.bytes = 0;
     }
 
-    /// Makes the share so many bytes. Returns false, and leaves it as it was, if the budget does
+    /// Makes the share this many bytes. Returns false, and leaves it as it was, if the budget does
     /// not suffice.
     #[must_use]
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {

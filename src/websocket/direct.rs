@@ -59,7 +59,7 @@ impl Told {
         if let Some(code) = frames.code() {
             told.add(handover::MESSAGE_TYPE, &[code]);
         }
-        // Those that may be long come last.
+        // Long values come last: one that does not fit is left out.
         for (kind, value) in [
             (proxy::USER, request.user.as_deref()),
             (proxy::SERVICE, Some(&*service.name)),

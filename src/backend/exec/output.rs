@@ -31,7 +31,7 @@ impl Lines {
         }
     }
 
-    /// Logs the lines that end in `bytes`, as far as there may be so many.
+    /// Logs the lines that end in `bytes`, within the limit of lines a second.
     pub(super) fn feed(&mut self, bytes: &[u8], now: Instant) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, is_whole) = match part.strip_suffix(b"\n") {

@@ -83,7 +83,7 @@ impl Supervisor {
 /// Has a program started.
 ///
 /// # Errors
-/// That there are as many as there may be; why it cannot be started.
+/// As many programs run as may, or the program cannot be started; says why.
 pub(super) fn start(config: &Arc<ExecConfig>, run: Run, limit: Duration) -> Started {
     let answer = Arc::new(Queue::default());
     let mut state = SUPERVISOR.state();

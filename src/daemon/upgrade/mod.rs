@@ -83,7 +83,7 @@ impl Program {
 /// The keeper's part: starts the program for a daemon without privileges.
 pub(crate) struct Starter {
     program: Program,
-    /// Those it has started, until their end has been seen.
+    /// The processes it has started, until their end has been seen.
     started: Vec<Child>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Predecessor {
     listeners: Vec<Listener>,
     /// Its locked pid file.
     pid_file: Option<File>,
-    /// Those before it, which still have clients.
+    /// Links to the processes before it that still have clients.
     links: Vec<Link>,
     /// The sockets on which it and those before it pass silent clients on.
     givers: Vec<OwnedFd>,
@@ -84,7 +84,7 @@ impl Predecessor {
             ("listener", written) => {
                 self.listeners.push(Listener::taken(descriptor, written)?);
             }
-            // Of a later version: it works without.
+            // A word of a later version, which the hand-over works without.
             _ => {}
         }
         Ok(())

@@ -115,7 +115,7 @@ fn broken(why: &str) -> Fault {
 }
 
 impl Fault {
-    /// Of a step that failed.
+    /// Returns the fault that an error of the socket stands for.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::TimedOut => broken("no complete answer came in time"),

@@ -43,7 +43,7 @@ impl Bearer {
 
     /// Whether anybody can come in who has to be in one of these groups, if there are any.
     pub(super) fn has_one_in(&self, groups: &[String]) -> bool {
-        // Of whom a key signs tokens is not known.
+        // A key may sign tokens for users that are not known here.
         let tokens = self.tokens.as_ref().filter(|_| self.key.is_none());
         tokens.is_none_or(|tokens| tokens.has_one_in(groups))
     }

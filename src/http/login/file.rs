@@ -15,7 +15,7 @@ const MAX_FILE: u64 = 1 << 20;
 /// Reads a file.
 ///
 /// # Errors
-/// That it cannot be read, or is too long.
+/// The file cannot be read, or is too long.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, UsersError> {
     let bytes = privileged::read(path, MAX_FILE + 1)
         .map_err(|error| UsersError::Unreadable(path.to_owned(), error))?;

@@ -1,4 +1,5 @@
-//! Who has to wait before another try, and who has shown a right password a moment ago.
+//! Before the 101: remembers which addresses must wait before another password, and which users
+//! have shown a right one a moment ago.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};

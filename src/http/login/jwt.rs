@@ -89,7 +89,7 @@ impl Key {
     }
 }
 
-/// Whom a token names.
+/// The user that a token names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Claims {
     /// The user (`sub`).

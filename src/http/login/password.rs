@@ -80,7 +80,7 @@ impl Stored {
     /// right.
     pub(super) fn fits(&self, user: &str, password: &str) -> bool {
         match self {
-            // Of the digests, which have one length.
+            // Digests are compared, since they have one length whatever the passwords have.
             Self::Clear(own) => is_same(&Sha256::digest(own), &Sha256::digest(password)),
             Self::Md5Crypt(salt, hash) => {
                 let got = md5_crypt::hash(password.as_bytes(), salt.as_bytes());
@@ -99,7 +99,7 @@ impl Stored {
     }
 }
 
-/// Reads `$5$...` or `$6$...`, whose hash has so many digits.
+/// Reads `$5$...` or `$6$...`, whose hash has this many digits.
 fn sha_crypt(text: &str, digits: usize) -> Result<Stored, &'static str> {
     let damaged = Err("a damaged $5$ or $6$ password");
     let parts: Vec<_> = text.split('$').skip(2).collect();

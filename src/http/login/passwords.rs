@@ -58,7 +58,7 @@ impl Passwords {
         Self {
             realm: realm.to_owned(),
             guard: Guard::default(),
-            // Who guesses learns of each guess before the next one.
+            // One check at a time of an address: the answer to a guess comes before the next guess.
             turns: Turns::new(checks, 1),
             wait,
         }

@@ -22,7 +22,7 @@ impl Tokens {
     /// Reads a file.
     ///
     /// # Errors
-    /// That the file cannot be read, or which line is wrong.
+    /// The file cannot be read, or a line is wrong; says which.
     pub(super) fn load(path: &Path) -> Result<Self, UsersError> {
         Self::parse(path, &file::read_text(path)?)
     }

@@ -1,5 +1,5 @@
-//! Whose login is checked next: a limit for each address and one for all, and an order in which
-//! those who guess come behind those who do not.
+//! Before the 101: decides whose login is checked next. Each address has a limit, all together have
+//! one, and addresses that have sent wrong passwords come behind all others.
 
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ struct Queue {
     all: usize,
     each: usize,
     running: Vec<Place>,
-    /// Those that wait, in the order of their turns.
+    /// The checks that wait, in the order of their turns.
     waiting: Vec<Place>,
     /// The number of the last one that came.
     number: u64,
@@ -151,7 +151,8 @@ impl Queue {
         }
     }
 
-    /// Whoever waits at the address of a check comes behind others that have not failed.
+    /// Moves the checks that wait for the address of this one behind those of addresses that have
+    /// not failed.
     fn suspect(&mut self, number: u64) {
         let at = position(&self.running, number);
         let Some(network) = at.and_then(|at| self.running[at].network) else {

@@ -79,7 +79,7 @@ impl Sink for dyn Outlet + '_ {
 
 /// What takes frames: a client, or many.
 pub(crate) trait Frames {
-    /// Makes the header of a whole frame with a payload of so many bytes.
+    /// Makes the header of a whole frame with a payload of this many bytes.
     fn header(&self, opcode: OpCode, length: usize) -> Header;
 
     /// Sends pieces that together are whole frames, of which `taken` bytes were sent before, as

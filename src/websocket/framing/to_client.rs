@@ -322,7 +322,7 @@ impl<'a> ToClient<'a> {
         Ok(())
     }
 
-    /// Makes space for so many bytes more of a held message, if the server's memory suffices.
+    /// Makes space for this many bytes more of a held message, if the server's memory suffices.
     fn reserve(&mut self, held: &mut Vec<u8>, bytes: usize) -> Result<(), Forward> {
         let needed = held.len() + bytes;
         if needed <= held.capacity() {

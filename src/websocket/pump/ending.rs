@@ -60,7 +60,7 @@ impl fmt::Display for BackendEnd {
 }
 
 impl Pump {
-    /// The code that tells of a backend's end, after it has said so many bytes. One that leaves at
+    /// The code that tells of a backend's end, after it has said this many bytes. One that leaves at
     /// once, before anybody has said anything, has no room for the client, but for a program, which
     /// is the client's own (docs/behaviour.md, section 3).
     pub(super) fn code_of_end(&self, said: u64) -> CloseCode {

@@ -22,7 +22,7 @@ use crate::system::unread::unread;
 use crate::websocket::framing::Frames;
 use crate::websocket::pump::{CLOSE_WAIT, SLOW_WAIT};
 
-/// A client may be so many bytes behind when the backend goes on to speak.
+/// A client may be this many bytes behind when the backend goes on to speak.
 const BEHIND: u64 = 256 << 10;
 
 /// Longest rest of a frame that is sent to a client that loses its place, in bytes.

@@ -25,7 +25,7 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     /// Notified when something has been written, or when the backend is gone.
     room: Condvar,
-    /// Whose memory is taken.
+    /// The clients whose budget of memory (`maxmemory`) pays for what waits.
     clients: Arc<Clients>,
 }
 
@@ -304,7 +304,7 @@ pub(super) mod tests {
         all
     }
 
-    /// Reads so many bytes while the inbox is flushed.
+    /// Reads this many bytes while the inbox is flushed.
     fn take(inbox: &Inbox, other: &mut UnixStream, count: usize) -> Vec<u8> {
         let mut got = Vec::new();
         let mut chunk = [0; 4096];

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 
 use crate::system::budget::{Budget, Share};
 
-/// A message of so many bytes is kept for newcomers even if `replay` is less.
+/// A message of this many bytes is kept for newcomers even if `replay` is less.
 const KEPT: usize = 68 << 10;
 
-/// A buffer of so many bytes is never given back.
+/// A buffer of this many bytes is never given back.
 const SMALL: usize = 4 << 10;
 
 /// Whole frames, as bytes.
