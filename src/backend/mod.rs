@@ -13,11 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::ReceiveTimeout;
-use nix::sys::socket::{
-    MsgFlags, Shutdown, UnixAddr, recvfrom, send, sendmsg, setsockopt, shutdown,
-};
-use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::socket::{MsgFlags, Shutdown, UnixAddr, recv, recvfrom, send, sendmsg, shutdown};
 
 mod connect;
 mod device;
@@ -135,15 +131,6 @@ impl Backend {
         matches!(self.kind, Kind::Stream | Kind::Packet)
     }
 
-    /// Sets how long a read of a socket waits.
-    ///
-    /// # Errors
-    /// As setsockopt(2).
-    pub(crate) fn set_read_timeout(&self, limit: Duration) -> io::Result<()> {
-        let limit = TimeVal::milliseconds(limit.as_millis() as i64);
-        Ok(setsockopt(&self.fd, ReceiveTimeout, &limit)?)
-    }
-
     /// Whether a read of a socket would return at once.
     pub(crate) fn is_readable(&self) -> bool {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
@@ -153,13 +140,11 @@ impl Backend {
     /// Reads what is there, or one packet, waiting for it.
     ///
     /// # Errors
-    /// As recv(2), `WouldBlock` when the limit of reads has passed; a packet longer than `buffer`
+    /// As recv(2), `Interrupted` when the thread was called out of it; a packet longer than `buffer`
     /// is an error, since its rest is lost; [`Backend::is_gone`] tells of a device.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Input> {
         match &self.kind {
-            Kind::Stream => self.stream_input(retry(|| {
-                nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())
-            })),
+            Kind::Stream => self.stream_input(recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty())),
             Kind::Packet => self.read_packet(buffer),
             Kind::Device(device) => device.read(self.fd.as_fd(), buffer),
         }
@@ -174,7 +159,7 @@ impl Backend {
             return Ok(None);
         }
         let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        match retry(|| nix::sys::socket::recv(fd, buffer, flags)) {
+        match retry(|| recv(fd, buffer, flags)) {
             Err(Errno::EAGAIN) => Ok(None),
             result => self.stream_input(result).map(Some),
         }
@@ -214,7 +199,7 @@ impl Backend {
     /// The kernel reports a peer that closed with bytes unread once, before the packets it had
     /// sent: this reads those first.
     fn read_packet(&self, buffer: &mut [u8]) -> io::Result<Input> {
-        let mut result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));
+        let mut result = recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer);
         if result == Err(Errno::ECONNRESET) {
             self.was_reset.store(true, Ordering::Release);
             result = retry(|| recvfrom::<UnixAddr>(self.fd.as_raw_fd(), buffer));

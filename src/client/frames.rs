@@ -151,7 +151,7 @@ impl FrameWriter {
 
     /// Reads the client as [`Client::read`] does, while [`FrameWriter::watch`] counts its silence.
     /// Sends owed frames first, as soon as the socket takes them, unless whoever sends the rest of
-    /// other frames will. When the limit of the client's reads has passed, its silence goes on.
+    /// other frames will. When the thread is called out of the read, the client's silence goes on.
     ///
     /// # Errors
     /// As [`Client::read`].
@@ -164,7 +164,7 @@ impl FrameWriter {
             self.settle();
         }
         let result = self.client.read(buffer);
-        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
             self.set_busy();
         }
         result

@@ -73,9 +73,9 @@ impl Client {
 
     /// Waits until the socket has something to read or takes something to write.
     pub fn wait_ready(&self) {
-        if !self.holds_input() {
-            self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, PollTimeout::NONE);
-        }
+        let events = PollFlags::POLLIN | PollFlags::POLLOUT;
+        let mut fds = [PollFd::new(self.as_fd(), events)];
+        while !self.holds_input() && poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
     }
 
     /// Whether a read by this thread, which is the only one that reads, would return at once.

@@ -8,7 +8,7 @@ use std::io;
 use nix::sys::signal::{SigSet, Signal};
 
 /// Signals that are left alone: faults of the program itself, QUIT for a core dump on request, job
-/// control, and those that are ignored by default.
+/// control, and those that are ignored by default (URG calls threads out of reads: `server::readers`).
 const LEFT_ALONE: [Signal; 15] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,

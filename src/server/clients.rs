@@ -66,7 +66,7 @@ impl Clients {
     /// sets its pause. It gives threads to parked directions, too. It ends with the table.
     ///
     /// # Errors
-    /// If the thread cannot be created.
+    /// If the thread cannot be created, or interrupt others.
     pub(crate) fn watch(self: &Arc<Self>, ping: Duration) -> io::Result<()> {
         let pause = ping / u32::from(WATCHES);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,6 +77,7 @@ impl Clients {
                     reason(&error)
                 );
             }
+            interrupt::prepare()?;
             let clients = Arc::downgrade(self);
             let (parking, workers) = (Arc::clone(&self.parking), Arc::clone(&self.workers));
             threads::spawn_vital("watch", move || {

@@ -24,6 +24,7 @@ pub(crate) mod farewell;
 pub(crate) mod parking;
 #[cfg(not(feature = "tls"))]
 mod plain;
+pub(crate) mod readers;
 pub(crate) mod resources;
 #[cfg(feature = "tls")]
 mod secure;

@@ -12,6 +12,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::server::readers::{Reader, Readers};
 use crate::system::sync::atomic::{AtomicUsize, Ordering};
 use crate::system::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::system::threads;
@@ -53,6 +54,8 @@ struct State {
     idle: usize,
     /// All threads.
     threads: usize,
+    /// Those that run, as far as they wait in reads.
+    readers: Readers,
     /// What waits in turn.
     turns: VecDeque<Work>,
     /// How many may be served in turn at a time.
@@ -114,18 +117,19 @@ impl Workers {
 
     /// Sees to it that turns come. Threads that have had theirs for [`STALL`] while others wait are
     /// stuck and count no longer; and what failed because no thread could be created is tried
-    /// again. Gives memory back that threads have left. Returns when to look again, if anything
-    /// waits.
+    /// again. Calls threads out of reads in which they have waited too long. Gives memory back that
+    /// threads have left. Returns when to look again, if anything waits.
     pub(crate) fn watch(self: &Arc<Self>) -> Option<Duration> {
         let clearing = self.clear();
         let mut state = self.state();
+        let looking = state.readers.watch();
         let is_stalled = state.last.is_none_or(|last| last.elapsed() >= STALL);
         if is_stalled && !state.turns.is_empty() {
             state.stuck = state.serving;
             self.start_turns(&mut state);
         }
         let waiting = (!state.turns.is_empty()).then_some(STALL);
-        waiting.into_iter().chain(clearing).min()
+        waiting.into_iter().chain(clearing).chain(looking).min()
     }
 
     /// Clears the heap some time after threads have ended: what a burst has taken is free then, but
@@ -194,6 +198,7 @@ impl Workers {
     /// What a thread does: one work after the other.
     fn work(self: &Arc<Self>) {
         let mut state = self.state();
+        let reader = state.readers.add();
         loop {
             let Some((work, mut place)) = state.given.pop_front() else {
                 let none = |state: &mut State| state.given.is_empty();
@@ -201,19 +206,21 @@ impl Workers {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 if state.given.is_empty() {
                     state.idle -= 1;
-                    return state.count_end();
+                    return state.count_end(&reader);
                 }
                 continue;
             };
             state.idle -= 1;
             drop(state);
+            place.reader = Some(Arc::clone(&reader));
             // The panic is logged; it ends this work only.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| work(&mut place)));
+            reader.begin(0);
             state = self.state();
             place.free(&mut state);
             match self.next_turn(&mut state) {
                 Some(turn) => state.given.push_front(turn),
-                None if state.idle >= state.given.len() + KEPT => return state.count_end(),
+                None if state.idle >= state.given.len() + KEPT => return state.count_end(&reader),
                 None => {}
             }
             state.idle += 1;
@@ -227,8 +234,9 @@ impl Workers {
 
 impl State {
     /// Notes that a thread ends.
-    fn count_end(&mut self) {
+    fn count_end(&mut self, reader: &Arc<Reader>) {
         self.threads -= 1;
+        self.readers.remove(reader);
         self.has_ended = true;
     }
 }
@@ -248,6 +256,8 @@ enum Held {
 pub(crate) struct Place {
     workers: Arc<Workers>,
     held: Held,
+    /// The thread, once it has one.
+    reader: Option<Arc<Reader>>,
 }
 
 impl Place {
@@ -256,6 +266,15 @@ impl Place {
         Self {
             workers: Arc::clone(workers),
             held: Held::Nothing,
+            reader: None,
+        }
+    }
+
+    /// Notes that the thread begins another read. When it has waited in it for so many looks, the
+    /// read fails with `EINTR`; with 0 it may wait as long as it likes.
+    pub(crate) fn begin_read(&self, looks: u32) {
+        if let Some(reader) = &self.reader {
+            reader.begin(looks);
         }
     }
 

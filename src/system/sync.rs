@@ -1,6 +1,6 @@
 //! Ground: std's locks, condition variables and atomics.
 //!
-//! `client::frames`, `websocket::pump::latch`, `server::parking` and `server::workers` import them
+//! `client::frames`, `websocket::pump::latch`, `server::parking`, `readers` and `workers` import them
 //! from here. The model in `tests/model` compiles those files with the types of a scheduler instead,
 //! which tries orders of events that rarely happen.
 

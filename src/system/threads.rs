@@ -5,6 +5,7 @@ use std::io;
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
+pub(crate) use interrupt::Thread;
 use log::error;
 use nix::poll::{PollTimeout, poll};
 use nix::unistd::Uid;
@@ -16,6 +17,9 @@ const STACK: usize = if cfg!(debug_assertions) {
 } else {
     128 << 10
 };
+
+/// Time between two looks at threads that wait in a read.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// Returns the builder of a thread. ps(1) and the log of a panic show its name.
 pub(crate) fn named(name: impl Into<String>) -> Builder {

@@ -98,7 +98,10 @@ fn handshake(
     let mut tls = ServerConnection::new(certificates.current()).map_err(Failure::Tls)?;
     while tls.is_handshaking() {
         wait(socket, PollFlags::POLLIN, deadline)?;
-        incoming.fill(socket)?;
+        match incoming.fill(socket) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            filled => filled?,
+        }
         if incoming.ended() {
             return Err(Failure::Io(io::ErrorKind::UnexpectedEof.into()));
         }

@@ -48,6 +48,9 @@ impl Incoming {
     }
 
     /// Reads from the socket once, blocking as the socket does. To be called only when empty.
+    ///
+    /// # Errors
+    /// As recv(2), `Interrupted` too.
     pub(super) fn fill(&mut self, mut socket: &TcpStream) -> io::Result<()> {
         self.fill_by(|bytes| socket.read(bytes))
     }
@@ -65,12 +68,7 @@ impl Incoming {
         self.resize();
         self.start = 0;
         self.end = 0;
-        self.end = loop {
-            match read(&mut self.bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
+        self.end = read(&mut self.bytes)?;
         self.ended = self.end == 0;
         Ok(())
     }

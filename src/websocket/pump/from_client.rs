@@ -115,7 +115,6 @@ impl<'a> FromClient<'a> {
                         return Leave::Silent;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_silence(&error) => {
                     if patience.is_over(|| self.is_empty()) {
                         return Leave::Silent;

@@ -169,18 +169,11 @@ impl Pump {
         }
     }
 
-    /// Sets the limits of reads, and sends the 101. If that fails, the client is cut, and both
-    /// directions find its end.
+    /// Sends the 101. If that fails, the client is cut, and both directions find its end.
     fn begin(&self, greet: impl FnOnce() -> io::Result<()>) {
         let client = self.writer.client();
         // The limit of the opening must not stay: the server watches for silence.
-        let limit = self.terms.park.filter(|_| self.parks(Reads::Client));
-        let _ = client.set_read_timeout(limit);
-        if let Some(limit) = self.terms.park
-            && self.parks(Reads::Backend)
-        {
-            let _ = self.backend.set_read_timeout(limit);
-        }
+        let _ = client.set_read_timeout(None);
         let failed = || Err(io::ErrorKind::Other.into());
         if unless_panic(
             || self.writer.open(self.parks(Reads::Backend), greet),
@@ -353,9 +346,11 @@ impl Pump {
     }
 }
 
-/// Whether a read has ended because nothing came for the time that a read waits.
+/// Whether a read has ended because nothing came for the time that a thread waits. A socket may have
+/// a limit for that from the process that had it before an upgrade.
 fn is_silence(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+    use io::ErrorKind::{Interrupted, WouldBlock};
+    matches!(error.kind(), Interrupted | WouldBlock)
 }
 
 /// Returns what `work` returns, or what `failed` does if it panics: a bug then ends one client, and

@@ -1,5 +1,8 @@
 //! Running: whether a direction's thread waits for more, or leaves.
 
+use std::time::Duration;
+
+use crate::server::readers::looks;
 use crate::server::workers::Place;
 
 /// Reads of a thread that is served in turn, before it lets another have its turn.
@@ -8,8 +11,9 @@ const TURN: u32 = 64;
 /// A thread's right to wait, and how long it has had its turn.
 pub(crate) struct Patience<'a> {
     place: &'a mut Place,
-    /// The direction can do without a thread.
-    parks: bool,
+    /// Looks for which a read may wait, and the direction then does without a thread; 0 if it
+    /// cannot.
+    looks: u32,
     /// The thread may wait in a read.
     lingers: bool,
     /// The descriptor is known to be readable.
@@ -18,11 +22,12 @@ pub(crate) struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// The patience of a thread in this place. `is_ready` says that there is something to read.
-    pub(crate) fn new(place: &'a mut Place, parks: bool, is_ready: bool) -> Self {
+    /// The patience of a thread in this place. A direction that can do without a thread does so
+    /// when it has been silent for `park`. `is_ready` says that there is something to read.
+    pub(crate) fn new(place: &'a mut Place, park: Option<Duration>, is_ready: bool) -> Self {
         Self {
             place,
-            parks,
+            looks: looks(park),
             lingers: false,
             is_ready,
             reads: 0,
@@ -36,7 +41,8 @@ impl<'a> Patience<'a> {
         is_empty: impl FnOnce() -> bool,
         is_readable: impl FnOnce() -> bool,
     ) -> bool {
-        if !self.parks || self.lingers {
+        self.place.begin_read(self.looks);
+        if self.looks == 0 || self.lingers {
             return true;
         }
         self.lingers = self.place.linger();
@@ -55,13 +61,14 @@ impl<'a> Patience<'a> {
         true
     }
 
-    /// Whether the thread leaves after a silence.
+    /// Whether the thread leaves after a silence. Otherwise it reads again.
     pub(crate) fn is_over(&mut self, is_empty: impl FnOnce() -> bool) -> bool {
-        self.parks && is_empty()
+        self.looks > 0 && is_empty()
     }
 
     /// The direction is over: its thread waits for the other one, whatever others wait for.
     pub(crate) fn end(&mut self) {
+        self.place.begin_read(0);
         self.place.give_up();
     }
 }

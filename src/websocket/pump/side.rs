@@ -80,7 +80,8 @@ impl Side {
     pub(super) fn run(mut self, place: &mut Place) {
         loop {
             let parks = self.pump.parks(self.reads);
-            let mut patience = Patience::new(place, parks, self.is_ready);
+            let park = self.pump.terms.park.filter(|_| parks);
+            let mut patience = Patience::new(place, park, self.is_ready);
             let traffic = self.pump.writer.client().traffic();
             let left = traffic.copying(|| match self.reads {
                 Reads::Client => self.pump.copy_client(self.count, &mut patience),

@@ -1,9 +1,8 @@
 //! Tests of `pump`: how long each thread waits for the other at the end.
 
-use super::ending::LOOK;
 use super::*;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -11,14 +10,16 @@ use std::time::Instant;
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::backend::tests::connect;
 use crate::backend::tests::{service, stream_pair};
-use crate::config::{FrameType, Framing, Target};
+use crate::config::{FrameType, Framing};
 use crate::http::request::tests::pair;
 use crate::server::workers::Work;
 use crate::system::keepalive::keep_alive;
 
 mod panics;
+#[cfg(feature = "state")]
+mod silence;
+mod slow;
 
 /// Longest wait of a test for the end of a connection, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +47,20 @@ fn greeted(
     between(ends, service(framing), ping, greet)
 }
 
+fn terms(service: ServiceConfig, ping: Duration, clients: &Arc<Clients>) -> Terms {
+    Terms {
+        who: Who {
+            service: "echo".into(),
+            user: None,
+            is_shared: false,
+        },
+        config: Arc::new(service),
+        ping,
+        park: None,
+        clients: Arc::clone(clients),
+    }
+}
+
 fn between<B>(
     (connected, backend): (Backend, B),
     service: ServiceConfig,
@@ -59,17 +74,7 @@ fn between<B>(
     let own = Arc::clone(&writer);
     let clients = Arc::<Clients>::default();
     clients.budget().set_limit(usize::MAX);
-    let terms = Terms {
-        who: Who {
-            service: "echo".into(),
-            user: None,
-            is_shared: false,
-        },
-        config: Arc::new(service),
-        ping,
-        park: None,
-        clients: Arc::clone(&clients),
-    };
+    let terms = terms(service, ping, &clients);
     let (sender, report) = channel();
     let last: Last = Box::new(move |_, _, report| drop(sender.send(report)));
     let work: Work = Box::new(move |place| run(own, connected, (terms, None), place, greet, last));
@@ -170,55 +175,6 @@ fn a_backend_that_half_closes_still_gets_what_the_client_sent() {
     pumped.backend.read_to_end(&mut read).expect("the end");
     assert_eq!(read, b"late");
     assert_eq!(pumped.end().1.code, 1000);
-}
-
-/// A TCP backend with a small receive buffer, and its own end.
-fn tcp_pair() -> (Backend, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    setsockopt(&listener, sockopt::RcvBuf, &4096).expect("a socket");
-    let port = listener.local_addr().expect("bound").port();
-    let target = Target::Tcp("127.0.0.1".into(), port);
-    let connected = connect(&target, PATIENCE).expect("it listens");
-    (connected, listener.accept().expect("it came").0)
-}
-
-/// A backend that is silent for longer than the Close waits for it, and then reads everything and
-/// reports its progress.
-fn a_slow_backend_gets_all<B: Read + Write>(ends: (Backend, B)) {
-    let mut pumped = between(ends, service(Framing::Stream), NEVER, || Ok(()));
-    let message = vec![b'x'; 120];
-    let mut sent = frame(0x82, &message).repeat(200);
-    sent.extend(close(1000));
-    pumped.client.write_all(&sent).expect("buffer space");
-    let mut echo = [0; 4];
-    pumped.client.read_exact(&mut echo).expect("a Close");
-    assert_eq!(&echo, b"\x88\x02\x03\xe8");
-    let mut client = pumped.client.try_clone().expect("a descriptor");
-    client.shutdown(Shutdown::Both).expect("a socket");
-    assert_eq!(client.read(&mut echo).expect("the end"), 0);
-    let (mut read, all) = (0, 200 * message.len());
-    let mut buffer = [0; 6000];
-    loop {
-        let told = pumped.backend.write_all(b"progress\n");
-        assert!(told.is_ok() || read == all, "{told:?} after {read} bytes");
-        match pumped.backend.read(&mut buffer).expect("no reset") {
-            0 => break,
-            count => read += count,
-        }
-        thread::sleep(LOOK / 2);
-    }
-    assert_eq!(read, all);
-    pumped.end();
-}
-
-#[test]
-fn a_slow_tcp_backend_that_writes_after_the_close_gets_all() {
-    a_slow_backend_gets_all(tcp_pair());
-}
-
-#[test]
-fn a_slow_unix_backend_that_writes_after_the_close_gets_all() {
-    a_slow_backend_gets_all(stream_pair());
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) fn run(
     });
     let client = member.client();
     // The limit of the opening must not stay: the server watches for silence.
-    let _ = client.set_read_timeout(member.terms.park.filter(|_| member.parks()));
+    let _ = client.set_read_timeout(None);
     // What is said from now on is for it too, and goes out after the 101.
     member.membership.share().join(Arc::clone(&member));
     if member.writer.open(false, greet).is_err() {
@@ -100,11 +100,6 @@ impl Member {
     /// Notes that the share's thread writes to it no longer.
     pub(super) fn let_go(&self) {
         self.left.open();
-    }
-
-    /// Whether it can do without a thread.
-    fn parks(&self) -> bool {
-        self.terms.park.is_some()
     }
 
     /// Ends the connection of a client that says nothing more.
@@ -229,7 +224,7 @@ impl Hearing {
 
     /// The same with a thread in hand; returns whether the client is gone.
     fn copy(&mut self, member: &Member, place: &mut Place) -> bool {
-        let mut patience = Patience::new(place, member.parks(), self.is_ready);
+        let mut patience = Patience::new(place, member.terms.park, self.is_ready);
         let source = Source {
             writer: &member.writer,
             terms: &member.terms,

@@ -101,15 +101,21 @@ impl Socket {
         !self.0.sent.lock().expect("no panic").is_empty()
     }
 
-    /// Reads a byte, waiting for it.
-    pub(crate) fn read(&self) -> u8 {
+    /// Reads a byte, waiting for it; `None` if the thread is interrupted meanwhile.
+    pub(crate) fn read(&self) -> Option<u8> {
+        let thread = Thread::current();
+        thread.set(Some(Wait::In(self.clone())));
         let mut sent = self.0.sent.lock().expect("no panic");
-        loop {
-            match sent.pop_front() {
-                Some(byte) => return byte,
-                None => sent = self.0.changed.wait(sent).expect("no panic"),
+        let byte = loop {
+            let byte = sent.pop_front();
+            if byte.is_some() || thread.is_interrupted() {
+                break byte;
             }
-        }
+            sent = self.0.changed.wait(sent).expect("no panic");
+        };
+        drop(sent);
+        thread.set(None);
+        byte
     }
 
     /// Takes a byte if it is the next one. Returns whether it was.
@@ -120,6 +126,46 @@ impl Socket {
             sent.pop_front();
         }
         is_next
+    }
+}
+
+/// A thread, which is interrupted only where it waits for bytes, as by a signal.
+#[derive(Clone, Default)]
+pub(crate) struct Thread(Arc<Mutex<Option<Wait>>>);
+
+enum Wait {
+    In(Socket),
+    Interrupted,
+}
+
+shuttle::thread_local! {
+    static CURRENT: Thread = Thread::default();
+}
+
+impl Thread {
+    pub(crate) fn current() -> Self {
+        CURRENT.with(Clone::clone)
+    }
+
+    pub(crate) fn interrupt(&self) {
+        let mut wait = self.0.lock().expect("no panic");
+        let Some(Wait::In(socket)) = &*wait else {
+            return;
+        };
+        let socket = socket.clone();
+        *wait = Some(Wait::Interrupted);
+        drop(wait);
+        // Who waits for the socket holds this lock while it looks.
+        drop(socket.0.sent.lock().expect("no panic"));
+        socket.0.changed.notify_all();
+    }
+
+    fn set(&self, wait: Option<Wait>) {
+        *self.0.lock().expect("no panic") = wait;
+    }
+
+    fn is_interrupted(&self) -> bool {
+        matches!(*self.0.lock().expect("no panic"), Some(Wait::Interrupted))
     }
 }
 

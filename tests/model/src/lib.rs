@@ -1,4 +1,5 @@
-//! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking` and `workers`, compiled with
+//! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking`, `readers` and `workers`,
+//! compiled with
 //! shuttle's threads in the place of std's.
 //!
 //! The client of `frames` is a socket of a few bytes that records what is written; `parking` watches
@@ -29,6 +30,9 @@ mod server {
     #[allow(dead_code, reason = "the daemon uses what the model does not")]
     #[path = "../../../src/server/parking.rs"]
     pub(crate) mod parking;
+    #[allow(dead_code, reason = "the model has a watch of its own")]
+    #[path = "../../../src/server/readers.rs"]
+    pub(crate) mod readers;
     #[path = "../../../src/server/workers.rs"]
     pub(crate) mod workers;
 }
@@ -47,6 +51,10 @@ mod system {
     pub(crate) mod threads {
         use std::io;
         use std::time::Duration;
+
+        pub(crate) use crate::epoll::Thread;
+
+        pub(crate) const LOOK: Duration = Duration::ZERO;
 
         #[allow(clippy::unnecessary_wraps, reason = "the daemon's may fail")]
         pub(crate) fn spawn(

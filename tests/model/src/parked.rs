@@ -36,6 +36,8 @@ struct Shared {
     /// Directions that are over, and what each has read.
     over: Mutex<Vec<Vec<u8>>>,
     changed: Condvar,
+    /// How often a direction has given its thread up.
+    left: Mutex<usize>,
 }
 
 /// A direction, as `pump::side` has it: it gives what it reads to the peer of another socket.
@@ -52,15 +54,16 @@ struct Side {
 
 impl Side {
     fn run(mut self: Box<Self>, place: &mut Place) {
-        let mut patience = Patience::new(place, true, std::mem::take(&mut self.is_ready));
+        let mut patience = Patience::new(place, Some(Duration::ZERO), std::mem::take(&mut self.is_ready));
         while self.send_kept() && patience.may_read(|| true, || self.socket.is_readable()) {
             match self.socket.read() {
-                PONG => {}
-                END => {
+                None if patience.is_over(|| true) => break,
+                None | Some(PONG) => {}
+                Some(END) => {
                     patience.end();
                     return self.end();
                 }
-                byte => self.kept = Some(byte),
+                byte => self.kept = byte,
             }
         }
         if self.kept.is_some() && self.socket.has_left() {
@@ -68,6 +71,7 @@ impl Side {
             return self.end();
         }
         let shared = Arc::clone(&self.shared);
+        *shared.left.lock().expect("no panic") += 1;
         assert!(shared.parking.park(self).is_ok(), "the set takes it");
     }
 
@@ -138,6 +142,18 @@ fn data(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(is_data).collect()
 }
 
+/// Looks at the threads that read, a few times: whoever is in the same read at two is called out of
+/// it.
+fn start_looks(shared: &Arc<Shared>) {
+    let workers = Arc::clone(&shared.workers);
+    drop(thread::spawn(move || {
+        for _ in 0..4 {
+            workers.watch();
+            thread::yield_now();
+        }
+    }));
+}
+
 /// Each byte that comes while a direction goes to sleep or wakes is read, in its order, once; and
 /// one whose peer does not take what is written goes on when it does, or ends when its own leaves.
 pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
@@ -189,6 +205,7 @@ pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
             }));
         }
         start_deaf(&shared);
+        start_looks(&shared);
         let mut over = shared.over.lock().expect("no panic");
         while over.len() <= sent.len() {
             over = shared.changed.wait(over).expect("no panic");
@@ -222,4 +239,30 @@ fn start_deaf(shared: &Arc<Shared>) {
         }
         socket.leave();
     }));
+}
+
+/// A thread that waits in a read is called out of it, and again if the call came before the read.
+pub fn a_thread_that_waits_in_a_read_is_called_out_of_it() {
+    let events = || {
+        let shared = Arc::new(Shared::default());
+        shared.parking.open().expect("a set");
+        shared.workers.set_limit(2);
+        let side = Box::new(Side {
+            shared: Arc::clone(&shared),
+            socket: Socket::default(),
+            out: Socket::default(),
+            kept: None,
+            read: Vec::new(),
+            is_ready: false,
+            is_awaited: false,
+        });
+        let work: Work = Box::new(move |place| side.run(place));
+        let started = shared.workers.start(work, Place::new(&shared.workers));
+        assert!(started.is_ok(), "threads can be created");
+        while *shared.left.lock().expect("no panic") == 0 {
+            shared.workers.watch();
+            thread::yield_now();
+        }
+    };
+    shuttle::check_random(events, ORDERS);
 }

@@ -15,6 +15,7 @@ macro_rules! tests {
 
 tests!(
     parked:
+    a_thread_that_waits_in_a_read_is_called_out_of_it,
     what_comes_at_any_moment_of_sleep_is_read_once_and_in_order,
 );
 
