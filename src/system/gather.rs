@@ -23,3 +23,28 @@ pub(crate) fn gather<T>(
     IoSlice::advance_slices(&mut left, taken);
     write(left)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_not_written_again() {
+        let split: [&[&[u8]]; 5] = [
+            &[b"gather"],
+            &[b"gather", b""],
+            &[b"ga", b"ther"],
+            &[b"", b"gat", b"her"],
+            &[b"g", b"a", b"the", b"r"],
+        ];
+        for pieces in split {
+            for taken in 0..6 {
+                let written: Vec<u8> = gather(pieces, taken, |slices| {
+                    slices.iter().flat_map(|slice| slice.to_vec()).collect()
+                });
+                assert_eq!(written, b"gather"[taken..], "{taken} of {pieces:?}");
+            }
+        }
+        assert_eq!(gather(&[b"one", b""], 1, |slices| slices.len()), 1);
+    }
+}

@@ -10,7 +10,7 @@ use crate::backend::Connection;
 use crate::certificates::Files;
 use crate::client::Client;
 use crate::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
-use crate::gateway::{Gateway, is_emulated};
+use crate::gateway::Gateway;
 use crate::process::wait_until;
 
 /// Bytes that each client says: far more than the socket of a backend holds.
@@ -101,9 +101,6 @@ fn take_slowly(connection: &mut Connection, count: usize) -> Vec<u8> {
 
 #[test]
 fn clients_of_backends_that_do_not_read_hold_no_thread_and_lose_nothing() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let gateway = Gateway::with(FEW, "park = 1;");
     gateway.backend("echo").echo();
     let backend = gateway.backend("deaf");
@@ -242,9 +239,6 @@ fn a_client_that_leaves_while_its_backend_does_not_read_is_noticed() {
 
 #[test]
 fn clients_with_tls_of_backends_that_do_not_read_hold_no_thread_and_lose_nothing() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let files = Files::new();
     let gateway = files.gateway(FEW, "park = 1;");
     let backend = gateway.backend("deaf");

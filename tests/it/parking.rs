@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::backend::Connection;
 use crate::client::Client;
 use crate::frames::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
-use crate::gateway::{Gateway, is_emulated};
+use crate::gateway::Gateway;
 use crate::process::wait_until;
 
 /// A server in which every direction is parked at once, but one of the first client's.
@@ -34,9 +34,6 @@ fn sleepy() -> (Gateway, Client, Connection) {
 
 #[test]
 fn silent_clients_hold_no_thread() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let gateway = Gateway::with("maxperip = 0;", "park = 1;");
     gateway.backend("echo").echo();
     let idle = gateway.process.threads();
@@ -189,9 +186,6 @@ fn packets_of_a_parked_backend_are_messages() {
 
 #[test]
 fn parked_clients_are_pinged_and_their_pongs_wake_nobody() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let gateway = Gateway::with("maxperip = 0;", "park = 1; ping = 1;");
     let backend = gateway.backend("quiet");
     let idle = gateway.process.threads();

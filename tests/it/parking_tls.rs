@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::backend::Connection;
 use crate::certificates::{Files, Tls};
 use crate::frames::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
-use crate::gateway::{Gateway, is_emulated};
+use crate::gateway::Gateway;
 use crate::parking::{AT_ONCE, MOMENT};
 use crate::process::wait_until;
 
@@ -61,9 +61,6 @@ fn close_code(client: &mut Tls) -> u16 {
 
 #[test]
 fn silent_clients_with_tls_hold_no_thread() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let files = Files::new();
     let gateway = files.gateway("maxperip = 0;", "park = 1;");
     gateway.backend("echo").echo();
@@ -153,9 +150,6 @@ fn many_messages_in_one_record_and_one_in_many_wake_a_client_once() {
 
 #[test]
 fn half_a_record_holds_no_thread_and_wakes_nobody() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let files = Files::new();
     let gateway = files.gateway("maxperip = 0;", "park = 1;");
     gateway.backend("echo").echo();
@@ -182,9 +176,6 @@ fn half_a_record_holds_no_thread_and_wakes_nobody() {
 
 #[test]
 fn parked_clients_with_tls_are_pinged_and_their_pongs_wake_nobody() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let files = Files::new();
     let gateway = files.gateway("", "park = 1; ping = 1;");
     let backend = gateway.backend("quiet");

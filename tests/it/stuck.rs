@@ -11,7 +11,7 @@ use crate::backend::Connection;
 use crate::certificates::Files;
 use crate::client::Client;
 use crate::frames::{self, CLOSE, FIN, PING, PONG, TEXT};
-use crate::gateway::{Gateway, is_emulated};
+use crate::gateway::Gateway;
 use crate::process::wait_until;
 
 /// Bytes that each client is sent: more than the sockets on their way hold.
@@ -75,9 +75,6 @@ fn leave(client: &mut Client) {
 
 #[test]
 fn clients_that_do_not_read_hold_no_thread_and_get_every_byte_later() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let gateway = Gateway::with("maxperip = 0; maxthreads = 4;", "park = 1;");
     gateway.backend("echo").echo();
     let idle = gateway.process.threads();
@@ -125,9 +122,6 @@ fn lines_for_a_client_that_does_not_read_stay_lines() {
 
 #[test]
 fn a_ping_of_a_client_that_does_not_read_is_answered_between_frames() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let gateway = Gateway::with("maxperip = 0; maxthreads = 4;", "park = 1;");
     let idle = gateway.process.threads();
     let text = flood();
@@ -198,9 +192,6 @@ fn a_client_that_does_not_read_is_told_of_a_close_or_cut() {
 
 #[test]
 fn clients_with_tls_that_do_not_read_hold_no_thread_and_get_every_byte_later() {
-    if is_emulated("threads would be the emulator's") {
-        return;
-    }
     let files = Files::new();
     let gateway = files.gateway("maxperip = 0; maxthreads = 4;", "park = 1;");
     let backend = gateway.backend("flood");
