@@ -1,7 +1,6 @@
 //! Tests of `pump`: a silent direction leaves its read, and one that talks needs no timer for that.
 
-use nix::sys::socket::getsockopt;
-use nix::sys::time::{TimeVal, TimeValLike};
+use std::os::fd::AsFd;
 
 use super::*;
 
@@ -30,8 +29,9 @@ fn no_read_has_a_limit_of_the_kernel_and_a_silent_client_leaves_its_thread_all_t
         let mut read = [0; 5];
         backend.read_exact(&mut read).expect("the message");
         assert_eq!(&read, b"Hello");
-        let limit = getsockopt(writer.client(), sockopt::ReceiveTimeout).expect("a socket");
-        assert_eq!(limit, TimeVal::zero());
+        let socket = writer.client().as_fd().try_clone_to_owned();
+        let socket = TcpStream::from(socket.expect("a descriptor"));
+        assert_eq!(socket.read_timeout().expect("a socket"), None);
         let deadline = Instant::now() + PATIENCE;
         while writer.client().traffic().threads() > 0 {
             assert!(
