@@ -16,10 +16,14 @@ lib = $(DESTDIR)$(LIBDIR)
 plugins = $(DESTDIR)$(PLUGINDIR)
 version = 0.1.0
 
-.PHONY: all demo terminal test check check-programs check-routers soak bench boot cross deb dist size install install-built clean
+.PHONY: all programs library demo terminal test check check-programs check-routers soak bench boot cross deb dist size install install-built clean
 
-all:
+all: programs library
+
+programs:
 	$(CARGO) build --release --locked --workspace
+
+library:
 	$(CARGO) build --release --locked --manifest-path utils/libwebsocket/so/Cargo.toml
 
 # make demo [TERMINAL=yes], which shows a shell in the browser to whoever can reach this machine's
