@@ -231,7 +231,6 @@ impl<'a> ToBackend<'a> {
             self.payload(range)?;
             return self.end();
         }
-        self.text = text;
         self.streaming = false;
         if range.is_empty() {
             return Ok(());
