@@ -278,6 +278,11 @@ impl Place {
         }
     }
 
+    /// Notes that the read is over: nothing else that the thread waits for fails.
+    pub(crate) fn end_read(&self) {
+        self.begin_read(0);
+    }
+
     /// Tries to have the holder wait with a thread in hand.
     pub(crate) fn linger(&mut self) -> bool {
         let workers = &self.workers;

@@ -80,6 +80,26 @@ fn a_fifo_that_its_program_holds_open_is_read_as_source_and_written_as_destinati
 }
 
 #[test]
+fn a_client_that_leaves_a_fifo_which_nobody_reads_is_over() {
+    // A silent thread would be called out of its read long before the write gives up.
+    let gateway = Gateway::start(
+        "park = 1; ping = 4;
+         links = ( { origin = \"line\"; type = \"fifo\"; destination = \"DIR/full\"; share = \"none\"; } );",
+    );
+    let path = gateway.path("full");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let both = OpenOptions::new().read(true).write(true).open(&path);
+    let _held = both.unwrap();
+    let mut client = gateway.open("line");
+    let address = client.stream.local_addr().unwrap().to_string();
+    // More than a pipe holds (pipe(7)).
+    client.binary(&[b'x'; 100_000]);
+    drop(client);
+    let is_end = |line: &str| line.contains(&address) && line.contains(" line: 1006, ");
+    assert!(gateway.process.find_line(is_end).is_some());
+}
+
+#[test]
 fn writers_of_a_log_fifo_come_and_go_while_a_page_is_open() {
     let gateway = with_link("fifo", "source = \"DIR/log\"; framing = \"line\";");
     let path = gateway.path("log");

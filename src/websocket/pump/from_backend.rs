@@ -56,6 +56,7 @@ impl Pump {
                 true => self.backend.read_now(out.space()),
                 false => self.backend.read(out.space()).map(Some),
             };
+            patience.has_read();
             let forwarded = match input {
                 Ok(Some(Input::Bytes(count))) => out.forward(count),
                 Ok(None) => out.forward(0),

@@ -101,7 +101,9 @@ impl<'a> FromClient<'a> {
                 },
             };
             let space = buffer.len() - start;
-            match writer.read(&mut buffer[start..]) {
+            let read = writer.read(&mut buffer[start..]);
+            patience.has_read();
+            match read {
                 Ok(0) => return Leave::Over(self.vanished()),
                 Ok(count) => {
                     if let Some(end) = self.decode(start, start + count) {

@@ -61,6 +61,12 @@ impl<'a> Patience<'a> {
         true
     }
 
+    /// The read is over: a write that waits from now on is not ended for a silence, since each call
+    /// out of it would begin its limit anew.
+    pub(crate) fn has_read(&mut self) {
+        self.place.end_read();
+    }
+
     /// Whether the thread leaves after a silence. Otherwise it reads again.
     pub(crate) fn is_over(&mut self, is_empty: impl FnOnce() -> bool) -> bool {
         self.looks > 0 && is_empty()
@@ -68,7 +74,7 @@ impl<'a> Patience<'a> {
 
     /// The direction is over: its thread waits for the other one, whatever others wait for.
     pub(crate) fn end(&mut self) {
-        self.place.begin_read(0);
+        self.place.end_read();
         self.place.give_up();
     }
 }

@@ -56,7 +56,9 @@ impl Side {
     fn run(mut self: Box<Self>, place: &mut Place) {
         let mut patience = Patience::new(place, Some(Duration::ZERO), std::mem::take(&mut self.is_ready));
         while self.send_kept() && patience.may_read(|| true, || self.socket.is_readable()) {
-            match self.socket.read() {
+            let read = self.socket.read();
+            patience.has_read();
+            match read {
                 None if patience.is_over(|| true) => break,
                 None | Some(PONG) => {}
                 Some(END) => {
