@@ -185,9 +185,12 @@ const KINDS: usize = 30;
 
 #[test]
 fn malformed_heads_get_their_status_and_leave_nothing_behind() {
-    // One heap, as the init scripts ask for: each heap keeps what it once grew to.
+    // As the init scripts ask for: each heap keeps what it once grew to, and glibc the stacks of as
+    // many threads as there ever were at a time, which on a slow machine are many.
     let mut command = daemon();
     command.env("MALLOC_ARENA_MAX", "1");
+    let tunables = "glibc.pthread.stack_cache_size=0:glibc.malloc.tcache_count=0";
+    command.env("GLIBC_TUNABLES", tunables);
     let gateway = Gateway::run(&mut command, free_address(), "", "protocols = \"chat\";");
     gateway.backend("echo").echo();
     let (threads, descriptors) = (gateway.process.threads(), gateway.process.descriptors());
@@ -242,9 +245,12 @@ fn malformed_heads_get_their_status_and_leave_nothing_behind() {
         start.elapsed()
     ));
     if !is_emulated {
+        // What lies free is given back some 20 s after threads have ended.
+        wait_until("memory to be given back", || {
+            gateway.process.anonymous() <= memory + FLAT
+        });
         let grown = gateway.process.anonymous().saturating_sub(memory);
         figure(format!("{grown} KiB more than {memory} (Pss_Anon)"));
-        assert!(grown <= FLAT, "{grown} KiB more");
         // Nor does nix panic at an emulator's answer (`system::unread`).
         let log = gateway.process.log();
         assert!(!log.contains("panicked"), "{log}");
