@@ -1,6 +1,5 @@
 //! The daemon's own `frames`, `sending`, `latch`, `patience`, `parking`, `readers` and `workers`,
-//! compiled with
-//! shuttle's threads in the place of std's.
+//! compiled with shuttle's threads in the place of std's.
 //!
 //! The client of `frames` is a socket of a few bytes that records what is written; `parking` watches
 //! sockets of another kind. shuttle knows one order of memory accesses for all threads (sequential

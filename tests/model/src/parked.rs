@@ -54,7 +54,11 @@ struct Side {
 
 impl Side {
     fn run(mut self: Box<Self>, place: &mut Place) {
-        let mut patience = Patience::new(place, Some(Duration::ZERO), std::mem::take(&mut self.is_ready));
+        let mut patience = Patience::new(
+            place,
+            Some(Duration::ZERO),
+            std::mem::take(&mut self.is_ready),
+        );
         while self.send_kept() && patience.may_read(|| true, || self.socket.is_readable()) {
             let read = self.socket.read();
             patience.has_read();
@@ -187,18 +191,7 @@ pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
                     thread::yield_now();
                 }
             }));
-            let side = Box::new(Side {
-                shared: Arc::clone(&shared),
-                socket: socket.clone(),
-                out,
-                kept: None,
-                read: Vec::new(),
-                is_ready: false,
-                is_awaited: thread_rng().gen_bool(0.3),
-            });
-            let work: Work = Box::new(move |place| side.run(place));
-            let started = shared.workers.start(work, Place::new(&shared.workers));
-            assert!(started.is_ok(), "threads can be created");
+            start(&shared, socket.clone(), out, thread_rng().gen_bool(0.3));
             drop(thread::spawn(move || {
                 for byte in bytes {
                     socket.send(*byte);
@@ -219,21 +212,26 @@ pub fn what_comes_at_any_moment_of_sleep_is_read_once_and_in_order() {
     shuttle::check_pct(events, ORDERS, DEPTH);
 }
 
-/// Starts a direction that writes where nobody takes more than a byte, and whose own peer leaves.
-fn start_deaf(shared: &Arc<Shared>) {
-    let socket = Socket::default();
+/// Starts a direction that reads one socket and writes to another.
+fn start(shared: &Arc<Shared>, socket: Socket, out: Socket, is_awaited: bool) {
     let side = Box::new(Side {
         shared: Arc::clone(shared),
-        socket: socket.clone(),
-        out: Socket::default(),
+        socket,
+        out,
         kept: None,
         read: Vec::new(),
         is_ready: false,
-        is_awaited: false,
+        is_awaited,
     });
     let work: Work = Box::new(move |place| side.run(place));
     let started = shared.workers.start(work, Place::new(&shared.workers));
     assert!(started.is_ok(), "threads can be created");
+}
+
+/// Starts a direction that writes where nobody takes more than a byte, and whose own peer leaves.
+fn start_deaf(shared: &Arc<Shared>) {
+    let socket = Socket::default();
+    start(shared, socket.clone(), Socket::default(), false);
     drop(thread::spawn(move || {
         for byte in [6, 7] {
             socket.send(byte);
@@ -249,18 +247,7 @@ pub fn a_thread_that_waits_in_a_read_is_called_out_of_it() {
         let shared = Arc::new(Shared::default());
         shared.parking.open().expect("a set");
         shared.workers.set_limit(2);
-        let side = Box::new(Side {
-            shared: Arc::clone(&shared),
-            socket: Socket::default(),
-            out: Socket::default(),
-            kept: None,
-            read: Vec::new(),
-            is_ready: false,
-            is_awaited: false,
-        });
-        let work: Work = Box::new(move |place| side.run(place));
-        let started = shared.workers.start(work, Place::new(&shared.workers));
-        assert!(started.is_ok(), "threads can be created");
+        start(&shared, Socket::default(), Socket::default(), false);
         while *shared.left.lock().expect("no panic") == 0 {
             shared.workers.watch();
             thread::yield_now();
