@@ -81,8 +81,9 @@ def test_a_shell_is_used_in_the_browser(page, out):
     shows(page, f"{PROMPT}{size(page)}$")
     page.keyboard.type("printf '\\033[38;2;255;120;0mbright\\033[0m \\377\\n'\n")
     shows(page, f"{PROMPT}bright")
+    # A row is drawn after the terminal has its text; until then the echo of the command is the last.
     row = page.locator(".xterm-rows span", has_text="bright").last
-    assert row.evaluate("e => getComputedStyle(e).color") == "rgb(255, 120, 0)"
+    expect(row).to_have_css("color", "rgb(255, 120, 0)")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= SIZES["phone"]["width"]
     (out / "pages").mkdir(exist_ok=True)
@@ -131,8 +132,7 @@ def test_a_shell_is_used_in_firefox(site, tmp_path, out):
         page.press(ENTER)
         page.wait(f"/^green$/m.test({TEXT})")
         bright = "[...document.querySelectorAll('.xterm-rows span')].find(e => e.textContent.startsWith('green'))"
-        page.wait(bright)
-        assert page.evaluate(f"getComputedStyle({bright}).color") == "rgb(138, 226, 52)"
+        page.wait(f"{bright} && getComputedStyle({bright}).color === 'rgb(138, 226, 52)'")
         page.screenshot(out / "firefox-terminal.png")
         assert not firefox.errors
     finally:
