@@ -112,12 +112,18 @@ def webchat(page, open_page, _):
     expect(page.locator("#messages")).to_contain_text("what was that?")
 
 
-def status(page, open_page, _):
-    """A few clients, one of which was refused."""
-    for path in ("webchat.html", "console.html?name=echo", "console.html?name=absent"):
+def status(page, open_page, site):
+    """A few clients, one of which was refused; a phone shows them as cards."""
+    name = "a-service-with-a-name-as-long-as-a-phone-is-wide"
+    site.backend(name, "-q")
+    for path in ("webchat.html", "console.html?name=echo", f"console.html?name={name}", "console.html?name=absent"):
         open_page(path)
-    expect(page.locator("#clients tr").filter(has_text="echo")).to_have_count(1)
+    for service in ("echo", name):
+        expect(page.locator("#clients tr").filter(has_text=service)).to_have_count(1)
     expect(page.locator("#counts")).to_contain_text("no service: ")
+    # In one step, since each message replaces the rows.
+    column = "getComputedStyle(document.querySelector('#clients td'), '::before').content"
+    assert page.evaluate(column) == '"Id"'
 
 
 def members(page, *_):

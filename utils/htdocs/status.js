@@ -17,17 +17,28 @@ function stateText({ state, threads }) {
   return state === 'open' && threads === 0 ? 'open, silent' : state;
 }
 
+/** The names of the columns, which a narrow screen shows beside each value. */
+const COLUMNS = [...document.querySelectorAll('#clients-table th')].map((heading) => heading.textContent);
+
 /** A row of the table of clients. */
 function clientRow(client) {
-  const row = element('tr');
   const words = [client.peer, client.service ?? '', client.user ?? '', stateText(client)];
   const numbers = [
     timeText(client.since), timeText(client.idle),
     bytesText(client.bytes_to_backend), bytesText(client.bytes_to_client),
   ];
-  row.append(element('td', 'number', String(client.id)));
-  row.append(...words.map((text) => element('td', '', text)));
-  row.append(...numbers.map((text) => element('td', 'number', text)));
+  const cells = [
+    element('td', 'number', String(client.id)),
+    ...words.map((text) => element('td', '', text)),
+    ...numbers.map((text) => element('td', 'number', text)),
+  ];
+  cells.forEach((cell, index) => {
+    cell.setAttribute('role', 'cell');
+    cell.dataset.column = COLUMNS[index];
+  });
+  const row = element('tr');
+  row.setAttribute('role', 'row');
+  row.append(...cells);
   return row;
 }
 
