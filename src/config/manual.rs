@@ -8,7 +8,7 @@ use super::render::inherited;
 use super::schema::{Key, Kind, NEEDED, Section};
 
 const HEAD: &str = r#".\" Made from the key table in src/config/keys; 'cargo test' compares.
-.TH OUISTITI.CONF 5 "" "ouistiti" "File Formats"
+.TH OUISTITI.CONF 5 2026-11-29 "ouistiti" "File Formats"
 .SH NAME
 ouistiti.conf \- configuration of the WebSocket gateway ouistiti
 .SH DESCRIPTION

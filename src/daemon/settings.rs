@@ -1,6 +1,6 @@
 //! Start-up and reload: the settings of the configuration file and of the command line together.
 
-use log::LevelFilter;
+use log::{LevelFilter, warn};
 use nix::unistd::Uid;
 
 use crate::cli::Options;
@@ -40,6 +40,22 @@ pub(crate) fn load(options: &Options, tell: impl Fn(&Diagnostic)) -> Result<Conf
         config.log_file = Some(path.clone());
     }
     Ok(config)
+}
+
+/// Warns of the files that a start cannot make, since their directories are missing (`-t`).
+pub(super) fn warn_of_missing_directories(config: &Config) {
+    for file in [&config.log_file, &config.pid_file].into_iter().flatten() {
+        let directory = file
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
+        if let Some(directory) = directory.filter(|it| matches!(it.try_exists(), Ok(false))) {
+            let (file, directory) = (file.display(), directory.display());
+            warn!(
+                "cannot make {file}: there is no directory {directory}; 'mkdir -p {directory}' \
+                 makes it"
+            );
+        }
+    }
 }
 
 /// Set to `syslog` by a service manager that takes all of standard error for errors, as procd does.

@@ -39,9 +39,10 @@ pub fn test(options: &Options) -> Result<(), Error> {
     enter_directory(options)?;
     let config = settings::load(options, to_stderr)?;
     find_user(&config)?;
-    // Warnings about certificates go where the others have gone.
+    // The warnings that follow go where the others have gone.
     let log = Opened::new(Destination::Stderr, LevelFilter::Warn, None);
     log.context("cannot log")?.begin();
+    settings::warn_of_missing_directories(&config);
     config.servers.iter().try_for_each(server::test)?;
     if let Some(directory) = &config.init_d {
         init_d::find(directory);

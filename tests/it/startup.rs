@@ -68,6 +68,25 @@ fn a_log_file_that_cannot_be_made_ends_the_start_with_its_name() {
 }
 
 #[test]
+fn a_log_or_pid_file_whose_directory_is_missing_is_a_warning_of_the_test() {
+    let text = "log-file = \"/nonexistent/log\"; pid-file = \"pid\";\n\
+                servers = ( { document = { docroot = \"/\"; }; } );\n";
+    let (code, log) = start_with(text, &["-t"]);
+    assert_eq!(code, Some(0), "{log}");
+    let told = |file: &str| {
+        log.contains(&format!(
+            "cannot make {file}: there is no directory /nonexistent; 'mkdir -p /nonexistent'"
+        ))
+    };
+    assert!(told("/nonexistent/log"), "{log}");
+    assert_eq!(log.matches("cannot make").count(), 1, "{log}");
+    let (code, log) = start_with(text, &["-t", "-L", "log", "-p", "/nonexistent/pid"]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("cannot make /nonexistent/pid: "), "{log}");
+    assert_eq!(log.matches("cannot make").count(), 1, "{log}");
+}
+
+#[test]
 fn the_name_of_an_interface_stands_for_its_addresses() {
     if is_emulated("an emulator does not tell the addresses of interfaces") {
         return;

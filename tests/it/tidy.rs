@@ -46,17 +46,20 @@ fn every_link_of_a_document_leads_to_a_file_or_a_heading() {
     let mut dead = Vec::new();
     for (path, text) in texts().filter(|(path, _)| path.extension().is_some_and(|end| end == "md"))
     {
-        let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
+        let has_anchor = |text: &str, anchor: &str| {
+            let mut headings = text.lines().filter(|line| line.starts_with('#'));
+            headings.any(|heading| anchor_of(heading) == anchor)
+        };
         let links = text
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains("://")) {
-            let is_there = match link.strip_prefix('#') {
-                Some(anchor) => headings.iter().any(|heading| anchor_of(heading) == anchor),
-                None => path
-                    .with_file_name(link.split('#').next().unwrap_or(link))
-                    .exists(),
+            let is_there = match link.split_once('#') {
+                Some(("", anchor)) => has_anchor(&text, anchor),
+                Some((file, anchor)) => std::fs::read_to_string(path.with_file_name(file))
+                    .is_ok_and(|text| has_anchor(&text, anchor)),
+                None => path.with_file_name(link).exists(),
             };
             if !is_there {
                 dead.push(format!("{}: {link}", path.display()));
@@ -64,6 +67,19 @@ fn every_link_of_a_document_leads_to_a_file_or_a_heading() {
         }
     }
     assert!(dead.is_empty(), "links to nothing: {dead:#?}");
+}
+
+#[test]
+fn every_manual_page_has_a_date() {
+    let pages = std::fs::read_dir(root().join("man")).expect("the manual");
+    for page in pages.map(|page| page.expect("an entry").path()) {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let title = text
+            .lines()
+            .find(|line| line.starts_with(".TH ") || line.starts_with(".Dd "));
+        let title = title.unwrap_or_default();
+        assert!(title.contains(" 20"), "{}: {title}", page.display());
+    }
 }
 
 /// The anchor that GitHub gives a heading: lower case, without punctuation, hyphens for spaces.
