@@ -1,7 +1,8 @@
 //! The daemon's log: what becomes a line, behind the `log` facade. Where lines go is `sink`'s.
 //!
 //! A line is one line whatever a client wrote into it, and one place in the code writes at most ten
-//! a second; what comes beyond is counted, and the count said with the next line of any place.
+//! a second; what comes beyond is counted, and the count said with the next line of any place. With
+//! frame headers in the log nothing is left out.
 
 pub(crate) mod sink;
 
@@ -102,10 +103,14 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let site = (
-                record.module_path_static().unwrap_or(""),
-                record.line().unwrap_or(0),
-            );
+            let site = match log::max_level() {
+                // An administrator who traces a client wants all of its lines, the last one above all.
+                LevelFilter::Trace => UNLIMITED,
+                _ => (
+                    record.module_path_static().unwrap_or(""),
+                    record.line().unwrap_or(0),
+                ),
+            };
             let text = one_line(&record.args().to_string());
             self.book().log(record.level(), site, text, Instant::now());
         }
@@ -152,8 +157,7 @@ struct Book {
 impl Book {
     fn log(&mut self, level: Level, site: CallSite, text: String, now: Instant) {
         self.say_counts(now);
-        if level == Level::Trace || site == UNLIMITED {
-            // Trace lines have no limit: an administrator who traces wants all of them.
+        if site == UNLIMITED {
             return self.write(level, &text);
         }
         let known = |cause: &&mut Cause| (cause.level, cause.site) == (level, site);
@@ -276,10 +280,10 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_not_limited() {
+    fn lines_without_a_limit_are_not_counted() {
         let (_scratch, path, mut book) = book();
         for _ in 0..100 {
-            book.log(Level::Trace, ("a.rs", 1), "a".into(), Instant::now());
+            book.log(Level::Info, UNLIMITED, "a".into(), Instant::now());
         }
         assert_eq!(lines(&path).len(), 100);
     }
@@ -308,7 +312,7 @@ mod tests {
         for number in 0..COUNT {
             let text = hostile[number % hostile.len()].repeat(1 + number % 7);
             let line = one_line(&format!("a{text}{number}"));
-            book.log(Level::Trace, ("a.rs", 1), line, Instant::now());
+            book.log(Level::Trace, UNLIMITED, line, Instant::now());
         }
         let text = fs::read_to_string(&path).expect("a log");
         assert_eq!(text.lines().count(), COUNT);

@@ -329,3 +329,26 @@ fn trace_lines_show_each_frame_header_with_its_client() {
         assert!(found.is_some(), "{line}");
     }
 }
+
+#[test]
+fn with_frame_headers_in_the_log_no_line_is_left_out() {
+    let mut command = daemon();
+    let gateway = Gateway::run(command.arg("-vv"), free_address(), "", "");
+    gateway.backend("echo").echo();
+    // Ten lines of a kind a second are written otherwise.
+    let clients: Vec<_> = (0..40).map(|_| gateway.open("echo")).collect();
+    let address = |client: &Client| {
+        client
+            .stream
+            .local_addr()
+            .expect("a TCP socket")
+            .to_string()
+    };
+    let addresses: Vec<_> = clients.iter().map(address).collect();
+    drop(clients);
+    for address in addresses {
+        let end = format!("{address} echo: 1006, ");
+        let found = gateway.process.find_line(|line| line.contains(&end));
+        assert!(found.is_some(), "{end}");
+    }
+}

@@ -1,5 +1,6 @@
 """A gateway and its servers, from the release build, for each test."""
 
+import fcntl
 import itertools
 import os
 import pathlib
@@ -24,6 +25,12 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 # Longest wait for anything, in seconds; it only ends what would never end.
 DEADLINE = 60
 
+# Lines of a gateway's log that are kept, up to twice as many.
+LINES = 50_000
+
+# Bytes that a gateway may log while this program is busy: it loses lines that nobody takes.
+PIPE = 1 << 20
+
 # A shell that starts the tests with '&' has Ctrl-C ignored, and programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -46,6 +53,14 @@ def free_address():
         return host, listener.getsockname()[1]
 
 
+def collect(lines, log):
+    """Adds lines to a log as they come, and takes the oldest out of one that is long."""
+    for line in lines:
+        log.append(line)
+        if len(log) >= 2 * LINES:
+            del log[:LINES]
+
+
 def peak(process):
     """Most memory that a process has had, in KiB (`VmHWM` of proc(5))."""
     text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
@@ -65,6 +80,8 @@ class Site:
         self.log = []
         # A command that the gateway is run by, such as prlimit(1).
         self.runner = []
+        # Options of the gateway beside those that it is started with.
+        self.options = []
         self.pages = ROOT / "utils" / "htdocs"
         self.host, self.port = free_address()
 
@@ -118,11 +135,12 @@ class Site:
         """Starts the gateway with these options; it listens on `host` and `port`."""
         log = self.log = []
         self.gateway = subprocess.Popen(
-            [*self.runner, *GATEWAY, *options], stdin=subprocess.DEVNULL,
+            [*self.runner, *GATEWAY, *self.options, *options], stdin=subprocess.DEVNULL,
             env=os.environ | environment, stderr=subprocess.PIPE, text=True, errors="replace",
         )
         self.processes.append(self.gateway)
-        threading.Thread(target=lambda: log.extend(self.gateway.stderr), daemon=True).start()
+        fcntl.fcntl(self.gateway.stderr, fcntl.F_SETPIPE_SZ, PIPE)
+        threading.Thread(target=collect, args=(self.gateway.stderr, log), daemon=True).start()
         listening = lambda: any(f"{self.host}:{self.port}" in line for line in list(log))
         wait_until("the gateway to listen", lambda: listening() or self.gateway.poll() is not None)
         assert self.gateway.poll() is None, "the gateway ended at its start:\n" + "".join(log)

@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from attackers import upgrade
 from authority import Authority, section
 from conftest import DEADLINE, LIBRARY, Site, free_address, wait_until
+from followed import Followed, followed
 from siege import Siege
 
 # What the gateway may grow by under load, in KiB of its own memory: the median of the last quarter
@@ -92,6 +93,8 @@ class Soak:
     def start(self):
         """Starts everything."""
         site = self.site
+        # Each frame of a client that fails is told.
+        site.options = ["-vv"]
         site.backend("handed", *MANY, preload=LIBRARY)
         for name, options in [("echo", []), ("packets", ["-q"]), ("mortal", [])]:
             site.backend(name, *MANY, *options)
@@ -144,7 +147,8 @@ class Soak:
     def connect(self, name, secure):
         """A client of a service."""
         self.count(clients=1)
-        options = {"max_size": None, "open_timeout": DEADLINE, "close_timeout": DEADLINE}
+        options = {"max_size": None, "open_timeout": DEADLINE, "close_timeout": DEADLINE,
+                   "create_connection": Followed}
         if secure:
             return connect(f"wss://{self.host}:{self.secure}/{name}", ssl=self.trust, **options)
         return connect(self.site.url(name), **options)
@@ -175,41 +179,45 @@ class Soak:
         while self.on():
             name, bounds = chance.choice(STEADY)
             code = chance.choice([1000, 1001, 3000])
-            async with self.connect(name, chance.random() < 0.3) as client:
+            async with followed(self.site, self.connect(name, chance.random() < 0.3)) as client:
                 for _ in range(chance.randrange(1, 30)):
                     await self.exchange(client, bounds, self.message(chance))
                     if not self.on():
                         break
                 await client.close(code)
-            reply = client.protocol.close_rcvd
-            assert reply is not None and reply.code == code, f"{name}: Close {code} got {reply}"
+                reply = client.protocol.close_rcvd
+                assert reply is not None and reply.code == code, f"Close {code} got {reply}"
 
     async def mortal(self, chance):
         """Clients of a backend that is killed: what comes back is the beginning of what went,
         and then the end is told."""
         while self.on():
             try:
-                client = await self.connect("mortal", chance.random() < 0.3)
+                opening = self.connect("mortal", chance.random() < 0.3)
+                async with followed(self.site, opening) as client:
+                    await self.outlive(client, chance)
             except InvalidHandshake as refusal:
                 status = refusal.response.status_code
                 assert status in (404, 503), f"a backend that is gone is told as {status}"
                 self.count(refused=1)
                 await asyncio.sleep(0.05)
-                continue
-            sent = got = b""
-            try:
-                async with client, asyncio.timeout(DEADLINE):
-                    for _ in range(100):
-                        message = chance.randbytes(chance.randrange(1, 20_000))
-                        sent += message
-                        await client.send(message)
-                        while len(got) < len(sent):
-                            got += await client.recv()
-            except ConnectionClosed as closed:
-                # Killed with bytes unread it resets, before any byte it has no room, else it ends.
-                code = closed.rcvd.code if closed.rcvd else None
-                assert code in (1000, 1011, 1013), f"a killed backend is told as {code}"
-            assert sent.startswith(got), "bytes that nobody sent"
+
+    async def outlive(self, client, chance):
+        """One client of the backend that is killed."""
+        sent = got = b""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                for _ in range(100):
+                    message = chance.randbytes(chance.randrange(1, 20_000))
+                    sent += message
+                    await client.send(message)
+                    while len(got) < len(sent):
+                        got += await client.recv()
+        except ConnectionClosed as closed:
+            # Killed with bytes unread it resets, before any byte it has no room, else it ends.
+            code = closed.rcvd.code if closed.rcvd else None
+            assert code in (1000, 1011, 1013), f"a killed backend is told as {code}"
+        assert sent.startswith(got), "bytes that nobody sent"
 
     async def cutter(self, chance):
         """Clients that end anyhow: within the handshake, a frame, a flood, or not at all."""
@@ -354,7 +362,8 @@ class Soak:
             await client.close()
         for writer in self.dangling:
             writer.close()
-        quarter = len(self.memory) // 4
+        # A machine that is busy lets it be weighed a few times only.
+        quarter = max(len(self.memory) // 4, 1)
         first, last = sorted(self.memory[:quarter]), sorted(self.memory[-quarter:])
         early, late = first[quarter // 2], last[quarter // 2]
         tell(f"quiet: {describe(end)}; {self.state()}")
