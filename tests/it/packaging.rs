@@ -152,6 +152,20 @@ fn the_package_for_openwrt_has_what_packages_of_openwrt_have() {
     }
 }
 
+/// An architecture of OpenWrt whose name has neither is built for a processor without floating point.
+#[test]
+fn packages_with_floating_point_are_for_processors_that_have_it() {
+    let script = read("package/dist");
+    let rows = script.lines().map(str::split_whitespace);
+    let rows: Vec<Vec<&str>> = rows.map(Iterator::collect).collect();
+    let hard = |row: &&Vec<&str>| row.len() == 3 && row[1].ends_with("-musleabihf");
+    let architectures: Vec<_> = rows.iter().filter(hard).map(|row| row[2]).collect();
+    assert_eq!(architectures.len(), 2, "{architectures:?}");
+    for name in architectures {
+        assert!(name.contains("vfp") || name.contains("neon"), "{name}");
+    }
+}
+
 #[test]
 fn the_recipes_have_the_default_features_without_the_console() {
     let recipe = read("package/openwrt/Makefile");
