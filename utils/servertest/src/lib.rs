@@ -221,6 +221,7 @@ macro_rules! start_tests {
             a_stale_socket_is_replaced_and_a_live_one_is_not,
             the_socket_of_a_later_server_stays,
             a_file_that_is_not_a_socket_stays_as_it_is,
+            a_path_too_long_for_a_socket_is_told_with_its_limit,
             a_client_too_many_is_closed,
             a_server_whose_stderr_is_gone_serves_on,
             a_directory_that_another_program_keeps_locked_ends_the_start

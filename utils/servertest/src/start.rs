@@ -245,6 +245,15 @@ pub fn a_file_that_is_not_a_socket_stays_as_it_is(sample: &Sample) {
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
+/// A path too long for a socket is told with its limit.
+pub fn a_path_too_long_for_a_socket_is_told_with_its_limit(sample: &Sample) {
+    let directory = Directory::new();
+    let output = sample.try_start(directory.path(), &["-n", &"x".repeat(108)]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("it may have 107 bytes"), "{said}");
+}
+
 /// A client too many is closed.
 pub fn a_client_too_many_is_closed(sample: &Sample) {
     for (kind, options) in [

@@ -78,7 +78,16 @@ impl fmt::Display for Error {
                 "{} exists and is not a socket; remove it or choose another name with -n",
                 path.display()
             ),
-            Error::Bind(path, error) => write!(f, "cannot bind {}: {error}", path.display()),
+            Error::Bind(path, error) => {
+                write!(f, "cannot bind {}: {error}", path.display())?;
+                match error.kind() {
+                    // sun_path of unix(7), less its end.
+                    io::ErrorKind::InvalidFilename => {
+                        f.write_str("; it may have 107 bytes: choose a shorter -R or -n")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Error::System(what, error) => write!(f, "{what}: {error}"),
             Error::Other(reason) => f.write_str(reason),
         }
