@@ -2,9 +2,9 @@
 //!
 //! With a limit of the socket's own (SO_RCVTIMEO) the kernel would set a timer for each read that
 //! waits. So a thread notes before it reads for how many looks it may wait. The watching thread
-//! looks once in [`LOOK`], and interrupts whoever waits in the same read at its last look: that read
-//! fails with `EINTR`. If the thread was not in it yet, or has not left, the next look interrupts it
-//! again.
+//! looks once in [`LOOK`], and interrupts a thread whose read has lasted for all of them: the read
+//! fails with `EINTR`. A signal that comes just before the read has no effect; the thread is
+//! interrupted again at the next look.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::system::sync::atomic::{AtomicU32, Ordering};
 use crate::system::threads::{LOOK, Thread};
 
-/// How many looks go by until a thread has waited for `limit`, at most one look longer; 0 looks
-/// are no limit.
+/// Returns how many looks go by until a thread has waited for `limit`, or up to one look longer.
+/// 0 stands for no limit.
 pub(crate) fn looks(limit: Option<Duration>) -> u32 {
     limit.map_or(0, |limit| {
         u32::try_from(limit.as_secs()).unwrap_or(u32::MAX - 1) + 1
@@ -52,8 +52,9 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Adds the thread that calls this. The first one gets the watching thread to look; if that has
-    /// just begun to wait, it looks when it watches the clients.
+    /// Adds the thread that calls this. The first one interrupts the watching thread, so that it
+    /// begins to look. A signal that comes just before that thread waits has no effect: it then
+    /// begins when it next watches the clients.
     pub(crate) fn add(&mut self) -> Arc<Reader> {
         let reader = Arc::new(Reader {
             thread: Thread::current(),
