@@ -61,14 +61,13 @@ enum Answer {
     Awaited,
     /// The library has answered.
     Here,
-    /// No answer came in time, and the log says so.
+    /// No answer came in time, or something else, and the log says so.
     Missing,
 }
 
 /// Logs that a client has been handed over, and later what becomes of it. `backend` is the
 /// connection over which it went, `name` client and service as in the log, `id` the client's number.
-/// At most `limit` are watched, each by one descriptor: beyond it
-/// the end of a client is not logged.
+/// At most `limit` are watched, each by one descriptor: beyond it the end of a client is not logged.
 pub(crate) fn watch(backend: OwnedFd, (name, id): (String, usize), limit: usize, shown: Shown) {
     info!("{name}: handed over, id {id}");
     let handed = Handed {
@@ -154,9 +153,6 @@ fn timeout(watched: &[Handed]) -> PollTimeout {
 impl Handed {
     /// Takes note of what the backend says; false once there is nothing more to hear from it.
     fn look(&mut self, is_ready: bool) -> bool {
-        let Self {
-            name, id, since, ..
-        } = self;
         if is_ready {
             match recv(
                 self.backend.as_raw_fd(),
@@ -164,24 +160,33 @@ impl Handed {
                 MsgFlags::MSG_DONTWAIT,
             ) {
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Ok(1..) => self.answer = Answer::Here,
+                Ok(1) if self.answer == Answer::Awaited => self.answer = Answer::Here,
+                // The library says one byte and no more: this is what a server says to a client.
+                Ok(2..) if self.answer == Answer::Awaited => self.miss_answer(),
+                Ok(1..) => {}
                 Ok(0) | Err(_) => {
                     // Another library may close it at once: that says nothing of the client.
                     if self.answer == Answer::Here {
+                        let (name, id, since) = (&self.name, self.id, self.since);
                         info!("{name}: over, {}, id {id}", Seconds(since.elapsed()));
                     }
                     return false;
                 }
             }
         }
-        if self.answer == Answer::Awaited && since.elapsed() >= ANSWER_WAIT {
-            self.answer = Answer::Missing;
-            warn!(
-                "{name}: the backend has not answered the hand-over: without libwebsocket.so it \
-                 takes the client's address for data. Link it, or leave 'direct' out of 'options' \
-                 for this service"
-            );
+        if self.answer == Answer::Awaited && self.since.elapsed() >= ANSWER_WAIT {
+            self.miss_answer();
         }
         true
+    }
+
+    fn miss_answer(&mut self) {
+        self.answer = Answer::Missing;
+        warn!(
+            "{}: the backend has not answered the hand-over: without libwebsocket.so it takes the \
+             client's address for data. Link it, or leave 'direct' out of 'options' for this \
+             service",
+            self.name
+        );
     }
 }

@@ -16,6 +16,7 @@ mod client;
 mod faults;
 mod frames;
 mod gateway;
+mod handed;
 mod http;
 mod process;
 
