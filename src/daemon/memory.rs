@@ -6,7 +6,7 @@ use log::warn;
 
 use crate::config::ServerConfig;
 
-/// What a busy client takes with its backend on a 32-bit router, in KB: tests/boot measures 133 to
+/// What a busy client takes with its backend on a 32-bit router, in KB: tests/boot measures 122 to
 /// 142.
 const OF_CLIENT: usize = 140;
 

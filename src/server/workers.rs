@@ -54,7 +54,7 @@ struct State {
     idle: usize,
     /// All threads.
     threads: usize,
-    /// Those that run, as far as they wait in reads.
+    /// The same threads, and how long each may wait in its read.
     readers: Readers,
     /// What waits in turn.
     turns: VecDeque<Work>,

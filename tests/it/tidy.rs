@@ -70,6 +70,20 @@ fn every_link_of_a_document_leads_to_a_file_or_a_heading() {
 }
 
 #[test]
+fn the_architecture_tells_of_every_feature() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let told = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the architecture");
+    let features = manifest.split("\n[features]\n").nth(1).expect("features");
+    let features = features.lines().take_while(|line| !line.is_empty());
+    let names = features
+        .filter_map(|line| line.split_once(" = ["))
+        .map(|(name, _)| name);
+    for name in names.filter(|name| *name != "default") {
+        assert!(told.contains(&format!("`{name}`")), "`{name}`");
+    }
+}
+
+#[test]
 fn every_manual_page_has_a_date() {
     let pages = std::fs::read_dir(root().join("man")).expect("the manual");
     for page in pages.map(|page| page.expect("an entry").path()) {
