@@ -50,6 +50,7 @@ struct Remembered {
 struct Failures {
     network: IpAddr,
     count: u32,
+    /// When the wait after the last one ends, or has ended.
     until: Instant,
 }
 
@@ -60,7 +61,7 @@ impl Remembered {
 }
 
 impl Failures {
-    /// Whether the last one is not long ago.
+    /// Whether the address has failed within [`SUSPICION`].
     fn is_suspect(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.until) < SUSPICION
     }
@@ -74,7 +75,7 @@ impl State {
 }
 
 impl Guard {
-    /// The groups of the user if these were right less than a minute before `now`.
+    /// The groups of the user if the credentials were right less than a minute before `now`.
     pub(super) fn recall(&self, credentials: &Credentials, now: Instant) -> Option<Vec<String>> {
         let digest = self.digest(credentials);
         let state = self.state();
@@ -82,7 +83,8 @@ impl Guard {
         known.is_fresh(now).then(|| known.groups.clone())
     }
 
-    /// Remembers right ones, and the groups of the user; their address need not wait any more.
+    /// Remembers right credentials, and the groups of their user. The address need not wait any
+    /// more.
     pub(super) fn remember(
         &self,
         credentials: &Credentials,

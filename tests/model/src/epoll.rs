@@ -57,7 +57,7 @@ impl Socket {
         byte
     }
 
-    /// Leaves; the peer's own end.
+    /// Ends the peer's side.
     pub(crate) fn leave(&self) {
         *self.0.has_left.lock().expect("no panic") = true;
         self.notify();
@@ -155,7 +155,7 @@ impl Thread {
         let socket = socket.clone();
         *wait = Some(Wait::Interrupted);
         drop(wait);
-        // Who waits for the socket holds this lock while it looks.
+        // A thread that waits for the socket holds this lock while it looks.
         drop(socket.0.sent.lock().expect("no panic"));
         socket.0.changed.notify_all();
     }
