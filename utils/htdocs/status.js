@@ -22,14 +22,16 @@ const COLUMNS = [...document.querySelectorAll('#clients-table th')].map((heading
 
 /** A row of the table of clients. */
 function clientRow(client) {
-  const words = [client.peer, client.service ?? '', client.user ?? '', stateText(client)];
   const numbers = [
     timeText(client.since), timeText(client.idle),
     bytesText(client.bytes_to_backend), bytesText(client.bytes_to_client),
   ];
   const cells = [
     element('td', 'number', String(client.id)),
-    ...words.map((text) => element('td', '', text)),
+    element('td', '', client.peer),
+    element('td', 'long', client.service ?? ''),
+    element('td', 'long', client.user ?? ''),
+    element('td', '', stateText(client)),
     ...numbers.map((text) => element('td', 'number', text)),
   ];
   cells.forEach((cell, index) => {
