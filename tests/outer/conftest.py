@@ -1,6 +1,7 @@
 """A gateway and its servers, from the release build, for each test."""
 
 import fcntl
+import functools
 import itertools
 import os
 import pathlib
@@ -12,6 +13,7 @@ import threading
 import time
 
 import pytest
+import websockets.sync.client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "target" / "release"
@@ -34,7 +36,17 @@ PIPE = 1 << 20
 # A shell that starts the tests with '&' has Ctrl-C ignored, and programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A client of `websockets` gives up after ten or twenty seconds by itself.
+PATIENT = {"open_timeout": DEADLINE, "close_timeout": DEADLINE, "ping_timeout": DEADLINE}
+
+# A client of `websockets` that waits as long as a test does.
+connect = functools.partial(websockets.sync.client.connect, **PATIENT)
+
 _hosts = itertools.count(1)
+
+# Ports below those that the kernel gives to clients (ip_local_port_range, ip(7)): nobody's client
+# has one by chance while a test uses it.
+PORTS = range(10_000, 32_000)
 
 
 def wait_until(what, condition):
@@ -46,11 +58,26 @@ def wait_until(what, condition):
 
 
 def free_address():
-    """A loopback address of its own, and a port free there."""
+    """A loopback address of its own, and a port free there and at 127.0.0.1."""
     pid = os.getpid()
-    host = f"127.{1 + (pid >> 8) % 250}.{pid % 256}.{next(_hosts)}"
-    with socket.create_server((host, 0)) as listener:
-        return host, listener.getsockname()[1]
+    while True:
+        number = next(_hosts)
+        host = f"127.{1 + (pid >> 8) % 250}.{pid % 256}.{1 + number % 254}"
+        # Tests that run side by side begin at different ports.
+        port = PORTS[(pid * 331 + number) % len(PORTS)]
+        try:
+            for name in (host, "127.0.0.1"):
+                socket.create_server((name, port)).close()
+        except OSError:
+            continue
+        return host, port
+
+
+def listens(path):
+    """Whether a server listens on a UNIX socket: one that is bound may not do so yet."""
+    lines = pathlib.Path("/proc/net/unix").read_text(errors="replace").splitlines()
+    # Flags are the fourth word: __SO_ACCEPTCON.
+    return any(line.split()[3] == "00010000" for line in lines if line.endswith(f" {path}"))
 
 
 def collect(lines, log):
@@ -76,8 +103,9 @@ class Site:
         self.run.mkdir()
         self.processes = []
         self.gateway = None
-        # Its lines so far.
+        # Its lines so far, and who reads them.
         self.log = []
+        self.reader = None
         # A command that the gateway is run by, such as prlimit(1).
         self.runner = []
         # Options of the gateway beside those that it is started with.
@@ -99,7 +127,7 @@ class Site:
             )
         self.processes.append(process)
         path = self.run / name
-        wait_until(f"{name} to listen", lambda: path.is_socket() or process.poll() is not None)
+        wait_until(f"{name} to listen", lambda: listens(path) or process.poll() is not None)
         assert process.poll() is None, f"{name}: {log.read_text()}"
 
     def start(self, websocket="", server="", addr=None):
@@ -140,7 +168,8 @@ class Site:
         )
         self.processes.append(self.gateway)
         fcntl.fcntl(self.gateway.stderr, fcntl.F_SETPIPE_SZ, PIPE)
-        threading.Thread(target=collect, args=(self.gateway.stderr, log), daemon=True).start()
+        self.reader = threading.Thread(target=collect, args=(self.gateway.stderr, log), daemon=True)
+        self.reader.start()
         listening = lambda: any(f"{self.host}:{self.port}" in line for line in list(log))
         wait_until("the gateway to listen", lambda: listening() or self.gateway.poll() is not None)
         assert self.gateway.poll() is None, "the gateway ended at its start:\n" + "".join(log)
@@ -159,9 +188,16 @@ class Site:
     def first_password(self, name="auth"):
         """The password that authrpc has printed for the first user (`root=NAME`)."""
         log = self.directory / f"{name}.log"
-        found = lambda: re.search(r"with the password (\S+)", log.read_text())
+        found = lambda: re.search(r"with the password (\S+)\n", log.read_text())
         wait_until("a password", found)
         return found().group(1)
+
+    def whole_log(self):
+        """Ends the gateway. What is not in this text was never logged."""
+        self.gateway.terminate()
+        self.gateway.wait(DEADLINE)
+        self.reader.join(DEADLINE)
+        return "".join(self.log)
 
     def url(self, name, scheme="ws"):
         """Where the service or page `name` is."""

@@ -13,9 +13,7 @@ import signal
 import subprocess
 import threading
 
-from websockets.sync.client import connect
-
-from conftest import DEADLINE, wait_until
+from conftest import DEADLINE, connect, wait_until
 
 # The first number of the commands whose answers nobody waits for.
 LOGINS = 1 << 30
@@ -43,7 +41,7 @@ class Firefox:
         assert self.address(), "Firefox did not start:\n" + "".join(self.said)
         self.stack = contextlib.ExitStack()
         self.socket = self.stack.enter_context(
-            connect(f"{self.address()}/session", max_size=None, compression=None))
+            connect(f"{self.address()}/session", max_size=None, compression=None, ping_interval=None))
         self.last = 0
         # What went wrong in a script of a page, or asked for an answer.
         self.errors = []

@@ -15,12 +15,10 @@ import sys
 import tempfile
 import threading
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-# Longest wait for anything, in seconds.
-DEADLINE = 60
+from chromium import chromium, new_page
+from conftest import DEADLINE, ROOT
 
 # A terminal with what was typed and what came, above the browser's window.
 PICTURE = """<!DOCTYPE html><meta charset="utf-8">
@@ -95,19 +93,15 @@ def picture(page, commands, lines, path):
 
 def main(path):
     """Makes the picture of the README, on the port that it names."""
-    expect.set_options(timeout=DEADLINE * 1000)
     _, commands = own_program()
-    with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1000, "height": 860})
+    with tempfile.TemporaryDirectory() as directory, chromium() as browser:
+        page = new_page(browser, viewport={"width": 1000, "height": 860})
         with serving(pathlib.Path(directory), commands[-1]) as lines:
             first_message(page, lines)
             # Of somebody else's machine.
             said = [re.sub(" as [^,]+,", " as ann,", line).replace(directory, "/home/ann/ouistiti")
                     for line in lines]
             picture(page, commands, said, path)
-        browser.close()
 
 
 if __name__ == "__main__":

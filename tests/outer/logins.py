@@ -12,10 +12,8 @@ import json
 import subprocess
 import threading
 
-from websockets.sync.client import connect
-
 from authority import Authority, section
-from conftest import DEADLINE, RELEASE
+from conftest import DEADLINE, RELEASE, connect
 
 USER, PASSWORD = "ann", "se:crét"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

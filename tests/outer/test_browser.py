@@ -1,9 +1,10 @@
 """A real Chromium drives the console behind the gateway, as a person would."""
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from conftest import DEADLINE, Site
+from chromium import chromium, new_page
+from conftest import Site
 
 # Opens a WebSocket and tells how that ended.
 TRY = """url => new Promise(resolve => {
@@ -16,12 +17,8 @@ TRY = """url => new Promise(resolve => {
 @pytest.fixture(scope="module")
 def browser():
     """One headless Chromium for all tests."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -29,9 +26,7 @@ def page(browser, site):
     """The console, connected; what goes wrong in its scripts fails the test."""
     site.backend("echo")
     site.start()
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.set_default_timeout(DEADLINE * 1000)
-    expect.set_options(timeout=DEADLINE * 1000)
+    page = new_page(browser, viewport={"width": 1000, "height": 900})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(site.url("console.html", "http"))
@@ -91,7 +86,7 @@ def test_a_foreign_page_is_refused_and_its_own_is_not(page, browser, site, tmp_p
     assert page.evaluate(TRY, site.url("echo")) == "open"
     foreign = Site(tmp_path)
     # Its own policy would keep the page from asking at all.
-    other = browser.new_page(bypass_csp=True)
+    other = new_page(browser, bypass_csp=True)
     try:
         foreign.start()
         other.goto(foreign.url("console.html", "http"))

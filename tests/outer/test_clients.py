@@ -5,9 +5,8 @@ import random
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from conftest import DEADLINE
+from conftest import DEADLINE, connect
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """The console as the index page of a gateway without a configuration file, in Chromium."""
 
 import json
+import re
 import socket
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from conftest import DEADLINE
+from chromium import chromium, new_page
 from stub import REFUSED, echo, stub
 
 # Services that the stand-in lists; a console connects by itself to the first that can be had.
@@ -21,13 +22,8 @@ RUNNING = json.dumps({"services": [{"name": "spoiled", "state": "running"}]})
 @pytest.fixture(scope="module")
 def browser():
     """One headless Chromium for all tests."""
-    expect.set_options(timeout=DEADLINE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -36,8 +32,7 @@ def window(browser):
     windows, errors = [], []
 
     def open_window(url):
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(DEADLINE * 1000)
+        page = new_page(browser, viewport={"width": 1280, "height": 800})
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: "Security Policy" in message.text and errors.append(message.text))
         page.goto(url)
@@ -136,7 +131,8 @@ def test_a_failed_connection_shows_its_likely_reason_in_one_line(window, name, w
         newest = page.locator("#log li[data-kind=error]")
         expect(newest).to_contain_text(words)
         if again:
-            expect(newest).to_contain_text("3 times")
+            # Or more: it goes on trying.
+            expect(newest).to_contain_text(re.compile(r"\b([3-9]|\d\d+) times"))
         else:
             expect(page.locator("#state")).to_have_attribute("data-state", "closed")
         expect(newest).to_have_count(1)
@@ -168,7 +164,7 @@ def test_a_talkative_service_does_not_stop_the_page(window):
         is_open(page)
         page.fill("#text", "begin")
         page.press("#text", "Enter")
-        expect(received(page)).to_contain_text("the end", timeout=DEADLINE * 1000)
+        expect(received(page)).to_contain_text("the end")
         assert page.locator("#log li").count() <= 200
 
 

@@ -13,9 +13,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from websockets.sync.client import connect
 
-from conftest import DEADLINE, ROOT, wait_until
+from conftest import DEADLINE, ROOT, connect, wait_until
 
 
 # Seconds for what the demo builds first, where it has not been built.

@@ -7,9 +7,8 @@ import pathlib
 import subprocess
 
 import pytest
-from websockets.sync.client import connect
 
-from conftest import DEADLINE, LIBRARY, RELEASE, ROOT, wait_until
+from conftest import DEADLINE, LIBRARY, RELEASE, ROOT, connect, listens, wait_until
 from test_autobahn import CASES, EMPTY, LONG, is_good, run
 
 SERVERS = ROOT / "utils" / "libwebsocket" / "tests" / "servers"
@@ -168,7 +167,7 @@ def serve(site, command, **environment):
     site.processes.append(subprocess.Popen([command[0], path, *command[1:]],
                                            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                            env={**os.environ, **environment}))
-    wait_until("the server to listen", path.is_socket)
+    wait_until("the server to listen", lambda: listens(path))
     site.start(websocket='options = "direct";')
 
 

@@ -47,12 +47,12 @@ def test_what_is_sent_comes_back(site, window, way):
     page.type("#text", MARKUP)
     page.click("#send")
     page.wait_for_text(newest("received"), MARKUP)
-    assert page.evaluate("document.querySelector('#log li').dataset.same") == "yes"
+    page.wait(f"document.querySelector({newest('received')!r}).dataset.same === 'yes'")
     assert page.evaluate("document.querySelectorAll('#log img').length") == 0
     page.click("summary")
     page.click("#sendlarge")
     page.wait("document.querySelector('#log li').dataset.bytes === '1048576'")
-    assert page.evaluate("document.querySelector('#log li').dataset.same") == "yes"
+    page.wait("document.querySelector('#log li').dataset.same === 'yes'")
     page.type("#closecode", "4321")
     page.click("#close")
     page.wait("document.querySelector('#log li[data-kind=closed]')?.dataset.code === '4321'")
@@ -66,7 +66,7 @@ def test_the_index_page_connects_by_itself_under_a_strict_policy(firefox):
             page.type("#text", "hello")
             page.press(ENTER)
             page.wait_for_text(newest("received"), "hello")
-            assert page.text("#services") == "echo"
+            page.wait("byId('services').textContent === 'echo'")
         finally:
             page.close()
     assert not firefox.errors
@@ -130,5 +130,5 @@ def test_rows_are_shown_as_a_table(site, window, tmp_path, way):
         page.press(CONTROL, ENTER)
         page.wait(f"document.querySelectorAll('#log li').length === {number + 1}")
     page.wait("document.querySelectorAll('#result tbody tr').length === 2")
-    assert page.text("#result tbody tr td:nth-child(2)") == MARKUP
+    page.wait_for_text("#result tbody tr:first-child td:nth-child(2)", MARKUP)
     assert page.evaluate("document.querySelectorAll('#result img').length") == 0

@@ -1,8 +1,7 @@
 """A newcomer's first minute: two commands after the clone, and a message of their own."""
 
-from playwright.sync_api import expect, sync_playwright
-
-from conftest import DEADLINE, RELEASE, free_address
+from chromium import chromium, new_page
+from conftest import RELEASE, free_address
 from first import first_message, own_program, picture, serving
 
 
@@ -13,13 +12,9 @@ def test_two_commands_lead_from_a_clone_to_the_first_own_message(out, tmp_path):
     host, port = free_address()
     command = commands[1].replace(" 8080 ", f" {host}:{port} ")
     assert command != commands[1]
-    expect.set_options(timeout=DEADLINE * 1000)
-    with serving(tmp_path, command) as lines, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1000, "height": 860})
+    with serving(tmp_path, command) as lines, chromium() as browser:
+        page = new_page(browser, viewport={"width": 1000, "height": 860})
         first_message(page, lines)
         (out / "pages").mkdir(exist_ok=True)
         picture(page, [commands[0], command], lines, out / "pages" / "first.png")
-        browser.close()
     assert any(line.endswith("stopping") for line in lines), lines

@@ -10,12 +10,12 @@ import sys
 import time
 
 import pytest
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Error, expect
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 import logins
-from conftest import DEADLINE, ROOT, free_address, wait_until
+from chromium import chromium, new_page
+from conftest import DEADLINE, ROOT, connect, free_address, wait_until
 from firefox import Firefox
 from logins import ALL_KINDS, BASIC, KINDS, PASSWORD, TOKEN, USER
 
@@ -36,22 +36,17 @@ def guarded_by_all(request, site):
 
 @pytest.fixture(scope="module")
 def browser():
-    """One headless Chromium; where it would ask for a password, it cancels."""
-    expect.set_options(timeout=DEADLINE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+    """One headless Chromium for all tests."""
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def window(browser):
     """A window that knows no login yet."""
-    page = browser.new_context().new_page()
-    page.set_default_timeout(DEADLINE * 1000)
+    page = new_page(browser)
     yield page
-    page.context.close()
+    page.close()
 
 
 def members(site, user=USER, password=PASSWORD):
@@ -153,7 +148,7 @@ def test_curl_logs_in_with_each_type(guarded_by_all, request):
     if kind == "Bearer":
         for way in (["-b", f"access_token={TOKEN}"], ["-G", "-d", f"access_token={TOKEN}"]):
             assert curl(site, *way)[0] == 200
-        assert TOKEN not in "".join(site.log)
+        assert TOKEN not in site.whole_log()
 
 
 def pair_of(person):
@@ -195,7 +190,7 @@ def test_browsers_log_in_with_a_token_in_a_cookie(site, window, tmp_path):
             page.wait_for_text("#whoami", USER)
         finally:
             firefox.stop()
-        assert TOKEN not in "".join(site.log)
+        assert TOKEN not in site.whole_log()
 
 
 def test_chromium_logs_in_with_a_certificate(site, browser):
@@ -204,13 +199,11 @@ def test_chromium_logs_in_with_a_certificate(site, browser):
         for person, wanted in ((site.ann, 200), (site.bob, 403)):
             certificate, key = map(str, person.pair)
             own = {"origin": url.removesuffix("/members.html"), "certPath": certificate, "keyPath": key}
-            context = browser.new_context(ignore_https_errors=True, client_certificates=[own])
-            page = context.new_page()
-            page.set_default_timeout(DEADLINE * 1000)
+            page = new_page(browser, ignore_https_errors=True, client_certificates=[own])
             assert page.goto(url).status == wanted
             if wanted == 200:
                 expect(page.locator("#whoami")).to_have_text(USER)
-            context.close()
+            page.close()
 
 
 def test_firefox_logs_in_with_a_certificate(site, tmp_path):

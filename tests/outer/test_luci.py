@@ -4,10 +4,10 @@ import json
 import pathlib
 import subprocess
 
-from playwright.sync_api import expect, sync_playwright
-from websockets.sync.client import connect
+from playwright.sync_api import expect
 
-from conftest import DEADLINE, GATEWAY, wait_until
+from chromium import chromium, new_page
+from conftest import DEADLINE, GATEWAY, connect, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGE = TOP / "package/openwrt/luci-app-ouistiti/htdocs/luci-static/resources/view/ouistiti/config.js"
@@ -87,12 +87,8 @@ def test_the_page_of_luci_shows_who_is_connected(site):
     hostile["servers"][0]["clients"][0]["user"] = "<img src=x onerror='window.broken = 1'>"
     answers = [{"code": 0, "stdout": text} for text in (somebody, nobody, json.dumps(hostile))]
     answers.append({"code": 1, "stdout": ""})
-    expect.set_options(timeout=DEADLINE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page()
+    with chromium() as browser:
+        page = new_page(browser)
         page.evaluate(f"([source, answers]) => ({STANDINS})(source, answers)", [PAGE.read_text(), answers])
         row = page.locator("tr").nth(1)
         cells = row.locator("td")
@@ -111,7 +107,6 @@ def test_the_page_of_luci_shows_who_is_connected(site):
         again()
         expect(row).to_contain_text("does not run")
         known = page.evaluate("window.options")
-        browser.close()
     # Each option of the page is one that the script reads.
     script = (TOP / "init/ouistiti.procd").read_text()
     for name in known:

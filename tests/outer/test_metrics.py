@@ -3,9 +3,8 @@
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
-from websockets.sync.client import connect
 
-from conftest import DEADLINE, free_address, wait_until
+from conftest import DEADLINE, connect, free_address, wait_until
 
 
 def read(address):

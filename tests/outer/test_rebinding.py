@@ -1,9 +1,8 @@
 """A page whose name has been pointed at the gateway (DNS rebinding), in a real Chromium."""
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from conftest import DEADLINE
+from chromium import chromium, new_page
 
 # Opens a WebSocket to the page's own host and tells how that ended.
 OWN = """() => new Promise(resolve => {
@@ -17,21 +16,14 @@ OWN = """() => new Promise(resolve => {
 def browser():
     """A Chromium for which evil.example and gw.example.org are this machine, as a DNS server of
     an attacker's would tell it."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu",
-                  "--host-resolver-rules=MAP evil.example 127.0.0.1, "
-                  "MAP gw.example.org 127.0.0.1"],
-        )
+    names = "MAP evil.example 127.0.0.1, MAP gw.example.org 127.0.0.1"
+    with chromium(f"--host-resolver-rules={names}") as browser:
         yield browser
-        browser.close()
 
 
 def attempt(browser, site, host):
     """How a WebSocket ends that a page of `host` opens to itself."""
-    page = browser.new_page()
-    page.set_default_timeout(DEADLINE * 1000)
+    page = new_page(browser)
     page.goto(f"http://{host}:{site.port}/index.html")
     outcome = page.evaluate(OWN)
     page.close()

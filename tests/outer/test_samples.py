@@ -13,9 +13,8 @@ import sys
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect as connect_sync
 
-from conftest import DEADLINE, RELEASE, ROOT, wait_until
+from conftest import DEADLINE, PATIENT, RELEASE, ROOT, connect as connect_sync, wait_until
 
 # Clients at a time in the chat: as many as both the gateway and `-m 200` let in.
 CLIENTS = 200
@@ -66,7 +65,7 @@ async def received(client):
 
 async def named(site, name):
     """A client that has joined the chat."""
-    client = await connect(site.url("chat"), max_size=None, compression=None, ping_interval=None)
+    client = await connect(site.url("chat"), max_size=None, compression=None, **PATIENT)
     await client.send(f"WSHello {name}")
     assert await received(client) == f"WSWelcome {name}".encode()
     return client
@@ -115,8 +114,9 @@ def test_of_200_chat_clients_one_that_never_reads_disturbs_nobody(site, way):
     with deaf_client(site):
         asyncio.run(crowd(site, whole=way == "packets"))
         log = site.directory / "chat.log"
-        wait_until("the deaf client to be dropped", lambda: "was dropped" in log.read_text())
-    (line,) = [line for line in log.read_text().splitlines() if "was dropped" in line]
+        dropped = lambda: re.findall(r".*was dropped.*\n", log.read_text())
+        wait_until("the deaf client to be dropped", dropped)
+    (line,) = dropped()
     assert "(deaf)" in line and "does not read" in line
 
 

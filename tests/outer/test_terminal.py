@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from conftest import DEADLINE, ROOT, wait_until
+from chromium import chromium, new_page
+from conftest import ROOT, wait_until
 from firefox import ENTER, Firefox
 
 PAGE = ROOT / "utils" / "terminal" / "htdocs"
@@ -36,18 +37,14 @@ def page(request, site, tmp_path):
     """The page, connected to a shell; an error in a script or a breach of its policy fails the test."""
     serve(site, request.param, tmp_path)
     errors = []
-    expect.set_options(timeout=DEADLINE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport=SIZES["desk"])
+    with chromium() as browser:
+        page = new_page(browser, viewport=SIZES["desk"])
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: "Security Policy" in message.text and errors.append(message.text))
         page.goto(site.url("terminal.html", "http"))
         expect(page.locator("#state")).to_have_attribute("data-state", "open")
         wait_until("the prompt", lambda: page.evaluate(TEXT).startswith("$"))
         yield page
-        browser.close()
     assert not errors
 
 
@@ -84,8 +81,8 @@ def test_a_shell_is_used_in_the_browser(page, out):
     # A row is drawn after the terminal has its text; until then the echo of the command is the last.
     row = page.locator(".xterm-rows span", has_text="bright").last
     expect(row).to_have_css("color", "rgb(255, 120, 0)")
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= SIZES["phone"]["width"]
+    wide = lambda: page.evaluate("document.documentElement.scrollWidth")
+    wait_until("a page that fits the screen", lambda: wide() <= SIZES["phone"]["width"])
     (out / "pages").mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

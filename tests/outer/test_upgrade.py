@@ -18,7 +18,7 @@ import websockets
 
 import conftest
 from authority import Authority
-from conftest import DEADLINE, LIBRARY, free_address, wait_until
+from conftest import DEADLINE, LIBRARY, PATIENT, free_address, wait_until
 
 # How many upgrades; every second one is to a program that does not start.
 UPGRADES = int(os.environ.get("OUISTITI_UPGRADES_TESTED", "4"))
@@ -138,7 +138,7 @@ async def one_of_each(site, number=0):
     """Opens and ends a client of each kind."""
     for kind in CLIENTS:
         url, more = address(site, kind)
-        async with websockets.connect(url, open_timeout=DEADLINE, **more) as client:
+        async with websockets.connect(url, **PATIENT, **more) as client:
             await exchange(client, number, kind in SHARED)
 
 
@@ -197,9 +197,7 @@ async def under_load(site, good, broken):
     for kind, count in CLIENTS.items():
         url, more = address(site, kind)
         for _ in range(count):
-            connected = websockets.connect(
-                url, open_timeout=DEADLINE, ping_interval=None, close_timeout=DEADLINE, **more
-            )
+            connected = websockets.connect(url, ping_interval=None, **PATIENT, **more)
             clients.append((await connected, kind))
     talks = [asyncio.create_task(talk(client, over, kind)) for client, kind in clients]
     newcomers = asyncio.create_task(come_and_go(site, over))

@@ -5,7 +5,6 @@ import json
 import operator
 import os
 import pty
-import select
 import socket
 import subprocess
 import threading
@@ -13,11 +12,10 @@ import tty
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
-from conftest import DEADLINE, free_address, wait_until
+from conftest import DEADLINE, connect, free_address, wait_until
 from test_preloaded import program
-from test_recipes import listening, recipe, run
+from test_recipes import hear, listening, recipe, run
 
 # What these tests need of Debian (tests/setup has the list of all).
 DEBIAN_PACKAGES = ["gpsd", "picocom", "ser2net", "socat"]
@@ -65,14 +63,6 @@ connection: &line
             assert lines.readline() == f"line {number}\r\n".encode()
 
 
-def hear(terminal, words):
-    """Reads what is shown on a terminal until these words are there."""
-    heard = b""
-    while words not in heard:
-        assert select.select([terminal], [], [], DEADLINE)[0], heard
-        heard += os.read(terminal, 100)
-
-
 def test_picocom_finds_an_exclusive_line_locked_and_a_free_one_open(site, line):
     near, far, _ = line
     serve(site, near, ("115200;", '115200;\n            exclusive = true;'))
@@ -105,7 +95,7 @@ def test_a_line_whose_adapter_is_pulled_out_ends_with_1001_and_comes_back(site, 
         assert gone.value.rcvd.code == 1001
     socat.wait(DEADLINE)
     run(site, "socat-2", [program("socat"), f"pty,rawer,link={near}", f"pty,rawer,link={far}"])
-    with connect(site.url("modem"), compression=None, open_timeout=DEADLINE) as page:
+    with connect(site.url("modem"), compression=None) as page:
         page.send("back")
         with open(far, "rb", buffering=0) as other:
             assert other.readline() == b"back\r\n"

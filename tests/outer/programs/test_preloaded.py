@@ -16,9 +16,9 @@ import sys
 import tempfile
 
 import pytest
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from conftest import DEADLINE, LIBRARY, ROOT, wait_until
+from conftest import DEADLINE, LIBRARY, ROOT, connect, wait_until
 
 # What these tests need of Debian (tests/setup has the list of all).
 DEBIAN_PACKAGES = ["gunicorn", "mosquitto", "nginx-light", "nodejs", "openjdk-17-jdk-headless",
@@ -192,14 +192,29 @@ def postgres(site):
         site.stop()
 
 
+class Starting(Exception):
+    """Postgres listens, and is not ready yet."""
+
+
 def greet(client):
     """Logs in."""
     hello = struct.pack(">I", 196608) + b"user\0tester\0database\0postgres\0\0"
     client.send(struct.pack(">I", len(hello) + 4) + hello)
     while (kind := client.read(1)) != b"Z":
         body = client.read(struct.unpack(">I", client.read(4))[0] - 4)
+        # SQLSTATE cannot_connect_now.
+        if kind == b"E" and b"C57P03\0" in body:
+            raise Starting
         assert kind != b"E", body
     client.read(5)
+
+
+def takes_logins(site, name):
+    """Whether postgres lets a client of this service log in."""
+    with contextlib.suppress(InvalidStatus, ConnectionClosed, Starting), stream(site, name) as client:
+        greet(client)
+        return True
+    return False
 
 
 def query(client, text):
@@ -217,6 +232,7 @@ def query(client, text):
 
 
 def test_postgres(postgres):
+    wait_until("postgres to serve", lambda: takes_logins(postgres, ".s.PGSQL.5432"))
     with stream(postgres, ".s.PGSQL.5432") as one, stream(postgres, ".s.PGSQL.5432") as two:
         for client in (one, two):
             greet(client)

@@ -9,7 +9,8 @@ import threading
 from websockets.sync.client import connect
 
 url, authority = sys.argv[1:]
-with connect(url, ssl=ssl.create_default_context(cafile=authority), compression=None) as socket:
+trust = ssl.create_default_context(cafile=authority)
+with connect(url, ssl=trust, compression=None, open_timeout=60, ping_timeout=60) as socket:
 
     def send():
         while data := os.read(0, 1 << 16):
