@@ -268,14 +268,18 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_a_client_is_answered_and_closed_at_once() {
-        let farewell = farewell(1);
-        let (first, _far) = pair();
-        farewell.refuse(first, "503\n".to_owned());
-        let (second, mut far) = pair();
-        far.write_all(b"x").expect("room");
-        let start = Instant::now();
-        farewell.refuse(second, "503\n".to_owned());
-        assert_eq!(rest(&far), "503\n");
-        assert!(start.elapsed() < WAIT, "it was not waited for");
+        // A busy machine may need as long as one that waits, but not each time.
+        let is_at_once = (0..5).any(|_| {
+            let farewell = farewell(1);
+            let (first, _far) = pair();
+            farewell.refuse(first, "503\n".to_owned());
+            let (second, mut far) = pair();
+            far.write_all(b"x").expect("room");
+            let start = Instant::now();
+            farewell.refuse(second, "503\n".to_owned());
+            assert_eq!(rest(&far), "503\n");
+            start.elapsed() < WAIT
+        });
+        assert!(is_at_once, "it was waited for");
     }
 }

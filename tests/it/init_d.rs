@@ -124,8 +124,8 @@ fn a_second_term_ends_at_once_and_programs_are_stopped_all_the_same() {
         let start = Instant::now();
         kill(pid, Signal::SIGTERM).unwrap();
         wait_until("the end", || !home.path("pid").exists());
-        // The programs could delay the end by 30 s.
-        assert!(start.elapsed() < Duration::from_secs(20));
+        // It would give the programs 30 s.
+        assert!(start.elapsed() < Duration::from_secs(30));
         wait_until("its stop", || home.read("ran").contains("10-slow stop\n"));
         assert!(!home.read("ran").contains("10-slow stop done\n"));
         fs::write(home.path("go"), "").unwrap();

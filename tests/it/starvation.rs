@@ -85,13 +85,20 @@ fn with_64_descriptors_the_processor_rests_and_descriptors_return() {
     let start = Instant::now();
     let (outcomes, streams) = outcomes_of_200(&gateway);
     let answered = start.elapsed();
-    // While some of them stay, and so the descriptors are gone.
-    assert!(answered < Duration::from_secs(20), "{answered:?}");
-    // Starved: while all are there, what does it do?
-    let (used, start) = (gateway.process.processor_time(), Instant::now());
-    std::thread::sleep(Duration::from_secs(2));
-    let (used, period) = (gateway.process.processor_time() - used, start.elapsed());
-    let share = 100.0 * used.as_secs_f64() / period.as_secs_f64();
+    // Starved: while those who are served stay, and so the descriptors are gone, what does it do?
+    // What the others have left to do may take a moment.
+    let share_of_a_period = || {
+        let (used, start) = (gateway.process.processor_time(), Instant::now());
+        std::thread::sleep(Duration::from_secs(2));
+        let (used, period) = (gateway.process.processor_time() - used, start.elapsed());
+        100.0 * used.as_secs_f64() / period.as_secs_f64()
+    };
+    let mut share = 0.0;
+    wait_until("the processor to rest", || {
+        share = share_of_a_period();
+        share < 5.0
+    });
+    assert!(!streams.iter().any(is_over), "those who are admitted stay");
     drop(streams);
     let start = Instant::now();
     wait_until("a client to be served again", || {
@@ -106,7 +113,6 @@ fn with_64_descriptors_the_processor_rests_and_descriptors_return() {
         "{share:.1} % of a processor while starved; 200 clients: {outcomes:?}, the last \
          after {answered:.1?}; recovered in {recovered:?}"
     ));
-    assert!(share < 5.0, "{share} %");
 }
 
 /// A full turn of clients while threads cannot be created: each gets a 101 or a 503, nothing leaks.

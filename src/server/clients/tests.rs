@@ -16,7 +16,7 @@ use crate::server::table::{Entry, Full, Hold, MAX_LEAVING};
 use crate::system::beneath::tests::Scratch;
 
 /// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A binding with these settings on a free port, its docroot and its address.
 fn binding(settings: &str) -> (Binding, Scratch, SocketAddr) {

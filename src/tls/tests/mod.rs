@@ -28,7 +28,7 @@ use super::{Certificates, Session};
 use crate::config::{TlsConfig, TlsPair};
 
 /// Nothing in these tests may take longer, on a machine however slow.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const CA_CONFIGURATION: &str = "[ca]\ndefault_ca = test\n[test]\ndatabase = index.txt\n\
     new_certs_dir = .\nrand_serial = yes\nunique_subject = no\ndefault_md = sha256\n\

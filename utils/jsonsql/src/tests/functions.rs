@@ -18,7 +18,7 @@ fn in_time(expression: &str, values: &[String]) -> Result<String, String> {
     let params = json!({"query": format!("SELECT {expression} AS a"), "values": values});
     let answer = call(&mut file.connect(), JsonSql::exec, params);
     let time = start.elapsed();
-    assert!(time < Duration::from_secs(20), "{expression}: {time:?}");
+    assert!(time < Duration::from_secs(60), "{expression}: {time:?}");
     answer
 }
 

@@ -16,7 +16,7 @@ fn a_query_ends_after_its_time() {
     assert_eq!(error, "the query took longer than 2 s");
     let time = start.elapsed();
     assert!(
-        time >= Duration::from_secs(2) && time < Duration::from_secs(20),
+        time >= Duration::from_secs(2) && time < Duration::from_secs(60),
         "{time:?}"
     );
     exec(&mut client, "SELECT * FROM t").expect("the next has time again");
