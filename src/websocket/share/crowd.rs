@@ -11,8 +11,8 @@ use std::time::Instant;
 use log::{info, trace};
 use nix::sys::epoll::Epoll;
 
+use super::follower::{End, Follower};
 use super::member::Member;
-use super::place::{End, Place};
 use super::transcript::Transcript;
 use crate::client::frames::{Offered, SendError};
 use crate::config::Share;
@@ -36,7 +36,7 @@ struct State<'a> {
     name: &'a str,
     share: Share,
     full: &'a Epoll,
-    places: Vec<Place>,
+    followers: Vec<Follower>,
     transcript: Transcript<'a>,
     /// Payload of the frames that have been begun.
     payload: u64,
@@ -56,7 +56,7 @@ impl<'a> Crowd<'a> {
             name,
             share,
             full,
-            places: Vec::new(),
+            followers: Vec::new(),
             transcript: Transcript::new(replay, budget),
             payload: 0,
             said: 0,
@@ -69,7 +69,7 @@ impl<'a> Crowd<'a> {
 
     /// Whether there is no client.
     pub(super) fn is_empty(&self) -> bool {
-        self.state().places.is_empty()
+        self.state().followers.is_empty()
     }
 
     /// Payload bytes that the backend has said.
@@ -103,7 +103,7 @@ impl<'a> Crowd<'a> {
     /// Closes every client with this code, after it has taken what was said.
     pub(super) fn end(&self, code: CloseCode, reason: &'static str) {
         let mut state = self.state();
-        for index in 0..state.places.len() {
+        for index in 0..state.followers.len() {
             state.end(index, code, reason, true);
         }
     }
@@ -112,8 +112,11 @@ impl<'a> Crowd<'a> {
     pub(super) fn keeps_up(&self) -> bool {
         let state = self.state();
         let end = state.transcript.end();
-        let mut served = state.places.iter().filter(|place| place.is_served());
-        let far = |place: &Place| end - place.next > BEHIND / 2;
+        let mut served = state
+            .followers
+            .iter()
+            .filter(|follower| follower.is_served());
+        let far = |follower: &Follower| end - follower.next > BEHIND / 2;
         served.clone().next().is_none() || !served.all(far)
     }
 
@@ -127,9 +130,9 @@ impl<'a> Crowd<'a> {
     pub(super) fn resume(&self, number: u64) -> bool {
         let mut state = self.state();
         let found = state
-            .places
+            .followers
             .iter()
-            .position(|place| place.number() == number);
+            .position(|follower| follower.number() == number);
         found.is_some_and(|index| state.resume(index))
     }
 
@@ -164,13 +167,13 @@ impl Frames for Crowd<'_> {
 impl State<'_> {
     fn admit(&mut self, member: Arc<Member>) {
         if self.share == Share::Newest {
-            for index in 0..self.places.len() {
-                self.places[index].member.mute();
+            for index in 0..self.followers.len() {
+                self.followers[index].member.mute();
                 self.end(index, CloseCode::Away, "taken over", false);
             }
         }
         let position = self.transcript.beginning();
-        self.places.push(Place::new(member, position));
+        self.followers.push(Follower::new(member, position));
     }
 
     /// Sends frames to all clients.
@@ -180,16 +183,16 @@ impl State<'_> {
         self.said += payload;
         let before = self.transcript.end();
         let mut is_needed = false;
-        for place in &mut self.places {
-            if !place.is_served() && place.end.as_ref().is_none_or(|end| !end.is_patient) {
-                is_needed |= place.is_within_frame();
+        for follower in &mut self.followers {
+            if !follower.is_served() && follower.end.as_ref().is_none_or(|end| !end.is_patient) {
+                is_needed |= follower.is_within_frame();
                 continue;
             }
             // One that is behind gets this after what came before it.
-            if place.next == before && !place.is_full && !place.is_opening {
-                place.take(before, length, payload, pieces);
+            if follower.next == before && !follower.is_full && !follower.is_opening {
+                follower.take(before, length, payload, pieces);
             }
-            is_needed |= place.next < before + length as u64;
+            is_needed |= follower.next < before + length as u64;
         }
         let is_kept = match is_needed || self.transcript.keeps() {
             true => self.transcript.append(pieces),
@@ -207,23 +210,23 @@ impl State<'_> {
     /// Ends the clients that were too far behind before the last frames were said, which began at
     /// `before`, or all that are behind if these could not be kept.
     fn leave_behind(&mut self, before: u64, is_kept: bool) {
-        for index in 0..self.places.len() {
-            let place = &self.places[index];
-            let behind = before.saturating_sub(place.next);
-            let reads = place.reads();
-            if place.is_mute || !(reads || place.is_within_frame()) {
+        for index in 0..self.followers.len() {
+            let follower = &self.followers[index];
+            let behind = before.saturating_sub(follower.next);
+            let reads = follower.reads();
+            if follower.is_mute || !(reads || follower.is_within_frame()) {
                 continue;
             }
-            if !is_kept && place.next < self.transcript.end() {
+            if !is_kept && follower.next < self.transcript.end() {
                 info!(
                     "{} {}: closed with 1013, since 'maxmemory' does not suffice for what it has \
                      not taken",
-                    place.member.client(),
+                    follower.member.client(),
                     self.name
                 );
                 // What is left of its frame is gone.
-                place.member.client().cut();
-                self.places[index].is_mute = true;
+                follower.member.client().cut();
+                self.followers[index].is_mute = true;
             } else if is_kept && reads {
                 self.advance(index);
                 self.judge(index, behind);
@@ -233,12 +236,12 @@ impl State<'_> {
 
     /// Ends a client that is too far behind.
     fn judge(&mut self, index: usize, behind: u64) {
-        let place = &self.places[index];
+        let follower = &self.followers[index];
         // One whose thread is about to have sent the 101 has had no chance yet.
-        if behind > BEHIND && place.end.is_none() && !place.is_opening {
+        if behind > BEHIND && follower.end.is_none() && !follower.is_opening {
             info!(
                 "{} {}: closed with 1013, since it is {behind} bytes behind",
-                place.member.client(),
+                follower.member.client(),
                 self.name
             );
             self.end(index, CloseCode::Again, "too slow", false);
@@ -247,84 +250,85 @@ impl State<'_> {
 
     /// Notes which frame a client is in.
     fn advance(&mut self, index: usize) {
-        let place = &mut self.places[index];
-        while place.frame < place.next {
-            let (end, payload) = self.transcript.frame_at(place.frame);
-            if end > place.next {
+        let follower = &mut self.followers[index];
+        while follower.frame < follower.next {
+            let (end, payload) = self.transcript.frame_at(follower.frame);
+            if end > follower.next {
                 return;
             }
-            place.frame = end;
-            place.count += payload;
+            follower.frame = end;
+            follower.count += payload;
         }
     }
 
     /// Gives a client's place up.
     fn end(&mut self, index: usize, code: CloseCode, reason: &'static str, is_patient: bool) {
         let end = self.transcript.end();
-        let place = &mut self.places[index];
-        if place.end.is_some() || place.is_mute {
+        let follower = &mut self.followers[index];
+        if follower.end.is_some() || follower.is_mute {
             return;
         }
         let now = Instant::now();
-        place.end = Some(End {
+        follower.end = Some(End {
             code,
             reason,
-            is_patient: is_patient && place.next < end,
+            is_patient: is_patient && follower.next < end,
             by: now + CLOSE_WAIT,
             last: now + SLOW_WAIT,
-            unread: unread(place.member.client()),
+            unread: unread(follower.member.client()),
         });
-        if place.end.as_ref().is_some_and(|end| !end.is_patient) {
+        if follower.end.as_ref().is_some_and(|end| !end.is_patient) {
             self.leave_frame(index);
-            self.places[index].close();
+            self.followers[index].close();
         }
     }
 
     /// Has a client read the transcript no longer. It keeps what is left of the frame it is in.
     fn leave_frame(&mut self, index: usize) {
-        let place = &mut self.places[index];
-        if place.next == place.frame || place.is_mute {
+        let follower = &mut self.followers[index];
+        if follower.next == follower.frame || follower.is_mute {
             return;
         }
-        let (end, _) = self.transcript.frame_at(place.frame);
-        if end - place.next > REST {
-            place.member.client().cut();
-            place.is_mute = true;
+        let (end, _) = self.transcript.frame_at(follower.frame);
+        if end - follower.next > REST {
+            follower.member.client().cut();
+            follower.is_mute = true;
             return;
         }
-        place.rest = self.transcript.between(place.next, end).concat();
-        place.frame = place.next;
+        follower.rest = self.transcript.between(follower.next, end).concat();
+        follower.frame = follower.next;
     }
 
     fn resume(&mut self, index: usize) -> bool {
         let end = self.transcript.end();
-        let place = &mut self.places[index];
-        if place.is_mute || place.is_opening {
+        let follower = &mut self.followers[index];
+        if follower.is_mute || follower.is_opening {
             return false;
         }
-        let before = (place.next, place.rest.len());
-        let reads_on = place.is_served() || place.end.as_ref().is_some_and(|it| it.is_patient);
-        if !place.rest.is_empty() || !reads_on {
-            place.send_rest();
+        let before = (follower.next, follower.rest.len());
+        let reads_on =
+            follower.is_served() || follower.end.as_ref().is_some_and(|it| it.is_patient);
+        if !follower.rest.is_empty() || !reads_on {
+            follower.send_rest();
         } else {
             // Owed frames go out before the next frame begins.
-            let until = match place.member.writer.is_owing() && place.next != place.frame {
-                true => self.transcript.frame_at(place.frame).0,
+            let until = match follower.member.writer.is_owing() && follower.next != follower.frame {
+                true => self.transcript.frame_at(follower.frame).0,
                 false => end,
             };
-            let pieces = self.transcript.between(place.next, until);
-            place.offer(&pieces);
+            let pieces = self.transcript.between(follower.next, until);
+            follower.offer(&pieces);
             self.advance(index);
-            let place = &mut self.places[index];
-            place.settle(end);
-            if place.next == end && reads_on && place.end.is_some() {
-                place.close();
+            let follower = &mut self.followers[index];
+            follower.settle(end);
+            if follower.next == end && reads_on && follower.end.is_some() {
+                follower.close();
             }
         }
-        let place = &self.places[index];
-        let has_moved = before != (place.next, place.rest.len());
+        let follower = &self.followers[index];
+        let has_moved = before != (follower.next, follower.rest.len());
         if has_moved {
-            self.places[index].wait_on();
+            self.followers[index].wait_on();
         }
         self.trim();
         has_moved
@@ -332,48 +336,57 @@ impl State<'_> {
 
     fn sweep(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        for index in 0..self.places.len() {
-            let place = &mut self.places[index];
-            if place.is_opening && place.member.writer.is_open() {
-                place.is_opening = false;
+        for index in 0..self.followers.len() {
+            let follower = &mut self.followers[index];
+            if follower.is_opening && follower.member.writer.is_open() {
+                follower.is_opening = false;
                 self.resume(index);
             }
-            let place = &self.places[index];
-            if place.member.is_leaving() && place.rest.is_empty() {
+            let follower = &self.followers[index];
+            if follower.member.is_leaving() && follower.rest.is_empty() {
                 self.leave_frame(index);
             }
-            let place = &mut self.places[index];
-            if place.is_due(now) {
-                place.member.client().cut();
-                place.is_mute = true;
-                place.end = None;
+            let follower = &mut self.followers[index];
+            if follower.is_due(now) {
+                follower.member.client().cut();
+                follower.is_mute = true;
+                follower.end = None;
             }
         }
         let full = self.full;
-        self.places.retain_mut(|place| {
-            let is_over = place.is_over();
+        self.followers.retain_mut(|follower| {
+            let is_over = follower.is_over();
             if is_over {
-                place.watch(full, false);
+                follower.watch(full, false);
             }
             !is_over
         });
         self.trim();
-        let ends = self.places.iter().filter_map(|place| place.end.as_ref());
+        let ends = self
+            .followers
+            .iter()
+            .filter_map(|follower| follower.end.as_ref());
         ends.map(|end| end.by).min()
     }
 
     fn watch(&mut self) {
-        for place in &mut self.places {
-            let is_waited_for = place.is_full && !place.is_mute && !place.is_opening;
-            place.watch(self.full, is_waited_for);
+        for follower in &mut self.followers {
+            let is_waited_for = follower.is_full && !follower.is_mute && !follower.is_opening;
+            follower.watch(self.full, is_waited_for);
         }
     }
 
     /// Forgets what no client needs.
     fn trim(&mut self) {
-        let reads = |place: &&Place| !place.is_mute && place.rest.is_empty() && place.reads();
-        let needs = |place: &&Place| reads(place) || place.is_within_frame();
-        let frames = self.places.iter().filter(needs).map(|place| place.frame);
+        let reads = |follower: &&Follower| {
+            !follower.is_mute && follower.rest.is_empty() && follower.reads()
+        };
+        let needs = |follower: &&Follower| reads(follower) || follower.is_within_frame();
+        let frames = self
+            .followers
+            .iter()
+            .filter(needs)
+            .map(|follower| follower.frame);
         let least = frames.min().unwrap_or(self.transcript.end());
         self.transcript.trim(least);
     }

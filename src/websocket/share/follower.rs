@@ -12,8 +12,8 @@ use crate::frame::CloseCode;
 use crate::system::unread::unread;
 use crate::websocket::pump::CLOSE_WAIT;
 
-/// A client, and how far it has come.
-pub(super) struct Place {
+/// A client of the share, and how far it has read the transcript.
+pub(super) struct Follower {
     pub(super) member: Arc<Member>,
     /// Its position in the transcript, and that of the frame it is in.
     pub(super) next: u64,
@@ -46,7 +46,7 @@ pub(super) struct End {
     pub(super) unread: u32,
 }
 
-impl Place {
+impl Follower {
     /// A client that begins to read at this position, when its 101 has gone out.
     pub(super) fn new(member: Arc<Member>, position: u64) -> Self {
         Self {
