@@ -63,7 +63,11 @@ impl fmt::Display for TlsError {
                     "cannot read {}, a file of 'tls': {}",
                     file.display(),
                     reason(error)
-                )
+                )?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => write!(f, "; {HOW_TO_MAKE}"),
+                    _ => Ok(()),
+                }
             }
             TlsError::TooLong(file) => write!(f, "{}: longer than 4 MiB", file.display()),
             TlsError::BadPem(file, error) => {

@@ -107,7 +107,7 @@ pub(crate) const AT_START: [AtStart; 24] = [
     at_start(
         "a certificate is missing",
         "servers = ( { addr = \"ADDR\"; port = PORT; tls = { crtfile = \"DIR/c.pem\"; keyfile = \"DIR/k.pem\"; }; websocket = { docroot = \"DIR\"; }; } );",
-        "c.pem, a file of 'tls': no such file or directory",
+        "c.pem, a file of 'tls': no such file or directory; 'openssl req -x509 ",
     ),
     at_start(
         "the file of users is missing",
