@@ -163,6 +163,6 @@ impl Connection {
 
 fn readable(socket: &impl AsFd, events: PollFlags) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), events)];
-    let timeout = PollTimeout::try_from(DEADLINE).expect("under a minute or so");
+    let timeout = PollTimeout::try_from(DEADLINE).expect("a few minutes");
     poll(&mut fds, timeout).expect("poll") > 0
 }

@@ -16,7 +16,7 @@ use crate::gateway::is_emulated;
 
 /// How long any single wait may take before a test gives up. Far above what a loaded machine needs:
 /// it only ends tests that would never end.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds, looking every few milliseconds.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -25,7 +25,7 @@ GATEWAY = os.environ.get("OUISTITI_GATEWAY", str(RELEASE / "ouistiti")).split()
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ouistiti"
 
 # Longest wait for anything, in seconds; it only ends what would never end.
-DEADLINE = 60
+DEADLINE = 180
 
 # Lines of a gateway's log that are kept, up to twice as many.
 LINES = 50_000
