@@ -133,6 +133,8 @@ class Site:
     def start(self, websocket="", server="", addr=None):
         """Starts the gateway with these settings in its sections."""
         self.host = addr or self.host
+        # Some clients answer no ping, and a busy machine may take minutes for a test.
+        ping = "" if "ping" in websocket else "ping = 3600;"
         return self.launch(f"""
             servers = ( {{
                 addr = "{self.host}";
@@ -140,7 +142,7 @@ class Site:
                 {server}
                 websocket = {{
                     docroot = "{self.run}";
-                    {websocket}
+                    {websocket} {ping}
                 }};
                 document = {{
                     docroot = "{self.pages}";

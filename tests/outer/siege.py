@@ -44,7 +44,7 @@ MANY = 100
 
 
 class Siege:
-    """A gateway, its attackers and its normal clients; it runs within `with`."""
+    """A gateway, its attackers and its normal clients; it runs within `async with`."""
 
     def __init__(self, directory):
         directory.mkdir()
@@ -63,17 +63,22 @@ class Siege:
         self.waits = collections.defaultdict(list)
         self.counts = collections.Counter()
 
-    def __enter__(self):
+    async def __aenter__(self):
+        # In a thread, since it takes a while on a busy machine: clients of others answer pings.
         try:
-            self.start()
+            await asyncio.to_thread(self.start)
         except BaseException:
-            self.__exit__(*sys.exc_info())
+            await self.__aexit__(*sys.exc_info())
             raise
         return self
 
-    def __exit__(self, failure, *_):
+    async def __aexit__(self, failure, *_):
         if failure:
             print("".join(self.site.log[-30:]), file=sys.stderr)
+        await asyncio.to_thread(self.stop)
+
+    def stop(self):
+        """Ends all that was started."""
         self.starved.stop()
         self.site.stop()
 

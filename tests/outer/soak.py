@@ -352,7 +352,7 @@ class Soak:
         tell(f"quiet: {describe(base)}")
         self.staying = True
         self.memory.clear()
-        with Siege(self.site.directory / "siege") as siege:
+        async with Siege(self.site.directory / "siege") as siege:
             await self.load(seconds, tell, siege.run(seconds))
             for line in siege.lines():
                 tell(line)
