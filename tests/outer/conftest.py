@@ -119,6 +119,8 @@ class Site:
 
     def program(self, name, command, preload=None):
         """Starts a program that listens as the service `name`."""
+        # The loader goes on without it, and so does the backend, to which clients are handed in vain.
+        assert not preload or preload.exists(), f"no {preload}: build it as `make` does"
         log = self.directory / f"{name}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -180,7 +182,6 @@ class Site:
     def serve(self, way, name, *options, program="websocket_echo"):
         """Starts a sample server and the gateway, put together in one of the `WAYS`."""
         if way == "direct":
-            assert LIBRARY.exists(), f"no {LIBRARY}: build it as `make` does"
             self.backend(name, *options, program=program, preload=LIBRARY)
             return self.start(websocket='options = "direct";')
         packets = ["-q"] if way == "packets" else []
