@@ -76,6 +76,7 @@ impl Incoming {
     /// Gives the buffer back until the next read. To be called only when empty.
     pub(super) fn shrink(&mut self) {
         self.bytes = Vec::new();
+        (self.start, self.end) = (0, 0);
     }
 
     fn resize(&mut self) {
@@ -210,6 +211,18 @@ mod tests {
         assert_eq!(read(&[5; 100]), SMALL);
         assert_eq!(read(&[6; SMALL]), SMALL);
         assert_eq!(read(&[7; 100]), LARGE);
+    }
+
+    #[test]
+    fn a_stream_that_is_taken_for_ended_can_be_read_without_its_buffer() {
+        let (mut far, near) = UnixStream::pair().expect("a pair");
+        let near = TcpStream::from(OwnedFd::from(near));
+        let mut incoming = Incoming::default();
+        far.write_all(b"no record").expect("room");
+        incoming.fill(&near).expect("bytes");
+        incoming.end();
+        incoming.shrink();
+        assert_eq!(incoming.read(&mut [0]).expect("memory"), 0);
     }
 
     #[test]
