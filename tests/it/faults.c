@@ -6,13 +6,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +28,84 @@ static __thread int between = -1;
 
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
 
+static int real_poll(struct pollfd *fds, nfds_t count, int limit)
+{
+	int (*real)(struct pollfd *, nfds_t, int) =
+		REAL(int (*)(struct pollfd *, nfds_t, int), "poll");
+
+	return real(fds, count, limit);
+}
+
+/*
+ * FAULT_CALLED=N: a signal arrives in one of N calls that wait, which ends with EINTR (signal(7)).
+ */
+static int is_called(void)
+{
+	static unsigned count;
+	const char *text = getenv("FAULT_CALLED");
+	unsigned number;
+
+	if (!text)
+		return 0;
+	/* Mixed: a loop of N calls would meet it in the same one for ever. */
+	number = __sync_add_and_fetch(&count, 1) * 2654435761u >> 16;
+	if (number % (unsigned)atoi(text))
+		return 0;
+	errno = EINTR;
+	return 1;
+}
+
+/* Whether a call waits for the descriptor to be ready for that, and a signal ends it. */
+static int is_called_out(int fd, short events, int flags)
+{
+	struct pollfd ready = { .fd = fd, .events = events };
+
+	return !(flags & MSG_DONTWAIT) && getenv("FAULT_CALLED") &&
+	       real_poll(&ready, 1, 0) == 0 && is_called();
+}
+
+int poll(struct pollfd *fds, nfds_t count, int limit)
+{
+	int ready = real_poll(fds, count, 0);
+
+	if (ready || !limit)
+		return ready;
+	return is_called() ? -1 : real_poll(fds, count, limit);
+}
+
+int epoll_wait(int set, struct epoll_event *events, int most, int limit)
+{
+	int (*real)(int, struct epoll_event *, int, int) =
+		REAL(int (*)(int, struct epoll_event *, int, int), "epoll_wait");
+
+	return is_called_out(set, POLLIN, 0) ? -1 : real(set, events, most, limit);
+}
+
+ssize_t read(int fd, void *buffer, size_t length)
+{
+	ssize_t (*real)(int, void *, size_t) = REAL(ssize_t (*)(int, void *, size_t), "read");
+
+	return is_called_out(fd, POLLIN, 0) ? -1 : real(fd, buffer, length);
+}
+
+ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, struct sockaddr *from,
+		 socklen_t *size)
+{
+	ssize_t (*real)(int, void *, size_t, int, struct sockaddr *, socklen_t *) =
+		REAL(ssize_t (*)(int, void *, size_t, int, struct sockaddr *, socklen_t *),
+		     "recvfrom");
+
+	return is_called_out(fd, POLLIN, flags) ? -1 : real(fd, buffer, length, flags, from, size);
+}
+
+ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+	ssize_t (*real)(int, const struct iovec *, int) =
+		REAL(ssize_t (*)(int, const struct iovec *, int), "writev");
+
+	return is_called_out(fd, POLLOUT, 0) ? -1 : real(fd, pieces, count);
+}
+
 /*
  * FAULT_HEAR=TEXT: receiving a message that holds TEXT claims more bytes than the buffer has, but
  * not a look at it (MSG_PEEK): the thread that watches whoever is silent takes such looks.
@@ -34,7 +115,11 @@ ssize_t recv(int fd, void *buffer, size_t length, int flags)
 	ssize_t (*real)(int, void *, size_t, int) =
 		REAL(ssize_t (*)(int, void *, size_t, int), "recv");
 	const char *text = getenv("FAULT_HEAR");
-	ssize_t got = real(fd, buffer, length, flags);
+	ssize_t got;
+
+	if (is_called_out(fd, POLLIN, flags))
+		return -1;
+	got = real(fd, buffer, length, flags);
 
 	if (text && got > 0 && !(flags & MSG_PEEK) && memmem(buffer, (size_t)got, text, strlen(text)))
 		return (ssize_t)length + 1;
@@ -108,7 +193,11 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	ssize_t (*real)(int, const struct msghdr *, int) =
 		REAL(ssize_t (*)(int, const struct msghdr *, int), "sendmsg");
-	ssize_t sent = real(fd, message, flags);
+	ssize_t sent;
+
+	if (is_called_out(fd, POLLOUT, flags))
+		return -1;
+	sent = real(fd, message, flags);
 
 	if (between >= 0 && message->msg_controllen && getenv("FAULT_BETWEEN"))
 		dprintf(2, "%d calls between connect and hand-over\n", between);
@@ -151,6 +240,8 @@ ssize_t send(int fd, const void *buffer, size_t length, int flags)
 	ssize_t (*real)(int, const void *, size_t, int) =
 		REAL(ssize_t (*)(int, const void *, size_t, int), "send");
 
+	if (is_called_out(fd, POLLOUT, flags))
+		return -1;
 	between += between >= 0;
 	return real(fd, buffer, length, flags);
 }
@@ -160,6 +251,8 @@ ssize_t write(int fd, const void *buffer, size_t length)
 	ssize_t (*real)(int, const void *, size_t) =
 		REAL(ssize_t (*)(int, const void *, size_t), "write");
 
+	if (is_called_out(fd, POLLOUT, 0))
+		return -1;
 	between += between >= 0;
 	return real(fd, buffer, length);
 }

@@ -21,6 +21,8 @@ mod http;
 mod process;
 
 mod activation;
+#[cfg(feature = "tls")]
+mod called;
 mod closing;
 mod daemon;
 #[cfg(feature = "tls")]
