@@ -89,7 +89,7 @@ fn the_state_has_each_client_with_its_service_and_bytes() {
 
 #[test]
 fn a_client_that_does_not_leave_is_cut() {
-    let gateway = watched("", "ping = 1;");
+    let gateway = watched("", "");
     gateway.backend("echo").echo();
     let mut client = gateway.open("echo");
     let json = show(&gateway, &["json"]).1;
