@@ -228,7 +228,7 @@ fn a_client_that_never_answers_our_close_is_let_go() {
 
 #[test]
 fn a_silent_client_is_pinged_and_kept_while_it_answers() {
-    let gateway = Gateway::start("ping = 1;");
+    let gateway = Gateway::start("ping = 3;");
     let backend = gateway.backend("quiet");
     let mut client = gateway.open("quiet");
     let mut connection = backend.accept();

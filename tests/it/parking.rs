@@ -186,7 +186,7 @@ fn packets_of_a_parked_backend_are_messages() {
 
 #[test]
 fn parked_clients_are_pinged_and_their_pongs_wake_nobody() {
-    let gateway = Gateway::with("maxperip = 0;", "park = 1; ping = 1;");
+    let gateway = Gateway::with("maxperip = 0;", "park = 1; ping = 3;");
     let backend = gateway.backend("quiet");
     let idle = gateway.process.threads();
     let mut client = gateway.open("quiet");
@@ -212,7 +212,7 @@ fn parked_clients_are_pinged_and_their_pongs_wake_nobody() {
 
 #[test]
 fn a_client_that_is_parked_after_its_message_and_answers_no_ping_is_cut() {
-    let gateway = Gateway::with(AT_ONCE, "park = 3600; ping = 1;");
+    let gateway = Gateway::with(AT_ONCE, "park = 3600; ping = 4;");
     let held = gateway.backend("first");
     let mut first = gateway.open("first");
     let _held = held.accept();

@@ -177,7 +177,7 @@ fn half_a_record_holds_no_thread_and_wakes_nobody() {
 #[test]
 fn parked_clients_with_tls_are_pinged_and_their_pongs_wake_nobody() {
     let files = Files::new();
-    let gateway = files.gateway("", "park = 1; ping = 1;");
+    let gateway = files.gateway("", "park = 1; ping = 3;");
     let backend = gateway.backend("quiet");
     let idle = gateway.process.threads();
     let mut client = files.open(&gateway, "quiet");
