@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -184,6 +185,34 @@ def test_a_server_of_the_readme_starts_again_and_never_twice(site, tmp_path):
     first.wait(DEADLINE)
     assert path.is_socket()
     assert run(site, program).poll() is None
+
+
+def test_the_commands_of_the_readme_bring_its_server_into_a_browser(site, tmp_path):
+    written(tmp_path)
+    text = (ROOT / "utils" / "README.md").read_text()
+    (commands,) = re.findall(r"^To try it.*\n\n((?:    .*\n)+)", text, re.MULTILINE)
+    script = commands.replace("-l 8080", f"-l {site.host}:{site.port}")
+    path = f"{RELEASE}:{os.environ['PATH']}"
+    shell = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=os.environ | {"PATH": path},
+                             stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_until("the socket", lambda: is_served(tmp_path / "run" / "shout"))
+        wait_until("the gateway", lambda: shell.poll() is not None or accepts((site.host, site.port)))
+        with connect_sync(site.url("shout")) as client:
+            client.send("hello")
+            assert client.recv(timeout=DEADLINE) == "HELLO"
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(DEADLINE)
+
+
+def accepts(address):
+    """Whether somebody listens at a TCP address."""
+    try:
+        socket.create_connection(address, DEADLINE).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_served(path):
