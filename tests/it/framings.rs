@@ -335,7 +335,6 @@ fn with_frame_headers_in_the_log_no_line_is_left_out() {
     let mut command = daemon();
     let gateway = Gateway::run(command.arg("-vv"), free_address(), "", "");
     gateway.backend("echo").echo();
-    // Ten lines of a kind a second are written otherwise.
     // More than the ten lines of a kind that are written in a second otherwise.
     let clients: Vec<_> = (0..15).map(|_| gateway.open("echo")).collect();
     let address = |client: &Client| {
