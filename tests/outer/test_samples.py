@@ -171,22 +171,6 @@ def run(site, program):
     return process
 
 
-def test_a_server_of_the_readme_starts_again_and_never_twice(site, tmp_path):
-    written(tmp_path)
-    program = tmp_path / "shout.py"
-    first = run(site, program)
-    path = site.run / "shout"
-    second = subprocess.run([sys.executable, program, path], capture_output=True, text=True,
-                            timeout=DEADLINE, check=False)
-    assert second.returncode == 1
-    assert "another server listens there" in second.stderr
-    # Its socket stays behind, and the next one replaces it.
-    first.kill()
-    first.wait(DEADLINE)
-    assert path.is_socket()
-    assert run(site, program).poll() is None
-
-
 def test_the_commands_of_the_readme_bring_its_server_into_a_browser(site, tmp_path):
     written(tmp_path)
     text = (ROOT / "utils" / "README.md").read_text()
